@@ -1,0 +1,1 @@
+"""The two data sites and the witness on one machine, in containers."""

@@ -1,0 +1,149 @@
+"""What the operator wants, as frozen values. Built by config.py only; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from failover.model import (
+    Automation,
+    ClusterName,
+    GroupName,
+    HostName,
+    ProtectionMode,
+    ScopeName,
+    SiteKind,
+    SiteName,
+)
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class ZooKeeperServer:
+    name: HostName
+    site: SiteName
+    address: Address
+    myid: int
+    client_port: int = 2181
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseHost:
+    """One host of one cluster. ``name`` is also its Patroni member name: unique in the world."""
+
+    name: HostName
+    site: SiteName
+    cluster: ClusterName
+    address: Address
+    postgres_port: int = 5432
+    patroni_port: int = 8008
+    guard_port: int = 8009
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerHost:
+    name: HostName
+    site: SiteName
+    address: Address
+    metrics_port: int = 9187
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HAProxy host. The port of a cluster on it is ``Cluster.proxy_port``."""
+
+    name: HostName
+    site: SiteName
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    name: SiteName
+    kind: SiteKind
+    country: str
+    networks: tuple[Network, ...]
+    zookeeper: tuple[ZooKeeperServer, ...]
+    controller: ControllerHost
+    proxies: tuple[Proxy, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    name: ClusterName
+    hosts: tuple[DatabaseHost, ...]
+    proxy_port: int = 5000
+
+    def at(self, site: SiteName) -> tuple[DatabaseHost, ...]:
+        """The hosts of this cluster at one site."""
+        return tuple(host for host in self.hosts if host.site == site)
+
+    def scope(self, site: SiteName) -> ScopeName:
+        """The Patroni scope of this cluster at one data site."""
+        return ScopeName(f"{self.name}-{site}")
+
+
+@dataclass(frozen=True, slots=True)
+class LossBudget:
+    """How much acknowledged data automation may give up."""
+
+    bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One failover group: everything the operator said, with defaults filled in."""
+
+    group: GroupName
+    sites: tuple[Site, ...]
+    clusters: tuple[Cluster, ...]
+    initial_site: SiteName
+    lease_s: float = 6.0
+    loss_budget: LossBudget = LossBudget(bytes=16 * 1024 * 1024, seconds=10.0)
+    protection: ProtectionMode = ProtectionMode.MAX_AVAILABILITY
+    automation: Automation = Automation.OBSERVE
+    local_recovery_s: float = 10.0
+    cooldown_s: float = 3600.0
+    max_slot_wal_keep_bytes: int = 64 * 1024**3
+    salvage_bytes_max: int = 16 * 1024**3
+    zookeeper_restart_command: str | None = None  # moves a drifted leader; "{server}" is its name
+    patroni_namespace: str = "/service"
+
+    def site(self, name: SiteName) -> Site:
+        """The site of that name; KeyError when there is none."""
+        for site in self.sites:
+            if site.name == name:
+                return site
+        raise KeyError(f"unknown site {name!r}; known: {', '.join(s.name for s in self.sites)}")
+
+    def cluster(self, name: ClusterName) -> Cluster:
+        """The cluster of that name; KeyError when there is none."""
+        for cluster in self.clusters:
+            if cluster.name == name:
+                return cluster
+        known = ", ".join(c.name for c in self.clusters)
+        raise KeyError(f"unknown cluster {name!r}; known: {known}")
+
+    def host(self, name: HostName) -> DatabaseHost:
+        """The database host of that name; KeyError when there is none."""
+        for cluster in self.clusters:
+            for host in cluster.hosts:
+                if host.name == name:
+                    return host
+        raise KeyError(f"unknown database host {name!r}")
+
+    @property
+    def data_sites(self) -> tuple[Site, ...]:
+        return tuple(site for site in self.sites if site.kind is SiteKind.DATA)
+
+    @property
+    def zookeeper_servers(self) -> tuple[ZooKeeperServer, ...]:
+        return tuple(server for site in self.sites for server in site.zookeeper)
+
+    def other_data_site(self, name: SiteName) -> Site:
+        """The data site that is not ``name``. There are exactly two (config.py sees to it)."""
+        (other,) = (site for site in self.data_sites if site.name != name)
+        return other

@@ -1,0 +1,1 @@
+"""Lag, loss estimate and salvage arithmetic. Pure."""

@@ -1,0 +1,1 @@
+"""The Indonesia-only allowlist. Pure."""

@@ -1,0 +1,56 @@
+"""The lease arithmetic (DESIGN §7): from one number, ``lease``, to every time-out.
+
+Invariant: deadline + time to kill + margin < session, and an election of the ensemble fits
+between two renewals and the deadline. docs/decisions/ has the measurements.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TICK_MS = 500
+SYNC_LIMIT_TICKS = 4
+INIT_LIMIT_TICKS = 20
+PATRONI_SESSION_MS_MAX = 8000
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTiming:
+    """All times that follow from the lease. Seconds unless the name says otherwise."""
+
+    lease_s: float
+    session_ms: int  # the guard's ZooKeeper session
+    deadline_s: float  # after the sending of the last renewal but one
+    renewal_interval_s: float
+    answer_limit_s: float  # an unanswered request, or connection attempt, this old is given up
+    controller_session_ms: int
+    patroni_loop_wait_s: int
+    patroni_retry_timeout_s: int
+    patroni_ttl_s: int
+    zookeeper_tick_ms: int
+    zookeeper_sync_limit_ticks: int
+    zookeeper_session_ms_max: int
+
+
+def lease_timing(lease_s: float) -> LeaseTiming:
+    """Every time-out for one lease. ValueError where the arithmetic cannot hold (below 6 s)."""
+    if lease_s < 6.0:
+        raise ValueError(
+            f"lease: {lease_s:g}s is too short; losing one ZooKeeper server would stop a healthy "
+            "primary (an election takes up to 3.1 s). The least is 6s."
+        )
+    session_ms = int(lease_s * 1000) // TICK_MS * TICK_MS
+    return LeaseTiming(
+        lease_s=lease_s,
+        session_ms=session_ms,
+        deadline_s=session_ms / 1000 - 1.5,
+        renewal_interval_s=TICK_MS / 1000,
+        answer_limit_s=1.0,
+        controller_session_ms=4000,
+        patroni_loop_wait_s=1,
+        patroni_retry_timeout_s=5,
+        patroni_ttl_s=20,
+        zookeeper_tick_ms=TICK_MS,
+        zookeeper_sync_limit_ticks=SYNC_LIMIT_TICKS,
+        zookeeper_session_ms_max=max(PATRONI_SESSION_MS_MAX, session_ms),
+    )

@@ -1,0 +1,221 @@
+"""Where everything lives in ZooKeeper, and what may be done to it, as plain values.
+
+A transaction is a tuple of operations: all of them happen or none does. ``coordination`` commits
+it on the real ensemble, the simulation on one in memory. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from failover.model import ClusterName, Epoch, GroupName, HostName, ScopeName, SiteName
+
+# --------------------------------------------------------------------------- operations
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The znode exists with this version."""
+
+    path: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """The znode does not exist; afterwards it does."""
+
+    path: str
+    data: bytes
+    ephemeral: bool = False
+    sequence: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """The znode exists with this version (any, where -1); afterwards it does not."""
+
+    path: str
+    version: int = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """The znode exists with this version; afterwards it has this data. Never unconditional."""
+
+    path: str
+    data: bytes
+    version: int
+
+
+Op = Check | Create | Delete | Set
+Transaction = tuple[Op, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Znode:
+    """What was read of one znode."""
+
+    path: str
+    data: bytes
+    version: int
+    ephemeral_owner: int = 0  # a session id; 0: persistent
+    children_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """Everything happened. ``created`` has the final path of each Create, in order."""
+
+    created: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """Nothing happened: operation number ``index`` was refused. Read again, judge again."""
+
+    index: int
+    op: Op
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeUnknown:
+    """The connection was lost in between: it happened or it did not. Read back and decide."""
+
+    reason: str
+
+
+Outcome = Committed | Conflict | OutcomeUnknown
+
+
+# --------------------------------------------------------------------------- paths
+
+
+@dataclass(frozen=True, slots=True)
+class GroupPaths:
+    """The znodes of one failover group (DESIGN §5)."""
+
+    group: GroupName
+
+    @property
+    def root(self) -> str:
+        return f"/failover/{self.group}"
+
+    @property
+    def state(self) -> str:
+        return f"{self.root}/state"
+
+    @property
+    def writers(self) -> str:
+        return f"{self.root}/writers"
+
+    def writer(self, cluster: ClusterName) -> str:
+        return f"{self.writers}/{cluster}"
+
+    @property
+    def sessions(self) -> str:
+        return f"{self.root}/sessions"
+
+    def session(self, session_id: int) -> str:
+        return f"{self.sessions}/{session_id:016x}"
+
+    @property
+    def stopped_all(self) -> str:
+        return f"{self.root}/stopped"
+
+    def stopped(self, cluster: ClusterName) -> str:
+        return f"{self.stopped_all}/{cluster}"
+
+    @property
+    def history(self) -> str:
+        return f"{self.root}/history"
+
+    @property
+    def history_entry(self) -> str:
+        """The path to create an entry at, with ``sequence=True``."""
+        return f"{self.history}/e-"
+
+    @property
+    def observers(self) -> str:
+        return f"{self.root}/observers"
+
+    def observer(self, site: SiteName) -> str:
+        return f"{self.observers}/{site}"
+
+    @property
+    def leadership(self) -> str:
+        return f"{self.root}/leadership"
+
+    @property
+    def requests(self) -> str:
+        return f"{self.root}/requests"
+
+    @property
+    def salvage(self) -> str:
+        return f"{self.root}/salvage"
+
+    def salvaged(self, epoch: Epoch, cluster: ClusterName, host: HostName) -> str:
+        """Progress of one host's salvage after the takeover that made ``epoch``."""
+        return f"{self.salvage}/{epoch}.{cluster}.{host}"
+
+    @property
+    def all_parents(self) -> tuple[str, ...]:
+        """What ``failover init`` creates before ``state``, in order."""
+        return (
+            "/failover",
+            self.root,
+            self.writers,
+            self.sessions,
+            self.stopped_all,
+            self.history,
+            self.observers,
+            self.leadership,
+            self.requests,
+            self.salvage,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ScopePaths:
+    """The znodes of one Patroni scope that we read or write."""
+
+    namespace: str
+    scope: ScopeName
+
+    @property
+    def root(self) -> str:
+        return f"{self.namespace.rstrip('/')}/{self.scope}"
+
+    @property
+    def leader(self) -> str:
+        return f"{self.root}/leader"
+
+    @property
+    def leader_child(self) -> str:
+        """Under the fence: it keeps Patroni from deleting the fenced key (FACTS)."""
+        return f"{self.root}/leader/fence"
+
+    @property
+    def config(self) -> str:
+        return f"{self.root}/config"
+
+    @property
+    def status(self) -> str:
+        return f"{self.root}/status"
+
+    @property
+    def failover(self) -> str:
+        return f"{self.root}/failover"
+
+    @property
+    def sync(self) -> str:
+        return f"{self.root}/sync"
+
+    @property
+    def history(self) -> str:
+        return f"{self.root}/history"
+
+    @property
+    def members(self) -> str:
+        return f"{self.root}/members"
