@@ -1,0 +1,131 @@
+"""What one observer saw of one thing, once. Plain values; pure.
+
+A thing that did not answer is a value too: ``NoAnswer`` says why. It never means "dead": only
+that this observer, at this time, had no answer.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from failover.model import HostName, SiteName, TimelineId
+from failover.state import LsnField, StateError
+
+_STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+
+class NoAnswerKind(StrEnum):
+    TIMED_OUT = "timed_out"  # a black hole, a frozen host, an overload: nothing is known
+    REFUSED = "refused"  # the host is there, the process is not
+    REJECTED = "rejected"  # an answer that says no (authentication, starting up, HTTP error)
+    MALFORMED = "malformed"  # an answer that cannot be understood
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class NoAnswer:
+    kind: NoAnswerKind
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class PostgresSeen:
+    """One query to PostgreSQL. LSNs are None where they have no meaning in that role."""
+
+    in_recovery: bool
+    timeline: TimelineId
+    current_lsn: LsnField | None  # end of WAL written; primary only
+    received_lsn: LsnField | None  # standby only; None before anything was streamed
+    replayed_lsn: LsnField | None  # standby only
+    receiver_streaming: bool | None  # standby only: a WAL receiver is connected
+    receiver_host: str | None  # the upstream's address, as configured
+    system_identifier: str = ""
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class PatroniSeen:
+    """Patroni's REST interface (``GET /patroni``)."""
+
+    role: str  # primary, replica, standby_leader, …
+    state: str  # running, starting, stopped, …
+    timeline: TimelineId | None
+    paused: bool
+    pending_restart: bool = False
+    nofailover: bool = False
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class GuardSeen:
+    """The guard's ``GET /status``."""
+
+    armed: bool
+    granted: bool  # the host counts as writable
+    writable: bool  # it may take writes now: what HAProxy is told
+    worker_alive: bool
+    server_alive: bool  # a process of the database server lives
+    epoch: int | None
+    deadline_in_s: float | None  # how long the grant still holds without a renewal
+    salvaged_epoch: int | None
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class HostObservation:
+    """One database host. Each part was asked on its own."""
+
+    host: HostName
+    postgres: PostgresSeen | NoAnswer
+    patroni: PatroniSeen | NoAnswer
+    guard: GuardSeen | NoAnswer
+
+
+class ZooKeeperMode(StrEnum):
+    LEADER = "leader"
+    FOLLOWER = "follower"
+    STANDALONE = "standalone"
+    NO_QUORUM = "no_quorum"  # it answers, but does not serve
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class ZooKeeperSeen:
+    mode: ZooKeeperMode
+    epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class ZooKeeperObservation:
+    server: HostName
+    answer: ZooKeeperSeen | NoAnswer
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class SiteObservation:
+    """Everything one observer saw in one round.
+
+    ``sequence`` grows with every round; a reader measures freshness by when it saw the sequence
+    change on its own clock, never by comparing clocks across sites.
+    """
+
+    observer: SiteName
+    sequence: int
+    taken_unix_s: float
+    round_duration_s: float
+    hosts: tuple[HostObservation, ...]
+    zookeeper: tuple[ZooKeeperObservation, ...]
+    version: str = ""
+
+
+_ADAPTER: TypeAdapter[SiteObservation] = TypeAdapter(SiteObservation)
+
+
+def encode_observation(observation: SiteObservation) -> bytes:
+    return _ADAPTER.dump_json(observation)
+
+
+def decode_observation(data: bytes, *, path: str) -> SiteObservation:
+    """StateError when it is not exactly an observation."""
+    try:
+        return _ADAPTER.validate_json(data)
+    except ValidationError as error:
+        raise StateError(f"{path}: not an observation: {error.errors()[0]['msg']}") from None

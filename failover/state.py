@@ -1,0 +1,205 @@
+"""The ``state`` znode: the one record of who is active and what is under way.
+
+Invariant: every write is conditional on the version that was read, and what cannot be read
+exactly (unknown schema, unknown field, wrong type) is refused, never guessed: ``StateError``
+means hold. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
+
+from pydantic import ConfigDict, PlainSerializer, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+from pydantic.functional_validators import BeforeValidator
+
+from failover.model import (
+    Automation,
+    ClusterName,
+    Epoch,
+    GroupName,
+    HostName,
+    Lsn,
+    ProtectionMode,
+    SiteName,
+    TimelineId,
+)
+
+STATE_SCHEMA = 1
+
+
+def _lsn(value: Any) -> Any:
+    return Lsn.parse(value) if isinstance(value, str) else value
+
+
+LsnField = Annotated[Lsn, BeforeValidator(_lsn), PlainSerializer(str, return_type=str)]
+
+_STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+
+class StateError(ValueError):
+    """The state znode cannot be understood. The message says where and what to do."""
+
+
+class PlanKind(StrEnum):
+    SWITCHOVER = "switchover"
+
+
+class StandbyScope(StrEnum):
+    """What the other site's Patroni scope has been told to be."""
+
+    FOLLOWING = "following"  # a standby cluster of the active site
+    QUARANTINE = "quarantine"  # fenced; stands still on its own branch until salvaged
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class PlanRecord:
+    """A frozen plan (a switchover). While it stands, ``from_site`` gets no permit."""
+
+    id: str
+    kind: PlanKind
+    from_site: SiteName
+    to_site: SiteName
+    deadline_unix_s: float
+    requested_by: str
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class ClusterState:
+    """One cluster of the group in the present epoch.
+
+    Until ``promoted`` a host whose WAL ends below ``min_lsn`` gets no permit. ``timeline`` is the
+    one that was judged: the branch point of the epoch is on it, at or after ``min_lsn``.
+    """
+
+    min_lsn: LsnField
+    timeline: TimelineId
+    promoted: bool
+    standby: StandbyScope
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class GroupState:
+    """Everything that decides who may write (DESIGN §5)."""
+
+    group: GroupName
+    epoch: Epoch
+    active_site: SiteName
+    clusters: dict[ClusterName, ClusterState]
+    protection: ProtectionMode
+    in_sync: bool
+    automation: Automation
+    plan: PlanRecord | None = None
+    cooldown_until_unix_s: float = 0.0
+    paused_until_unix_s: float = 0.0
+    schema: int = STATE_SCHEMA
+    epoch_started_unix_s: float = 0.0
+
+    def with_cluster(self, name: ClusterName, cluster: ClusterState) -> GroupState:
+        """The same state with one cluster's record replaced."""
+        return replace(self, clusters={**self.clusters, name: cluster})
+
+
+_ADAPTER: TypeAdapter[GroupState] = TypeAdapter(GroupState)
+
+
+def encode_state(state: GroupState) -> bytes:
+    """The bytes of the znode: JSON, indented, so that a human can read it at 3 a.m."""
+    return _ADAPTER.dump_json(state, indent=1)
+
+
+def decode_state(data: bytes, *, path: str = "state") -> GroupState:
+    """What the znode says. StateError when it is anything but exactly a state of schema 1."""
+    try:
+        state = _ADAPTER.validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole"
+        raise StateError(
+            f"{path}: cannot be understood at {where}: {first['msg']}. Nothing is decided until "
+            "it is repaired; `failover history` shows the last good epoch."
+        ) from None
+    if state.schema != STATE_SCHEMA:
+        raise StateError(
+            f"{path}: schema {state.schema} is not known here (this version reads schema "
+            f"{STATE_SCHEMA}). Upgrade this failover, or use the version that wrote it."
+        )
+    return state
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class WriterClaim:
+    """The data of the writer claim: who holds it. The lease itself is that it is there."""
+
+    host: HostName
+    site: SiteName
+    epoch: Epoch
+
+
+class StopKind(StrEnum):
+    SHUT_DOWN = "shut_down"  # pg_controldata says so: the checkpoint is the end of WAL
+    KILLED = "killed"  # the end of WAL is an estimate from the files
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class StoppedProof:
+    """Left by a guard whose PostgreSQL is down under a plan."""
+
+    plan_id: str
+    host: HostName
+    site: SiteName
+    kind: StopKind
+    end_of_wal: LsnField
+    timeline: TimelineId
+
+
+class SalvagePhase(StrEnum):
+    COPYING = "copying"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class SalvageProgress:
+    """One host's WAL after the divergence point, copied on that host before any rewind."""
+
+    host: HostName
+    site: SiteName
+    epoch: Epoch
+    phase: SalvagePhase
+    from_lsn: LsnField
+    end_of_wal: LsnField
+    segments: int
+    bytes: int
+    directory: str
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class HistoryEntry:
+    """One event. ``details`` holds evidence and proof as short strings, by name."""
+
+    at_unix_s: float
+    epoch: Epoch
+    event: str
+    summary: str
+    by: str
+    details: dict[str, str]
+
+
+Record = TypeVar("Record", WriterClaim, StoppedProof, SalvageProgress, HistoryEntry)
+
+
+def encode_record(record: WriterClaim | StoppedProof | SalvageProgress | HistoryEntry) -> bytes:
+    """JSON of one of the small records."""
+    return TypeAdapter(type(record)).dump_json(record)
+
+
+def decode_record(kind: type[Record], data: bytes, *, path: str) -> Record:
+    """A small record. StateError when it is not exactly one."""
+    try:
+        return TypeAdapter(kind).validate_json(data)
+    except ValidationError as error:
+        raise StateError(f"{path}: not a {kind.__name__}: {error.errors()[0]['msg']}") from None
