@@ -1,0 +1,150 @@
+"""Options that several commands share, and how a command gets at its configuration.
+
+Invariant: importing this costs nothing (click only); failover.yaml is read when a command asks.
+A name that is not in the configuration is refused with the known ones listed, never guessed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from failover.cli.output import UserError
+
+if TYPE_CHECKING:
+    from failover.model import ClusterName, SiteName
+    from failover.policy import Policy
+
+CONFIG_VARIABLE = "FAILOVER_CONFIG"
+CONFIG_PLACES = (Path("/etc/failover/failover.yaml"), Path("deploy/failover.yaml"))
+SITE_FILE = Path("/etc/failover/site")
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+@dataclass(slots=True)
+class Settings:
+    """What was said before the sub-command; ``ctx.obj``. The later ``--config`` wins."""
+
+    config: Path | None = None
+
+
+def settings(ctx: click.Context | None = None) -> Settings:
+    """The settings of this invocation."""
+    context = ctx or click.get_current_context()
+    return context.ensure_object(Settings)
+
+
+def _remember_config(ctx: click.Context, _param: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        settings(ctx).config = Path(value)
+
+
+def config_option(command: Decorated) -> Decorated:
+    """``--config PATH``, also after the sub-command. Read it with ``load_policy``."""
+    return click.option(
+        "--config",
+        metavar="PATH",
+        type=click.Path(dir_okay=False),
+        expose_value=False,
+        callback=_remember_config,
+        help=f"failover.yaml. Default: ${CONFIG_VARIABLE}, "
+        + ", then ".join(f"{'./' * (not p.is_absolute())}{p}" for p in CONFIG_PLACES)
+        + ".",
+    )(command)
+
+
+def output_option(command: Decorated) -> Decorated:
+    """``-o text|json`` as the parameter ``output``."""
+    return click.option(
+        "-o",
+        "--output",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="json has a stable shape, with a schema number (docs/cli.md).",
+    )(command)
+
+
+def config_path(ctx: click.Context | None = None) -> Path:
+    """The failover.yaml to use. UserError when there is none, with the places looked at."""
+    said = settings(ctx).config
+    if said is None and os.environ.get(CONFIG_VARIABLE):
+        said = Path(os.environ[CONFIG_VARIABLE])
+    if said is not None:
+        if not said.is_file():
+            raise UserError(
+                "no such configuration file",
+                where=str(said),
+                todo=f"give the right path with --config or ${CONFIG_VARIABLE}",
+            )
+        return said
+    for place in CONFIG_PLACES:
+        if place.is_file():
+            return place
+    raise UserError(
+        "no configuration found",
+        where=", ".join(str(place) for place in CONFIG_PLACES),
+        todo=f"name the file with --config PATH or in ${CONFIG_VARIABLE}",
+    )
+
+
+def load_policy(ctx: click.Context | None = None) -> Policy:
+    """failover.yaml as a Policy. Every mistake in it is listed at once; exit code 2."""
+    from failover.config import ConfigError, load
+
+    path = config_path(ctx)
+    try:
+        return load(path)
+    except ConfigError as error:
+        raise UserError(str(error), todo="correct the file; `failover config check`") from None
+
+
+def known_site(policy: Policy, name: str) -> SiteName:
+    """The site of that name. UserError with the known ones when there is none."""
+    from failover.model import SiteName
+
+    return SiteName(_known("site", name, (site.name for site in policy.sites)))
+
+
+def known_cluster(policy: Policy, name: str) -> ClusterName:
+    """The cluster of that name. UserError with the known ones when there is none."""
+    from failover.model import ClusterName
+
+    return ClusterName(_known("cluster", name, (cluster.name for cluster in policy.clusters)))
+
+
+def _known(noun: str, name: str, names: Iterable[str]) -> str:
+    known = tuple(names)
+    if name in known:
+        return name
+    raise UserError(
+        f"unknown {noun} {name!r}",
+        where=str(config_path()),
+        todo=f"use one of: {', '.join(known)}",
+    )
+
+
+def own_site(policy: Policy, said: str | None) -> SiteName:
+    """Where this process runs: ``--site``, else $FAILOVER_SITE, else SITE in /etc/failover/site."""
+    name = said or os.environ.get("FAILOVER_SITE") or _site_of_this_host()
+    if name is None:
+        raise UserError(
+            "it is not known at which site this process runs",
+            where=str(SITE_FILE),
+            todo="say it with --site NAME, or write the name into that file",
+        )
+    return known_site(policy, name)
+
+
+def _site_of_this_host() -> str | None:
+    try:
+        text = SITE_FILE.read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    return text.removeprefix("SITE=").strip("\"'") or None
