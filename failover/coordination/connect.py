@@ -1,0 +1,83 @@
+"""Connections to the ensemble, for controllers and commands.
+
+They list every server, the witness's too (only guards and Patroni leave it out), and say within
+the limit that none answers, with the servers tried.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+from failover.coordination.kazoo_store import KazooStore
+from failover.coordination.store import StoreUnavailable
+from failover.policy import Policy
+from failover.timing import LeaseTiming, lease_timing
+
+
+def servers_text(policy: Policy) -> str:
+    """All servers of the ensemble for a human: name and address."""
+    return ", ".join(
+        f"{server.name} ({server.address}:{server.client_port})"
+        for server in policy.zookeeper_servers
+    )
+
+
+@contextlib.contextmanager
+def open_store(policy: Policy, timeout_s: float = 5.0) -> Iterator[KazooStore]:
+    """A store for one command. StoreUnavailable when nothing answers within ``timeout_s``."""
+    connection = Connection(policy)
+    try:
+        yield connection.wait(timeout_s)
+    finally:
+        connection.close()
+
+
+class Connection:
+    """One client and its store, for as long as a process runs. Connects in the background."""
+
+    def __init__(self, policy: Policy) -> None:
+        timing = lease_timing(policy.lease_s)
+        self._servers = servers_text(policy)
+        self._client = _client(policy, timing)
+        self._live: Any = self._client.start_async()
+        self.store = KazooStore(
+            self._client,
+            servers=self._servers,
+            limit_s=timing.answer_limit_s,
+            drop_socket=self._client.drop_socket,
+        )
+
+    def wait(self, timeout_s: float) -> KazooStore:
+        """The store once it is connected. StoreUnavailable after ``timeout_s``."""
+        if not self._live.wait(timeout_s):
+            raise StoreUnavailable(
+                f"no ZooKeeper server answered within {timeout_s:g} s; tried {self._servers}"
+            )
+        return self.store
+
+    def close(self) -> None:
+        """End the session, and with it this process's ephemeral znodes. Returns at once.
+
+        kazoo waits for a connection attempt that is under way; nobody else has to.
+        """
+        stopper = threading.Thread(target=self._stop, name="zookeeper-stop", daemon=True)
+        stopper.start()
+        stopper.join(timeout=1.0)
+
+    def _stop(self) -> None:
+        with contextlib.suppress(Exception):  # on the way out; there is nobody to tell
+            self._client.stop()
+            self._client.close()
+
+
+def _client(policy: Policy, timing: LeaseTiming) -> Any:
+    from failover.coordination.session import SessionClient
+
+    return SessionClient(
+        hosts=",".join(f"{s.address}:{s.client_port}" for s in policy.zookeeper_servers),
+        session_ms=timing.controller_session_ms,
+        answer_limit_s=timing.answer_limit_s,
+    )

@@ -1,0 +1,206 @@
+"""The real ensemble behind the ``Store`` protocol.
+
+Every call is answered within ``limit_s`` or given up; then the socket is dropped, so that the
+client dials another server: kazoo itself does not notice a black-holed server while it keeps
+sending (FACTS "ZooKeeper and kazoo"). A request that was given up and never sent is taken out of
+the queue again, so that it cannot happen later, in another session. Nothing is retried here and
+kazoo's connection state proves nothing: all writes are conditional.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, assert_never
+
+from kazoo.exceptions import (
+    BadVersionError,
+    KazooException,
+    NodeExistsError,
+    NoNodeError,
+    NotEmptyError,
+    RolledBackError,
+    RuntimeInconsistency,
+)
+
+from failover.coordination.store import StoreUnavailable
+from failover.znode import (
+    Check,
+    Committed,
+    Conflict,
+    Create,
+    Delete,
+    Op,
+    OutcomeUnknown,
+    Set,
+    Transaction,
+    Znode,
+)
+
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (NoNodeError, "does not exist"),
+    (BadVersionError, "has another version"),
+    (NodeExistsError, "exists already"),
+    (NotEmptyError, "has children"),
+)
+
+
+class KazooStore:
+    """A ``Store`` on one kazoo client. Usable from several threads; holds no lock while waiting."""
+
+    def __init__(
+        self,
+        client: Any,
+        *,
+        servers: str,
+        limit_s: float,
+        drop_socket: Callable[[], None],
+    ) -> None:
+        self._client = client
+        self._servers = servers
+        self._limit_s = limit_s
+        self._drop_socket = drop_socket
+
+    @property
+    def session_id(self) -> int | None:
+        identity = self._client.client_id
+        return None if identity is None else identity[0]
+
+    @property
+    def connected_to(self) -> str | None:
+        """The server this client talks to now, for humans; None while there is none."""
+        try:
+            host, port = self._client._connection._socket.getpeername()[:2]
+        except (AttributeError, OSError):
+            return None
+        return f"{host}:{port}"
+
+    def read(self, path: str) -> Znode | None:
+        return self.read_many((path,))[path]
+
+    def read_many(self, paths: Iterable[str]) -> dict[str, Znode | None]:
+        """Several znodes in one round trip. Not a snapshot: each is read on its own."""
+        self._need_connection()
+        asked = {path: self._client.get_async(path) for path in paths}
+        until_s = time.monotonic() + self._limit_s
+        return {path: self._znode(path, result, until_s) for path, result in asked.items()}
+
+    def children(self, path: str) -> tuple[str, ...]:
+        self._need_connection()
+        result = self._client.get_children_async(path)
+        try:
+            names: Sequence[str] = self._answer(result, time.monotonic() + self._limit_s)
+        except NoNodeError:
+            return ()
+        return tuple(sorted(names))
+
+    def sync(self) -> None:
+        self._need_connection()
+        self._answer(self._client.sync_async("/"), time.monotonic() + self._limit_s)
+
+    def commit(self, transaction: Transaction) -> Committed | Conflict | OutcomeUnknown:
+        if not transaction:
+            return Committed()
+        if not self._client.connected:
+            return OutcomeUnknown(f"not connected, so not sent (servers: {self._servers})")
+        request = self._client.transaction()
+        for op in transaction:
+            _add(request, op)
+        try:
+            results = self._answer(request.commit_async(), time.monotonic() + self._limit_s)
+        except StoreUnavailable as error:
+            return OutcomeUnknown(str(error))
+        except KazooException as error:
+            return OutcomeUnknown(f"ZooKeeper: {type(error).__name__} {error}".rstrip())
+        return outcome_of(transaction, results)
+
+    def wake_on(self, path: str, callback: Callable[[], None]) -> None:
+        """Call back once, from another thread, when the znode is made, changed or deleted.
+
+        Also when the connection is lost. Only a reason to look again, never evidence. Raises
+        nothing: who is not woken looks at the next tick anyway.
+        """
+        with contextlib.suppress(KazooException):
+            self._client.exists_async(path, watch=lambda _event: callback())
+
+    def _need_connection(self) -> None:
+        if not self._client.connected:
+            raise StoreUnavailable(f"no connection to ZooKeeper; servers: {self._servers}")
+
+    def _znode(self, path: str, result: Any, until_s: float) -> Znode | None:
+        try:
+            data, stat = self._answer(result, until_s)
+        except NoNodeError:
+            return None
+        return Znode(path, data, stat.version, stat.ephemeralOwner, stat.numChildren)
+
+    def _answer(self, result: Any, until_s: float) -> Any:
+        """What ZooKeeper said; its refusal of one znode as kazoo's exception."""
+        try:
+            return result.get(timeout=max(0.0, until_s - time.monotonic()))
+        except (NoNodeError, NodeExistsError, BadVersionError, NotEmptyError):
+            raise
+        except self._client.handler.timeout_exception:
+            if not self._withdraw(result):
+                self._drop_socket()
+            raise StoreUnavailable(
+                f"no answer from ZooKeeper within {self._limit_s:g} s; servers: {self._servers}"
+            ) from None
+        except KazooException as error:
+            raise StoreUnavailable(
+                f"ZooKeeper connection lost ({type(error).__name__}); servers: {self._servers}"
+            ) from None
+
+    def _withdraw(self, result: Any) -> bool:
+        """Take a request that was never sent out of the queue. False where it had been sent."""
+        queue = self._client._queue
+        for entry in list(queue):
+            if entry[1] is result:
+                try:
+                    queue.remove(entry)
+                except ValueError:  # sent in this very instant
+                    return False
+                return True
+        return False
+
+
+def _add(request: Any, op: Op) -> None:
+    match op:
+        case Check(path, version):
+            request.check(path, version)
+        case Create(path, data, ephemeral, sequence):
+            request.create(path, data, ephemeral=ephemeral, sequence=sequence)
+        case Delete(path, version):
+            request.delete(path, version)
+        case Set(path, data, version):
+            if version < 0:
+                raise ValueError(f"unconditional write of {path}")
+            request.set_data(path, data, version)
+        case _:
+            assert_never(op)
+
+
+def outcome_of(transaction: Transaction, results: Sequence[Any]) -> Committed | Conflict:
+    """What kazoo's list of results means. It returns exceptions instead of raising them.
+
+    Operations before the refused one carry RolledBackError, those after it RuntimeInconsistency.
+    """
+    for index, (op, result) in enumerate(zip(transaction, results, strict=True)):
+        if isinstance(result, RolledBackError | RuntimeInconsistency):
+            continue
+        if isinstance(result, Exception):
+            return Conflict(index, op, _reason(result))
+    if any(isinstance(result, Exception) for result in results):
+        return Conflict(0, transaction[0], "rolled back; ZooKeeper named no operation")
+    created = (
+        result for op, result in zip(transaction, results, strict=True) if isinstance(op, Create)
+    )
+    return Committed(tuple(created))
+
+
+def _reason(error: Exception) -> str:
+    for kind, text in _REASONS:
+        if isinstance(error, kind):
+            return text
+    return f"refused by ZooKeeper: {type(error).__name__}"

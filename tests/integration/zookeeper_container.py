@@ -1,0 +1,90 @@
+"""One throw-away ZooKeeper server from the lab's image, for tests of the adapter."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+CONFIG = """tickTime=500
+initLimit=20
+syncLimit=4
+maxSessionTimeout=8000
+dataDir=/tmp/zookeeper
+clientPort=2181
+4lw.commands.whitelist=srvr,mntr,ruok
+admin.enableServer=false
+"""
+CLASSPATH = ":".join(
+    f"/usr/share/java/{jar}.jar"
+    for jar in ("zookeeper", "zookeeper-jute", "slf4j-api", "slf4j-simple")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ZooKeeperContainer:
+    address: str
+    container: Any  # docker's Container
+
+    def pause(self) -> None:
+        self.container.pause()
+
+    def unpause(self) -> None:
+        self.container.unpause()
+
+
+@contextlib.contextmanager
+def zookeeper_container() -> Iterator[ZooKeeperContainer]:
+    """Start it, wait until it answers, and remove it. Skips where there is no lab image."""
+    docker = pytest.importorskip("docker")
+    try:
+        client = docker.from_env()
+        image = _lab_image(client)
+    except docker.errors.DockerException as error:
+        pytest.skip(f"no container engine: {error}")
+    container = client.containers.run(
+        image,
+        entrypoint=["sh", "-c"],
+        command=[
+            f"printf '{CONFIG}' > /tmp/zoo.cfg && exec java -Xmx128m -cp {CLASSPATH} "
+            "org.apache.zookeeper.server.quorum.QuorumPeerMain /tmp/zoo.cfg"
+        ],
+        detach=True,
+        labels={"failover.test": "zookeeper"},
+    )
+    try:
+        container.reload()
+        networks = container.attrs["NetworkSettings"]["Networks"].values()
+        address = next(network["IPAddress"] for network in networks)
+        _wait_until_serving(address, container)
+        yield ZooKeeperContainer(address, container)
+    finally:
+        container.remove(force=True)
+        client.close()
+
+
+def _lab_image(client: Any) -> str:
+    if name := os.environ.get("FAILOVER_LAB_IMAGE"):
+        return name
+    tags = sorted(tag for image in client.images.list() for tag in image.tags)
+    found = [tag for tag in tags if tag.startswith("failover-lab:")]
+    if not found:
+        pytest.skip("no failover-lab image; build it with `make setup`")
+    return "failover-lab:latest" if "failover-lab:latest" in found else found[0]
+
+
+def _wait_until_serving(address: str, container: Any, limit_s: float = 30.0) -> None:
+    until_s = time.monotonic() + limit_s
+    while time.monotonic() < until_s:
+        with contextlib.suppress(OSError), socket.create_connection((address, 2181), 1) as link:
+            link.sendall(b"srvr")
+            if b"Mode: standalone" in link.recv(4096):
+                return
+        time.sleep(0.1)
+    raise AssertionError(f"ZooKeeper does not serve:\n{container.logs().decode()[-2000:]}")
