@@ -143,6 +143,16 @@ class Policy:
     def zookeeper_servers(self) -> tuple[ZooKeeperServer, ...]:
         return tuple(server for site in self.sites for server in site.zookeeper)
 
+    def patroni_zookeeper(self, site: SiteName) -> tuple[ZooKeeperServer, ...]:
+        """The servers that Patroni and the guard of a data site list: never the witness's.
+
+        Its own where it has two, else those of both data sites (DESIGN §2).
+        """
+        own = self.site(site).zookeeper
+        if len(own) > 1:
+            return own
+        return tuple(server for data_site in self.data_sites for server in data_site.zookeeper)
+
     def other_data_site(self, name: SiteName) -> Site:
         """The data site that is not ``name``. There are exactly two (config.py sees to it)."""
         (other,) = (site for site in self.data_sites if site.name != name)
