@@ -41,7 +41,10 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """The znode exists with this version; afterwards it has this data. Never unconditional."""
+    """The znode exists with this version; afterwards it has this data.
+
+    Any version, where -1: only for a session's own token, whose name is the condition.
+    """
 
     path: str
     data: bytes
@@ -126,6 +129,10 @@ class GroupPaths:
 
     def stopped(self, cluster: ClusterName) -> str:
         return f"{self.stopped_all}/{cluster}"
+
+    def last_writer(self, cluster: ClusterName) -> str:
+        """Persistent: which host got the claim last; written in the permit's transaction."""
+        return f"{self.stopped_all}/{cluster}.last_writer"
 
     @property
     def history(self) -> str:

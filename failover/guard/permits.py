@@ -1,0 +1,266 @@
+"""The worker's half of the guard's decisions: what was read of ZooKeeper → one transaction.
+
+DESIGN §5 "Writability". A permit, a release and a stopped-proof are each one conditional
+transaction: reads may be stale (an isolated ZooKeeper leader answers even ``sync`` for seconds),
+only a commit decides. After an unknown outcome read again and decide again: whether a claim is its
+own a guard tells by ``ephemeralOwner``, never from memory. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+
+from failover.model import ClusterName, Epoch, HostName, Lsn, SiteName, TimelineId
+from failover.state import (
+    GroupState,
+    StateError,
+    StopKind,
+    StoppedProof,
+    WriterClaim,
+    decode_record,
+    decode_state,
+    encode_record,
+)
+from failover.znode import Check, Create, Delete, GroupPaths, Op, Set, Transaction, Znode
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """The host this guard stands on."""
+
+    host: HostName
+    site: SiteName
+    cluster: ClusterName
+    paths: GroupPaths
+
+
+class RefusalReason(StrEnum):
+    NOT_ACTIVE_SITE = "not_active_site"
+    PLAN_UNDER_WAY = "plan_under_way"
+    BEHIND = "behind_min_lsn"
+    WAL_END_UNKNOWN = "wal_end_unknown"
+    STATE_UNREADABLE = "state_unreadable"
+    RECOVERY_TARGET = "recovery_target"
+    CLAIM_HELD = "claim_held"
+    NO_LEASE = "no_lease"
+    NO_ANSWER = "no_answer"  # of ZooKeeper, or of the worker
+
+
+# These pass by themselves within seconds, so pre_promote waits for them.
+_PASSING = frozenset({RefusalReason.CLAIM_HELD, RefusalReason.NO_LEASE, RefusalReason.NO_ANSWER})
+
+
+@dataclass(frozen=True, slots=True)
+class WalEnd:
+    """Up to where this host has WAL."""
+
+    lsn: Lsn
+    timeline: TimelineId
+
+
+@dataclass(frozen=True, slots=True)
+class PermitInputs:
+    """What was read for one permit. Reads may be stale: the transaction is what decides."""
+
+    session_id: int
+    state: Znode | None
+    claim: Znode | None
+    last_writer: Znode | None
+    wal_end: WalEnd | None
+    lease_holds: bool
+    armed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    reason: RefusalReason
+    detail: str
+
+    @property
+    def passes_by_itself(self) -> bool:
+        """Worth asking again within seconds."""
+        return self.reason in _PASSING
+
+
+@dataclass(frozen=True, slots=True)
+class AskPermit:
+    """Commit this. Committed: the permit is given for ``epoch``. Anything else: read again."""
+
+    transaction: Transaction
+    epoch: Epoch
+    in_place: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unarmed:
+    """There is no ``state`` and never was: the guard only watches, everything passes."""
+
+
+PermitDecision = Refuse | AskPermit | Unarmed
+
+
+def decide_permit(me: Member, seen: PermitInputs) -> PermitDecision:
+    """May this host become, or stay, writable?"""
+    if seen.state is None:
+        if not seen.armed:
+            return Unarmed()
+        return Refuse(RefusalReason.STATE_UNREADABLE, f"{me.paths.state} is gone")
+    try:
+        state = decode_state(seen.state.data, path=me.paths.state)
+    except StateError as error:
+        return Refuse(RefusalReason.STATE_UNREADABLE, str(error))
+    refusal = _forbidden(me, state, seen.wal_end)
+    if refusal is not None:
+        return refusal
+    if not seen.lease_holds:
+        return Refuse(RefusalReason.NO_LEASE, "two renewals of this session are not committed yet")
+    own = seen.claim is not None and seen.claim.ephemeral_owner == seen.session_id
+    if seen.claim is not None and not own:
+        return Refuse(RefusalReason.CLAIM_HELD, f"held by {_holder(me, seen.claim)}")
+    claim = encode_record(WriterClaim(host=me.host, site=me.site, epoch=state.epoch))
+    path = me.paths.writer(me.cluster)
+    take: Op = (
+        Set(path, claim, seen.claim.version)
+        if seen.claim is not None
+        else Create(path, claim, ephemeral=True)
+    )
+    transaction = (
+        Check(me.paths.state, seen.state.version),
+        take,
+        _mark_last_writer(me, seen.last_writer),
+    )
+    return AskPermit(transaction, state.epoch, in_place=own)
+
+
+def _forbidden(me: Member, state: GroupState, wal_end: WalEnd | None) -> Refuse | None:
+    if state.active_site != me.site:
+        return Refuse(
+            RefusalReason.NOT_ACTIVE_SITE,
+            f"{state.active_site} is active in epoch {state.epoch}, not {me.site}",
+        )
+    if state.plan is not None and state.plan.from_site == me.site:
+        return Refuse(RefusalReason.PLAN_UNDER_WAY, f"{state.plan.kind} {state.plan.id}")
+    cluster = state.clusters.get(me.cluster)
+    if cluster is None:
+        return Refuse(RefusalReason.STATE_UNREADABLE, f"no cluster {me.cluster} in state")
+    if cluster.promoted:
+        return None
+    if wal_end is None:
+        return Refuse(RefusalReason.WAL_END_UNKNOWN, f"at least {cluster.min_lsn} is needed")
+    if wal_end.lsn < cluster.min_lsn or wal_end.timeline < cluster.timeline:
+        return Refuse(
+            RefusalReason.BEHIND,
+            f"WAL ends at {wal_end.lsn} on timeline {wal_end.timeline}; epoch {state.epoch} needs "
+            f"{cluster.min_lsn} on timeline {cluster.timeline}",
+        )
+    return None
+
+
+def _holder(me: Member, claim: Znode) -> str:
+    try:
+        return decode_record(WriterClaim, claim.data, path=claim.path).host
+    except StateError:
+        return "an unknown host"
+
+
+def _mark_last_writer(me: Member, last_writer: Znode | None) -> Op:
+    """Who got the claim last: with it one host alone can prove that nothing was written since."""
+    path = me.paths.last_writer(me.cluster)
+    data = json.dumps({"host": me.host, "site": me.site}).encode()
+    if last_writer is None:
+        return Create(path, data)
+    return Set(path, data, last_writer.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Stopped:
+    """The end of WAL of a server none of whose processes lives, or lived when it was noted."""
+
+    kind: StopKind
+    end: WalEnd
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimInputs:
+    """What was read of ZooKeeper while there is no grant and no permit under way."""
+
+    session_id: int
+    state: Znode | None
+    claim: Znode | None
+    last_writer: Znode | None
+    proof: Znode | None
+    stopped: Stopped | None
+
+
+def decide_claim(me: Member, seen: ClaimInputs) -> Transaction | None:
+    """Without a grant: give the claim back, with a stopped-proof where a plan waits for one."""
+    own = seen.claim is not None and seen.claim.ephemeral_owner == seen.session_id
+    give_proof = _proof(me, seen)
+    path = me.paths.writer(me.cluster)
+    if own and seen.claim is not None:
+        return (*give_proof[:1], Delete(path, seen.claim.version), *give_proof[1:])
+    if seen.claim is not None or not give_proof or not _is_last_writer(me, seen.last_writer):
+        return None
+    assert seen.last_writer is not None
+    return (
+        *give_proof[:1],
+        Create(path, b"", ephemeral=True),  # and deleted: proof that nobody holds it
+        Delete(path),
+        Check(me.paths.last_writer(me.cluster), seen.last_writer.version),
+        *give_proof[1:],
+    )
+
+
+def _proof(me: Member, seen: ClaimInputs) -> Transaction:
+    """Check of ``state``, then the proof's own operations; empty where no plan waits for one."""
+    if seen.state is None or seen.stopped is None:
+        return ()
+    try:
+        state = decode_state(seen.state.data, path=me.paths.state)
+    except StateError:
+        return ()
+    if state.plan is None or state.plan.from_site != me.site:
+        return ()
+    path = me.paths.stopped(me.cluster)
+    operations: list[Op] = [Check(me.paths.state, seen.state.version)]
+    if seen.proof is not None:
+        if _proves(seen.proof, state.plan.id):
+            return ()
+        operations.append(Delete(path, seen.proof.version))
+    proof = StoppedProof(
+        plan_id=state.plan.id,
+        host=me.host,
+        site=me.site,
+        kind=seen.stopped.kind,
+        end_of_wal=seen.stopped.end.lsn,
+        timeline=seen.stopped.end.timeline,
+    )
+    return (*operations, Create(path, encode_record(proof)))
+
+
+def _proves(proof: Znode, plan_id: str) -> bool:
+    try:
+        return decode_record(StoppedProof, proof.data, path=proof.path).plan_id == plan_id
+    except StateError:
+        return False
+
+
+def _is_last_writer(me: Member, last_writer: Znode | None) -> bool:
+    if last_writer is None:
+        return False
+    try:
+        return bool(json.loads(last_writer.data).get("host") == me.host)
+    except (ValueError, AttributeError):
+        return False
+
+
+def open_session(me: Member, session_id: int) -> Transaction:
+    """The token of a new session."""
+    return (Create(me.paths.session(session_id), me.host.encode(), ephemeral=True),)
+
+
+def renewal(me: Member, session_id: int) -> Set:
+    """The one unconditional write there is: the name of the token is the condition."""
+    return Set(me.paths.session(session_id), me.host.encode(), version=-1)
