@@ -1,0 +1,49 @@
+-- Rendered by `failover config render` from failover.yaml: do not edit.
+-- Change failover.yaml, render again, and compare with `failover config render --check`.
+-- The roles that Patroni does not create, the clients' database, and the narrow functions through
+-- which the controllers see replication without being able to read a row (invariant I7).
+\getenv observer_password FAILOVER_OBSERVER_PASSWORD
+\getenv client_password FAILOVER_CLIENT_PASSWORD
+SET log_statement = 'none';
+SET log_min_duration_statement = -1;
+SET log_min_error_statement = 'panic';
+
+CREATE ROLE failover_observer LOGIN CONNECTION LIMIT 20 PASSWORD :'observer_password';
+CREATE ROLE marketplace LOGIN PASSWORD :'client_password';
+CREATE DATABASE marketplace OWNER marketplace;
+REVOKE ALL ON DATABASE marketplace FROM PUBLIC;
+
+-- pg_stat_wal_receiver and pg_stat_replication hide everything from ordinary roles, and pg_monitor
+-- would show other sessions' statements. So: an owner nobody can log in as, and functions that
+-- return just these columns.
+CREATE ROLE failover_functions NOLOGIN;
+GRANT pg_read_all_stats TO failover_functions;
+CREATE SCHEMA failover;
+REVOKE ALL ON SCHEMA failover FROM PUBLIC;
+GRANT USAGE ON SCHEMA failover TO failover_observer;
+
+CREATE FUNCTION failover.wal_receiver(
+    OUT status text, OUT sender_host text, OUT sender_port integer, OUT slot_name text,
+    OUT received_tli integer, OUT flushed_lsn pg_lsn, OUT last_message_age_s double precision)
+RETURNS SETOF record
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT status, sender_host, sender_port, slot_name, received_tli, flushed_lsn,
+           extract(epoch FROM clock_timestamp() - last_msg_receipt_time)
+    FROM pg_catalog.pg_stat_wal_receiver
+$$;
+
+CREATE FUNCTION failover.walsenders(
+    OUT application_name text, OUT client_addr inet, OUT state text, OUT sent_lsn pg_lsn,
+    OUT flush_lsn pg_lsn, OUT replay_lsn pg_lsn, OUT sync_state text)
+RETURNS SETOF record
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT application_name, client_addr, state, sent_lsn, flush_lsn, replay_lsn, sync_state
+    FROM pg_catalog.pg_stat_replication
+$$;
+
+ALTER FUNCTION failover.wal_receiver() OWNER TO failover_functions;
+ALTER FUNCTION failover.walsenders() OWNER TO failover_functions;
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA failover FROM PUBLIC;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA failover TO failover_observer;

@@ -1,0 +1,130 @@
+"""Which host gets which file, and the values its template sees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from failover.model import SiteName
+from failover.policy import Address, Cluster, DatabaseHost, Policy, Site
+from failover.timing import INIT_LIMIT_TICKS, lease_timing
+
+Tree = dict[PurePosixPath, str]  # "<site>/<host>/<path on the host>" and the file's text
+
+_UNITS = "etc/systemd/system"
+
+
+def endpoint(address: Address, port: int) -> str:
+    """``address:port``, with the brackets that IPv6 needs."""
+    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+
+
+def single(address: Address) -> str:
+    """The network that has only this address."""
+    return f"{address}/{address.max_prefixlen}"
+
+
+def slot(site: SiteName) -> str:
+    """The physical replication slot that one site streams from, at the other."""
+    return f"failover_{site}"
+
+
+def megabytes(size_bytes: int) -> str:
+    """A size as PostgreSQL writes it, in whole megabytes and at least one."""
+    return f"{max(1, size_bytes // 1024**2)}MB"
+
+
+def data_dir(cluster: Cluster) -> str:
+    """Where the data of a cluster lies on each of its hosts."""
+    return f"/var/lib/postgresql/17/{cluster.name}"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("failover.render"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - these are configuration files, not pages
+    )
+    environment.filters.update(endpoint=endpoint, single=single, slot=slot, megabytes=megabytes)
+    return environment
+
+
+def render(policy: Policy) -> Tree:
+    """Every file of every host. Raises nothing for a policy that config.py accepted."""
+    environment = _environment()
+    shared = {
+        "policy": policy,
+        "timing": lease_timing(policy.lease_s),
+        "init_limit_ticks": INIT_LIMIT_TICKS,
+    }
+    tree: Tree = {}
+    for host_dir, path, template, values in _plan(policy):
+        text = environment.get_template(template).render(**shared, **values)
+        tree[host_dir / path] = text
+    for site in policy.sites:
+        for name in _host_names(policy, site):
+            tree[PurePosixPath(site.name, name, "etc/failover/site")] = f"{site.name}\n"
+        for server in site.zookeeper:
+            myid = PurePosixPath(site.name, server.name, "etc/zookeeper/myid")
+            tree[myid] = f"{server.myid}\n"
+    return dict(sorted(tree.items()))
+
+
+_Planned = tuple[PurePosixPath, str, str, dict[str, object]]
+
+
+def _plan(policy: Policy) -> Iterator[_Planned]:
+    """(directory of the host, path on it, template, values) of every file with a template."""
+    for site in policy.sites:
+        yield from _site_files(site)
+    for cluster in policy.clusters:
+        for host in cluster.hosts:
+            yield from _database_files(policy, cluster, host)
+
+
+def _site_files(site: Site) -> Iterator[_Planned]:
+    for server in site.zookeeper:
+        directory = PurePosixPath(site.name, server.name)
+        values: dict[str, object] = {"site": site, "server": server}
+        yield directory, "etc/zookeeper/zoo.cfg", "zoo.cfg.j2", values
+        yield directory, f"{_UNITS}/zookeeper.service", "zookeeper.service.j2", values
+    for proxy in site.proxies:
+        directory = PurePosixPath(site.name, proxy.name)
+        values = {"site": site, "proxy": proxy}
+        yield directory, "etc/haproxy/haproxy.cfg", "haproxy.cfg.j2", values
+        yield directory, f"{_UNITS}/haproxy.service", "haproxy.service.j2", values
+    directory = PurePosixPath(site.name, site.controller.name)
+    unit = "failover-controller.service"
+    yield directory, f"{_UNITS}/{unit}", f"{unit}.j2", {"site": site}
+
+
+def _database_files(policy: Policy, cluster: Cluster, host: DatabaseHost) -> Iterator[_Planned]:
+    directory = PurePosixPath(host.site, host.name)
+    values: dict[str, object] = {
+        "site": policy.site(host.site),
+        "other_site": policy.other_data_site(host.site),
+        "cluster": cluster,
+        "host": host,
+        # Only for the very first start; the controller keeps it at the present primary.
+        "upstream": cluster.at(policy.initial_site)[0],
+        "data_dir": data_dir(cluster),
+    }
+    yield directory, "etc/patroni/patroni.yml", "patroni.yml.j2", values
+    for name in ("post-bootstrap", "post-bootstrap.sql"):
+        yield directory, f"usr/lib/failover/{name}", f"{name}.j2", values
+    for name in ("failover-guard", "failover-fence", "patroni"):
+        yield directory, f"{_UNITS}/{name}.service", f"{name}.service.j2", values
+
+
+def _host_names(policy: Policy, site: Site) -> Iterator[str]:
+    """Every host of a site, whatever it runs."""
+    yield from (server.name for server in site.zookeeper)
+    yield site.controller.name
+    yield from (proxy.name for proxy in site.proxies)
+    for cluster in policy.clusters:
+        yield from (host.name for host in cluster.at(site.name))
