@@ -1,0 +1,126 @@
+"""What the gatherer hands to the core: plain values, read at one moment. Pure.
+
+Every age is measured by the reader on its own clock (how long ago *it* saw something change), so
+clocks of different sites are never compared. What could not be read is None or a ``problem``
+text, never a default. Nothing is judged here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from failover.health.observation import SiteObservation
+from failover.model import ClusterName, HostName, Lsn, SiteName
+from failover.state import GroupState, SalvageProgress, StoppedProof, WriterClaim
+
+
+@dataclass(frozen=True, slots=True)
+class StateSeen:
+    """The ``state`` znode. Absent: all None. Not understood: ``problem`` says why."""
+
+    state: GroupState | None = None
+    version: int | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimSeen:
+    """``writers/<cluster>``. Present and understood: ``claim``. Absent: neither claim nor problem.
+
+    ``unchanged_for_s``: how long this reader has seen it so, absent or held by this session.
+    """
+
+    cluster: ClusterName
+    claim: WriterClaim | None
+    unchanged_for_s: float
+    session_id: int = 0
+    version: int = 0
+    problem: str = ""  # present, but its data cannot be understood
+
+
+@dataclass(frozen=True, slots=True)
+class LeaderKeySeen:
+    """The scope's ``leader`` znode. A fence is persistent (owner 0) and has a child."""
+
+    value: str
+    version: int
+    ephemeral_owner: int
+    children_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigSeen:
+    """The scope's ``config`` znode, as text: Patroni's JSON, of which we change two keys."""
+
+    text: str
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class ScopeSeen:
+    """One Patroni scope. None: the znode does not exist. Versions are of existing znodes."""
+
+    cluster: ClusterName
+    site: SiteName
+    leader: LeaderKeySeen | None
+    config: ConfigSeen | None
+    status_version: int | None = None
+    failover_version: int | None = None
+    sync_version: int | None = None
+    history: str = ""  # Patroni's history znode: switches of timeline, JSON text
+
+
+@dataclass(frozen=True, slots=True)
+class ObserverSeen:
+    """An observer's latest observation. ``age_s``: since the reader saw its sequence change."""
+
+    site: SiteName
+    observation: SiteObservation | None
+    age_s: float
+    problem: str = ""  # there is a znode, but it cannot be understood
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedSeen:
+    """A stopped-proof that stands under ``stopped/<cluster>``."""
+
+    cluster: ClusterName
+    version: int
+    proof: StoppedProof | None  # None: cannot be understood
+
+
+@dataclass(frozen=True, slots=True)
+class HostSilence:
+    """How long no living observer has had an answer from PostgreSQL on this host."""
+
+    host: HostName
+    unreachable_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LsnSample:
+    """Where a primary's WAL ended, ``age_s`` ago (by the reader's clock). Bounded by the reader:
+    one per round for the last few minutes is plenty."""
+
+    cluster: ClusterName
+    host: HostName
+    age_s: float
+    lsn: Lsn
+
+
+@dataclass(frozen=True, slots=True)
+class ViewInputs:
+    """Everything the core may know. ``store_problem`` is set where ZooKeeper did not answer."""
+
+    now_unix_s: float
+    reader: SiteName  # the site of the controller that gathered this
+    state: StateSeen = StateSeen()
+    claims: tuple[ClaimSeen, ...] = ()
+    scopes: tuple[ScopeSeen, ...] = ()
+    observers: tuple[ObserverSeen, ...] = ()
+    stopped: tuple[StoppedSeen, ...] = ()
+    salvage: tuple[SalvageProgress, ...] = ()
+    silences: tuple[HostSilence, ...] = ()
+    samples: tuple[LsnSample, ...] = ()
+    store_problem: str = ""
+    zookeeper_restarted_s_ago: float | None = None  # the reader's last RestartZooKeeper

@@ -1,0 +1,116 @@
+"""Patroni's dynamic configuration and leader key, as we read and change them. Pure.
+
+Invariant: only ``standby_cluster`` and our own slot are ever changed; every other key stays as
+it was found. What is not a JSON object is None, and None means hold.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from failover.health.inputs import ConfigSeen, LeaderKeySeen
+from failover.model import Epoch, SiteName
+from failover.policy import DatabaseHost
+
+FENCE_PREFIX = "fenced by failover, epoch "
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where a standby cluster streams from. ``host`` None: nowhere (quarantine)."""
+
+    host: str | None
+    port: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PatroniConfig:
+    """What matters to us in one scope's ``config``."""
+
+    paused: bool
+    upstream: Upstream | None  # None: an ordinary cluster, not a standby cluster
+    document: Mapping[str, Any]  # the whole of it: foreign, and kept as found
+
+    @property
+    def is_standby_cluster(self) -> bool:
+        return self.upstream is not None
+
+    @property
+    def is_quarantine(self) -> bool:
+        return self.upstream is not None and self.upstream.host is None
+
+
+def fence_value(epoch: Epoch) -> str:
+    """The value of a fenced leader key: names no member, so nobody takes it for his own."""
+    return f"{FENCE_PREFIX}{epoch}"
+
+
+def is_fence(leader: LeaderKeySeen | None) -> bool:
+    """A fence holds only as a persistent znode with a child under it (FACTS, Patroni)."""
+    return (
+        leader is not None
+        and leader.value.startswith(FENCE_PREFIX)
+        and leader.ephemeral_owner == 0
+        and leader.children_count > 0
+    )
+
+
+def parse_config(config: ConfigSeen | None) -> PatroniConfig | None:
+    """The configuration, or None where there is none or it is not a JSON object."""
+    if config is None:
+        return None
+    try:
+        document = json.loads(config.text)
+    except ValueError:
+        return None
+    if not isinstance(document, dict):
+        return None
+    standby = document.get("standby_cluster")
+    if standby is not None and not isinstance(standby, dict):
+        return None
+    return PatroniConfig(bool(document.get("pause")), _upstream(standby), document)
+
+
+def _upstream(standby: dict[str, Any] | None) -> Upstream | None:
+    if not standby:
+        return None
+    host = standby.get("host")
+    port = standby.get("port")
+    return Upstream(
+        host=str(host) if host else None, port=int(str(port)) if str(port).isdigit() else None
+    )
+
+
+def slot_name(site: SiteName) -> str:
+    """The physical slot that the standby scope at ``site`` streams from."""
+    return "failover_" + site.replace("-", "_")
+
+
+def quarantined(config: PatroniConfig) -> bytes:
+    """A standby cluster of nobody: what returns stands still with its WAL (DESIGN §5, step 4)."""
+    return _dump({**config.document, "standby_cluster": {"restore_command": "false"}})
+
+
+def promoted(config: PatroniConfig, other: SiteName) -> bytes:
+    """An ordinary cluster, with the slot that the other site will stream from."""
+    document = {key: value for key, value in config.document.items() if key != "standby_cluster"}
+    slot = {slot_name(other): {"type": "physical", "cluster_type": "primary"}}
+    return _dump({**document, "slots": {**(document.get("slots") or {}), **slot}})
+
+
+def following(config: PatroniConfig, own: SiteName, primary: DatabaseHost) -> bytes:
+    """A standby cluster of exactly one host: with several, a dead first one costs 130 s (FACTS)."""
+    standby = {
+        "host": str(primary.address),
+        "port": primary.postgres_port,
+        "primary_slot_name": slot_name(own),
+        "create_replica_methods": ["basebackup"],
+    }
+    return _dump({**config.document, "standby_cluster": standby})
+
+
+def _dump(document: Mapping[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":")).encode()

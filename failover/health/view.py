@@ -1,0 +1,529 @@
+"""Observations become one immutable view, with ages and what is missing.
+
+Invariant: every question has three answers. True: somebody living saw it. False: somebody living
+saw the opposite, or for "reached" that every living observer tried in vain. None: unknown. A
+silent host is never called dead here, and only observers that are alive are believed. Pure; rows
+of the verdict table and gates ask this module and look at nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from failover.health.inputs import (
+    ClaimSeen,
+    ConfigSeen,
+    HostSilence,
+    LeaderKeySeen,
+    LsnSample,
+    ObserverSeen,
+    ScopeSeen,
+    StateSeen,
+    StoppedSeen,
+    ViewInputs,
+)
+from failover.health.observation import (
+    GuardSeen,
+    HostObservation,
+    NoAnswer,
+    NoAnswerKind,
+    PatroniSeen,
+    PostgresSeen,
+    ZooKeeperMode,
+    ZooKeeperSeen,
+)
+from failover.health.scope import PatroniConfig, is_fence, parse_config
+from failover.model import ClusterName, HostName, SiteKind, SiteName
+from failover.policy import Cluster, DatabaseHost, Policy, ZooKeeperServer
+from failover.state import ClusterState, GroupState, SalvageProgress
+
+__all__ = [
+    "ClaimSeen",
+    "ClusterView",
+    "ConfigSeen",
+    "HostSilence",
+    "HostView",
+    "LeaderKeySeen",
+    "LsnSample",
+    "ObserverSeen",
+    "ObserverView",
+    "ScopeSeen",
+    "SideView",
+    "Sighting",
+    "StandbyLeader",
+    "StateSeen",
+    "StoppedSeen",
+    "Tri",
+    "View",
+    "ViewInputs",
+    "ZooKeeperView",
+    "build_view",
+]
+
+Tri = bool | None  # None: unknown
+
+OBSERVATION_AGE_S_MAX = 3.0  # an observer that says nothing new for longer is not alive
+READ_DELAY_S = 1.0  # an observation may be that much older than its age (written, then read)
+
+
+def some(answers: Iterable[Tri]) -> Tri:
+    """True where one is True, else False where one is False, else unknown."""
+    seen = tuple(answers)
+    return True if True in seen else (False if False in seen else None)
+
+
+def every(answers: Iterable[Tri]) -> Tri:
+    """False where one is False, else unknown where one is, else True."""
+    seen = tuple(answers)
+    return False if False in seen else (None if None in seen else True)
+
+
+# --------------------------------------------------------------------------- hosts
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What one living observer saw of one host. ``age_s``: at most so old when it was taken."""
+
+    observer: SiteName
+    age_s: float
+    seen: HostObservation
+
+
+@dataclass(frozen=True, slots=True)
+class HostView:
+    """One database host, through the eyes of the living observers, the freshest first."""
+
+    host: DatabaseHost
+    sightings: tuple[Sighting, ...]
+    unreachable_s: float  # since any of them had an answer from its PostgreSQL
+
+    @property
+    def reached(self) -> Tri:
+        """Somebody got any answer from it, a refusal included. None: nobody looked."""
+        return some(_host_answered(sighting.seen) for sighting in self.sightings)
+
+    def reached_by(self, observer: SiteName) -> Tri:
+        """The same for one observer. None: it is not alive, or did not look."""
+        return some(_host_answered(s.seen) for s in self.sightings if s.observer == observer)
+
+    @property
+    def working_primary(self) -> Tri:
+        """PostgreSQL answers and is out of recovery. False: it is not, or there is no server."""
+        return some(_out_of_recovery(sighting.seen) for sighting in self.sightings)
+
+    @property
+    def could_take_lease(self) -> Tri:
+        """Patroni answers and may lead, and the guard without which there is no permit is up."""
+        return some(_could_lead(sighting.seen) for sighting in self.sightings)
+
+    @property
+    def postgres(self) -> PostgresSeen | None:
+        """The freshest answer of PostgreSQL."""
+        answers = (s.seen.postgres for s in self.sightings)
+        return next((a for a in answers if isinstance(a, PostgresSeen)), None)
+
+    @property
+    def patroni(self) -> PatroniSeen | None:
+        answers = (s.seen.patroni for s in self.sightings)
+        return next((a for a in answers if isinstance(a, PatroniSeen)), None)
+
+    @property
+    def guard(self) -> GuardSeen | None:
+        answers = (s.seen.guard for s in self.sightings)
+        return next((a for a in answers if isinstance(a, GuardSeen)), None)
+
+    @property
+    def guard_working(self) -> Tri:
+        """Armed and with a living worker. None: no answer from it."""
+        guard = self.guard
+        if guard is not None:
+            return guard.armed and guard.worker_alive
+        return False if any(_refused(s.seen.guard) for s in self.sightings) else None
+
+    def working_primary_after(self, seconds_ago: float) -> bool:
+        """Seen as a working primary in an observation taken wholly within these seconds."""
+        return any(s.age_s < seconds_ago and _out_of_recovery(s.seen) for s in self.sightings)
+
+
+def _refused(part: object) -> bool:
+    return isinstance(part, NoAnswer) and part.kind is NoAnswerKind.REFUSED
+
+
+def _host_answered(seen: HostObservation) -> bool:
+    parts = (seen.postgres, seen.patroni, seen.guard)
+    return any(
+        not isinstance(part, NoAnswer) or part.kind is not NoAnswerKind.TIMED_OUT for part in parts
+    )
+
+
+def _out_of_recovery(seen: HostObservation) -> Tri:
+    if isinstance(seen.postgres, PostgresSeen):
+        return not seen.postgres.in_recovery
+    return False if _refused(seen.postgres) else None
+
+
+def _could_lead(seen: HostObservation) -> Tri:
+    if isinstance(seen.patroni, PatroniSeen):
+        return not seen.patroni.nofailover and not _refused(seen.guard)
+    return False if _refused(seen.patroni) else None
+
+
+# --------------------------------------------------------------------------- clusters
+
+
+@dataclass(frozen=True, slots=True)
+class StandbyLeader:
+    """The host through which a site streams, by Patroni and by the scope's leader key."""
+
+    host: DatabaseHost
+    postgres: PostgresSeen
+
+
+@dataclass(frozen=True, slots=True)
+class SideView:
+    """One cluster at one data site: its Patroni scope and its hosts."""
+
+    site: SiteName
+    scope: ScopeSeen | None
+    config: PatroniConfig | None  # None: absent or not understood
+    hosts: tuple[HostView, ...]
+
+    @property
+    def reached(self) -> Tri:
+        """Some living observer gets an answer from some host here."""
+        return some(host.reached for host in self.hosts)
+
+    def reached_by(self, observer: SiteName) -> Tri:
+        return some(host.reached_by(observer) for host in self.hosts)
+
+    @property
+    def working_primaries(self) -> tuple[HostView, ...]:
+        return tuple(host for host in self.hosts if host.working_primary)
+
+    @property
+    def working_primary(self) -> Tri:
+        return some(host.working_primary for host in self.hosts)
+
+    @property
+    def could_take_lease(self) -> Tri:
+        return some(host.could_take_lease for host in self.hosts)
+
+    @property
+    def paused(self) -> Tri:
+        """The scope's configuration says so, or a Patroni there does."""
+        if any(host.patroni is not None and host.patroni.paused for host in self.hosts):
+            return True
+        return None if self.config is None else self.config.paused
+
+    @property
+    def fenced(self) -> Tri:
+        """The leader key is a fence. None: the scope could not be read."""
+        return None if self.scope is None else is_fence(self.scope.leader)
+
+    @property
+    def standby_leader(self) -> StandbyLeader | None:
+        """The host whose Patroni says ``standby_leader`` and whom the leader key names."""
+        leader = self.scope.leader if self.scope is not None else None
+        for host in self.hosts:
+            named = leader is not None and leader.value == host.host.name
+            if (
+                named
+                and host.patroni is not None
+                and host.patroni.role == "standby_leader"
+                and host.postgres is not None
+                and host.postgres.in_recovery
+            ):
+                return StandbyLeader(host.host, host.postgres)
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterView:
+    """One cluster of the group at both sites."""
+
+    name: ClusterName
+    recorded: ClusterState | None  # its part of ``state``
+    claim: ClaimSeen | None  # None: could not be read
+    active: SideView
+    standby: SideView
+    stopped: StoppedSeen | None
+    salvage: tuple[SalvageProgress, ...]
+    samples: tuple[LsnSample, ...]  # newest first
+
+    @property
+    def claim_held(self) -> Tri:
+        """Somebody holds the writer claim (one that cannot be understood counts as held)."""
+        if self.claim is None:
+            return None
+        return self.claim.claim is not None or bool(self.claim.problem)
+
+    @property
+    def claim_absent_for_s(self) -> float:
+        """How long this reader has seen no claim; 0 while there is one or it is unknown."""
+        absent = self.claim_held is False and self.claim is not None
+        return self.claim.unchanged_for_s if absent and self.claim is not None else 0.0
+
+    @property
+    def holder(self) -> HostView | None:
+        """The host of the active site that holds the claim."""
+        claim = self.claim.claim if self.claim is not None else None
+        hosts = self.active.hosts if claim is not None else ()
+        return next((host for host in hosts if claim and host.host.name == claim.host), None)
+
+    @property
+    def primary(self) -> HostView | None:
+        """The claim's holder, where somebody living sees it as a working primary."""
+        holder = self.holder
+        return holder if holder is not None and holder.working_primary else None
+
+    @property
+    def sides(self) -> tuple[SideView, SideView]:
+        return (self.active, self.standby)
+
+
+# --------------------------------------------------------------------------- the whole
+
+
+@dataclass(frozen=True, slots=True)
+class ObserverView:
+    site: SiteName
+    alive: bool
+    age_s: float | None  # None: it has published nothing
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ZooKeeperView:
+    """One server of the ensemble, through the eyes of the living observers."""
+
+    server: ZooKeeperServer
+    serving: Tri
+    leading: bool
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Everything known at one moment. ``missing``: what the core would have liked to know.
+
+    Where there is no usable ``state``, ``active_site`` is the policy's first; the rows of the
+    verdict table that say so come before every row that looks at a cluster.
+    """
+
+    policy: Policy
+    now_unix_s: float
+    reader: SiteName
+    store_problem: str
+    state: GroupState | None
+    state_version: int | None
+    state_problem: str
+    active_site: SiteName
+    standby_site: SiteName
+    clusters: tuple[ClusterView, ...]
+    observers: tuple[ObserverView, ...]
+    zookeeper: tuple[ZooKeeperView, ...]
+    zookeeper_restarted_s_ago: float | None
+    missing: tuple[str, ...]
+
+    @property
+    def living_observers(self) -> tuple[SiteName, ...]:
+        return tuple(observer.site for observer in self.observers if observer.alive)
+
+    def observer_alive(self, site: SiteName) -> bool:
+        return site in self.living_observers
+
+    @property
+    def witness_sites(self) -> tuple[SiteName, ...]:
+        return tuple(s.name for s in self.policy.sites if s.kind is SiteKind.WITNESS)
+
+    @property
+    def zookeeper_leader(self) -> ZooKeeperServer | None:
+        return next((view.server for view in self.zookeeper if view.leading), None)
+
+    def cluster(self, name: ClusterName) -> ClusterView:
+        """The cluster of that name; KeyError when the view has none."""
+        for cluster in self.clusters:
+            if cluster.name == name:
+                return cluster
+        raise KeyError(f"no cluster {name!r} in the view")
+
+
+def build_view(policy: Policy, inputs: ViewInputs) -> View:
+    """One view of one moment. Never fails on odd input: what is odd becomes a problem text."""
+    state_problem = inputs.state.problem or _disagreement(policy, inputs.state.state)
+    state = None if state_problem else inputs.state.state
+    active = state.active_site if state is not None else policy.initial_site
+    standby = policy.other_data_site(active).name
+    living = tuple(o for o in inputs.observers if _alive(o))
+    clusters = tuple(
+        _cluster(policy, cluster, inputs, state, active, living) for cluster in policy.clusters
+    )
+    observers = tuple(_observer(site.name, inputs) for site in policy.sites)
+    return View(
+        policy=policy,
+        now_unix_s=inputs.now_unix_s,
+        reader=inputs.reader,
+        store_problem=inputs.store_problem,
+        state=state,
+        state_version=inputs.state.version,
+        state_problem=state_problem,
+        active_site=active,
+        standby_site=standby,
+        clusters=clusters,
+        observers=observers,
+        zookeeper=_zookeeper(policy, living),
+        zookeeper_restarted_s_ago=inputs.zookeeper_restarted_s_ago,
+        missing=_missing(clusters, observers),
+    )
+
+
+def _alive(observer: ObserverSeen) -> bool:
+    return observer.observation is not None and observer.age_s <= OBSERVATION_AGE_S_MAX
+
+
+def _disagreement(policy: Policy, state: GroupState | None) -> str:
+    """Why a state that was read does not fit the policy; empty where it does."""
+    if state is None:
+        return ""
+    if state.group != policy.group:
+        return f"state is of group {state.group!r}, failover.yaml of {policy.group!r}"
+    if state.active_site not in [site.name for site in policy.data_sites]:
+        return f"active site {state.active_site!r} is not a data site of failover.yaml"
+    known = {cluster.name for cluster in policy.clusters}
+    if set(state.clusters) != known:
+        return (
+            f"state has the clusters {', '.join(sorted(state.clusters))}, "
+            f"failover.yaml {', '.join(sorted(known))}"
+        )
+    return ""
+
+
+def _cluster(
+    policy: Policy,
+    cluster: Cluster,
+    inputs: ViewInputs,
+    state: GroupState | None,
+    active: SiteName,
+    living: tuple[ObserverSeen, ...],
+) -> ClusterView:
+    name = cluster.name
+    return ClusterView(
+        name=name,
+        recorded=state.clusters[name] if state is not None else None,
+        claim=next((claim for claim in inputs.claims if claim.cluster == name), None),
+        active=_side(cluster, active, inputs, living),
+        standby=_side(cluster, policy.other_data_site(active).name, inputs, living),
+        stopped=next((proof for proof in inputs.stopped if proof.cluster == name), None),
+        salvage=tuple(
+            record
+            for record in inputs.salvage
+            if record.host in [host.name for host in cluster.hosts]
+        ),
+        samples=tuple(
+            sorted((s for s in inputs.samples if s.cluster == name), key=lambda s: s.age_s)
+        ),
+    )
+
+
+def _side(
+    cluster: Cluster, site: SiteName, inputs: ViewInputs, living: tuple[ObserverSeen, ...]
+) -> SideView:
+    found = (s for s in inputs.scopes if s.cluster == cluster.name and s.site == site)
+    scope = next(found, None)
+    silence = {s.host: s.unreachable_s for s in inputs.silences}
+    return SideView(
+        site=site,
+        scope=scope,
+        config=parse_config(scope.config) if scope is not None else None,
+        hosts=tuple(
+            HostView(host, _sightings(host.name, living), silence.get(host.name, 0.0))
+            for host in cluster.at(site)
+        ),
+    )
+
+
+def _sightings(host: HostName, living: tuple[ObserverSeen, ...]) -> tuple[Sighting, ...]:
+    found = (
+        Sighting(o.site, o.age_s + o.observation.round_duration_s + READ_DELAY_S, seen)
+        for o in living
+        if o.observation is not None
+        for seen in o.observation.hosts
+        if seen.host == host
+    )
+    return tuple(sorted(found, key=lambda sighting: sighting.age_s))
+
+
+def _observer(site: SiteName, inputs: ViewInputs) -> ObserverView:
+    seen = next((o for o in inputs.observers if o.site == site), None)
+    if seen is None or seen.observation is None:
+        return ObserverView(site, False, None, seen.problem if seen is not None else "")
+    return ObserverView(site, _alive(seen), seen.age_s)
+
+
+def _zookeeper(policy: Policy, living: tuple[ObserverSeen, ...]) -> tuple[ZooKeeperView, ...]:
+    answers = {
+        server.name: [
+            seen.answer
+            for o in living
+            if o.observation is not None
+            for seen in o.observation.zookeeper
+            if seen.server == server.name
+        ]
+        for server in policy.zookeeper_servers
+    }
+    leading = {
+        name: max(
+            (a.epoch for a in given if _leads(a) and isinstance(a, ZooKeeperSeen)), default=-1
+        )
+        for name, given in answers.items()
+    }
+    newest = max(leading.values(), default=-1)  # an isolated old leader answers for seconds
+    return tuple(
+        ZooKeeperView(
+            server,
+            some(_serves(answer) for answer in answers[server.name]),
+            leading[server.name] == newest >= 0,
+        )
+        for server in policy.zookeeper_servers
+    )
+
+
+def _leads(answer: ZooKeeperSeen | NoAnswer) -> bool:
+    modes = (ZooKeeperMode.LEADER, ZooKeeperMode.STANDALONE)
+    return isinstance(answer, ZooKeeperSeen) and answer.mode in modes
+
+
+def _serves(answer: ZooKeeperSeen | NoAnswer) -> Tri:
+    if isinstance(answer, ZooKeeperSeen):
+        return answer.mode is not ZooKeeperMode.NO_QUORUM
+    return False if answer.kind is not NoAnswerKind.TIMED_OUT else None
+
+
+def _missing(
+    clusters: tuple[ClusterView, ...], observers: tuple[ObserverView, ...]
+) -> tuple[str, ...]:
+    """One line for every piece of evidence that is not there."""
+    lines = [_observer_missing(observer) for observer in observers if not observer.alive]
+    for cluster in clusters:
+        if cluster.claim is None:
+            lines.append(f"{cluster.name}: the writer claim could not be read")
+        for side in cluster.sides:
+            if side.config is None:
+                lines.append(f"{cluster.name}-{side.site}: no usable Patroni configuration")
+            lines += [
+                f"{host.host.name}: no answer to any living observer"
+                for host in side.hosts
+                if not host.reached
+            ]
+        if not cluster.samples:
+            lines.append(f"{cluster.name}: no samples of the primary's WAL")
+    return tuple(lines)
+
+
+def _observer_missing(observer: ObserverView) -> str:
+    if observer.problem:
+        return f"observer {observer.site}: {observer.problem}"
+    if observer.age_s is None:
+        return f"observer {observer.site}: has published nothing"
+    return f"observer {observer.site}: silent for {observer.age_s:.1f} s"

@@ -1,0 +1,68 @@
+"""What the planner hands to the executor: one next step, or the reasons for none. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from failover.model import ClusterName, HostName, Invariant, SiteName
+from failover.znode import Transaction
+
+
+class StepName(StrEnum):
+    TAKEOVER = "takeover"
+    RECORD_PROMOTION = "record_promotion"
+    REINSTATE = "reinstate"
+    FOLLOW = "follow"
+    RESTART_ZOOKEEPER = "restart_zookeeper"
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """One precondition. None: unknown, which holds as firmly as False (I5).
+
+    ``cluster`` None: of the whole group. ``opens_in_s``: when it would pass if nothing changes.
+    """
+
+    name: str
+    passes: bool | None
+    evidence: str
+    invariant: Invariant
+    cluster: ClusterName | None = None
+    opens_in_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RestartZooKeeper:
+    """Run the policy's ``zookeeper_restart_command`` for this server, once."""
+
+    server: HostName
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One step, so concrete that executing it needs no choice."""
+
+    step: StepName
+    sentence: str
+    clusters: tuple[ClusterName, ...]
+    from_site: SiteName
+    to_site: SiteName
+    gates: tuple[Gate, ...]  # all of them passing: the evidence
+    action: Transaction | RestartZooKeeper
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A decision not to act. ``wanted`` None: there is nothing to do.
+
+    ``gates``: every gate of the wanted step, passing or not.
+    """
+
+    sentence: str
+    wanted: StepName | None
+    gates: tuple[Gate, ...]
+
+    @property
+    def blocking(self) -> tuple[Gate, ...]:
+        return tuple(gate for gate in self.gates if gate.passes is not True)
