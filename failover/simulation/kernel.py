@@ -1,0 +1,168 @@
+"""Virtual time, and processes that run in it.
+
+A process is plain synchronous code in a greenlet: it waits with ``Kernel.sleep`` and can be frozen,
+thawed or killed between any two steps of it, as a real one can. Invariant: one process runs at a
+time and the order depends on the seed alone. Nothing here knows what is simulated.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+from greenlet import getcurrent, greenlet
+
+
+class Killed(BaseException):
+    """Thrown into a process that is killed. Not an Exception: the code under test must not see it."""
+
+
+class Process:
+    """One simulated process. Create it with ``Kernel.spawn``."""
+
+    __slots__ = ("_fiber", "_kernel", "_missed", "_wait", "alive", "failure", "frozen", "name")
+
+    def __init__(self, kernel: Kernel, name: str, body: Callable[[], None]) -> None:
+        self._kernel = kernel
+        self._wait = 0  # number of the present wait: an event for an older one is void
+        self._missed = False  # the wait ended while frozen
+        self._fiber: Any = greenlet(lambda: self._run(body), kernel.hub)
+        self.name = name
+        self.alive = True
+        self.frozen = False
+        self.failure: BaseException | None = None
+
+    def _run(self, body: Callable[[], None]) -> None:
+        try:
+            body()
+        except Killed:
+            pass
+        except BaseException as error:  # told by the kernel, which stops the simulation
+            self.failure = error
+        self.alive = False
+        self._kernel.forget(self._fiber)
+
+    def freeze(self) -> None:
+        """It runs no further (SIGSTOP); the clock goes on."""
+        self.frozen = True
+
+    def thaw(self) -> None:
+        """It runs again; a wait that ended in the meantime ends now."""
+        self.frozen = False
+        if self._missed and self.alive:
+            self._missed = False
+            self._kernel.after(0.0, self._resumer(self._wait))
+
+    def kill(self) -> None:
+        """It ends here (SIGKILL): no further step of it happens."""
+        if not self.alive:
+            return
+        self.alive = False
+        self._wait += 1
+        if self._fiber is getcurrent():
+            raise Killed
+        if self._fiber:  # started and not over
+            self._fiber.parent = getcurrent()
+            self._fiber.throw(Killed)
+
+    def wake(self) -> None:
+        """End its present wait early."""
+        if self.alive:
+            self._kernel.after(0.0, self._resumer(self._wait))
+
+    def _resumer(self, wait: int) -> Callable[[], None]:
+        return lambda: self._resume(wait)
+
+    def _resume(self, wait: int) -> None:
+        if wait != self._wait or not self.alive:
+            return
+        if self.frozen:
+            self._missed = True
+            return
+        self._wait += 1
+        self._fiber.switch()
+        if self.failure is not None:
+            raise self.failure
+
+    def pause(self, duration_s: float) -> None:
+        """Wait; called by the process itself through ``Kernel.sleep``."""
+        self._kernel.after(duration_s, self._resumer(self._wait))
+        self._kernel.hub.switch()
+
+
+class Kernel:
+    """The clock, the queue of what happens next, and all chance."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.now = 0.0
+        self.hub: Any = getcurrent()
+        self.events = 0
+        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._count = 0
+        self._processes: dict[Any, Process] = {}
+        self.log: list[str] | None = None  # a list: keep a transcript in it
+
+    def note(self, text: str) -> None:
+        """A line of the transcript, where one is kept."""
+        if self.log is not None:
+            self.log.append(f"{self.now:9.3f}  {text}")
+
+    def at(self, when_s: float, what: Callable[[], None]) -> None:
+        """Let something happen at a time (never before now)."""
+        self._count += 1
+        heapq.heappush(self._queue, (max(when_s, self.now), self._count, what))
+
+    def after(self, delay_s: float, what: Callable[[], None]) -> None:
+        self.at(self.now + delay_s, what)
+
+    def every(self, interval_s: float, what: Callable[[], None]) -> None:
+        """Let something happen for ever, from now on."""
+
+        def again() -> None:
+            what()
+            self.after(interval_s, again)
+
+        self.after(interval_s, again)
+
+    def spawn(self, name: str, body: Callable[[], None], delay_s: float = 0.0) -> Process:
+        """Start a process."""
+        process = Process(self, name, body)
+        self._processes[process._fiber] = process
+        self.after(delay_s, process._resumer(process._wait))
+        return process
+
+    def forget(self, fiber: Any) -> None:
+        """That process is over."""
+        self._processes.pop(fiber, None)
+
+    @property
+    def process(self) -> Process | None:
+        """The process that is running now."""
+        return self._processes.get(getcurrent())
+
+    def sleep(self, duration_s: float) -> None:
+        """The running process waits. Outside any process time stands still: a test that calls
+        simulated code directly sees it happen in one instant."""
+        process = self._processes.get(getcurrent())
+        if process is not None:
+            process.pause(duration_s)
+
+    def run(self, until_s: float) -> None:
+        """Let everything happen that happens until then."""
+        queue = self._queue
+        while queue and queue[0][0] <= until_s:
+            when_s, _, what = heapq.heappop(queue)
+            self.now = when_s
+            self.events += 1
+            what()
+        self.now = until_s
+
+    def close(self) -> None:
+        """Kill every process: greenlets that are left would keep their world in memory."""
+        for process in list(self._processes.values()):
+            process.kill()
+        self._processes.clear()
+        self._queue.clear()
