@@ -100,7 +100,7 @@ def test_what_ended_after_the_database_was_read_is_not_judged() -> None:
 
 class TestAckedByBoth:
     def late(self, *history: Attempt, since_s: float = 10.0) -> tuple[Attempt, ...]:
-        return acked_by_both(history, old_site=JAKARTA, new_site=MAKASSAR, since_s=since_s)
+        return acked_by_both(history, new_site=MAKASSAR, since_s=since_s)
 
     def test_one_after_the_other(self) -> None:
         assert self.late(attempt(11), attempt(17, server_site=MAKASSAR)) == ()

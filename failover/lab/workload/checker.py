@@ -75,7 +75,7 @@ def judge(attempts: Iterable[Attempt], survivors: Survivors) -> Report:
 
 
 def acked_by_both(
-    attempts: Iterable[Attempt], *, old_site: SiteName, new_site: SiteName, since_s: float
+    attempts: Iterable[Attempt], *, new_site: SiteName, since_s: float
 ) -> tuple[Attempt, ...]:
     """Acknowledgements of the old site after the first one of the new site (I1).
 

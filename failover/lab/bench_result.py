@@ -1,0 +1,187 @@
+"""What one bench run measured, the summary of many, and the limits they are held against.
+
+Pure: values in, values and text out. Limits are those of issue 1 ("Must show", line 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from failover.model import SiteName
+
+SCHEMA = 1
+
+OUTAGE_OVER_LEASE_MEDIAN_S = 0.5
+OUTAGE_OVER_LEASE_WORST_S = 1.5
+OVERHEAD_MEDIAN_S = 0.4
+OVERHEAD_WORST_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LostTransaction:
+    """Acknowledged and not there any more. The time is relative to the fault (negative: before)."""
+
+    id: str
+    kind: str
+    acked_after_fault_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TakeoverRun:
+    """One site lost, the other takes over. Seconds; None where the thing never happened."""
+
+    run: int
+    lost_site: SiteName
+    new_site: SiteName
+    zookeeper_leader_site: SiteName | None
+    netem: bool
+    lease_s: float
+    outage_s: float | None  # without an acknowledgement, clients of the new site's HAProxy
+    lease_end_s: float | None  # after the fault, the writer claim was gone
+    overhead_s: float | None  # from there to the first acknowledgement by the new site
+    last_ack_old_site_s: float | None  # after the fault, to a client inside the lost site
+    acked: int
+    lost: int
+    indeterminate: int
+    acked_by_both: int
+    reinstated_s: float | None  # from the heal until the lost site streamed again
+    epoch: int
+    fault_s: float  # boot time
+    lost_transactions: tuple[LostTransaction, ...] = ()
+    problems: tuple[str, ...] = ()  # money, duplicates, a site that did not come back …
+
+    @property
+    def succeeded(self) -> bool:
+        """The new site took over, never two at a time, and the books are right."""
+        return self.outage_s is not None and self.acked_by_both == 0 and not self.problems
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Median and worst of what was measured; None where nothing was."""
+
+    median: float | None
+    worst: float | None
+
+    @classmethod
+    def of(cls, values: Sequence[float | None]) -> Spread:
+        """Of the values that are there. One that is missing makes the worst unknown."""
+        known = [value for value in values if value is not None]
+        if not known:
+            return cls(None, None)
+        worst = max(known) if len(known) == len(values) else None
+        return cls(round(median(known), 3), None if worst is None else round(worst, 3))
+
+    def within(self, median_most: float, worst_most: float) -> bool:
+        if self.median is None or self.worst is None:
+            return False
+        return self.median <= median_most and self.worst <= worst_most
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    runs: int
+    succeeded: int
+    lease_s: float
+    outage_s: Spread
+    lease_end_s: Spread
+    overhead_s: Spread
+    acked: int
+    lost: int
+    indeterminate: int
+    acked_by_both: int
+    outage_within_limits: bool
+    overhead_within_limits: bool
+
+    @property
+    def passed(self) -> bool:
+        return (
+            self.runs > 0
+            and self.succeeded == self.runs
+            and self.outage_within_limits
+            and self.overhead_within_limits
+        )
+
+
+def summarise(runs: Sequence[TakeoverRun]) -> Summary:
+    """The figures over all runs. All of them had the same lease."""
+    lease_s = runs[0].lease_s if runs else 0.0
+    outage = Spread.of([run.outage_s for run in runs])
+    overhead = Spread.of([run.overhead_s for run in runs])
+    return Summary(
+        runs=len(runs),
+        succeeded=sum(run.succeeded for run in runs),
+        lease_s=lease_s,
+        outage_s=outage,
+        lease_end_s=Spread.of([run.lease_end_s for run in runs]),
+        overhead_s=overhead,
+        acked=sum(run.acked for run in runs),
+        lost=sum(run.lost for run in runs),
+        indeterminate=sum(run.indeterminate for run in runs),
+        acked_by_both=sum(run.acked_by_both for run in runs),
+        outage_within_limits=outage.within(
+            lease_s + OUTAGE_OVER_LEASE_MEDIAN_S, lease_s + OUTAGE_OVER_LEASE_WORST_S
+        ),
+        overhead_within_limits=overhead.within(OVERHEAD_MEDIAN_S, OVERHEAD_WORST_S),
+    )
+
+
+def as_json(runs: Sequence[TakeoverRun]) -> dict[str, Any]:
+    """The document of ``-o json``."""
+    summary = summarise(runs)
+    return {
+        "schema": SCHEMA,
+        "runs": [asdict(run) | {"succeeded": run.succeeded} for run in runs],
+        "summary": asdict(summary) | {"passed": summary.passed},
+    }
+
+
+def seconds(value: float | None) -> str:
+    """``6.312 s``, or a dash."""
+    return "–" if value is None else f"{value:.3f} s"
+
+
+def run_line(run: TakeoverRun) -> str:
+    """One run in one line."""
+    parts = [
+        f"run {run.run}: {run.lost_site} lost",
+        f"outage {seconds(run.outage_s)}",
+        f"lease end {seconds(run.lease_end_s)}",
+        f"overhead {seconds(run.overhead_s)}",
+        f"last ack in {run.lost_site} {seconds(run.last_ack_old_site_s)}",
+        f"acked {run.acked}",
+        f"lost {run.lost}",
+        f"acked by both {run.acked_by_both}",
+        f"ZooKeeper leader {run.zookeeper_leader_site or 'unknown'}",
+        f"back after {seconds(run.reinstated_s)}",
+        "netem" if run.netem else "no netem",
+    ]
+    return ", ".join(parts) + "".join(f"\n    problem: {problem}" for problem in run.problems)
+
+
+def summary_lines(summary: Summary) -> list[str]:
+    """The summary for a human; what is outside its limit says so."""
+    outage_limits = (
+        f"(limits {summary.lease_s + OUTAGE_OVER_LEASE_MEDIAN_S:g} s and "
+        f"{summary.lease_s + OUTAGE_OVER_LEASE_WORST_S:g} s: "
+        f"{'kept' if summary.outage_within_limits else 'NOT KEPT'})"
+    )
+    overhead_limits = (
+        f"(limits {OVERHEAD_MEDIAN_S:g} s and {OVERHEAD_WORST_S:g} s: "
+        f"{'kept' if summary.overhead_within_limits else 'NOT KEPT'})"
+    )
+    return [
+        f"{summary.succeeded} of {summary.runs} runs succeeded, lease {summary.lease_s:g} s",
+        _spread_line("outage", summary.outage_s) + f" {outage_limits}",
+        _spread_line("lease end", summary.lease_end_s),
+        _spread_line("overhead", summary.overhead_s) + f" {overhead_limits}",
+        f"acknowledged {summary.acked}, lost {summary.lost}, "
+        f"indeterminate {summary.indeterminate}, acknowledged by both {summary.acked_by_both}",
+    ]
+
+
+def _spread_line(name: str, spread: Spread) -> str:
+    return f"{name}: median {seconds(spread.median)}, worst {seconds(spread.worst)}"

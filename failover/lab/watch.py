@@ -1,0 +1,279 @@
+"""The group as seen from the machine that runs the lab: is it whole, and when did a lease end.
+
+Read-only, on ZooKeeper alone; it knows nothing that a controller could not know. Never a part of
+any decision: the bench, the demo and the tests look through it.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from failover.coordination.connect import open_store
+from failover.coordination.kazoo_store import KazooStore
+from failover.coordination.store import StoreUnavailable
+from failover.health.observation import (
+    HostObservation,
+    PostgresSeen,
+    SiteObservation,
+    decode_observation,
+)
+from failover.lab.workload.clock import boottime_s
+from failover.model import ClusterName, SiteName
+from failover.policy import Cluster, Policy, ZooKeeperServer
+from failover.state import (
+    GroupState,
+    StandbyScope,
+    StateError,
+    WriterClaim,
+    decode_record,
+    decode_state,
+)
+from failover.znode import GroupPaths
+
+POLL_S = 0.02
+OBSERVATION_AGE_MAX_S = 5.0
+FOUR_LETTER_LIMIT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSeen:
+    """One look. ``missing``: what keeps the group from being whole; empty: it is whole."""
+
+    state: GroupState | None
+    missing: tuple[str, ...]
+
+    @property
+    def whole(self) -> bool:
+        return not self.missing
+
+
+def look(store: KazooStore, policy: Policy) -> GroupSeen:
+    """Whether everything is as it should be before anything is broken. StoreUnavailable."""
+    paths = GroupPaths(policy.group)
+    store.sync()
+    found = store.read(paths.state)
+    if found is None:
+        return GroupSeen(None, ("there is no state: `failover init` has not run",))
+    try:
+        state = decode_state(found.data, path=paths.state)
+        observations = _observations(store, policy)
+        missing = [
+            *_state_missing(state),
+            *(line for one in policy.clusters for line in _claim_missing(store, state, one, paths)),
+            *_observers_missing(policy, observations),
+            *_hosts_missing(policy, state, observations),
+        ]
+    except StateError as error:
+        return GroupSeen(None, (str(error),))
+    return GroupSeen(state, tuple(missing))
+
+
+def _state_missing(state: GroupState) -> Iterator[str]:
+    if state.plan is not None:
+        yield f"a plan is under way: {state.plan.id}"
+    for name, cluster in state.clusters.items():
+        if not cluster.promoted:
+            yield f"{name}: the promotion of epoch {state.epoch} is not recorded yet"
+        if cluster.standby is not StandbyScope.FOLLOWING:
+            yield f"{name}: the other site's scope is in {cluster.standby}"
+
+
+def _claim_missing(
+    store: KazooStore, state: GroupState, cluster: Cluster, paths: GroupPaths
+) -> Iterator[str]:
+    found = store.read(paths.writer(cluster.name))
+    if found is None:
+        yield f"{cluster.name}: nobody holds the writer claim"
+        return
+    claim = decode_record(WriterClaim, found.data, path=found.path)
+    if (claim.site, claim.epoch) != (state.active_site, state.epoch):
+        yield f"{cluster.name}: the writer claim is of {claim.site}, epoch {claim.epoch}"
+
+
+def _observations(store: KazooStore, policy: Policy) -> dict[SiteName, SiteObservation]:
+    paths = GroupPaths(policy.group)
+    read = {site.name: store.read(paths.observer(site.name)) for site in policy.sites}
+    return {
+        site: decode_observation(znode.data, path=znode.path)
+        for site, znode in read.items()
+        if znode is not None
+    }
+
+
+def _observers_missing(
+    policy: Policy, observations: dict[SiteName, SiteObservation]
+) -> Iterator[str]:
+    """The lab's sites share one wall clock, so an observation's own time tells its age."""
+    for site in policy.sites:
+        seen = observations.get(site.name)
+        if seen is None:
+            yield f"{site.name}: its controller publishes nothing"
+        elif time.time() - seen.taken_unix_s > OBSERVATION_AGE_MAX_S:
+            yield f"{site.name}: its controller's observation is old"
+
+
+def _hosts_missing(
+    policy: Policy, state: GroupState, observations: dict[SiteName, SiteObservation]
+) -> Iterator[str]:
+    """As the observer of each host's own site sees it."""
+    for cluster in policy.clusters:
+        primaries = 0
+        for host in cluster.hosts:
+            own = observations.get(host.site)
+            seen = next((one for one in own.hosts if one.host == host.name), None) if own else None
+            if seen is None or not isinstance(seen.postgres, PostgresSeen):
+                yield f"{host.name}: PostgreSQL gives no answer"
+            elif not seen.postgres.in_recovery:
+                primaries += host.site == state.active_site
+            elif not _streams(seen):
+                yield f"{host.name}: does not stream"
+        if primaries != 1:
+            yield f"{cluster.name}: {primaries} primaries at {state.active_site}"
+
+
+def _streams(seen: HostObservation) -> bool:
+    return isinstance(seen.postgres, PostgresSeen) and seen.postgres.receiver_streaming is True
+
+
+class NotWhole(Exception):
+    """The group did not become whole in time. The message says what was missing."""
+
+
+def wait_whole(
+    policy: Policy,
+    limit_s: float,
+    *,
+    tell: Callable[[str], None] = lambda _text: None,
+    for_s: float = 1.5,
+) -> GroupState:
+    """The state once the group was whole for ``for_s``. NotWhole after ``limit_s``."""
+    give_up_s = time.monotonic() + limit_s
+    whole_since_s: float | None = None
+    missing: tuple[str, ...] = ("ZooKeeper has not been asked yet",)
+    while time.monotonic() < give_up_s:
+        try:
+            with open_store(policy) as store:
+                while time.monotonic() < give_up_s:
+                    seen = look(store, policy)
+                    now_s = time.monotonic()
+                    if seen.missing and seen.missing != missing:
+                        tell("; ".join(seen.missing))
+                    missing = seen.missing
+                    whole_since_s = (whole_since_s or now_s) if seen.whole else None
+                    if seen.state and whole_since_s and now_s - whole_since_s >= for_s:
+                        return seen.state
+                    time.sleep(0.25)
+        except StoreUnavailable as error:
+            missing, whole_since_s = (str(error),), None
+            time.sleep(0.25)
+    raise NotWhole(f"not whole within {limit_s:g} s: {'; '.join(missing)}")
+
+
+# --------------------------------------------------------------------------- lease end
+
+
+class ClaimWatch:
+    """Notes when a writer claim vanished, as the surviving ZooKeeper servers tell it.
+
+    The moment is that of ZooKeeper's notice (a watch), or of the first look that found the claim
+    gone or another's (every 20 ms), whichever came first; it is believed only after such a look.
+    """
+
+    def __init__(self, store: KazooStore, path: str, lost_site: SiteName) -> None:
+        self._store = store
+        self._path = path
+        self._lost_site = lost_site
+        self._noticed_s: float | None = None
+        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self.ended_s: float | None = None
+        self._thread = threading.Thread(target=self._run, name="claim-watch", daemon=True)
+        self._arm()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._wake.set()
+        self._thread.join(timeout=2.0)
+
+    def _arm(self) -> None:
+        self._store.wake_on(self._path, self._notice)
+
+    def _notice(self) -> None:
+        self._noticed_s = self._noticed_s or boottime_s()
+        self._wake.set()
+
+    def _run(self) -> None:
+        while not self._stop.is_set() and self.ended_s is None:
+            self._wake.wait(POLL_S)
+            self._wake.clear()
+            looked_s = boottime_s()
+            try:
+                held = self._held_by_lost_site()
+            except StoreUnavailable:
+                continue
+            if not held:
+                self.ended_s = min(looked_s, self._noticed_s or looked_s)
+            elif self._noticed_s is not None:  # the connection was lost, or the claim rewritten
+                self._noticed_s = None
+                self._arm()
+
+    def _held_by_lost_site(self) -> bool:
+        found = self._store.read(self._path)
+        if found is None:
+            return False
+        return decode_record(WriterClaim, found.data, path=found.path).site == self._lost_site
+
+
+def without_servers_of(policy: Policy, site: SiteName) -> Policy:
+    """The same policy, with that site's ZooKeeper servers left out: for connecting only."""
+    sites = tuple(replace(one, zookeeper=()) if one.name == site else one for one in policy.sites)
+    return replace(policy, sites=sites)
+
+
+@contextmanager
+def watch_claim(policy: Policy, cluster: ClusterName, lost_site: SiteName) -> Iterator[ClaimWatch]:
+    """Watch through the servers that will survive the loss of ``lost_site``."""
+    with open_store(without_servers_of(policy, lost_site)) as store:
+        watch = ClaimWatch(store, GroupPaths(policy.group).writer(cluster), lost_site)
+        try:
+            yield watch
+        finally:
+            watch.stop()
+
+
+# --------------------------------------------------------------------------- ZooKeeper's leader
+
+
+def zookeeper_mode(server: ZooKeeperServer) -> str | None:
+    """``leader``, ``follower`` …; None where the server does not serve."""
+    for line in four_letter(server, "srvr").splitlines():
+        name, _, value = line.partition(":")
+        if name == "Mode":
+            return value.strip()
+    return None
+
+
+def zookeeper_leader(policy: Policy) -> ZooKeeperServer | None:
+    """The server that says it leads; None when none does."""
+    for server in policy.zookeeper_servers:
+        if zookeeper_mode(server) == "leader":
+            return server
+    return None
+
+
+def four_letter(server: ZooKeeperServer, word: str) -> str:
+    """ZooKeeper's answer to a four-letter word; empty where it gives none."""
+    address = (str(server.address), server.client_port)
+    try:
+        with socket.create_connection(address, timeout=FOUR_LETTER_LIMIT_S) as connection:
+            connection.sendall(word.encode())
+            chunks = iter(lambda: connection.recv(4096), b"")
+            return b"".join(chunks).decode(errors="replace")
+    except OSError:
+        return ""

@@ -1,0 +1,88 @@
+"""The summary of a bench: medians, worsts, limits, and what must not be hidden by an average."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from failover.lab.bench_result import (
+    LostTransaction,
+    Spread,
+    TakeoverRun,
+    as_json,
+    run_line,
+    summarise,
+    summary_lines,
+)
+from failover.model import SiteName
+
+GOOD = TakeoverRun(
+    run=1,
+    lost_site=SiteName("jakarta"),
+    new_site=SiteName("makassar"),
+    zookeeper_leader_site=SiteName("surabaya"),
+    netem=False,
+    lease_s=6.0,
+    outage_s=6.4,
+    lease_end_s=6.1,
+    overhead_s=0.3,
+    last_ack_old_site_s=3.9,
+    acked=1000,
+    lost=12,
+    indeterminate=1,
+    acked_by_both=0,
+    reinstated_s=9.0,
+    epoch=2,
+    fault_s=1000.0,
+    lost_transactions=(LostTransaction("id", "order", 3.9),),
+)
+
+
+def test_good_runs_pass() -> None:
+    summary = summarise([GOOD, replace(GOOD, outage_s=7.4), replace(GOOD, outage_s=6.2)])
+    assert summary.outage_s == Spread(median=6.4, worst=7.4)
+    assert (summary.lost, summary.acked, summary.passed) == (36, 3000, True)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        replace(GOOD, outage_s=7.6),
+        replace(GOOD, outage_s=None),
+        replace(GOOD, overhead_s=1.1),
+        replace(GOOD, overhead_s=None),
+        replace(GOOD, acked_by_both=1),
+        replace(GOOD, problems=("money: escrow: -5",)),
+    ],
+)
+def test_one_bad_run_among_many_fails_all(bad: TakeoverRun) -> None:
+    assert summarise([GOOD] * 20).passed
+    assert not summarise([*[GOOD] * 20, bad]).passed
+
+
+def test_median_has_its_own_limit() -> None:
+    slow = replace(GOOD, outage_s=6.9)
+    assert not summarise([GOOD, slow, slow]).outage_within_limits
+
+
+def test_no_runs_is_not_a_success() -> None:
+    assert not summarise([]).passed
+
+
+def test_json_has_what_the_issue_names() -> None:
+    document = json.loads(json.dumps(as_json([GOOD])))
+    wanted = {
+        "lease_s", "outage_s", "lease_end_s", "overhead_s", "acked", "lost", "acked_by_both",
+        "zookeeper_leader_site", "netem", "lost_site",
+    }  # fmt: skip
+    assert wanted <= set(document["runs"][0])
+    assert document["summary"]["outage_s"] == {"median": 6.4, "worst": 6.4}
+    assert document["schema"] == 1
+
+
+def test_text_says_when_a_limit_is_not_kept() -> None:
+    text = "\n".join(summary_lines(summarise([replace(GOOD, outage_s=9.0)])))
+    assert "NOT KEPT" in text
+    assert "problem: money" in run_line(replace(GOOD, problems=("money: off",)))
