@@ -1,0 +1,209 @@
+"""A kazoo client that gives up on a silent server in time, and keeps its session.
+
+kazoo alone waits up to five seconds for a frozen server (connect and handshake), and does not
+notice a black-holed one while requests are being sent (FACTS, "ZooKeeper and kazoo"). Here
+
+* a server is dialled only after it said that it serves (``srvr``, all servers asked at once), so
+  that neither a frozen nor a black-holed nor an electing server costs a second of the lease;
+* connecting, and the handshake, are given up after ``answer_limit_s``;
+* ``drop_socket`` ends the connection but not the session: kazoo goes on with the next server;
+* a session can be taken up again by another process with its id and password.
+
+Invariant: nothing here closes a session but ``stop``. Who holds a claim must not call that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import selectors
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from kazoo.client import KazooClient, KazooState
+from kazoo.handlers.threading import SequentialThreadingHandler
+from kazoo.protocol.connection import ConnectionHandler
+from kazoo.retry import ForceRetryError, KazooRetry
+
+PROBE_LIMIT_S = 0.3  # for one question to all servers; the sites are tens of milliseconds apart
+PROBE_GRACE_S = 0.1
+PROBE_PAUSE_S = 0.05
+_NOT_SERVING = b"not currently serving"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One ZooKeeper server's client address."""
+
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.address}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class SavedSession:
+    """What takes a session up again: secret, because the password is all it takes."""
+
+    session_id: int
+    password: bytes
+
+
+def serving(
+    servers: Sequence[Server], avoid: Server | None = None, limit_s: float = PROBE_LIMIT_S
+) -> Server | None:
+    """The first server that says it serves clients; ``avoid`` only where no other one does.
+
+    After any answer, also a bad one, the others have a short grace: one of two servers being dead
+    must not slow down the discovery that the other has finished its election.
+    """
+    avoided: Server | None = None
+    selector = selectors.DefaultSelector()
+    end_s = time.monotonic() + limit_s
+    try:
+        for server in servers:
+            _dial(selector, server)
+        while selector.get_map() and (left_s := end_s - time.monotonic()) > 0:
+            for key, _ in selector.select(left_s):
+                says = _progress(selector, key)
+                if says is True and key.data != avoid:
+                    found: Server = key.data
+                    return found
+                if says is True:
+                    avoided = key.data
+                if says is not None:
+                    end_s = min(end_s, time.monotonic() + PROBE_GRACE_S)
+    finally:
+        for key in list(selector.get_map().values()):
+            _hang_up(selector, key.fileobj)
+        selector.close()
+    return avoided
+
+
+def _dial(selector: selectors.BaseSelector, server: Server) -> None:
+    family = socket.AF_INET6 if ":" in server.address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    sock.connect_ex((server.address, server.port))
+    selector.register(sock, selectors.EVENT_WRITE, server)
+
+
+def _progress(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> bool | None:
+    """Ask once connected. True: it serves; False: it does not; None: nothing is known."""
+    sock = key.fileobj
+    assert isinstance(sock, socket.socket)
+    try:
+        if key.events & selectors.EVENT_WRITE:
+            sock.send(b"srvr")
+            selector.modify(sock, selectors.EVENT_READ, key.data)
+            return None
+        answer = sock.recv(4096)
+    except OSError:
+        answer = b""
+    _hang_up(selector, sock)
+    # Anything but "not serving" will do: an ensemble may not allow the command at all.
+    return bool(answer) and _NOT_SERVING not in answer
+
+
+def _hang_up(selector: selectors.BaseSelector, sock: Any) -> None:
+    selector.unregister(sock)
+    sock.close()
+
+
+class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
+    def __init__(self, limit_s: float) -> None:
+        super().__init__()
+        self._limit_s = limit_s
+
+    def create_connection(self, *args: Any, **kwargs: Any) -> Any:
+        kwargs["timeout"] = self._limit_s
+        return super().create_connection(*args, **kwargs)
+
+
+class _Connection(ConnectionHandler):  # type: ignore[misc]
+    """kazoo's connection with a limit on the handshake and a better choice of the server."""
+
+    def __init__(self, client: SessionClient, retry: KazooRetry, limit_s: float) -> None:
+        super().__init__(client, retry, logger=client.logger)
+        self._limit_s = limit_s
+        self._last_tried: Server | None = None
+
+    def _invoke(self, timeout: float, request: Any, xid: int | None = None) -> Any:
+        return super()._invoke(min(timeout, self._limit_s), request, xid)
+
+    def _expand_client_hosts(self) -> list[tuple[str, str, int]]:
+        """One server that serves now, another than the last one where there is a choice."""
+        found = serving(self.client.servers, avoid=self._last_tried)
+        if found is None:
+            raise ForceRetryError("no server serves")
+        self._last_tried = found
+        return [(found.address, found.address, found.port)]
+
+
+class SessionClient(KazooClient):  # type: ignore[misc]
+    """One ZooKeeper session. ``start_async`` begins it; requests as with any kazoo client.
+
+    ``on_session(session_id)`` is called from kazoo's thread at every (re)connection: a changed id
+    means that the session before is over. ``on_suspended()`` when the connection is lost.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[Server],
+        *,
+        session_ms: int,
+        answer_limit_s: float,
+        saved: SavedSession | None = None,
+        on_session: Callable[[int], None] | None = None,
+        on_suspended: Callable[[], None] | None = None,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self.servers = tuple(servers)
+        self.answer_limit_s = answer_limit_s
+        self._on_session = on_session
+        self._on_suspended = on_suspended
+        retry = KazooRetry(max_tries=-1, delay=PROBE_PAUSE_S, backoff=1, max_jitter=0.0)
+        super().__init__(
+            hosts=",".join(str(server) for server in servers),
+            timeout=session_ms / 1000,
+            client_id=(saved.session_id, saved.password) if saved else None,
+            handler=_Handler(answer_limit_s),
+            connection_retry=retry,
+            randomize_hosts=False,
+            logger=logger,
+        )
+        self._connection = _Connection(self, retry, answer_limit_s)
+        self.add_listener(self._state_changed)
+
+    @property
+    def session_id(self) -> int | None:
+        """The present session while connected, else None."""
+        saved = self.saved_session
+        return saved.session_id if saved else None
+
+    @property
+    def saved_session(self) -> SavedSession | None:
+        """Id and password of the present session while connected, else None."""
+        client_id = self.client_id
+        if client_id is None or client_id[0] is None:
+            return None
+        return SavedSession(client_id[0], client_id[1])
+
+    def drop_socket(self) -> None:
+        """End the connection, not the session: the next server is dialled at once."""
+        sock = self._connection._socket
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def _state_changed(self, state: str) -> None:
+        if state == KazooState.CONNECTED:
+            session_id = self.session_id
+            if session_id is not None and self._on_session is not None:
+                self._on_session(session_id)
+        elif self._on_suspended is not None:
+            self._on_suspended()
