@@ -128,10 +128,20 @@ def decide_permit(me: Member, seen: PermitInputs) -> PermitDecision:
     )
     transaction = (
         Check(me.paths.state, seen.state.version),
+        _session_lives(me, seen.session_id),
         take,
         _mark_last_writer(me, seen.last_writer),
     )
     return AskPermit(transaction, state.epoch, in_place=own)
+
+
+def _session_lives(me: Member, session_id: int) -> Check:
+    """The claim that was read is still this session's own.
+
+    A version alone does not say whose it is: after an expiry kazoo opens a new session by itself,
+    and the claim of another guard starts at version 0 again.
+    """
+    return Check(me.paths.session(session_id), version=-1)
 
 
 def _forbidden(me: Member, state: GroupState, wal_end: WalEnd | None) -> Refuse | None:
@@ -200,7 +210,8 @@ def decide_claim(me: Member, seen: ClaimInputs) -> Transaction | None:
     give_proof = _proof(me, seen)
     path = me.paths.writer(me.cluster)
     if own and seen.claim is not None:
-        return (*give_proof[:1], Delete(path, seen.claim.version), *give_proof[1:])
+        lives = _session_lives(me, seen.session_id)
+        return (lives, *give_proof[:1], Delete(path, seen.claim.version), *give_proof[1:])
     if seen.claim is not None or not give_proof or not _is_last_writer(me, seen.last_writer):
         return None
     assert seen.last_writer is not None
