@@ -8,7 +8,6 @@ of the verdict table and gates ask this module and look at nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from failover.health.inputs import (
@@ -24,16 +23,14 @@ from failover.health.inputs import (
     ViewInputs,
 )
 from failover.health.observation import (
-    GuardSeen,
-    HostObservation,
     NoAnswer,
     NoAnswerKind,
-    PatroniSeen,
     PostgresSeen,
     ZooKeeperMode,
     ZooKeeperSeen,
 )
 from failover.health.scope import PatroniConfig, is_fence, parse_config
+from failover.health.sightings import HostView, Sighting, Tri, every, some
 from failover.model import ClusterName, HostName, SiteKind, SiteName
 from failover.policy import Cluster, DatabaseHost, Policy, ZooKeeperServer
 from failover.state import ClusterState, GroupState, SalvageProgress
@@ -59,115 +56,12 @@ __all__ = [
     "ViewInputs",
     "ZooKeeperView",
     "build_view",
+    "every",
+    "some",
 ]
-
-Tri = bool | None  # None: unknown
 
 OBSERVATION_AGE_S_MAX = 3.0  # an observer that says nothing new for longer is not alive
 READ_DELAY_S = 1.0  # an observation may be that much older than its age (written, then read)
-
-
-def some(answers: Iterable[Tri]) -> Tri:
-    """True where one is True, else False where one is False, else unknown."""
-    seen = tuple(answers)
-    return True if True in seen else (False if False in seen else None)
-
-
-def every(answers: Iterable[Tri]) -> Tri:
-    """False where one is False, else unknown where one is, else True."""
-    seen = tuple(answers)
-    return False if False in seen else (None if None in seen else True)
-
-
-# --------------------------------------------------------------------------- hosts
-
-
-@dataclass(frozen=True, slots=True)
-class Sighting:
-    """What one living observer saw of one host. ``age_s``: at most so old when it was taken."""
-
-    observer: SiteName
-    age_s: float
-    seen: HostObservation
-
-
-@dataclass(frozen=True, slots=True)
-class HostView:
-    """One database host, through the eyes of the living observers, the freshest first."""
-
-    host: DatabaseHost
-    sightings: tuple[Sighting, ...]
-    unreachable_s: float  # since any of them had an answer from its PostgreSQL
-
-    @property
-    def reached(self) -> Tri:
-        """Somebody got any answer from it, a refusal included. None: nobody looked."""
-        return some(_host_answered(sighting.seen) for sighting in self.sightings)
-
-    def reached_by(self, observer: SiteName) -> Tri:
-        """The same for one observer. None: it is not alive, or did not look."""
-        return some(_host_answered(s.seen) for s in self.sightings if s.observer == observer)
-
-    @property
-    def working_primary(self) -> Tri:
-        """PostgreSQL answers and is out of recovery. False: it is not, or there is no server."""
-        return some(_out_of_recovery(sighting.seen) for sighting in self.sightings)
-
-    @property
-    def could_take_lease(self) -> Tri:
-        """Patroni answers and may lead, and the guard without which there is no permit is up."""
-        return some(_could_lead(sighting.seen) for sighting in self.sightings)
-
-    @property
-    def postgres(self) -> PostgresSeen | None:
-        """The freshest answer of PostgreSQL."""
-        answers = (s.seen.postgres for s in self.sightings)
-        return next((a for a in answers if isinstance(a, PostgresSeen)), None)
-
-    @property
-    def patroni(self) -> PatroniSeen | None:
-        answers = (s.seen.patroni for s in self.sightings)
-        return next((a for a in answers if isinstance(a, PatroniSeen)), None)
-
-    @property
-    def guard(self) -> GuardSeen | None:
-        answers = (s.seen.guard for s in self.sightings)
-        return next((a for a in answers if isinstance(a, GuardSeen)), None)
-
-    @property
-    def guard_working(self) -> Tri:
-        """Armed and with a living worker. None: no answer from it."""
-        guard = self.guard
-        if guard is not None:
-            return guard.armed and guard.worker_alive
-        return False if any(_refused(s.seen.guard) for s in self.sightings) else None
-
-    def working_primary_after(self, seconds_ago: float) -> bool:
-        """Seen as a working primary in an observation taken wholly within these seconds."""
-        return any(s.age_s < seconds_ago and _out_of_recovery(s.seen) for s in self.sightings)
-
-
-def _refused(part: object) -> bool:
-    return isinstance(part, NoAnswer) and part.kind is NoAnswerKind.REFUSED
-
-
-def _host_answered(seen: HostObservation) -> bool:
-    parts = (seen.postgres, seen.patroni, seen.guard)
-    return any(
-        not isinstance(part, NoAnswer) or part.kind is not NoAnswerKind.TIMED_OUT for part in parts
-    )
-
-
-def _out_of_recovery(seen: HostObservation) -> Tri:
-    if isinstance(seen.postgres, PostgresSeen):
-        return not seen.postgres.in_recovery
-    return False if _refused(seen.postgres) else None
-
-
-def _could_lead(seen: HostObservation) -> Tri:
-    if isinstance(seen.patroni, PatroniSeen):
-        return not seen.patroni.nofailover and not _refused(seen.guard)
-    return False if _refused(seen.patroni) else None
 
 
 # --------------------------------------------------------------------------- clusters
@@ -473,9 +367,7 @@ def _zookeeper(policy: Policy, living: tuple[ObserverSeen, ...]) -> tuple[ZooKee
         for server in policy.zookeeper_servers
     }
     leading = {
-        name: max(
-            (a.epoch for a in given if _leads(a) and isinstance(a, ZooKeeperSeen)), default=-1
-        )
+        name: max((e for answer in given if (e := _leading_epoch(answer)) is not None), default=-1)
         for name, given in answers.items()
     }
     newest = max(leading.values(), default=-1)  # an isolated old leader answers for seconds
@@ -489,9 +381,9 @@ def _zookeeper(policy: Policy, living: tuple[ObserverSeen, ...]) -> tuple[ZooKee
     )
 
 
-def _leads(answer: ZooKeeperSeen | NoAnswer) -> bool:
+def _leading_epoch(answer: ZooKeeperSeen | NoAnswer) -> int | None:
     modes = (ZooKeeperMode.LEADER, ZooKeeperMode.STANDALONE)
-    return isinstance(answer, ZooKeeperSeen) and answer.mode in modes
+    return answer.epoch if isinstance(answer, ZooKeeperSeen) and answer.mode in modes else None
 
 
 def _serves(answer: ZooKeeperSeen | NoAnswer) -> Tri:
