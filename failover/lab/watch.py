@@ -36,6 +36,7 @@ from failover.state import (
 from failover.znode import GroupPaths
 
 POLL_S = 0.02
+LOOK_S = 0.25
 OBSERVATION_AGE_MAX_S = 5.0
 FOUR_LETTER_LIMIT_S = 1.0
 
@@ -144,34 +145,45 @@ class NotWhole(Exception):
     """The group did not become whole in time. The message says what was missing."""
 
 
+@dataclass(frozen=True, slots=True)
+class Whole:
+    state: GroupState
+    since_s: float  # boot time of the first look that found it so
+
+
 def wait_whole(
     policy: Policy,
     limit_s: float,
     *,
     tell: Callable[[str], None] = lambda _text: None,
     for_s: float = 1.5,
-) -> GroupState:
-    """The state once the group was whole for ``for_s``. NotWhole after ``limit_s``."""
-    give_up_s = time.monotonic() + limit_s
-    whole_since_s: float | None = None
-    missing: tuple[str, ...] = ("ZooKeeper has not been asked yet",)
-    while time.monotonic() < give_up_s:
+) -> Whole:
+    """Return once the group was whole for ``for_s``. NotWhole after ``limit_s``."""
+    give_up_s = boottime_s() + limit_s
+    missing: tuple[str, ...] = ()
+    since_s: float | None = None
+    for seen in _looks(policy, give_up_s):
+        if seen.missing and seen.missing != missing:
+            tell("; ".join(seen.missing))
+        missing = seen.missing
+        now_s = boottime_s()
+        since_s = (since_s or now_s) if seen.whole else None
+        if seen.state is not None and since_s is not None and now_s - since_s >= for_s:
+            return Whole(seen.state, since_s)
+    raise NotWhole(f"not whole within {limit_s:g} s: {'; '.join(missing) or 'nothing was seen'}")
+
+
+def _looks(policy: Policy, give_up_s: float) -> Iterator[GroupSeen]:
+    """One look after the other, through any server that answers, until the time is up."""
+    while boottime_s() < give_up_s:
         try:
             with open_store(policy) as store:
-                while time.monotonic() < give_up_s:
-                    seen = look(store, policy)
-                    now_s = time.monotonic()
-                    if seen.missing and seen.missing != missing:
-                        tell("; ".join(seen.missing))
-                    missing = seen.missing
-                    whole_since_s = (whole_since_s or now_s) if seen.whole else None
-                    if seen.state and whole_since_s and now_s - whole_since_s >= for_s:
-                        return seen.state
-                    time.sleep(0.25)
+                while boottime_s() < give_up_s:
+                    yield look(store, policy)
+                    time.sleep(LOOK_S)
         except StoreUnavailable as error:
-            missing, whole_since_s = (str(error),), None
-            time.sleep(0.25)
-    raise NotWhole(f"not whole within {limit_s:g} s: {'; '.join(missing)}")
+            yield GroupSeen(None, (str(error),))
+            time.sleep(LOOK_S)
 
 
 # --------------------------------------------------------------------------- lease end

@@ -1,0 +1,176 @@
+"""Starts, watches and stops customers in the client hosts, from the machine that runs the lab.
+
+A *team* is one process in one client host: its site, its way to the database, its rate. Records
+of all teams of a run lie in one directory under .lab/, which the client hosts see as well.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from failover.lab.workload.attempt import Attempt, Outcome, RecordReader, Via
+from failover.lab.workload.survivors import Survivors, decode_survivors
+from failover.model import HostName, SiteName
+
+MOUNTED_AT = Path("/var/lib/failover-lab")  # where client hosts see the directory of the lab
+PYTHON = "/opt/failover/venv/bin/python"
+ENVIRONMENT = "PYTHONPATH=/opt/failover/src PYTHONPYCACHEPREFIX=/opt/failover/pycache"
+
+# The client hosts. Only the lab knows them: they are customers, no part of the sites.
+CLIENT_HOSTS: dict[SiteName, HostName] = {
+    SiteName("jakarta"): HostName("jkt-client"),
+    SiteName("makassar"): HostName("mks-client"),
+}
+
+START_LIMIT_S = 20.0
+STOP_LIMIT_S = 10.0
+
+
+class Hosts(Protocol):
+    """What is needed of the lab."""
+
+    @property
+    def directory(self) -> Path:
+        """The lab's directory on this machine, mounted in client hosts."""
+
+    def shell(self, host: HostName, script: str) -> str:
+        """Run a shell script in a host; its stdout. An exception when it fails."""
+
+
+class WorkloadError(Exception):
+    """The customers could not be started, read or stopped. The message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    site: SiteName
+    via: str  # proxy, direct (any database host of the site) or direct:HOST
+    clients: int = 4
+    rate: float = 50.0
+
+    @property
+    def name(self) -> str:
+        return f"{self.site}-{self.via.replace(':', '-')}"
+
+
+class Workload:
+    """All teams of one run."""
+
+    def __init__(self, hosts: Hosts, run: str) -> None:
+        self.run = run
+        self._hosts = hosts
+        self._readers: dict[str, RecordReader] = {}
+        self._attempts: list[Attempt] = []
+
+    @property
+    def records(self) -> Path:
+        """The directory of this run's records on this machine."""
+        return self._hosts.directory / "records" / self.run
+
+    def setup(self, site: SiteName) -> None:
+        """Create the empty shop where it is not there yet, through the proxy of ``site``."""
+        self._call(site, f"setup --site {site}")
+
+    def start(self, team: Team) -> None:
+        """Start a team in the background. It stays until stopped, or its host is gone."""
+        inside = MOUNTED_AT / "records" / self.run / team.name
+        command = (
+            f"run --site {team.site} --via {team.via} --clients {team.clients} "
+            f"--rate {team.rate:g} --run {self.run} --record {inside}.jsonl "
+            f"--pid-file {inside}.pid --until-stopped"
+        )
+        self.records.mkdir(parents=True, exist_ok=True)
+        self._hosts.shell(
+            CLIENT_HOSTS[team.site],
+            f"mkdir -p {shlex.quote(str(inside.parent))}; {ENVIRONMENT} setsid {PYTHON} "
+            f"-m failover.lab.workload {command} >{inside}.log 2>&1 </dev/null &",
+        )
+
+    def stop(self) -> None:
+        """Stop every team of this run that is still there, and wait until it is gone."""
+        left = {path: CLIENT_HOSTS[_site_of(path)] for path in self.records.glob("*.pid")}
+        for path, host in left.items():
+            self._signal(path, host, "TERM")
+        give_up_s = time.monotonic() + STOP_LIMIT_S
+        while any(path.exists() for path in left) and time.monotonic() < give_up_s:
+            time.sleep(0.1)
+        for path, host in left.items():
+            if path.exists():
+                self._signal(path, host, "KILL")
+                path.unlink(missing_ok=True)
+
+    def teams(self) -> tuple[str, ...]:
+        """The names of the teams that run."""
+        return tuple(sorted(path.stem for path in self.records.glob("*.pid")))
+
+    def attempts(self) -> Sequence[Attempt]:
+        """Everything recorded so far, in no particular order across teams."""
+        for path in self.records.glob("*.jsonl"):
+            reader = self._readers.setdefault(path.name, RecordReader(path))
+            self._attempts.extend(reader.new_attempts())
+        return self._attempts
+
+    def wait_until_served(self, teams: Iterable[Team], *, acks: int = 20) -> None:
+        """Return once each team has so many acknowledgements. WorkloadError when it has not."""
+        give_up_s = time.monotonic() + START_LIMIT_S
+        waiting = list(teams)
+        while waiting:
+            waiting = [team for team in waiting if self._acks(team) < acks]
+            if waiting and time.monotonic() > give_up_s:
+                names = ", ".join(team.name for team in waiting)
+                raise WorkloadError(
+                    f"no acknowledgements within {START_LIMIT_S:g} s for {names}; their words "
+                    f"are in {self.records}/*.log"
+                )
+            time.sleep(0.1)
+
+    def export(self, site: SiteName) -> Survivors:
+        """What the database has, read through the proxy of ``site``. WorkloadError without."""
+        name = f"export-{time.time_ns()}.json"
+        inside, here = MOUNTED_AT / "records" / self.run / name, self.records / name
+        self._call(site, f"export --site {site} --out {inside}")
+        try:
+            return decode_survivors(here.read_text(encoding="utf-8"))
+        finally:
+            here.unlink(missing_ok=True)
+
+    def _acks(self, team: Team) -> int:
+        via = Via(team.via.partition(":")[0])
+        return sum(
+            one.outcome is Outcome.ACKED and one.site == team.site and one.via is via
+            for one in self.attempts()
+        )
+
+    def _call(self, site: SiteName, arguments: str) -> None:
+        script = f"{ENVIRONMENT} {PYTHON} -m failover.lab.workload {arguments} 2>&1"
+        try:
+            self._hosts.shell(CLIENT_HOSTS[site], script)
+        except Exception as error:
+            raise WorkloadError(f"{CLIENT_HOSTS[site]}: {arguments}: {error}") from error
+
+    def _signal(self, path: Path, host: HostName, name: str) -> None:
+        pid = path.read_text(encoding="utf-8").strip()
+        self._hosts.shell(host, f"kill -{name} {int(pid)} 2>/dev/null || true")
+
+
+def _site_of(pid_file: Path) -> SiteName:
+    return SiteName(pid_file.stem.partition("-")[0])
+
+
+def standard_teams(lost_site: SiteName, new_site: SiteName) -> tuple[Team, ...]:
+    """Customers for the loss of a site.
+
+    In the site that stays and in the one that is lost through HAProxy; and in the lost one
+    sessions straight to its database hosts, opened before the loss, which must never be told
+    "done" after the other site has begun to say so.
+    """
+    return (
+        Team(new_site, "proxy"),
+        Team(lost_site, "proxy", clients=2, rate=20),
+        Team(lost_site, "direct", clients=2, rate=40),
+    )

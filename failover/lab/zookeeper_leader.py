@@ -1,0 +1,88 @@
+"""Puts the ensemble's leadership where a measurement wants it (it is not always on the witness).
+
+Works with the means of an operator: restarting a server, stopping and continuing another. Only
+for the lab: nobody should do this to an ensemble that matters.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from failover.lab.watch import zookeeper_leader, zookeeper_mode
+from failover.model import HostName, SiteName
+from failover.policy import Policy, ZooKeeperServer
+
+TRIES = 6
+ELECTION_LIMIT_S = 15.0
+
+# A stopped follower is dropped after syncLimit (2 s); then the others get ahead of it.
+FALL_BEHIND_S = 3.5
+
+
+class Hosts(Protocol):
+    def shell(self, host: HostName, script: str) -> str: ...
+
+
+class NoSuchLeader(Exception):
+    """The leadership did not go where it was wanted."""
+
+
+def move_zookeeper_leader(
+    hosts: Hosts,
+    policy: Policy,
+    site: SiteName,
+    tell: Callable[[str], None] = lambda _text: None,
+) -> None:
+    """Have a server of ``site`` lead. NoSuchLeader after some tries."""
+    wanted = policy.site(site).zookeeper[0]
+    for _ in range(TRIES):
+        leader = _wait_for_leader(policy)
+        if leader is not None and leader.site == site:
+            _wait_for_followers(policy)
+            return
+        tell(f"ZooKeeper's leader is {leader.name if leader else 'nobody'}, wanted {wanted.name}")
+        if leader is not None:
+            _depose(hosts, policy, leader, wanted)
+    raise NoSuchLeader(f"ZooKeeper's leader did not move to {site} in {TRIES} tries")
+
+
+def _depose(hosts: Hosts, policy: Policy, leader: ZooKeeperServer, wanted: ZooKeeperServer) -> None:
+    """Restart the leader. Rivals that would win the election are made to miss some writes first."""
+    rivals = [
+        server
+        for server in policy.zookeeper_servers
+        if server not in (leader, wanted) and server.myid > wanted.myid
+    ]
+    for rival in rivals:
+        hosts.shell(rival.name, "systemctl kill --signal=STOP zookeeper")
+    try:
+        if rivals:
+            time.sleep(FALL_BEHIND_S)
+        hosts.shell(leader.name, "systemctl restart --no-block zookeeper")
+    finally:
+        for rival in rivals:
+            hosts.shell(rival.name, "systemctl kill --signal=CONT zookeeper")
+    time.sleep(1.0)
+
+
+def _wait_for_leader(policy: Policy) -> ZooKeeperServer | None:
+    give_up_s = time.monotonic() + ELECTION_LIMIT_S
+    while time.monotonic() < give_up_s:
+        leader = zookeeper_leader(policy)
+        if leader is not None:
+            return leader
+        time.sleep(0.1)
+    return None
+
+
+def _wait_for_followers(policy: Policy) -> None:
+    """Every other server follows. NoSuchLeader when one does not come back."""
+    give_up_s = time.monotonic() + ELECTION_LIMIT_S
+    while time.monotonic() < give_up_s:
+        modes = [zookeeper_mode(server) for server in policy.zookeeper_servers]
+        if all(mode in ("leader", "follower") for mode in modes):
+            return
+        time.sleep(0.1)
+    raise NoSuchLeader(f"a ZooKeeper server did not come back within {ELECTION_LIMIT_S:g} s")
