@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from failover.coordination.kazoo_store import KazooStore
+from failover.coordination.session import Server, SessionClient
 from failover.coordination.store import StoreUnavailable
 from failover.policy import Policy
-from failover.timing import LeaseTiming, lease_timing
+from failover.timing import lease_timing
 
 
 def servers_text(policy: Policy) -> str:
@@ -41,7 +42,11 @@ class Connection:
     def __init__(self, policy: Policy) -> None:
         timing = lease_timing(policy.lease_s)
         self._servers = servers_text(policy)
-        self._client = _client(policy, timing)
+        self._client = SessionClient(
+            [Server(str(s.address), s.client_port) for s in policy.zookeeper_servers],
+            session_ms=timing.controller_session_ms,
+            answer_limit_s=timing.answer_limit_s,
+        )
         self._live: Any = self._client.start_async()
         self.store = KazooStore(
             self._client,
@@ -71,13 +76,3 @@ class Connection:
         with contextlib.suppress(Exception):  # on the way out; there is nobody to tell
             self._client.stop()
             self._client.close()
-
-
-def _client(policy: Policy, timing: LeaseTiming) -> Any:
-    from failover.coordination.session import SessionClient
-
-    return SessionClient(
-        hosts=",".join(f"{s.address}:{s.client_port}" for s in policy.zookeeper_servers),
-        session_ms=timing.controller_session_ms,
-        answer_limit_s=timing.answer_limit_s,
-    )

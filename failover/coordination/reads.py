@@ -1,0 +1,29 @@
+"""Several znodes of a ``Store`` at once.
+
+A store that can ask for many in one round trip (``KazooStore.read_many``) does; any other is
+asked one by one. Never a snapshot: each znode is as it was at some moment of the call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol, runtime_checkable
+
+from failover.coordination.store import Store
+from failover.znode import Znode
+
+
+@runtime_checkable
+class ReadsMany(Protocol):
+    """What a store offers that reads several znodes in one round trip."""
+
+    def read_many(self, paths: Iterable[str]) -> dict[str, Znode | None]:
+        """Each path's znode, None where there is none. StoreUnavailable without an answer."""
+
+
+def read_all(store: Store, paths: Iterable[str]) -> dict[str, Znode | None]:
+    """Each path's znode, None where there is none. StoreUnavailable without an answer."""
+    wanted = tuple(dict.fromkeys(paths))
+    if isinstance(store, ReadsMany):
+        return store.read_many(wanted)
+    return {path: store.read(path) for path in wanted}

@@ -1,0 +1,34 @@
+"""What a guard says of itself (``GET /status``)."""
+
+from __future__ import annotations
+
+import aiohttp
+from pydantic import TypeAdapter, ValidationError
+
+from failover.health.observation import GuardSeen, NoAnswer, NoAnswerKind
+from failover.policy import DatabaseHost
+from failover.sites.trouble import no_answer
+
+_ADAPTER: TypeAdapter[GuardSeen] = TypeAdapter(GuardSeen)
+
+
+async def ask_guard(
+    session: aiohttp.ClientSession, host: DatabaseHost, limit_s: float
+) -> GuardSeen | NoAnswer:
+    """One answer or the reason for none. ``session`` carries the time limit."""
+    try:
+        async with session.get(f"http://{host.address}:{host.guard_port}/status") as response:
+            body = await response.read()
+        return seen(body)
+    except (aiohttp.ClientError, OSError) as error:
+        return no_answer(error, limit_s)
+
+
+def seen(body: bytes) -> GuardSeen | NoAnswer:
+    """The guard's document as an observation."""
+    try:
+        return _ADAPTER.validate_json(body)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return NoAnswer(NoAnswerKind.MALFORMED, f"guard's status: {where}: {first['msg']}")

@@ -1,0 +1,151 @@
+"""What a PostgreSQL server says of itself, asked as ``failover_observer``, which can read no row.
+
+One connection per host, kept open: a new one per round costs the server a process. Every answer
+is awaited for ``limit_s`` at most; ``abort`` ends a wait from outside without psycopg's own
+cancellation, which would dial the silent host again and wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from failover.health.observation import NoAnswer, NoAnswerKind, PostgresSeen
+from failover.model import Lsn, TimelineId
+from failover.policy import DatabaseHost
+from failover.sites.trouble import no_answer, one_line
+
+OBSERVER_ROLE = "failover_observer"
+OBSERVER_DATABASE = "postgres"
+
+# The timeline of a primary is in the name of the file it writes; a standby's is what it received
+# or, where nothing was received since the start, what its control file says.
+QUERY = """
+SELECT r.in_recovery,
+       CASE WHEN r.in_recovery THEN NULL ELSE pg_current_wal_lsn()::text END AS current_lsn,
+       CASE WHEN r.in_recovery THEN NULL
+            ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS current_timeline_hex,
+       CASE WHEN r.in_recovery THEN pg_last_wal_receive_lsn()::text END AS received_lsn,
+       CASE WHEN r.in_recovery THEN pg_last_wal_replay_lsn()::text END AS replayed_lsn,
+       w.status AS receiver_status, w.sender_host, w.received_tli,
+       (pg_control_checkpoint()).timeline_id AS checkpoint_tli,
+       (pg_control_recovery()).min_recovery_end_timeline AS recovery_tli,
+       (pg_control_system()).system_identifier::text AS system_identifier
+FROM (SELECT pg_is_in_recovery() AS in_recovery) r
+LEFT JOIN failover.wal_receiver() w ON true
+"""
+
+
+class PostgresProbe:
+    """Asks one server, again and again, over one connection."""
+
+    def __init__(self, host: DatabaseHost, *, password_file: Path | None, limit_s: float) -> None:
+        self._host = host
+        self._password_file = password_file
+        self._limit_s = limit_s
+        self._connection: psycopg.AsyncConnection[dict[str, Any]] | None = None
+
+    async def ask(self) -> PostgresSeen | NoAnswer:
+        """One answer or the reason for none. Never raises but for cancellation."""
+        try:
+            connection = await self._connected()
+            cursor = await connection.execute(QUERY)
+            row = await cursor.fetchone()
+            if row is None:
+                return NoAnswer(NoAnswerKind.MALFORMED, "the query gave no row")
+            return seen(row)
+        except (psycopg.Error, OSError, ValueError, KeyError, TypeError) as error:
+            await self.close()
+            return _no_answer(error, self._limit_s)
+
+    def abort(self) -> None:
+        """Break the connection under a waiting ``ask``, which then ends with an error."""
+        connection = self._connection
+        if connection is None or connection.closed:
+            return
+        with contextlib.suppress(OSError, psycopg.Error):
+            duplicate = socket.socket(fileno=os.dup(connection.pgconn.socket))
+            try:
+                duplicate.shutdown(socket.SHUT_RDWR)
+            finally:
+                duplicate.close()
+
+    async def close(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with contextlib.suppress(psycopg.Error, OSError):
+                await connection.close()
+
+    async def _connected(self) -> psycopg.AsyncConnection[dict[str, Any]]:
+        if self._connection is not None and not self._connection.closed:
+            return self._connection
+        limit_ms = int(self._limit_s * 1000)
+        async with asyncio.timeout(self._limit_s):
+            self._connection = await psycopg.AsyncConnection.connect(
+                host=str(self._host.address),
+                port=self._host.postgres_port,
+                user=OBSERVER_ROLE,
+                password=self._password(),
+                dbname=OBSERVER_DATABASE,
+                application_name="failover controller",
+                tcp_user_timeout=limit_ms,
+                options=f"-c statement_timeout={limit_ms}",
+                autocommit=True,
+                row_factory=dict_row,
+            )
+        return self._connection
+
+    def _password(self) -> str | None:
+        if self._password_file is None:
+            return None
+        return self._password_file.read_text(encoding="utf-8").strip()
+
+
+def seen(row: dict[str, Any]) -> PostgresSeen:
+    """The row of ``QUERY`` as an observation. ValueError where it cannot be understood."""
+    in_recovery = bool(row["in_recovery"])
+    received = _lsn(row["received_lsn"])
+    return PostgresSeen(
+        in_recovery=in_recovery,
+        timeline=_timeline(row),
+        current_lsn=_lsn(row["current_lsn"]),
+        received_lsn=received,
+        replayed_lsn=_lsn(row["replayed_lsn"]),
+        receiver_streaming=(row["receiver_status"] == "streaming") if in_recovery else None,
+        receiver_host=row["sender_host"] if in_recovery else None,
+        system_identifier=row["system_identifier"],
+    )
+
+
+def _timeline(row: dict[str, Any]) -> TimelineId:
+    if not row["in_recovery"]:
+        return TimelineId(int(row["current_timeline_hex"], 16))
+    known = (row["received_tli"], row["recovery_tli"], row["checkpoint_tli"])
+    return TimelineId(max(int(timeline) for timeline in known if timeline is not None))
+
+
+def _lsn(text: str | None) -> Lsn | None:
+    return None if text is None else Lsn.parse(text)
+
+
+def _no_answer(error: Exception, limit_s: float) -> NoAnswer:
+    """libpq reports most failures to connect without an SQLSTATE: its words are what there is."""
+    if not isinstance(error, psycopg.Error):
+        return no_answer(error, limit_s)
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return NoAnswer(NoAnswerKind.TIMED_OUT, f"no answer within {limit_s:g} s")
+    text = one_line(error)
+    if isinstance(error, psycopg.errors.ConnectionTimeout) or any(
+        words in text for words in ("timed out", "timeout expired", "No route", "unreachable")
+    ):
+        return NoAnswer(NoAnswerKind.TIMED_OUT, text)
+    if error.sqlstate is None and "FATAL" not in text:
+        return NoAnswer(NoAnswerKind.REFUSED, text)
+    return NoAnswer(NoAnswerKind.REJECTED, text)

@@ -1,0 +1,47 @@
+"""What a ZooKeeper server says of itself: the four-letter word ``srvr``, over a plain socket.
+
+Asked of every server on its own, so that a misplaced leader and a server that does not serve are
+seen. Needs no session and proves nothing about one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from failover.health.observation import NoAnswer, NoAnswerKind, ZooKeeperMode, ZooKeeperSeen
+from failover.policy import ZooKeeperServer
+from failover.sites.trouble import no_answer
+
+_NOT_SERVING = "not currently serving requests"
+
+
+async def ask_zookeeper(server: ZooKeeperServer, limit_s: float) -> ZooKeeperSeen | NoAnswer:
+    """One answer or the reason for none, within ``limit_s``."""
+    try:
+        async with asyncio.timeout(limit_s):
+            return seen(await _srvr(str(server.address), server.client_port))
+    except (OSError, ValueError) as error:
+        return no_answer(error, limit_s)
+
+
+async def _srvr(address: str, port: int) -> str:
+    reader, writer = await asyncio.open_connection(address, port)
+    try:
+        writer.write(b"srvr")
+        await writer.drain()
+        return (await reader.read(-1)).decode(errors="replace")
+    finally:
+        with contextlib.suppress(OSError):
+            writer.close()
+
+
+def seen(text: str) -> ZooKeeperSeen | NoAnswer:
+    """The answer to ``srvr`` as an observation; the epoch is the high half of the last zxid."""
+    if _NOT_SERVING in text:
+        return ZooKeeperSeen(ZooKeeperMode.NO_QUORUM)
+    fields = dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+    mode, zxid = fields.get("Mode", "").strip(), fields.get("Zxid", "0x0").strip()
+    if mode not in (ZooKeeperMode.LEADER, ZooKeeperMode.FOLLOWER, ZooKeeperMode.STANDALONE):
+        return NoAnswer(NoAnswerKind.MALFORMED, f"srvr: {text[:80]!r}")
+    return ZooKeeperSeen(ZooKeeperMode(mode), epoch=int(zxid, 16) >> 32)
