@@ -48,7 +48,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - these are configuration files, not pages
+        autoescape=False,
     )
     environment.filters.update(endpoint=endpoint, single=single, slot=slot, megabytes=megabytes)
     return environment

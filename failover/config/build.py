@@ -1,0 +1,76 @@
+"""The validated file as a Policy."""
+
+from __future__ import annotations
+
+from failover.config.schema import ClusterModel, FileModel, SiteModel
+from failover.model import ClusterName, GroupName, HostName, SiteName
+from failover.policy import (
+    Cluster,
+    ControllerHost,
+    DatabaseHost,
+    LossBudget,
+    Policy,
+    Proxy,
+    Site,
+    ZooKeeperServer,
+)
+
+
+def build(file: FileModel) -> Policy:
+    """The same intentions as frozen values."""
+    return Policy(
+        group=GroupName(file.group),
+        sites=tuple(_site(SiteName(name), site) for name, site in file.sites.items()),
+        clusters=tuple(_cluster(ClusterName(name), each) for name, each in file.clusters.items()),
+        initial_site=SiteName(file.initial_site),
+        lease_s=file.lease,
+        loss_budget=LossBudget(bytes=file.loss_budget.bytes, seconds=file.loss_budget.time),
+        protection=file.protection,
+        automation=file.automation,
+        local_recovery_s=file.local_recovery,
+        cooldown_s=file.cooldown,
+        max_slot_wal_keep_bytes=file.max_slot_wal_keep_size,
+        salvage_bytes_max=file.salvage_size_max,
+        zookeeper_restart_command=file.zookeeper_restart_command,
+        patroni_namespace=file.patroni_namespace,
+    )
+
+
+def _site(name: SiteName, site: SiteModel) -> Site:
+    return Site(
+        name=name,
+        kind=site.kind,
+        country=site.country,
+        networks=tuple(site.networks),
+        zookeeper=tuple(
+            ZooKeeperServer(HostName(z.name), name, z.address, z.myid, z.client_port)
+            for z in site.zookeeper
+        ),
+        controller=ControllerHost(
+            HostName(site.controller.name),
+            name,
+            site.controller.address,
+            site.controller.metrics_port,
+        ),
+        proxies=tuple(Proxy(HostName(p.name), name, p.address) for p in site.proxies),
+    )
+
+
+def _cluster(name: ClusterName, cluster: ClusterModel) -> Cluster:
+    return Cluster(
+        name=name,
+        hosts=tuple(
+            DatabaseHost(
+                name=HostName(host.name),
+                site=SiteName(site),
+                cluster=name,
+                address=host.address,
+                postgres_port=host.postgres_port,
+                patroni_port=host.patroni_port,
+                guard_port=host.guard_port,
+            )
+            for site, hosts in cluster.hosts.items()
+            for host in hosts
+        ),
+        proxy_port=cluster.proxy_port,
+    )

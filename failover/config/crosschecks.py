@@ -1,0 +1,336 @@
+"""What must hold between the values of failover.yaml.
+
+The checks look at the document as it is, not at the validated model, and skip what has no usable
+value: so a wrong address somewhere does not hide an overlap elsewhere, and every mistake is
+listed in one run.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any, TypeVar
+
+from failover.config import units
+from failover.config.document import Document
+from failover.config.problems import Location, did_you_mean
+from failover.policy import Address, Network
+from failover.timing import lease_timing
+
+Value = TypeVar("Value")
+
+COUNTRY = "ID"
+LEASE_MAX_S = 8.0
+LEASE_WATCHDOG_S = 20.0
+METRICS_PORT = 8404  # HAProxy's, on every proxy
+
+# Names of databases and roles that are somebody's already, and words that pg_hba.conf reads.
+RESERVED_CLUSTERS = frozenset(
+    (
+        *("postgres", "template0", "template1"),
+        *("replicator", "rewinder", "failover", "failover_observer", "failover_functions"),
+        *("all", "sameuser", "samerole", "samegroup", "replication"),
+    )
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Host:
+    """Anything with an address. Parts without a usable value are None."""
+
+    location: Location
+    site: str
+    name: str | None
+    address: Address | None
+
+
+@dataclass(slots=True)
+class _Draft:
+    """What of the document is usable for checks."""
+
+    sites: dict[str, dict[str, Any]] = field(default_factory=dict)
+    clusters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    networks: list[tuple[Location, str, Network]] = field(default_factory=list)
+    hosts: list[_Host] = field(default_factory=list)
+    zookeeper: list[tuple[Location, str, Any]] = field(default_factory=list)  # …, myid
+
+    def sites_of_kind(self, kind: str) -> list[str]:
+        return [name for name, site in self.sites.items() if site.get("kind") == kind]
+
+
+def cross_check(document: Document) -> None:
+    """Note every mistake between values in ``document.problems``."""
+    root = document.value if isinstance(document.value, dict) else {}
+    draft = _draft(root)
+    _sites(document, root, draft)
+    _networks(document, draft)
+    _addresses(document, draft)
+    _unique_names(document, draft)
+    _zookeeper(document, draft)
+    _clusters(document, draft)
+    _scalars(document, root, draft)
+
+
+# --------------------------------------------------------------------------- what is usable
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _items(value: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    for index, item in enumerate(value if isinstance(value, list) else []):
+        if isinstance(item, dict):
+            yield index, item
+
+
+def _usable(parse: Callable[[Any], Value], value: Any) -> Value | None:
+    try:
+        return parse(value)
+    except units.Wrong:
+        return None
+
+
+def _draft(root: dict[str, Any]) -> _Draft:
+    draft = _Draft()
+    for name, site in _mapping(root.get("sites")).items():
+        if isinstance(site, dict):
+            draft.sites[name] = site
+            _draft_site(draft, name, site)
+    for name, cluster in _mapping(root.get("clusters")).items():
+        if not isinstance(cluster, dict):
+            continue
+        draft.clusters[name] = cluster
+        for site_name, hosts in _mapping(cluster.get("hosts")).items():
+            for index, host in _items(hosts):
+                location = ("clusters", name, "hosts", site_name, index)
+                _draft_host(draft, location, site_name, host)
+    return draft
+
+
+def _draft_site(draft: _Draft, name: str, site: dict[str, Any]) -> None:
+    networks = site.get("networks")
+    for index, text in enumerate(networks if isinstance(networks, list) else []):
+        network = _usable(units.network, text)
+        if network is not None:
+            draft.networks.append((("sites", name, "networks", index), name, network))
+    for index, server in _items(site.get("zookeeper")):
+        location: Location = ("sites", name, "zookeeper", index)
+        _draft_host(draft, location, name, server)
+        draft.zookeeper.append((location, name, server.get("myid")))
+    if isinstance(site.get("controller"), dict):
+        _draft_host(draft, ("sites", name, "controller"), name, site["controller"])
+    for index, proxy in _items(site.get("proxies")):
+        _draft_host(draft, ("sites", name, "proxies", index), name, proxy)
+
+
+def _draft_host(draft: _Draft, location: Location, site: str, host: dict[str, Any]) -> None:
+    name = host.get("name")
+    address = _usable(units.address, host.get("address"))
+    draft.hosts.append(_Host(location, site, name if isinstance(name, str) else None, address))
+
+
+# --------------------------------------------------------------------------- the checks
+
+
+def _sites(document: Document, root: dict[str, Any], draft: _Draft) -> None:
+    for name, site in draft.sites.items():
+        country = site.get("country")
+        if isinstance(country, str) and country != COUNTRY:
+            document.problem(
+                ("sites", name, "country"),
+                f"{country!r} is not Indonesia",
+                f"every site stands in Indonesia, country: {COUNTRY}; no data leaves it",
+            )
+    if not isinstance(root.get("sites"), dict):
+        return
+    data, witness = draft.sites_of_kind("data"), draft.sites_of_kind("witness")
+    if len(data) != 2:
+        seen = f"{len(data)} ({', '.join(data)})" if data else "none"
+        document.problem(("sites",), f"exactly two sites must be `kind: data`, here {seen}")
+    if not witness:
+        document.problem(
+            ("sites",),
+            "no site is `kind: witness`",
+            "a third site with a ZooKeeper server and a controller; it holds no customer data",
+        )
+    for name in witness:
+        if draft.sites[name].get("proxies"):
+            document.problem(
+                ("sites", name, "proxies"), "a witness has no proxies: it holds no customer data"
+            )
+
+
+def _networks(document: Document, draft: _Draft) -> None:
+    for (_, site_a, a), (location, _, b) in combinations(draft.networks, 2):
+        if a.version == b.version and a.overlaps(b):
+            document.problem(
+                location, f"{b} overlaps {a} of {site_a}", "every address belongs to one site"
+            )
+
+
+def _addresses(document: Document, draft: _Draft) -> None:
+    first: dict[Address, _Host] = {}
+    for host in draft.hosts:
+        if host.address is None:
+            continue
+        location = (*host.location, "address")
+        other = first.setdefault(host.address, host)
+        if other is not host:
+            said = f"is also {other.name}'s" if other.name else "is given twice"
+            document.problem(location, f"{host.address} {said}", "one address for each host")
+        own = [network for _, site, network in draft.networks if site == host.site]
+        if own and not any(host.address in network for network in own):
+            declared = ", ".join(str(network) for network in own)
+            document.problem(
+                location, f"{host.address} is in no network of {host.site}", f"declared: {declared}"
+            )
+
+
+def _unique_names(document: Document, draft: _Draft) -> None:
+    seen: set[str] = set()
+    for host in draft.hosts:
+        if host.name is None:
+            continue
+        if host.name in seen:
+            document.problem(
+                (*host.location, "name"),
+                f"{host.name!r} is the name of another host",
+                "host names are Patroni's member names too: one for each host in all sites",
+            )
+        seen.add(host.name)
+
+
+def _zookeeper(document: Document, draft: _Draft) -> None:
+    servers = [(location, site, myid) for location, site, myid in draft.zookeeper]
+    numbered = [s for s in servers if isinstance(s[2], int) and not isinstance(s[2], bool)]
+    seen: set[int] = set()
+    for location, _, myid in numbered:
+        if myid in seen:
+            document.problem((*location, "myid"), f"{myid} is another server's", "one for each")
+        seen.add(myid)
+    witnesses = draft.sites_of_kind("witness")
+    if not servers or not witnesses:
+        return
+    if len(servers) not in (3, 5):
+        document.problem(
+            ("sites",),
+            f"{len(servers)} ZooKeeper servers in all",
+            "3 (one at each site) or 5 (two at each data site, one at the witness)",
+        )
+    else:
+        for site in draft.sites:
+            count = sum(1 for _, at, _ in servers if at == site)
+            if count > len(servers) // 2:
+                document.problem(
+                    ("sites", site, "zookeeper"),
+                    f"{count} of {len(servers)} servers: without {site} there is no quorum",
+                    "no site may have a majority",
+                )
+    if numbered:
+        location, site, myid = max(numbered, key=lambda server: int(server[2]))
+        if site not in witnesses and len(seen) == len(numbered):
+            document.problem(
+                (*location, "myid"),
+                f"{myid} is the highest, and {site} is not the witness",
+                f"give a server at {witnesses[0]} the highest myid: it is to lead",
+            )
+
+
+def _clusters(document: Document, draft: _Draft) -> None:
+    data = draft.sites_of_kind("data")
+    ports: dict[int, str] = {}
+    for name, cluster in draft.clusters.items():
+        if name in RESERVED_CLUSTERS or name.startswith("pg_"):
+            document.problem(
+                ("clusters", name),
+                f"{name!r} is reserved",
+                "a cluster's name is also its database and its clients' role",
+            )
+        _cluster_hosts(document, draft, name, cluster, data)
+        port = cluster.get("proxy_port", 5000)
+        if not isinstance(port, int):
+            continue
+        location: Location = ("clusters", name, "proxy_port")
+        if port == METRICS_PORT:
+            document.problem(location, f"{port} is the port of HAProxy's metrics", "another one")
+        elif port in ports:
+            document.problem(location, f"{port} is the port of {ports[port]}", "one for each")
+        ports.setdefault(port, name)
+
+
+def _cluster_hosts(
+    document: Document, draft: _Draft, name: str, cluster: dict[str, Any], data: list[str]
+) -> None:
+    hosts = cluster.get("hosts")
+    if not isinstance(hosts, dict):
+        return
+    base: Location = ("clusters", name, "hosts")
+    for site in hosts:
+        if site not in draft.sites:
+            document.problem((*base, site), "unknown site", did_you_mean(site, draft.sites))
+        elif site not in data and draft.sites[site].get("kind") == "witness":
+            document.problem((*base, site), "a witness holds no customer data, so no database")
+        for index, host in _items(hosts[site]):
+            _host_ports(document, (*base, site, index), host)
+    for site in data:
+        if not hosts.get(site):
+            document.problem(
+                base, f"no database host at {site}", "at least one at each data site, better two"
+            )
+
+
+def _host_ports(document: Document, location: Location, host: dict[str, Any]) -> None:
+    defaults = {"postgres_port": 5432, "patroni_port": 8008, "guard_port": 8009}
+    taken: dict[Any, str] = {}
+    for key, default in defaults.items():
+        port = host.get(key, default)
+        if port in taken:
+            document.problem(
+                (*location, key if key in host else taken[port]),
+                f"{port} is used twice on this host",
+                "PostgreSQL, Patroni and the guard need a port each",
+            )
+        taken[port] = key
+
+
+def _scalars(document: Document, root: dict[str, Any], draft: _Draft) -> None:
+    lease_s = _usable(units.duration_s, root.get("lease", "6s"))
+    if lease_s is not None:
+        _lease(document, lease_s)
+    initial, data = root.get("initial_site"), draft.sites_of_kind("data")
+    if isinstance(initial, str) and data and initial not in data:
+        document.problem(
+            ("initial_site",), f"{initial!r} is not a data site", did_you_mean(initial, data)
+        )
+    command = root.get("zookeeper_restart_command")
+    if isinstance(command, str):
+        _restart_command(document, command)
+
+
+def _lease(document: Document, lease_s: float) -> None:
+    try:
+        lease_timing(lease_s)
+    except ValueError as error:
+        document.problem(("lease",), str(error).removeprefix("lease: "))
+        return
+    if lease_s > LEASE_MAX_S and lease_s != LEASE_WATCHDOG_S:
+        document.problem(
+            ("lease",),
+            f"{lease_s:g}s is not a tried profile",
+            "6s to 8s; or 20s for hosts that rely on a hardware watchdog",
+        )
+
+
+def _restart_command(document: Document, command: str) -> None:
+    location: Location = ("zookeeper_restart_command",)
+    hint = "for example `/usr/lib/failover/restart-zookeeper {server}`"
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        document.problem(location, f"not a command line: {error}", hint)
+        return
+    if "{server}" not in words:
+        document.problem(location, "does not name the server as the word {server}", hint)

@@ -1,0 +1,117 @@
+"""YAML text to plain values, with the line of everything.
+
+A key given twice is a mistake here: YAML's own loader would silently take the last one. Nothing
+but YAML's plain scalars, lists and mappings is constructed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import yaml
+
+from failover.config.problems import Location, Problem, path_text
+
+_NOT_YAML = "correct the YAML first: nothing else can be checked before it parses"
+
+
+@dataclass(slots=True)
+class Document:
+    """The values of the file, the line (from 1) of each location, and the mistakes so far."""
+
+    value: Any = None
+    lines: dict[Location, int] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def problem(self, location: Location, message: str, hint: str = "") -> None:
+        """Note a mistake at a location; its line is that of the nearest thing that exists."""
+        self.problems.append(Problem(path_text(location), message, hint, self.line(location)))
+
+    def line(self, location: Location) -> int | None:
+        while location and location not in self.lines:
+            location = location[:-1]
+        return self.lines.get(location)
+
+
+def read_document(text: str) -> Document:
+    """Parse. What cannot be parsed at all leaves ``value`` None and one problem with its line."""
+    document = Document()
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        document.value = _value(loader, node, (), document, ()) if node is not None else None
+    except yaml.YAMLError as error:
+        document.value = None
+        document.problems = [_syntax_problem(error)]
+    except RecursionError:
+        document.problems = [Problem("", "nested too deeply", _NOT_YAML)]
+    finally:
+        loader.dispose()
+    if node_is_empty(document):
+        document.problems.append(
+            Problem("", "the file is empty", "start from deploy/failover.yaml")
+        )
+    return document
+
+
+def node_is_empty(document: Document) -> bool:
+    """Nothing in the file, and no mistake said so far."""
+    return document.value is None and not document.problems
+
+
+def _syntax_problem(error: yaml.YAMLError) -> Problem:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    said = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return Problem("", f"not YAML: {said}", _NOT_YAML, mark.line + 1 if mark else None)
+
+
+def _value(
+    loader: yaml.SafeLoader,
+    node: yaml.Node,
+    location: Location,
+    document: Document,
+    above: tuple[yaml.Node, ...],
+) -> Any:
+    document.lines.setdefault(location, node.start_mark.line + 1)
+    if node in above:
+        document.problem(location, "an anchor that contains itself", "write it out")
+        return None
+    inside = (*above, node)
+    if isinstance(node, yaml.SequenceNode):
+        return [
+            _value(loader, item, (*location, index), document, inside)
+            for index, item in enumerate(node.value)
+        ]
+    if isinstance(node, yaml.MappingNode):
+        return _mapping(loader, node, location, document, inside)
+    return loader.construct_object(node)
+
+
+def _mapping(
+    loader: yaml.SafeLoader,
+    node: yaml.MappingNode,
+    location: Location,
+    document: Document,
+    above: tuple[yaml.Node, ...],
+) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        line = key_node.start_mark.line + 1
+        key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
+        if key is None or key_node.tag not in ("tag:yaml.org,2002:str",):
+            where = path_text(location)
+            said = f"the key {key!r} is not text" if key is not None else "a key is not text"
+            document.problems.append(Problem(where, said, f'quote it: "{key}"', line))
+            if key is None:
+                continue
+        here = (*location, key)
+        if key in values:
+            first = document.lines[here]
+            document.problems.append(
+                Problem(path_text(here), f"given twice, first in line {first}", "keep one", line)
+            )
+            continue
+        document.lines[here] = line
+        values[key] = _value(loader, value_node, here, document, above)
+    return values

@@ -1,0 +1,210 @@
+"""The shape of failover.yaml as pydantic models, and their errors as problems with hints.
+
+Invariant: a key that is not here is a mistake, never ignored. What concerns more than one value
+is in ``crosschecks``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from typing import Annotated, Any, get_args, get_origin
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+
+from failover.config import units
+from failover.config.document import Document
+from failover.config.problems import Location, did_you_mean
+from failover.model import Automation, ProtectionMode, SiteKind
+from failover.policy import Address, Network, Policy
+
+SECRETS_DIRECTORY = "/etc/failover/secrets"
+_SECRET_KEY = re.compile(r"passw|passphrase|secret|token|credential|private_?key|api_?key", re.I)
+_SECRET_VALUE = re.compile(r"passw\w*\s*[=:]|://[^/\s:@]*:[^/\s@]+@|-----BEGIN", re.I)
+
+Duration = Annotated[float, BeforeValidator(units.checked(units.duration_s))]
+Size = Annotated[int, BeforeValidator(units.checked(units.size_bytes))]
+IpAddress = Annotated[
+    Address, BeforeValidator(units.checked(units.address)), Field(examples=["10.77.1.11"])
+]
+IpNetwork = Annotated[Network, BeforeValidator(units.checked(units.network))]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _name(pattern: str, what: str, example: str) -> Any:
+    return BeforeValidator(units.checked(units.word(pattern, what, example)))
+
+
+SiteKey = Annotated[str, _name(units.PLAIN, "site", "jakarta")]
+ClusterKey = Annotated[str, _name(units.PLAIN, "cluster", "marketplace")]
+GroupKey = Annotated[
+    str, _name(units.HOST, "group", "marketplace"), Field(examples=["marketplace"])
+]
+HostKey = Annotated[str, _name(units.HOST, "host", "jkt-db1"), Field(examples=["jkt-db1"])]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, hide_input_in_errors=True)
+
+
+class ZooKeeperModel(_Model):
+    name: HostKey
+    address: IpAddress
+    myid: int = Field(ge=1, le=255, examples=[1])
+    client_port: Port = 2181
+
+
+class ControllerModel(_Model):
+    name: HostKey
+    address: IpAddress
+    metrics_port: Port = 9187
+
+
+class ProxyModel(_Model):
+    name: HostKey
+    address: IpAddress
+
+
+class SiteModel(_Model):
+    kind: Annotated[
+        SiteKind,
+        BeforeValidator(units.checked(units.choice(SiteKind))),
+        Field(examples=["data", "witness"]),
+    ]
+    country: str = Field(examples=["ID"])
+    networks: list[IpNetwork] = Field(min_length=1, examples=["[10.77.1.0/24]"])
+    zookeeper: list[ZooKeeperModel] = Field(min_length=1)
+    controller: ControllerModel
+    proxies: list[ProxyModel] = []
+
+
+class DatabaseHostModel(_Model):
+    name: HostKey
+    address: IpAddress
+    postgres_port: Port = 5432
+    patroni_port: Port = 8008
+    guard_port: Port = 8009
+
+
+class ClusterModel(_Model):
+    proxy_port: Port = 5000
+    hosts: dict[SiteKey, list[DatabaseHostModel]]
+
+
+def _default(name: str) -> Any:
+    """The default of a field of ``Policy``."""
+    return next(each.default for each in fields(Policy) if each.name == name)
+
+
+class LossBudgetModel(_Model):
+    bytes: Size = _default("loss_budget").bytes
+    time: Duration = _default("loss_budget").seconds
+
+
+class FileModel(_Model):
+    """The whole file. Defaults are those of ``Policy``."""
+
+    group: GroupKey
+    lease: Duration = _default("lease_s")
+    protection: Annotated[
+        ProtectionMode, BeforeValidator(units.checked(units.choice(ProtectionMode)))
+    ] = _default("protection")
+    automation: Annotated[Automation, BeforeValidator(units.checked(units.choice(Automation)))] = (
+        _default("automation")
+    )
+    loss_budget: LossBudgetModel = LossBudgetModel()
+    local_recovery: Duration = _default("local_recovery_s")
+    cooldown: Duration = _default("cooldown_s")
+    max_slot_wal_keep_size: Size = _default("max_slot_wal_keep_bytes")
+    salvage_size_max: Size = _default("salvage_bytes_max")
+    initial_site: str = Field(examples=["jakarta"])
+    zookeeper_restart_command: str | None = None
+    patroni_namespace: str = Field(_default("patroni_namespace"), pattern=r"^(/[A-Za-z0-9_-]+)+$")
+    sites: dict[SiteKey, SiteModel]
+    clusters: dict[ClusterKey, ClusterModel] = Field(min_length=1)
+
+
+def validate(document: Document) -> FileModel | None:
+    """The file's values in their types; None, with every mistake noted, where they have none."""
+    _refuse_secrets(document, document.value, ())
+    try:
+        return FileModel.model_validate(document.value)
+    except ValidationError as error:
+        for detail in error.errors(include_url=False, include_input=False):
+            _note(document, detail)
+        return None
+
+
+def _refuse_secrets(document: Document, value: Any, location: Location) -> None:
+    """Secrets are refused by the look of their key or value, and never repeated in a message."""
+    hint = f"put it into {SECRETS_DIRECTORY}/, mode 0600; this file is the same at every site"
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            here = (*location, key)
+            if _SECRET_KEY.search(key):
+                document.problem(here, "secrets do not belong in this file", hint)
+            else:
+                _refuse_secrets(document, inner, here)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            _refuse_secrets(document, inner, (*location, index))
+    elif isinstance(value, str) and _SECRET_VALUE.search(value):
+        document.problem(location, "this looks like a secret", hint)
+
+
+_KINDS = {
+    "string_type": ("must be text", ""),
+    "int_type": ("must be a whole number", ""),
+    "dict_type": ("must be a mapping", "lines of `key: value`"),
+    "model_type": ("must be a mapping", "lines of `key: value`"),
+    "list_type": ("must be a list", "[one, two], or lines of `- one`"),
+    "too_short": ("must not be empty", ""),
+    "string_pattern_mismatch": ("is not a path in ZooKeeper", "for example /service"),
+}
+
+
+def _note(document: Document, detail: Any) -> None:
+    """One error of pydantic as a problem."""
+    kind, context = detail["type"], detail.get("ctx", {})
+    location: Location = tuple(detail["loc"])
+    if location and location[-1] == "[key]":
+        location = location[:-1]
+    if kind == "extra_forbidden":
+        word = str(location[-1])
+        if not _SECRET_KEY.search(word):  # said already
+            hint = did_you_mean(word, _fields(location[:-1]))
+            document.problem(location, "unknown key", hint)
+    elif kind == "missing":
+        document.problem(location, "is missing", _example(location))
+    elif kind == "wrong":
+        document.problem(location, context["message"], context["hint"])
+    elif kind in ("greater_than_equal", "less_than_equal"):
+        limit = "at least" if kind == "greater_than_equal" else "at most"
+        document.problem(location, f"must be {limit} {context.get('ge', context.get('le'))}")
+    else:
+        message, hint = _KINDS.get(kind, (detail["msg"], ""))
+        document.problem(location, message, hint)
+
+
+def _fields(location: Location) -> dict[str, FieldInfo]:
+    """The fields of the model at a location; empty where there is no model."""
+    current: Any = FileModel
+    for part in location:
+        if isinstance(current, type) and issubclass(current, BaseModel):
+            info = current.model_fields.get(str(part))
+            current = info.annotation if info else None
+        elif get_origin(current) in (dict, list):
+            current = get_args(current)[-1]
+        else:
+            return {}
+    if isinstance(current, type) and issubclass(current, BaseModel):
+        return current.model_fields
+    return {}
+
+
+def _example(location: Location) -> str:
+    info = _fields(location[:-1]).get(str(location[-1]))
+    if info is None or not info.examples:
+        return ""
+    return "for example " + " or ".join(f"`{location[-1]}: {each}`" for each in info.examples)

@@ -1,0 +1,150 @@
+"""The words of failover.yaml: durations, sizes, names, addresses, networks.
+
+Every parser takes what YAML gave and returns the value, or raises ``Wrong`` with what is wrong
+and what to write instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from ipaddress import ip_address, ip_network
+from typing import Any, TypeVar
+
+from pydantic_core import PydanticCustomError
+
+from failover.config.problems import did_you_mean
+from failover.policy import Address, Network
+
+_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
+
+WIDEST_PREFIX = {4: 8, 6: 16}  # a network wider than this is nobody's own
+
+Choice = TypeVar("Choice", bound=StrEnum)
+
+
+class Wrong(ValueError):
+    """A value that cannot be used; the hint says what to write."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+def checked(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """``parse`` as pydantic wants it: ``Wrong`` becomes an error with message and hint."""
+
+    def validate(value: Any) -> Any:
+        try:
+            return parse(value)
+        except Wrong as wrong:
+            context = {"message": wrong.message, "hint": wrong.hint}
+            raise PydanticCustomError("wrong", "{message}", context) from None
+
+    return validate
+
+
+def duration_s(value: Any) -> float:
+    """``6s``, ``500ms``, ``2h`` in seconds."""
+    hint = "a number and a unit: 500ms, 6s, 10min, 2h, 1d"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise Wrong(f"{value:g} has no unit", f"did you mean {value:g}s?" if value >= 0 else hint)
+    match = _QUANTITY.fullmatch(_text(value, hint).strip())
+    if match is None or match[2] not in _SECONDS:
+        raise Wrong(f"{value!r} is not a duration", hint)
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def size_bytes(value: Any) -> int:
+    """``16MiB``, ``64GiB`` in bytes."""
+    hint = "a number and a unit: 512KiB, 16MiB, 64GiB"
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise Wrong(f"{value:g} has no unit", f"did you mean {value:g}MiB?" if value >= 0 else hint)
+    match = _QUANTITY.fullmatch(_text(value, hint).strip())
+    if match is None:
+        raise Wrong(f"{value!r} is not a size", hint)
+    if match[2] not in _BYTES:
+        near = {unit.lower().replace("i", ""): unit for unit in _BYTES}
+        meant = near.get(match[2].lower().replace("i", ""))
+        raise Wrong(
+            f"{value!r} has no known unit", f"did you mean {match[1]}{meant}?" if meant else hint
+        )
+    return int(float(match[1]) * _BYTES[match[2]])
+
+
+def word(pattern: str, what: str, example: str) -> Callable[[Any], str]:
+    """A parser of names that match ``pattern``."""
+    compiled = re.compile(pattern)
+
+    def parse(value: Any) -> str:
+        text = _text(value, f"for example {example}")
+        if not compiled.fullmatch(text):
+            raise Wrong(f"{text!r} cannot be the name of a {what}", f"{_RULES[pattern]}: {example}")
+        return text
+
+    return parse
+
+
+# Sites and clusters name Patroni scopes ("<cluster>-<site>"), slots, databases and roles.
+PLAIN = r"[a-z][a-z0-9_]{0,30}"
+HOST = r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?"
+_RULES = {
+    PLAIN: "a small letter, then small letters, digits or _, at most 31",
+    HOST: "small letters, digits, - and ., at most 63",
+}
+
+
+def address(value: Any) -> Address:
+    """One host's IP address: never a name, which a resolver could move abroad."""
+    hint = "an IP address, for example 10.77.1.11"
+    try:
+        parsed = ip_address(_text(value, hint))
+    except ValueError as error:
+        if isinstance(error, Wrong):
+            raise
+        raise Wrong(f"{value!r} is not an IP address", hint) from None
+    if parsed.is_unspecified or parsed.is_loopback or parsed.is_multicast or parsed.is_link_local:
+        raise Wrong(f"{parsed} cannot be reached from another site", hint)
+    return parsed
+
+
+def network(value: Any) -> Network:
+    """One declared network, not so wide that it is everybody's."""
+    hint = "a network, for example 10.77.1.0/24"
+    text = _text(value, hint)
+    if "/" not in text:
+        raise Wrong(f"{text!r} has no prefix length", hint)
+    try:
+        parsed = ip_network(text, strict=False)
+    except ValueError:
+        raise Wrong(f"{text!r} is not a network", hint) from None
+    if parsed.prefixlen < WIDEST_PREFIX[parsed.version]:
+        raise Wrong(
+            f"{text} is open to the world",
+            f"declare the site's own networks, /{WIDEST_PREFIX[parsed.version]} at the widest",
+        )
+    if str(parsed.network_address) != text.split("/")[0]:
+        raise Wrong(f"{text} has bits outside its prefix", f"did you mean {parsed}?")
+    return parsed
+
+
+def choice(options: type[Choice]) -> Callable[[Any], Choice]:
+    """A parser of the members of an enumeration."""
+
+    def parse(value: Any) -> Choice:
+        known = [option.value for option in options]
+        if value not in known:
+            raise Wrong(f"{value!r} is not known", did_you_mean(str(value), known))
+        return options(value)
+
+    return parse
+
+
+def _text(value: Any, hint: str) -> str:
+    if not isinstance(value, str):
+        raise Wrong(f"{value!r} is not text", hint)
+    return value
