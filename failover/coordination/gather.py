@@ -1,0 +1,289 @@
+"""Everything the core may know, read from a ``Store`` at one moment, as ``ViewInputs``.
+
+What cannot be read or understood becomes a None or a problem text, never a default and never an
+exception: judging it is the core's work. One object per reader, because ages are counted from
+when *this* reader saw a thing change.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from failover.coordination.memory import HostMemory, Since
+from failover.coordination.reads import read_all
+from failover.coordination.store import Store, StoreUnavailable
+from failover.health.inputs import (
+    ClaimSeen,
+    ConfigSeen,
+    LeaderKeySeen,
+    ObserverSeen,
+    ScopeSeen,
+    StateSeen,
+    StoppedSeen,
+    ViewInputs,
+)
+from failover.health.observation import SiteObservation, decode_observation
+from failover.model import ClusterName, Epoch, SiteName
+from failover.policy import Policy
+from failover.state import (
+    SalvageProgress,
+    StateError,
+    StoppedProof,
+    WriterClaim,
+    decode_record,
+    decode_state,
+)
+from failover.znode import GroupPaths, ScopePaths, Znode
+
+NOT_YET_SEEN_CHANGING_S = 3600.0  # a leftover is not alive until it says something new
+
+Znodes = dict[str, Znode | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Now:
+    """One moment on both clocks."""
+
+    unix_s: float
+    boottime_s: float
+
+
+class Gatherer:
+    """Reads the group again and again, and remembers what the ages need."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        reader: SiteName,
+        *,
+        first_sight_age_s: float | None = NOT_YET_SEEN_CHANGING_S,
+    ) -> None:
+        """``first_sight_age_s`` None: believe the observer's own clock (for one look only)."""
+        self._policy = policy
+        self._reader = reader
+        self._paths = GroupPaths(policy.group)
+        self._first_sight_age_s = first_sight_age_s
+        self._since = Since()
+        self._hosts = HostMemory(policy)
+        self._epoch = Epoch(0)
+        self._learned: dict[SiteName, tuple[int, float]] = {}
+
+    @property
+    def watched_paths(self) -> tuple[str, ...]:
+        """A change of one of these is a reason to look at once."""
+        scopes = self._scopes()
+        return (
+            self._paths.state,
+            *(self._paths.writer(cluster.name) for cluster in self._policy.clusters),
+            *(scope.config for _, _, scope in scopes),
+            *(scope.leader for _, _, scope in scopes),
+        )
+
+    def gather(
+        self,
+        store: Store,
+        now: Now,
+        *,
+        local: SiteObservation | None = None,
+        zookeeper_restarted_s_ago: float | None = None,
+    ) -> ViewInputs:
+        """One look. ``local``: this process's own newest observation, fresher than its znode."""
+        problem = ""
+        try:
+            znodes = self._read(store)
+        except StoreUnavailable as error:
+            znodes, problem = {}, str(error)
+        observers = self._observers(znodes, now, local)
+        read = not problem
+        return ViewInputs(
+            now_unix_s=now.unix_s,
+            reader=self._reader,
+            state=self._state(znodes) if read else StateSeen(),
+            claims=self._claims(znodes, now) if read else (),
+            scopes=self._scopes_seen(znodes) if read else (),
+            observers=observers,
+            stopped=self._stopped(znodes) if read else (),
+            salvage=self._salvage(znodes) if read else (),
+            silences=self._hosts.silences(now.boottime_s),
+            samples=self._hosts.samples(now.boottime_s),
+            store_problem=problem,
+            zookeeper_restarted_s_ago=zookeeper_restarted_s_ago,
+        )
+
+    # ------------------------------------------------------------------ reading
+
+    def _read(self, store: Store) -> Znodes:
+        """All znodes in one round trip, and one more when the epoch is new to this reader."""
+        znodes = read_all(store, (*self._fixed_paths(), *self._salvage_paths()))
+        epoch = self._epoch_of(znodes)
+        if epoch != self._epoch:
+            self._epoch = epoch
+            znodes |= read_all(store, self._salvage_paths())
+        return znodes
+
+    def _fixed_paths(self) -> tuple[str, ...]:
+        paths = [self._paths.state]
+        paths += [self._paths.observer(site.name) for site in self._policy.sites]
+        for cluster in self._policy.clusters:
+            paths += [self._paths.writer(cluster.name), self._paths.stopped(cluster.name)]
+        for _, _, scope in self._scopes():
+            paths += [scope.leader, scope.config, scope.status, scope.failover, scope.sync]
+            paths.append(scope.history)
+        return tuple(paths)
+
+    def _salvage_paths(self) -> tuple[str, ...]:
+        return tuple(
+            self._paths.salvaged(self._epoch, cluster.name, host.name)
+            for cluster in self._policy.clusters
+            for host in cluster.hosts
+        )
+
+    def _scopes(self) -> tuple[tuple[ClusterName, SiteName, ScopePaths], ...]:
+        namespace = self._policy.patroni_namespace
+        return tuple(
+            (cluster.name, site.name, ScopePaths(namespace, cluster.scope(site.name)))
+            for cluster in self._policy.clusters
+            for site in self._policy.data_sites
+        )
+
+    def _epoch_of(self, znodes: Znodes) -> Epoch:
+        state = self._state(znodes).state
+        return state.epoch if state is not None else self._epoch
+
+    # ------------------------------------------------------------------ understanding
+
+    def _state(self, znodes: Znodes) -> StateSeen:
+        found = znodes[self._paths.state]
+        if found is None:
+            return StateSeen()
+        try:
+            state = decode_state(found.data, path=self._paths.state)
+        except StateError as error:
+            return StateSeen(version=found.version, problem=str(error))
+        return StateSeen(state=state, version=found.version)
+
+    def _claims(self, znodes: Znodes, now: Now) -> tuple[ClaimSeen, ...]:
+        return tuple(
+            self._claim(cluster.name, znodes[self._paths.writer(cluster.name)], now)
+            for cluster in self._policy.clusters
+        )
+
+    def _claim(self, cluster: ClusterName, found: Znode | None, now: Now) -> ClaimSeen:
+        path = self._paths.writer(cluster)
+        owner = found.ephemeral_owner if found is not None else None
+        age_s = self._since.age_s(path, owner, now.boottime_s)
+        if found is None:
+            return ClaimSeen(cluster, None, age_s)
+        claim, problem = None, ""
+        try:
+            claim = decode_record(WriterClaim, found.data, path=path)
+        except StateError as error:
+            problem = str(error)
+        return ClaimSeen(cluster, claim, age_s, found.ephemeral_owner, found.version, problem)
+
+    def _scopes_seen(self, znodes: Znodes) -> tuple[ScopeSeen, ...]:
+        return tuple(
+            scope_seen(cluster, site, scope, znodes) for cluster, site, scope in self._scopes()
+        )
+
+    def _stopped(self, znodes: Znodes) -> tuple[StoppedSeen, ...]:
+        seen = []
+        for cluster in self._policy.clusters:
+            path = self._paths.stopped(cluster.name)
+            if (found := znodes[path]) is None:
+                continue
+            try:
+                proof = decode_record(StoppedProof, found.data, path=path)
+            except StateError:
+                proof = None
+            seen.append(StoppedSeen(cluster.name, found.version, proof))
+        return tuple(seen)
+
+    def _salvage(self, znodes: Znodes) -> tuple[SalvageProgress, ...]:
+        """Records that cannot be understood are left out: what is not salvaged is held back."""
+        records = []
+        for path in self._salvage_paths():
+            if (found := znodes.get(path)) is None:
+                continue
+            try:
+                records.append(decode_record(SalvageProgress, found.data, path=path))
+            except StateError:
+                continue
+        return tuple(records)
+
+    def _observers(
+        self, znodes: Znodes, now: Now, local: SiteObservation | None
+    ) -> tuple[ObserverSeen, ...]:
+        seen = (
+            self._aged(local, now)
+            if local is not None and site.name == local.observer
+            else self._published(site.name, znodes, now)
+            for site in self._policy.sites
+        )
+        return tuple(observer for observer in seen if observer is not None)
+
+    def _published(self, site: SiteName, znodes: Znodes, now: Now) -> ObserverSeen | None:
+        path = self._paths.observer(site)
+        if (found := znodes.get(path)) is None:
+            return None
+        try:
+            observation = decode_observation(found.data, path=path)
+        except StateError as error:
+            return ObserverSeen(site, None, NOT_YET_SEEN_CHANGING_S, str(error))
+        if observation.observer != site:
+            problem = f"{path}: written by {observation.observer}"
+            return ObserverSeen(site, None, NOT_YET_SEEN_CHANGING_S, problem)
+        return self._aged(observation, now)
+
+    def _aged(self, observation: SiteObservation, now: Now) -> ObserverSeen:
+        site = observation.observer
+        identity = (observation.sequence, observation.taken_unix_s)
+        first_sight_s = self._first_sight_age_s
+        if first_sight_s is None:
+            first_sight_s = max(0.0, now.unix_s - observation.taken_unix_s)
+        age_s = self._since.age_s(f"observer {site}", identity, now.boottime_s, first_sight_s)
+        if self._learned.get(site) != identity and age_s < NOT_YET_SEEN_CHANGING_S:
+            self._hosts.learn(observation, now.boottime_s - age_s)
+            self._learned[site] = identity
+        return ObserverSeen(site, observation, age_s)
+
+
+def scope_seen(
+    cluster: ClusterName, site: SiteName, scope: ScopePaths, znodes: Znodes
+) -> ScopeSeen:
+    """One Patroni scope as it was read. Foreign text stays text."""
+    leader, config = znodes[scope.leader], znodes[scope.config]
+    history = znodes[scope.history]
+    return ScopeSeen(
+        cluster=cluster,
+        site=site,
+        leader=LeaderKeySeen(
+            _text(leader), leader.version, leader.ephemeral_owner, leader.children_count
+        )
+        if leader is not None
+        else None,
+        config=ConfigSeen(_text(config), config.version) if config is not None else None,
+        status_version=_version(znodes[scope.status]),
+        failover_version=_version(znodes[scope.failover]),
+        sync_version=_version(znodes[scope.sync]),
+        history=_text(history) if history is not None else "",
+    )
+
+
+def _text(znode: Znode) -> str:
+    return znode.data.decode("utf-8", errors="replace")
+
+
+def _version(znode: Znode | None) -> int | None:
+    return None if znode is None else znode.version
+
+
+def read_view_inputs(store: Store, policy: Policy, reader: SiteName | None = None) -> ViewInputs:
+    """One look for a command. Ages of observations are by their observers' clocks: to show only.
+
+    StoreUnavailable is not raised: it is ``store_problem`` in the answer.
+    """
+    gatherer = Gatherer(policy, reader or policy.sites[-1].name, first_sight_age_s=None)
+    now = Now(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
+    return gatherer.gather(store, now)

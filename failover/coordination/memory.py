@@ -1,0 +1,88 @@
+"""What a reader remembers between two looks: since when things are as they are.
+
+All times are the reader's own CLOCK_BOOTTIME; clocks of other hosts are never compared. Something
+seen for the first time is of unknown age: ``first_sight_age_s`` says what to assume.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from failover.health.inputs import HostSilence, LsnSample
+from failover.health.observation import PostgresSeen, SiteObservation
+from failover.model import ClusterName, HostName, Lsn
+from failover.policy import Policy
+
+SAMPLE_INTERVAL_S = 0.4
+SAMPLES_MAX = 400  # the last three minutes of a living primary
+
+
+class Since:
+    """Since when each thing has been as it is now."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[Hashable, float]] = {}
+
+    def age_s(
+        self, name: str, value: Hashable, boottime_s: float, first_sight_age_s: float = 0.0
+    ) -> float:
+        """How long ``name`` has had this ``value``, as far as this reader has seen."""
+        before = self._seen.get(name)
+        if before is None:
+            before = (value, boottime_s - first_sight_age_s)
+        elif before[0] != value:
+            before = (value, boottime_s)
+        self._seen[name] = before
+        return boottime_s - before[1]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    cluster: ClusterName
+    host: HostName
+    at_s: float
+    lsn: Lsn
+
+
+class HostMemory:
+    """Per host: when its PostgreSQL last answered anybody, and where a primary's WAL ended."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._cluster_of = {h.name: c.name for c in policy.clusters for h in c.hosts}
+        self._answered_s: dict[HostName, float] = {}
+        self._samples: dict[ClusterName, deque[_Sample]] = {
+            cluster.name: deque(maxlen=SAMPLES_MAX) for cluster in policy.clusters
+        }
+
+    def learn(self, observation: SiteObservation, seen_s: float) -> None:
+        """Take in one observation, first seen by this reader at ``seen_s``."""
+        for host in observation.hosts:
+            postgres = host.postgres
+            if not isinstance(postgres, PostgresSeen) or host.host not in self._cluster_of:
+                continue
+            self._answered_s[host.host] = max(seen_s, self._answered_s.get(host.host, seen_s))
+            if not postgres.in_recovery and postgres.current_lsn is not None:
+                self._sample(host.host, seen_s, postgres.current_lsn)
+
+    def silences(self, boottime_s: float) -> tuple[HostSilence, ...]:
+        """Never heard of counts from the first question on."""
+        return tuple(
+            HostSilence(host, boottime_s - self._answered_s.setdefault(host, boottime_s))
+            for host in self._cluster_of
+        )
+
+    def samples(self, boottime_s: float) -> tuple[LsnSample, ...]:
+        return tuple(
+            LsnSample(sample.cluster, sample.host, boottime_s - sample.at_s, sample.lsn)
+            for samples in self._samples.values()
+            for sample in samples
+        )
+
+    def _sample(self, host: HostName, at_s: float, lsn: Lsn) -> None:
+        samples = self._samples[self._cluster_of[host]]
+        last = samples[-1] if samples else None
+        if last is not None and last.host == host and at_s - last.at_s < SAMPLE_INTERVAL_S:
+            return
+        samples.append(_Sample(self._cluster_of[host], host, at_s, lsn))
