@@ -48,7 +48,7 @@ class TakeoverRun:
     indeterminate: int
     acked_by_both: int
     reinstated_s: float | None  # from the heal until the lost site streamed again
-    epoch: int
+    epoch: int | None  # the one that the takeover began
     fault_s: float  # boot time
     lost_transactions: tuple[LostTransaction, ...] = ()
     problems: tuple[str, ...] = ()  # money, duplicates, a site that did not come back …

@@ -27,13 +27,16 @@ from failover.model import ClusterName, SiteName
 from failover.policy import Cluster, Policy, ZooKeeperServer
 from failover.state import (
     GroupState,
+    HistoryEntry,
     StandbyScope,
     StateError,
     WriterClaim,
     decode_record,
     decode_state,
+    encode_record,
+    encode_state,
 )
-from failover.znode import GroupPaths
+from failover.znode import Committed, Create, GroupPaths, Set
 
 POLL_S = 0.02
 LOOK_S = 0.25
@@ -289,3 +292,38 @@ def four_letter(server: ZooKeeperServer, word: str) -> str:
             return b"".join(chunks).decode(errors="replace")
     except OSError:
         return ""
+
+
+def clear_cooldown(store: KazooStore, policy: Policy, *, by: str) -> bool:
+    """End the pause after a takeover now, on record. Whether there was one.
+
+    What an operator may do who has looked at the group. StoreUnavailable or StateError where
+    the state cannot be read or written.
+    """
+    paths = GroupPaths(policy.group)
+    store.sync()
+    found = store.read(paths.state)
+    if found is None:
+        return False
+    state = decode_state(found.data, path=paths.state)
+    if state.cooldown_until_unix_s <= time.time():
+        return False
+    entry = HistoryEntry(
+        at_unix_s=time.time(),
+        epoch=state.epoch,
+        event="cooldown_ended",
+        summary="the pause after the last takeover was ended by hand",
+        by=by,
+        details={},
+    )
+    outcome = store.commit(
+        (
+            Set(
+                paths.state, encode_state(replace(state, cooldown_until_unix_s=0.0)), found.version
+            ),
+            Create(paths.history_entry, encode_record(entry), sequence=True),
+        )
+    )
+    if not isinstance(outcome, Committed):
+        raise StateError(f"{paths.state}: changed at the same moment: {outcome.reason}")
+    return True

@@ -1,0 +1,71 @@
+"""``failover bench``: measure what a takeover costs, on the lab."""
+
+from __future__ import annotations
+
+
+import click
+from rich.console import Console
+
+from failover.cli.exit_codes import ExitCode
+from failover.cli.options import known_site, output_option
+from failover.cli.output import UserError, print_json
+
+
+@click.group()
+def command() -> None:
+    """Measure a takeover, as a client sees it."""
+
+
+@command.command()
+@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--phase-jitter/--no-phase-jitter",
+    default=True,
+    show_default=True,
+    help="Lose the site at a random moment of every interval in the system.",
+)
+@click.option(
+    "--zookeeper-leader",
+    metavar="SITE",
+    help="Where ZooKeeper's leader is to be before each run. Default: the witness.",
+)
+@click.option("--seed", type=int, help="Of the random moments.")
+@output_option
+def takeover(
+    runs: int, phase_jitter: bool, zookeeper_leader: str | None, seed: int | None, output: str
+) -> None:
+    """Lose the active site RUNS times, measure each takeover, bring the site back in between.
+
+    Uses the lab that is up, or brings one up and takes it down again. Progress is on stderr.
+    Exit code 1 when a limit is not kept or anything was acknowledged by two sites.
+    """
+    from failover.lab.bench import Settings, TakeoverBench
+    from failover.lab.bench_result import as_json, run_line, summarise, summary_lines
+    from failover.lab.watch import NotWhole
+
+    out = Console(stderr=True, highlight=False)
+    finished = []
+    stopped = ""
+    with lab_to_use(out) as lab, out.status("preparing") as status:
+        site = known_site(lab.policy, zookeeper_leader) if zookeeper_leader else None
+        settings = Settings(runs, phase_jitter, site, seed)
+        bench = TakeoverBench(lab, settings, status.update)
+        try:
+            for run in bench.runs():
+                finished.append(run)
+                out.print(run_line(run))
+        except NotWhole as error:
+            stopped = str(error)
+    summary = summarise(finished)
+    if output == "json":
+        print_json(as_json(finished))
+    else:
+        click.echo("\n".join([*map(run_line, finished), *summary_lines(summary)]))
+    if stopped:
+        raise UserError(
+            f"stopped after {len(finished)} of {runs} runs: {stopped}",
+            todo="`failover explain` says what holds it",
+            code=ExitCode.FINDINGS,
+        )
+    if not summary.passed:
+        raise SystemExit(ExitCode.FINDINGS)

@@ -1,0 +1,241 @@
+"""`failover bench takeover`: lose the active site again and again, and measure as a client sees it.
+
+One run: a whole group, customers in both sites, sessions opened before the loss straight to the
+hosts of the site that is lost; then a black hole around that site at a random moment. Nothing is
+steered: the lab's controllers take over by themselves, or the run has failed. Between two runs
+the lost site comes back as standby, so the next run loses the other one.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from failover.coordination.connect import open_store
+from failover.lab.bench_result import LostTransaction, TakeoverRun
+from failover.lab.lab import Lab
+from failover.lab.watch import (
+    NotWhole,
+    Whole,
+    clear_cooldown,
+    wait_whole,
+    watch_claim,
+    zookeeper_leader,
+)
+from failover.lab.workload.attempt import Attempt, Outcome, Via
+from failover.lab.workload.checker import Report, acked_by_both, judge, longest_gap
+from failover.lab.workload.clock import boottime_s
+from failover.lab.workload.control import Workload, standard_teams
+from failover.lab.zookeeper_leader import move_zookeeper_leader
+from failover.model import Epoch, SiteKind, SiteName
+
+WHOLE_LIMIT_S = 180.0
+TAKEOVER_LIMIT_S = 60.0
+
+# How long the lost site stays lost after the other one answered: time for a late answer there.
+LINGER_S = 4.0
+STEADY_S = 2.0
+PHASE_JITTER_S = 3.0  # longer than every interval in the system: renewal, loops, checks
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    runs: int
+    phase_jitter: bool = True
+    zookeeper_site: SiteName | None = None  # where ZooKeeper's leader is to be; None: the witness
+    seed: int | None = None
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What earlier runs of this bench know: nothing is counted twice, nothing is forgotten."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class _Fault:
+    """One site lost and back again."""
+
+    fault_s: float
+    lease_end_s: float | None
+    reinstated_s: float | None
+    epoch: Epoch | None
+    zookeeper_site: SiteName | None
+    problems: tuple[str, ...]
+
+
+class TakeoverBench:
+    """Runs one after the other on a lab that is up. ``tell`` is given a line per phase."""
+
+    def __init__(self, lab: Lab, settings: Settings, tell: Callable[[str], None]) -> None:
+        self._lab = lab
+        self._policy = lab.policy
+        self._settings = settings
+        self._tell = tell
+        self._chance = random.Random(settings.seed)
+        self._memory = _Memory()
+        self._name = f"bench-{time.time_ns() // 1_000_000}"
+
+    def runs(self) -> Iterator[TakeoverRun]:
+        """Every run, as it ends. NotWhole when the lab does not get ready for the next one."""
+        for number in range(1, self._settings.runs + 1):
+            yield self.run(number)
+
+    def run(self, number: int) -> TakeoverRun:
+        """Lose the site that is active now."""
+        self._tell("waiting until the group is whole")
+        lost = self._whole().state.active_site
+        new = self._policy.other_data_site(lost).name
+        workload = Workload(self._lab, f"{self._name}-{number:03d}")
+        self._prepare()
+        with self._customers(workload, lost, new):
+            fault = self._lose(lost, workload)
+        self._tell("comparing acknowledgements with the database")
+        attempts = list(workload.attempts())
+        report = self._judge(workload, attempts, new)
+        return self._result(number, lost, new, fault, attempts, report)
+
+    # ------------------------------------------------------------------ before
+
+    def _prepare(self) -> None:
+        witness = next(one.name for one in self._policy.sites if one.kind is SiteKind.WITNESS)
+        site = self._settings.zookeeper_site or witness
+        self._tell(f"ZooKeeper's leader to {site}")
+        move_zookeeper_leader(self._lab, self._policy, site, self._tell)
+        self._whole()
+        with open_store(self._policy) as store:
+            clear_cooldown(store, self._policy, by="bench")
+
+    def _whole(self) -> Whole:
+        return wait_whole(self._policy, WHOLE_LIMIT_S)
+
+    @contextmanager
+    def _customers(self, workload: Workload, lost: SiteName, new: SiteName) -> Iterator[None]:
+        """Customers in both sites, served, until the end of the block."""
+        teams = standard_teams(lost, new)
+        self._tell("customers in both sites")
+        try:
+            workload.setup(new)
+            for team in teams:
+                workload.start(team)
+            workload.wait_until_served(teams)
+            jitter_s = PHASE_JITTER_S if self._settings.phase_jitter else 0.0
+            time.sleep(STEADY_S + self._chance.uniform(0.0, jitter_s))
+            yield
+        finally:
+            workload.stop()
+
+    # ------------------------------------------------------------------ the fault
+
+    def _lose(self, lost: SiteName, workload: Workload) -> _Fault:
+        """Unplug, wait for the other site to answer, plug in, wait until all is whole again."""
+        cluster = self._policy.clusters[0].name
+        leader = zookeeper_leader(self._policy)
+        problems: list[str] = []
+        with watch_claim(self._policy, cluster, lost) as watch:
+            self._tell(f"{lost} unplugged")
+            fault_s = boottime_s()
+            self._lab.faults.unplug(lost)
+            try:
+                if not self._answered(workload, lost, fault_s):
+                    problems.append(f"no takeover within {TAKEOVER_LIMIT_S:g} s")
+                time.sleep(LINGER_S)
+            finally:
+                self._lab.faults.heal()
+            lease_end_s = watch.ended_s
+        if lease_end_s is None:
+            problems.append("the end of the lease was not seen")
+        healed_s = boottime_s()
+        self._tell(f"{lost} plugged in again; waiting until it streams")
+        whole = self._come_back(lost, problems)
+        return _Fault(
+            fault_s=fault_s,
+            lease_end_s=lease_end_s,
+            reinstated_s=whole.since_s - healed_s if whole else None,
+            epoch=whole.state.epoch if whole else None,
+            zookeeper_site=leader.site if leader else None,
+            problems=tuple(problems),
+        )
+
+    def _answered(self, workload: Workload, lost: SiteName, fault_s: float) -> bool:
+        """Whether the other site acknowledges within the limit."""
+        self._tell(f"{lost} is lost; waiting for the other site")
+        while boottime_s() < fault_s + TAKEOVER_LIMIT_S:
+            if any(
+                one.outcome is Outcome.ACKED and one.server_site not in (lost, None)
+                for one in workload.attempts()
+                if one.ended_s > fault_s
+            ):
+                return True
+            time.sleep(0.1)
+        return False
+
+    def _come_back(self, lost: SiteName, problems: list[str]) -> Whole | None:
+        try:
+            return self._whole()
+        except NotWhole as error:
+            problems.append(f"{lost} did not come back: {error}")
+            return None
+
+    # ------------------------------------------------------------------ after
+
+    def _judge(self, workload: Workload, attempts: Sequence[Attempt], new: SiteName) -> Report:
+        self._memory.attempts.extend(attempts)
+        return judge(self._memory.attempts, workload.export(new))
+
+    def _result(
+        self,
+        number: int,
+        lost: SiteName,
+        new: SiteName,
+        fault: _Fault,
+        attempts: Sequence[Attempt],
+        report: Report,
+    ) -> TakeoverRun:
+        newly_lost = [one for one in report.lost if one.id not in self._memory.lost]
+        self._memory.lost.update(one.id for one in newly_lost)
+        gap = longest_gap(attempts, site=new, via=Via.PROXY, since_s=fault.fault_s)
+        outcomes = [one.outcome for one in attempts]
+        return TakeoverRun(
+            run=number,
+            lost_site=lost,
+            new_site=new,
+            zookeeper_leader_site=fault.zookeeper_site,
+            netem=self._lab.netem,
+            lease_s=self._policy.lease_s,
+            outage_s=_rounded(gap.length_s if gap else None),
+            lease_end_s=_since(fault.lease_end_s, fault.fault_s),
+            overhead_s=_since(gap.to_s if gap else None, fault.lease_end_s),
+            last_ack_old_site_s=_since(_last_ack_at(attempts, lost), fault.fault_s),
+            acked=outcomes.count(Outcome.ACKED),
+            lost=len(newly_lost),
+            indeterminate=outcomes.count(Outcome.INDETERMINATE),
+            acked_by_both=len(acked_by_both(attempts, new_site=new, since_s=fault.fault_s)),
+            reinstated_s=_rounded(fault.reinstated_s),
+            epoch=fault.epoch,
+            fault_s=_rounded(fault.fault_s) or 0.0,
+            lost_transactions=tuple(
+                LostTransaction(one.id, one.kind, _since(one.ended_s, fault.fault_s) or 0.0)
+                for one in newly_lost
+            ),
+            problems=(*fault.problems, *report.problems),
+        )
+
+
+def _last_ack_at(attempts: Sequence[Attempt], site: SiteName) -> float | None:
+    """When a server of that site acknowledged for the last time."""
+    acks = (one for one in attempts if one.outcome is Outcome.ACKED and one.server_site == site)
+    return max((one.ended_s for one in acks), default=None)
+
+
+def _since(at_s: float | None, from_s: float | None) -> float | None:
+    return None if at_s is None or from_s is None else _rounded(at_s - from_s)
+
+
+def _rounded(value_s: float | None) -> float | None:
+    return None if value_s is None else round(value_s, 3)
