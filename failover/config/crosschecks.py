@@ -147,10 +147,11 @@ def _sites(document: Document, root: dict[str, Any], draft: _Draft) -> None:
     if not isinstance(root.get("sites"), dict):
         return
     data, witness = draft.sites_of_kind("data"), draft.sites_of_kind("witness")
-    if len(data) != 2:
+    undecided = len(draft.sites) - len(data) - len(witness)  # a kind that is said to be wrong
+    if len(data) > 2 or (len(data) < 2 and not undecided):
         seen = f"{len(data)} ({', '.join(data)})" if data else "none"
         document.problem(("sites",), f"exactly two sites must be `kind: data`, here {seen}")
-    if not witness:
+    if not witness and not undecided:
         document.problem(
             ("sites",),
             "no site is `kind: witness`",

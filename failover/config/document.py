@@ -18,17 +18,23 @@ _NOT_YAML = "correct the YAML first: nothing else can be checked before it parse
 
 @dataclass(slots=True)
 class Document:
-    """The values of the file, the line (from 1) of each location, and the mistakes so far."""
+    """The values of the file, the line (from 1) of each location, and the mistakes so far.
+
+    At a location in ``secrets`` no further mistake is noted: a message might repeat the value.
+    """
 
     value: Any = None
     lines: dict[Location, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    secrets: set[Location] = field(default_factory=set)
 
     def problem(self, location: Location, message: str, hint: str = "") -> None:
         """Note a mistake at a location; its line is that of the nearest thing that exists."""
-        self.problems.append(Problem(path_text(location), message, hint, self.line(location)))
+        if location not in self.secrets:
+            self.problems.append(Problem(path_text(location), message, hint, self.line(location)))
 
     def line(self, location: Location) -> int | None:
+        """The line of a location, or of the nearest thing around it."""
         while location and location not in self.lines:
             location = location[:-1]
         return self.lines.get(location)

@@ -42,7 +42,8 @@ def path_text(location: Location) -> str:
         if isinstance(part, int):
             text += f"[{part}]"
         else:
-            text += f".{part}" if text else part
+            word = part if part.isprintable() else repr(part)
+            text += f".{word}" if text else word
     return text
 
 

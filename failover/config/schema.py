@@ -138,19 +138,23 @@ def validate(document: Document) -> FileModel | None:
 
 def _refuse_secrets(document: Document, value: Any, location: Location) -> None:
     """Secrets are refused by the look of their key or value, and never repeated in a message."""
-    hint = f"put it into {SECRETS_DIRECTORY}/, mode 0600; this file is the same at every site"
     if isinstance(value, dict):
         for key, inner in value.items():
-            here = (*location, key)
             if _SECRET_KEY.search(key):
-                document.problem(here, "secrets do not belong in this file", hint)
+                _refuse(document, (*location, key), "secrets do not belong in this file")
             else:
-                _refuse_secrets(document, inner, here)
+                _refuse_secrets(document, inner, (*location, key))
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             _refuse_secrets(document, inner, (*location, index))
     elif isinstance(value, str) and _SECRET_VALUE.search(value):
-        document.problem(location, "this looks like a secret", hint)
+        _refuse(document, location, "this looks like a secret")
+
+
+def _refuse(document: Document, location: Location, message: str) -> None:
+    hint = f"put it into {SECRETS_DIRECTORY}/, mode 0600; this file is the same at every site"
+    document.problem(location, message, hint)
+    document.secrets.add(location)
 
 
 _KINDS = {
@@ -171,10 +175,8 @@ def _note(document: Document, detail: Any) -> None:
     if location and location[-1] == "[key]":
         location = location[:-1]
     if kind == "extra_forbidden":
-        word = str(location[-1])
-        if not _SECRET_KEY.search(word):  # said already
-            hint = did_you_mean(word, _fields(location[:-1]))
-            document.problem(location, "unknown key", hint)
+        hint = did_you_mean(str(location[-1]), _fields(location[:-1]))
+        document.problem(location, "unknown key", hint)
     elif kind == "missing":
         document.problem(location, "is missing", _example(location))
     elif kind == "wrong":

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import StrEnum
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, TypeVar
 
 from pydantic_core import PydanticCustomError
@@ -19,7 +19,7 @@ from failover.policy import Address, Network
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
+_QUANTITY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([A-Za-z]+)")
 
 WIDEST_PREFIX = {4: 8, 6: 16}  # a network wider than this is nobody's own
 
@@ -107,6 +107,8 @@ def address(value: Any) -> Address:
         if isinstance(error, Wrong):
             raise
         raise Wrong(f"{value!r} is not an IP address", hint) from None
+    if isinstance(parsed, IPv6Address) and (parsed.scope_id or parsed.ipv4_mapped):
+        raise Wrong(f"{value!r} is not a plain address", hint)
     if parsed.is_unspecified or parsed.is_loopback or parsed.is_multicast or parsed.is_link_local:
         raise Wrong(f"{parsed} cannot be reached from another site", hint)
     return parsed
@@ -122,6 +124,8 @@ def network(value: Any) -> Network:
         parsed = ip_network(text, strict=False)
     except ValueError:
         raise Wrong(f"{text!r} is not a network", hint) from None
+    if parsed.version == 6 and parsed.network_address.ipv4_mapped is not None:
+        raise Wrong(f"{text} is a network of mapped IPv4 addresses", "declare it as IPv4")
     if parsed.prefixlen < WIDEST_PREFIX[parsed.version]:
         raise Wrong(
             f"{text} is open to the world",
