@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 from failover.health.observation import NoAnswer, NoAnswerKind, PostgresSeen
 from failover.model import Lsn, TimelineId
 from failover.policy import DatabaseHost
-from failover.sites.trouble import no_answer, one_line
+from failover.sites.trouble import no_answer, one_line, timed_out
 
 OBSERVER_ROLE = "failover_observer"
 OBSERVER_DATABASE = "postgres"
@@ -51,11 +51,24 @@ class PostgresProbe:
         self._password_file = password_file
         self._limit_s = limit_s
         self._connection: psycopg.AsyncConnection[dict[str, Any]] | None = None
+        self._aborted = False
 
     async def ask(self) -> PostgresSeen | NoAnswer:
         """One answer or the reason for none. Never raises but for cancellation."""
+        self._aborted = False
         try:
-            connection = await self._connected()
+            password = self._password()
+        except OSError as error:
+            return NoAnswer(NoAnswerKind.TIMED_OUT, f"not asked: {one_line(error)}")
+        kept = self._connection is not None
+        answer = await self._ask(password)
+        if kept and isinstance(answer, NoAnswer) and answer.kind is NoAnswerKind.REJECTED:
+            answer = await self._ask(password)  # the server had been restarted in between
+        return answer
+
+    async def _ask(self, password: str | None) -> PostgresSeen | NoAnswer:
+        try:
+            connection = await self._connected(password)
             cursor = await connection.execute(QUERY)
             row = await cursor.fetchone()
             if row is None:
@@ -63,10 +76,11 @@ class PostgresProbe:
             return seen(row)
         except (psycopg.Error, OSError, ValueError, KeyError, TypeError) as error:
             await self.close()
-            return _no_answer(error, self._limit_s)
+            return timed_out(self._limit_s) if self._aborted else _no_answer(error, self._limit_s)
 
     def abort(self) -> None:
         """Break the connection under a waiting ``ask``, which then ends with an error."""
+        self._aborted = True
         connection = self._connection
         if connection is None or connection.closed:
             return
@@ -83,7 +97,7 @@ class PostgresProbe:
             with contextlib.suppress(psycopg.Error, OSError):
                 await connection.close()
 
-    async def _connected(self) -> psycopg.AsyncConnection[dict[str, Any]]:
+    async def _connected(self, password: str | None) -> psycopg.AsyncConnection[dict[str, Any]]:
         if self._connection is not None and not self._connection.closed:
             return self._connection
         limit_ms = int(self._limit_s * 1000)
@@ -92,7 +106,7 @@ class PostgresProbe:
                 host=str(self._host.address),
                 port=self._host.postgres_port,
                 user=OBSERVER_ROLE,
-                password=self._password(),
+                password=password,
                 dbname=OBSERVER_DATABASE,
                 application_name="failover controller",
                 tcp_user_timeout=limit_ms,
@@ -103,7 +117,7 @@ class PostgresProbe:
         return self._connection
 
     def _password(self) -> str | None:
-        if self._password_file is None:
+        if self._password_file is None:  # libpq then looks at PGPASSFILE
             return None
         return self._password_file.read_text(encoding="utf-8").strip()
 
@@ -139,13 +153,12 @@ def _no_answer(error: Exception, limit_s: float) -> NoAnswer:
     """libpq reports most failures to connect without an SQLSTATE: its words are what there is."""
     if not isinstance(error, psycopg.Error):
         return no_answer(error, limit_s)
-    if isinstance(error, psycopg.errors.QueryCanceled):
-        return NoAnswer(NoAnswerKind.TIMED_OUT, f"no answer within {limit_s:g} s")
     text = one_line(error)
-    if isinstance(error, psycopg.errors.ConnectionTimeout) or any(
-        words in text for words in ("timed out", "timeout expired", "No route", "unreachable")
-    ):
-        return NoAnswer(NoAnswerKind.TIMED_OUT, text)
-    if error.sqlstate is None and "FATAL" not in text:
+    if isinstance(error, psycopg.errors.QueryCanceled):
+        return timed_out(limit_s)
+    if "Connection refused" in text:
         return NoAnswer(NoAnswerKind.REFUSED, text)
-    return NoAnswer(NoAnswerKind.REJECTED, text)
+    said_something = ("FATAL", "closed the connection", "reset by peer", "terminat")
+    if error.sqlstate is not None or any(words in text for words in said_something):
+        return NoAnswer(NoAnswerKind.REJECTED, text)
+    return NoAnswer(NoAnswerKind.TIMED_OUT, text)

@@ -1,0 +1,186 @@
+"""Asks every database host and every ZooKeeper server, in parallel, and publishes what came back.
+
+Invariant: one round ends within ``limit_s`` plus a little, however many hosts are silent. A probe
+that is stuck even after its connection was broken under it is left alone and counts as timed out
+until it ends; it never delays the others. A timeout is a value, not an exception. Nothing is
+judged here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+import aiohttp
+
+from failover.health.observation import (
+    GuardSeen,
+    HostObservation,
+    NoAnswer,
+    NoAnswerKind,
+    PatroniSeen,
+    PostgresSeen,
+    SiteObservation,
+    ZooKeeperObservation,
+    ZooKeeperSeen,
+)
+from failover.model import SiteName
+from failover.policy import DatabaseHost, Policy, ZooKeeperServer
+from failover.sites.guard_http import ask_guard
+from failover.sites.patroni import ask_patroni
+from failover.sites.postgres import PostgresProbe
+from failover.sites.trouble import one_line, timed_out
+from failover.sites.zookeeper_status import ask_zookeeper
+
+LIMIT_S = 1.0
+ABORT_GRACE_S = 0.1  # for a broken connection to be noticed by the one who waits on it
+ROUND_INTERVAL_S = 0.5
+
+Answer = TypeVar("Answer")
+
+
+class _Question(Generic[Answer]):
+    """One thing to ask again and again. While an old question is stuck, no new one is asked."""
+
+    def __init__(
+        self,
+        ask: Callable[[], Awaitable[Answer | NoAnswer]],
+        abort: Callable[[], None] | None = None,
+    ) -> None:
+        self._ask = ask
+        self._abort = abort
+        self.task: asyncio.Task[Answer | NoAnswer] | None = None
+
+    def begin(self) -> None:
+        if self.task is None or self.task.done():
+            self.task = asyncio.ensure_future(self._run())
+
+    def give_up(self) -> None:
+        """Break the connection of a question that is still waiting."""
+        if self.task is None or self.task.done():
+            return
+        if self._abort is not None:
+            self._abort()
+        else:
+            self.task.cancel()
+
+    def answer(self) -> Answer | NoAnswer:
+        task = self.task
+        if task is None or not task.done() or task.cancelled():
+            return timed_out(LIMIT_S)
+        return task.result()
+
+    async def _run(self) -> Answer | NoAnswer:
+        try:
+            return await self._ask()
+        except Exception as error:  # a probe's bug must not end the observer: it is said instead
+            return NoAnswer(NoAnswerKind.TIMED_OUT, f"the probe failed: {one_line(error)}")
+
+
+class _HostQuestions:
+    """The three things that are asked of one database host."""
+
+    def __init__(
+        self, host: DatabaseHost, session: aiohttp.ClientSession, password_file: Path | None
+    ) -> None:
+        self.host = host
+        probe = PostgresProbe(host, password_file=password_file, limit_s=LIMIT_S)
+        self.close = probe.close
+        self.postgres: _Question[PostgresSeen] = _Question(probe.ask, probe.abort)
+        self.patroni: _Question[PatroniSeen] = _Question(
+            lambda: ask_patroni(session, host, LIMIT_S)
+        )
+        self.guard: _Question[GuardSeen] = _Question(lambda: ask_guard(session, host, LIMIT_S))
+
+    @property
+    def all(self) -> tuple[_Question[Any], ...]:
+        return (self.postgres, self.patroni, self.guard)
+
+    def observation(self) -> HostObservation:
+        return HostObservation(
+            host=self.host.name,
+            postgres=self.postgres.answer(),
+            patroni=self.patroni.answer(),
+            guard=self.guard.answer(),
+        )
+
+
+class Observer:
+    """One site's eyes on one group. ``latest`` is the last finished round."""
+
+    def __init__(
+        self, policy: Policy, site: SiteName, *, password_file: Path | None, version: str = ""
+    ) -> None:
+        self._policy = policy
+        self._site = site
+        self._password_file = password_file
+        self._version = version
+        self._sequence = 0
+        self.latest: SiteObservation | None = None
+
+    async def run(self, round_done: Callable[[SiteObservation], None]) -> None:
+        """Rounds without end, ``ROUND_INTERVAL_S`` apart or as soon as the last one is over."""
+        timeout = aiohttp.ClientTimeout(total=LIMIT_S)
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+            hosts = self._hosts(session)
+            servers = {server: _zookeeper(server) for server in self._policy.zookeeper_servers}
+            try:
+                while True:
+                    started_s = time.monotonic()
+                    self.latest = await self._round(hosts, servers)
+                    round_done(self.latest)
+                    await asyncio.sleep(started_s + ROUND_INTERVAL_S - time.monotonic())
+            finally:
+                for host in hosts:
+                    await host.close()
+
+    def _hosts(self, session: aiohttp.ClientSession) -> tuple[_HostQuestions, ...]:
+        return tuple(
+            _HostQuestions(host, session, self._password_file)
+            for cluster in self._policy.clusters
+            for host in cluster.hosts
+        )
+
+    async def _round(
+        self,
+        hosts: tuple[_HostQuestions, ...],
+        servers: dict[ZooKeeperServer, _Question[ZooKeeperSeen]],
+    ) -> SiteObservation:
+        taken_unix_s, started_s = time.time(), time.monotonic()
+        await _ask_all([*(q for host in hosts for q in host.all), *servers.values()])
+        self._sequence += 1
+        return SiteObservation(
+            observer=self._site,
+            sequence=self._sequence,
+            taken_unix_s=taken_unix_s,
+            round_duration_s=round(time.monotonic() - started_s, 3),
+            hosts=tuple(host.observation() for host in hosts),
+            zookeeper=tuple(
+                ZooKeeperObservation(server.name, question.answer())
+                for server, question in servers.items()
+            ),
+            version=self._version,
+        )
+
+
+def _zookeeper(server: ZooKeeperServer) -> _Question[ZooKeeperSeen]:
+    return _Question(lambda: ask_zookeeper(server, LIMIT_S))
+
+
+async def _ask_all(questions: Iterable[_Question[Any]]) -> None:
+    """Ask everything at once; come back when all have answered or the time is over."""
+    asked = list(questions)
+    for question in asked:
+        question.begin()
+    tasks = [question.task for question in asked if question.task is not None]
+    if not tasks:
+        return
+    _, waiting = await asyncio.wait(tasks, timeout=LIMIT_S)
+    if waiting:
+        for question in asked:
+            question.give_up()
+        await asyncio.wait(waiting, timeout=ABORT_GRACE_S)
