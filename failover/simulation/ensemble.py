@@ -145,7 +145,7 @@ class Ensemble:
         self.sessions[session.id] = session
         return session
 
-    def resume_session(self, session_id: int, server: Server) -> Session | None | bool:
+    def resume_session(self, session_id: int, server: Server) -> Session | bool | None:
         """The session, now attached here; False: it has expired; None: nobody could say."""
         if not (server.serves and server.linked and self.has_quorum):
             return None
@@ -238,9 +238,9 @@ class Ensemble:
             if not leader.host.up or now - self._quorum_at > SYNC_LIMIT_S:
                 self._depose(leader)
         for server in self.servers:
-            if server.joined and not server.linked and server.host.answers:
-                if now - server.cut_at > SYNC_LIMIT_S:
-                    server.joined = server.leads = False
+            alone = server.joined and not server.linked and server.host.answers
+            if alone and now - server.cut_at > SYNC_LIMIT_S:
+                server.joined = server.leads = False
 
     def _depose(self, leader: Server) -> None:
         """It leads no more. What reaches it learns at once; isolated, it goes on believing."""

@@ -16,13 +16,23 @@ from greenlet import getcurrent, greenlet
 
 
 class Killed(BaseException):
-    """Thrown into a process that is killed. Not an Exception: the code under test must not see it."""
+    """Thrown into a process that is killed. No Exception: the code under test must not see it."""
 
 
 class Process:
     """One simulated process. Create it with ``Kernel.spawn``."""
 
-    __slots__ = ("_fiber", "_kernel", "_missed", "_wait", "alive", "failure", "frozen", "name")
+    __slots__ = (
+        "_fiber",
+        "_kernel",
+        "_missed",
+        "_wait",
+        "alive",
+        "children",
+        "failure",
+        "name",
+        "stops",
+    )
 
     def __init__(self, kernel: Kernel, name: str, body: Callable[[], None]) -> None:
         self._kernel = kernel
@@ -31,7 +41,8 @@ class Process:
         self._fiber: Any = greenlet(lambda: self._run(body), kernel.hub)
         self.name = name
         self.alive = True
-        self.frozen = False
+        self.stops: set[str] = set()  # why it does not run: it is frozen while there is a reason
+        self.children: list[Process] = []  # frozen, thawed and killed with it
         self.failure: BaseException | None = None
 
     def _run(self, body: Callable[[], None]) -> None:
@@ -44,19 +55,29 @@ class Process:
         self.alive = False
         self._kernel.forget(self._fiber)
 
-    def freeze(self) -> None:
-        """It runs no further (SIGSTOP); the clock goes on."""
-        self.frozen = True
+    @property
+    def frozen(self) -> bool:
+        return bool(self.stops)
 
-    def thaw(self) -> None:
+    def freeze(self, reason: str = "process") -> None:
+        """It runs no further (SIGSTOP); the clock goes on."""
+        self.stops.add(reason)
+        for child in self.children:
+            child.freeze(reason)
+
+    def thaw(self, reason: str = "process") -> None:
         """It runs again; a wait that ended in the meantime ends now."""
-        self.frozen = False
-        if self._missed and self.alive:
+        for child in self.children:
+            child.thaw(reason)
+        self.stops.discard(reason)
+        if self._missed and self.alive and not self.stops:
             self._missed = False
             self._kernel.after(0.0, self._resumer(self._wait))
 
     def kill(self) -> None:
         """It ends here (SIGKILL): no further step of it happens."""
+        for child in self.children:
+            child.kill()
         if not self.alive:
             return
         self.alive = False
@@ -78,7 +99,7 @@ class Process:
     def _resume(self, wait: int) -> None:
         if wait != self._wait or not self.alive:
             return
-        if self.frozen:
+        if self.stops:
             self._missed = True
             return
         self._wait += 1

@@ -36,19 +36,19 @@ class Host:
         self.processes = [p for p in self.processes if p.alive]
         self.processes.append(process)
         if self.frozen:
-            process.freeze()
+            process.freeze("host")
         return process
 
     def freeze(self) -> None:
         self.frozen = True
         for process in self.processes:
-            process.freeze()
+            process.freeze("host")
         self.changed()
 
     def thaw(self) -> None:
         self.frozen = False
         for process in self.processes:
-            process.thaw()
+            process.thaw("host")
         self.changed()
 
     def kill(self) -> None:

@@ -1,4 +1,4 @@
-"""The simulated ZooKeeper: the contract of every store, and what the real one does when it is cut."""
+"""The simulated ZooKeeper: the contract of every store, and what the real one does when cut."""
 
 from __future__ import annotations
 

@@ -1,0 +1,62 @@
+"""Write-ahead log as values: branches (timelines) and how far a server is on one.
+
+Two timelines may have the same number and be different branches; only the simulation knows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Branch:
+    """One timeline, forked from its parent at a position."""
+
+    number: int
+    parent: Branch | None = None
+    start: int = 0
+
+    def fork(self, at: int, number: int) -> Branch:
+        return Branch(number, self, at)
+
+
+class Position(NamedTuple):
+    """Everything on the branch (and its ancestors) up to ``lsn``."""
+
+    branch: Branch
+    lsn: int
+
+    def contains(self, other: Position) -> bool:
+        """Whether what was written at ``other`` is in this history."""
+        return shared(self, other.branch) >= other.lsn
+
+
+def shared(history: Position, branch: Branch) -> int:
+    """Up to where a history holds that branch's own WAL; 0 where the branch is not in it."""
+    here: Branch | None = history.branch
+    limit = history.lsn
+    while here is not None:
+        if here is branch:
+            return limit
+        limit = min(limit, here.start)
+        here = here.parent
+    return 0
+
+
+def fork_point(one: Position, other: Position) -> int:
+    """Up to where two histories are the same."""
+    limits: dict[int, int] = {}
+    here: Branch | None = one.branch
+    limit = one.lsn
+    while here is not None:
+        limits[id(here)] = limit
+        limit = min(limit, here.start)
+        here = here.parent
+    here, limit = other.branch, other.lsn
+    while here is not None:
+        if id(here) in limits:
+            return min(limits[id(here)], limit)
+        limit = min(limit, here.start)
+        here = here.parent
+    return 0
