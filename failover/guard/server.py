@@ -1,0 +1,185 @@
+"""The database server as the guard sees it from outside: lock, note, control file, processes.
+
+No SQL, no ZooKeeper. The proof that no process of the server lives is the lock that the start
+barrier took and every process inherited (``flock``); a server started around the barrier has no
+lock and is found by its processes. Invariant: ``kill`` returns only when nothing is left, and
+nothing here waits for a disk on the way to a kill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+from failover.guard.control_file import ControlFileError, DbState, parse_control, read_control
+from failover.guard.logic import Note, ServerSeen, StartMode
+from failover.guard.records import Places
+
+
+@checked_dataclass(frozen=True, slots=True)
+class NoteFile:
+    """What the start barrier wrote, lock in hand. ``control``: the control file, hexadecimal."""
+
+    mode: StartMode
+    at_s: float
+    boot_id: str
+    control: str
+
+    @property
+    def control_bytes(self) -> bytes:
+        try:
+            return bytes.fromhex(self.control)
+        except ValueError:
+            return b""
+
+
+_NOTE: TypeAdapter[NoteFile] = TypeAdapter(NoteFile)
+
+
+def read_note(places: Places, boot: str) -> NoteFile | None:
+    """The note of this boot's latest start; None where there is none."""
+    try:
+        note = _NOTE.validate_json(places.note.read_bytes())
+    except (OSError, ValidationError):
+        return None
+    return note if note.boot_id == boot else None
+
+
+@contextlib.contextmanager
+def lock_if_free(places: Places) -> Iterator[bool]:
+    """Take the server's lock for as long as the block runs; False: a process of it lives."""
+    descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(descriptor)
+
+
+def lock_is_free(places: Places) -> bool:
+    with lock_if_free(places) as free:
+        return free
+
+
+@dataclass(frozen=True, slots=True)
+class FilesSeen:
+    """What the files say; reading them may wait for a disk."""
+
+    note: NoteFile | None
+    control: bytes | None
+    postmaster_pid: int | None
+
+    def in_production(self, control_when_down: bytes | None) -> bool:
+        """Out of recovery. A file still as it was before this start says nothing about it."""
+        if self.control is None or self.control == control_when_down:
+            return False
+        if self.note is not None and self.note.control_bytes == self.control:
+            return False
+        try:
+            return parse_control(self.control).state is DbState.IN_PRODUCTION
+        except ControlFileError:
+            return False
+
+
+def look_at_files(places: Places, boot: str) -> FilesSeen:
+    # The note first: a control file read after it cannot be older than the one it describes.
+    note = read_note(places, boot)
+    control = read_control(places.control_file)
+    return FilesSeen(note, control, _postmaster_pid(places.data_dir))
+
+
+def server_seen(
+    places: Places, files: FilesSeen, control_when_down: bytes | None, *, lock_free: bool
+) -> ServerSeen:
+    """The lock is the fresher witness; a server started around the barrier has none.
+
+    Waits for no disk. ``control_when_down``: as this guard last read it while nothing lived; it
+    covers the instant between the barrier's lock and its note.
+    """
+    note = None if files.note is None else Note(files.note.mode, files.note.at_s)
+    alive = not lock_free or (
+        files.postmaster_pid is not None and _is_postgres_in(files.postmaster_pid, places.data_dir)
+    )
+    return ServerSeen(alive, alive and files.in_production(control_when_down), note)
+
+
+def _postmaster_pid(data_dir: Path) -> int | None:
+    try:
+        return int((data_dir / "postmaster.pid").read_text(encoding="ascii").split("\n", 1)[0])
+    except (OSError, ValueError):
+        return None
+
+
+def _is_postgres_in(pid: int, data_dir: Path) -> bool:
+    """By the working directory and the program's name: both can be read of a stuck process."""
+    try:
+        if Path(f"/proc/{pid}/cwd").readlink() != data_dir:
+            return False
+        status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    name = status[status.index("(") + 1 : status.rindex(")")]
+    state = status[status.rindex(")") + 2]
+    return name.startswith("postgres") and state not in "ZX"
+
+
+def _holds(pid: int, path: Path) -> bool:
+    try:
+        with os.scandir(f"/proc/{pid}/fd") as descriptors:
+            for descriptor in descriptors:
+                with contextlib.suppress(OSError):
+                    if Path(descriptor.path).readlink() == path:
+                        return True
+    except OSError:
+        return False
+    return False
+
+
+def server_processes(places: Places) -> tuple[int, ...]:
+    """Every process of the server: in its directory, or holding its lock. Not this guard's."""
+    lock = places.lock.resolve()
+    own = {os.getpid(), os.getppid()}
+    found = []
+    for entry in os.listdir("/proc"):  # noqa: PTH208 - a Path per process is needless work here
+        if not entry.isdigit() or (pid := int(entry)) in own:
+            continue
+        if _is_postgres_in(pid, places.data_dir) or (_holds(pid, lock) and not _is_guard(pid)):
+            found.append(pid)
+    return tuple(found)
+
+
+def _is_guard(pid: int) -> bool:
+    """The other process of the guard may hold the lock for a moment."""
+    with contextlib.suppress(OSError):
+        return os.getpgid(pid) == os.getpgid(0)
+    return False
+
+
+def kill_once(places: Places) -> int:
+    """SIGKILL to all of them; how many there were. The oldest, the postmaster, first."""
+    processes = sorted(server_processes(places))
+    for pid in processes:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
+    return len(processes)
+
+
+async def kill(places: Places) -> None:
+    """Kill until nothing lives. A process stuck in the kernel dies when its system call ends."""
+    rounds = 0
+    while kill_once(places) > 0 or not lock_is_free(places):
+        rounds += 1
+        await asyncio.sleep(0.01 if rounds < 100 else 0.2)
