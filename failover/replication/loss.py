@@ -1,0 +1,125 @@
+"""What would be lost if the active site vanished now. Pure.
+
+Two parts, kept apart: what the standby is *behind* (the primary's last known end of WAL minus
+what was received), and the *isolation window*: an isolated primary goes on acknowledging until it
+fences itself, at most for the lease. An idle primary has no lag. Invariant: without samples from
+just before the loss the answer is unknown, and unknown holds (I5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
+
+from failover.health.inputs import LsnSample
+from failover.health.observation import PostgresSeen
+from failover.health.view import ClusterView, View
+from failover.model import Lsn, ProtectionMode
+
+SAMPLE_AGE_S_MAX = 5.0  # the newest sample may be that old when the loss begins
+PEAK_WINDOW_S = 60.0  # the peak WAL rate is looked for in the last minute of samples
+RATE_INTERVAL_S = 1.0  # … over at least this long, so that one flush is not a rate
+
+
+@dataclass(frozen=True, slots=True)
+class LossEstimate:
+    """``behind_s`` is infinite where the standby is behind the oldest sample."""
+
+    behind_bytes: int
+    behind_s: float
+    isolation_bytes: int
+    isolation_s: float
+
+    @property
+    def bytes(self) -> int:
+        return self.behind_bytes + self.isolation_bytes
+
+    @property
+    def seconds(self) -> float:
+        return self.behind_s + self.isolation_s
+
+
+@dataclass(frozen=True, slots=True)
+class LossUnknown:
+    reason: str
+
+
+Loss = LossEstimate | LossUnknown
+
+NOTHING_TO_LOSE = LossEstimate(0, 0.0, 0, 0.0)
+
+
+def end_of_received(postgres: PostgresSeen) -> Lsn | None:
+    """Up to where a standby has WAL: received, or replayed from what it had before a restart."""
+    known = [lsn for lsn in (postgres.received_lsn, postgres.replayed_lsn) if lsn is not None]
+    return max(known, default=None)
+
+
+def estimate(
+    samples: tuple[LsnSample, ...], received: Lsn, *, lease_s: float, lost_for_s: float
+) -> Loss:
+    """The loss for samples (newest first) and a standby that has WAL up to ``received``.
+
+    ``lost_for_s``: how long the primary has been known to be gone (0 while it is not). The last
+    sample then stands: its age up to the takeover is expected, its age before the loss is not.
+    """
+    if not samples:
+        return LossUnknown("no samples of the primary's WAL")
+    newest = samples[0]
+    age_s_max = lost_for_s + lease_s + SAMPLE_AGE_S_MAX
+    if newest.age_s > age_s_max:
+        return LossUnknown(
+            f"the last sample of the primary's WAL is {newest.age_s:.1f} s old, "
+            f"{newest.age_s - age_s_max:.1f} s too old to tell"
+        )
+    return LossEstimate(
+        behind_bytes=max(0, newest.lsn - received),
+        behind_s=_behind_s(samples, received),
+        isolation_bytes=round(lease_s * peak_bytes_per_s(samples)),
+        isolation_s=lease_s,
+    )
+
+
+def _behind_s(samples: tuple[LsnSample, ...], received: Lsn) -> float:
+    """From when the primary was at ``received`` until its newest sample."""
+    newest = samples[0]
+    if newest.lsn <= received:
+        return 0.0
+    passed = next((sample for sample in samples if sample.lsn <= received), None)
+    return inf if passed is None else passed.age_s - newest.age_s
+
+
+def peak_bytes_per_s(samples: tuple[LsnSample, ...]) -> float:
+    """The highest rate of WAL in the last minute of samples (newest first)."""
+    recent = [s for s in samples if s.age_s - samples[0].age_s <= PEAK_WINDOW_S]
+    spaced: list[LsnSample] = []
+    for sample in recent:
+        if not spaced or sample.age_s - spaced[-1].age_s >= RATE_INTERVAL_S:
+            spaced.append(sample)
+    rates = [
+        (later.lsn - earlier.lsn) / (earlier.age_s - later.age_s)
+        for later, earlier in pairwise(spaced)
+    ]
+    return max([0.0, *rates])
+
+
+def cluster_loss(view: View, cluster: ClusterView) -> Loss:
+    """The loss of one cluster if its active site vanished now, or since it did."""
+    state = view.state
+    if state is None:
+        return LossUnknown("no state was read")
+    if state.protection is not ProtectionMode.MAX_PERFORMANCE and state.in_sync:
+        return NOTHING_TO_LOSE  # nothing is acknowledged that the other site does not have
+    leader = cluster.standby.standby_leader
+    if leader is None:
+        return LossUnknown("no standby leader was seen")
+    received = end_of_received(leader.postgres)
+    if received is None:
+        return LossUnknown(f"{leader.host.name} does not say how much it has received")
+    return estimate(
+        cluster.samples,
+        received,
+        lease_s=view.policy.lease_s,
+        lost_for_s=cluster.claim_absent_for_s,
+    )
