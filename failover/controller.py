@@ -1,0 +1,226 @@
+"""The loop's one turn: gather, judge, plan, check, commit, publish. No rules of its own.
+
+Synchronous and without threads, clocks or sleeps: the service (controller_service.py) and the
+simulation call the same ``tick``. Only the leader acts, and leadership is a convenience: every
+step is conditional on what was read. Any turn may be the last one; the next, here or on another
+controller, plans from scratch (I6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from failover.coordination.gather import Gatherer, Now
+from failover.coordination.leadership import Election
+from failover.coordination.presence import Presence
+from failover.coordination.store import Store, StoreUnavailable
+from failover.executor import CommandEnded, CommandRunner, CommandStarted, Execution, Executor
+from failover.health.observation import SiteObservation, encode_observation
+from failover.health.verdict import Verdict, judge
+from failover.health.view import View, build_view
+from failover.model import SiteName
+from failover.planning.plan import Gate, Hold, Plan
+from failover.planning.plan_checks import Problem, lint
+from failover.planning.planner import plan as plan_next
+from failover.policy import Policy
+from failover.state import HistoryEntry, encode_record
+from failover.timing import lease_timing
+from failover.znode import Committed, Conflict, Create, GroupPaths
+
+TICK_INTERVAL_S = 0.5
+CONFLICT_PAUSE_S = 0.02  # doubled with each conflict in a row
+AUTOMATION_GATE = "automation"  # planning/gates.py
+
+
+@dataclass(frozen=True, slots=True)
+class TickResult:
+    """What one turn saw, thought and did."""
+
+    view: View
+    verdict: Verdict
+    decision: Plan | Hold
+    problems: tuple[Problem, ...]  # why the plan checks refused the plan; empty: they did not
+    leading: bool
+    leader: SiteName | None
+    execution: Execution | None
+    command_ended: CommandEnded | None
+    site_taken_by_another: bool  # a second controller publishes under our site's name
+    look_again_in_s: float
+
+
+class Controller:
+    """One site's controller of one group."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        site: SiteName,
+        store: Store,
+        *,
+        commands: CommandRunner | None = None,
+        boottime: Callable[[], float] | None = None,
+    ) -> None:
+        """``boottime``: asked again right before a step, because reading may have taken long."""
+        session_s = lease_timing(policy.lease_s).controller_session_ms / 1000
+        self._policy = policy
+        self._site = site
+        self._store = store
+        self._paths = GroupPaths(policy.group)
+        self._gatherer = Gatherer(policy, site)
+        self._presence = Presence(self._paths.observer(site))
+        self._election = Election(policy, site, self._presence, session_s)
+        self._executor = Executor(policy, commands)
+        self._boottime = boottime
+        self._published: SiteObservation | None = None
+        self._conflicts = 0
+        self._would_have: set[tuple[int, str]] = set()
+
+    @property
+    def watched_paths(self) -> tuple[str, ...]:
+        """A change of one of these is a reason for a tick at once."""
+        return (*self._gatherer.watched_paths, self._election.lock_path)
+
+    def tick(
+        self, now_unix_s: float, boottime_s: float, local: SiteObservation | None
+    ) -> TickResult:
+        """One turn. ``local``: the newest observation of this site's own probes."""
+        now = Now(now_unix_s, boottime_s)
+        active: SiteName | None = None
+        try:
+            result = self._decide(now, local)
+            active = result.view.active_site
+        finally:  # also after a bug in the middle: an observer goes on observing
+            self._show_presence(boottime_s, local, active)
+        return replace(
+            result,
+            leader=self._election.leader,
+            site_taken_by_another=self._presence.taken_by_another,
+        )
+
+    # ------------------------------------------------------------------ deciding
+
+    def _decide(self, now: Now, local: SiteObservation | None) -> TickResult:
+        ended = self._executor.command_ended(now.boottime_s)
+        self._read_fresh_after_conflict()
+        inputs = self._gatherer.gather(
+            self._store,
+            now,
+            local=local,
+            zookeeper_restarted_s_ago=self._executor.restarted_s_ago(now.boottime_s),
+        )
+        view = build_view(self._policy, inputs)
+        verdict = judge(view)
+        decision = plan_next(view, verdict)
+        problems: tuple[Problem, ...] = ()
+        if isinstance(decision, Plan):
+            problems = lint(decision, view)
+            if problems:
+                decision = _refused(decision, problems)
+        leading = self._leads_now(now)
+        execution: Execution | None = None
+        if leading and isinstance(decision, Plan):
+            execution = self._act(decision, view, now)
+        else:
+            self._conflicts = 0
+        if leading and isinstance(decision, Hold):
+            self._record_what_would_have_been(decision, view)
+        return TickResult(
+            view=view,
+            verdict=verdict,
+            decision=decision,
+            problems=problems,
+            leading=leading,
+            leader=None,
+            execution=execution,
+            command_ended=ended,
+            site_taken_by_another=False,
+            look_again_in_s=self._look_again_in_s(decision, execution),
+        )
+
+    def _act(self, plan: Plan, view: View, now: Now) -> Execution:
+        execution = self._executor.execute(self._store, plan, now.boottime_s)
+        self._conflicts = self._conflicts + 1 if isinstance(execution, Conflict) else 0
+        if isinstance(execution, CommandStarted):
+            self._record(view, plan.step, plan.sentence, {"command": execution.command})
+        return execution
+
+    def _read_fresh_after_conflict(self) -> None:
+        """A refused transaction knew better than what was read: do not read the same again."""
+        if self._conflicts == 0:
+            return
+        try:
+            self._store.sync()
+        except StoreUnavailable:
+            return
+
+    def _leads_now(self, now: Now) -> bool:
+        boottime_s = self._boottime() if self._boottime is not None else now.boottime_s
+        return self._election.leads(self._store, boottime_s)
+
+    def _look_again_in_s(self, decision: Plan | Hold, execution: Execution | None) -> float:
+        if isinstance(execution, Committed):
+            return 0.0
+        if isinstance(execution, Conflict):
+            return min(TICK_INTERVAL_S, CONFLICT_PAUSE_S * 2.0 ** min(self._conflicts - 1, 8))
+        if isinstance(decision, Plan):
+            return TICK_INTERVAL_S
+        opens = [gate.opens_in_s for gate in decision.blocking if gate.opens_in_s is not None]
+        return max(CONFLICT_PAUSE_S, min([TICK_INTERVAL_S, *opens]))
+
+    # ------------------------------------------------------------------ recording
+
+    def _record_what_would_have_been(self, hold: Hold, view: View) -> None:
+        """Automation that only observes says once per epoch what it would have done."""
+        if hold.wanted is None or view.state is None:
+            return
+        if [gate.name for gate in hold.blocking] != [AUTOMATION_GATE]:
+            return
+        key = (int(view.state.epoch), hold.wanted)
+        if key in self._would_have:
+            return
+        evidence = {gate.name: gate.evidence for gate in hold.gates}
+        if self._record(view, f"would_have_{hold.wanted}", hold.sentence, evidence):
+            self._would_have.add(key)
+
+    def _record(self, view: View, event: str, summary: str, details: dict[str, str]) -> bool:
+        if view.state is None:
+            return False
+        entry = HistoryEntry(
+            at_unix_s=view.now_unix_s,
+            epoch=view.state.epoch,
+            event=event,
+            summary=summary,
+            by=f"controller {self._site}",
+            details=details,
+        )
+        create = Create(self._paths.history_entry, encode_record(entry), sequence=True)
+        return isinstance(self._store.commit((create,)), Committed)
+
+    # ------------------------------------------------------------------ presence
+
+    def _show_presence(
+        self, boottime_s: float, local: SiteObservation | None, active: SiteName | None
+    ) -> None:
+        sent_s = self._boottime() if self._boottime is not None else boottime_s
+        if local is not None and local is not self._published:
+            data = encode_observation(local)
+            if self._presence.publish(self._store, data, sent_s):
+                self._published = local
+        self._election.turn(self._store, sent_s, active)
+
+
+def _refused(plan: Plan, problems: tuple[Problem, ...]) -> Hold:
+    """A plan that its independent checks refuse is a bug somewhere: hold, and say it."""
+    last = plan.gates[-1].invariant if plan.gates else None
+    checks = tuple(
+        Gate(f"plan check {problem.check}", False, problem.detail, last)
+        for problem in problems
+        if last is not None
+    )
+    return Hold(
+        sentence="The plan was refused by the plan checks: "
+        + "; ".join(f"{problem.check}: {problem.detail}" for problem in problems),
+        wanted=plan.step,
+        gates=(*plan.gates, *checks),
+    )

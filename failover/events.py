@@ -1,0 +1,165 @@
+"""The log of a controller: JSON lines on standard output, one per event, never one per tick.
+
+Inaction is told as carefully as action: verdict and decision are logged whenever they change,
+with the gates that block. What must outlive this process is in ``history/`` instead.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+import structlog
+
+from failover.controller import TickResult
+from failover.executor import CommandStarted, Execution, NotNow
+from failover.planning.plan import Hold, Plan
+from failover.znode import Committed, Conflict, OutcomeUnknown
+
+
+def configure(level: int = logging.INFO) -> None:
+    """JSON lines for our events and for the libraries' logs, to standard output."""
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    structlog.configure(
+        processors=[
+            *shared,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.format_exc_info,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What was last logged. Evidence changes with every tick and is no reason to repeat it."""
+
+    verdict: str = ""
+    decision: str = ""
+    blocking: tuple[str, ...] = ()
+    leading: bool = False
+    store_problem: bool = False
+    site_taken: bool = False
+
+
+class EventLog:
+    """Logs what is new in a tick's result."""
+
+    def __init__(self, **context: str) -> None:
+        self._log = structlog.get_logger().bind(**context)
+        self._said = _Said()
+
+    def report(self, result: TickResult) -> None:
+        """One tick. Silent when nothing changed."""
+        now = _said(result)
+        before, self._said = self._said, now
+        if now.verdict != before.verdict:
+            self._verdict(result)
+        if (now.decision, now.blocking) != (before.decision, before.blocking):
+            self._decision(result)
+        if now.leading != before.leading:
+            self._log.info("leadership", leading=now.leading, leader=result.leader)
+        if now.store_problem != before.store_problem:
+            self._log.warning("zookeeper", problem=result.view.store_problem or "answers again")
+        if now.site_taken and not before.site_taken:
+            self._log.error("another controller publishes under this site's name")
+        if result.execution is not None and isinstance(result.decision, Plan):
+            self._executed(result.decision, result.execution)
+        if result.command_ended is not None:
+            ended = result.command_ended
+            self._log.info(
+                "command ended",
+                command=ended.command,
+                exit_code=ended.exit_code,
+                output=ended.output,
+            )
+
+    def failed(self, error: Exception) -> None:
+        """A tick ended with a bug. Nothing was decided by it."""
+        self._log.error("tick failed", error=repr(error), exc_info=error)
+
+    def _verdict(self, result: TickResult) -> None:
+        verdict = result.verdict
+        log = self._log.warning if verdict.page else self._log.info
+        log(
+            "verdict",
+            code=verdict.code,
+            sentence=verdict.sentence,
+            evidence=list(verdict.evidence),
+            page=verdict.page,
+        )
+
+    def _decision(self, result: TickResult) -> None:
+        decision = result.decision
+        if isinstance(decision, Plan):
+            self._log.info("plan", step=decision.step, sentence=decision.sentence)
+            return
+        self._log.info(
+            "hold",
+            wanted=decision.wanted,
+            sentence=decision.sentence,
+            blocking={_gate_name(gate): gate.evidence for gate in decision.blocking},
+        )
+        for problem in result.problems:
+            self._log.error("plan refused by its checks", check=problem.check, why=problem.detail)
+
+    def _executed(self, plan: Plan, execution: Execution) -> None:
+        match execution:
+            case Committed():
+                self._log.warning("committed", step=plan.step, sentence=plan.sentence)
+            case Conflict(index, op, reason):
+                self._log.info(
+                    "conflict",
+                    step=plan.step,
+                    operation=index,
+                    kind=type(op).__name__,
+                    path=op.path,
+                    why=reason,
+                )
+            case OutcomeUnknown(reason):
+                self._log.warning("outcome unknown", step=plan.step, why=reason)
+            case CommandStarted(command):
+                self._log.warning("command started", step=plan.step, command=command)
+            case NotNow(reason):
+                self._log.info("not now", step=plan.step, why=reason)
+            case _:
+                assert_never(execution)
+
+
+def _said(result: TickResult) -> _Said:
+    decision = result.decision
+    if isinstance(decision, Hold):
+        kind = f"hold {decision.wanted or 'nothing to do'}"
+        blocking = tuple(_gate_name(gate) for gate in decision.blocking)
+    else:
+        kind, blocking = f"plan {decision.step} {decision.sentence}", ()
+    return _Said(
+        verdict=result.verdict.code,
+        decision=kind,
+        blocking=blocking,
+        leading=result.leading,
+        store_problem=bool(result.view.store_problem),
+        site_taken=result.site_taken_by_another,
+    )
+
+
+def _gate_name(gate: Any) -> str:
+    return f"{gate.cluster}/{gate.name}" if gate.cluster else str(gate.name)

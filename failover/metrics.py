@@ -1,0 +1,294 @@
+"""Every metric of a controller, in one table, and how a tick's result sets them.
+
+Invariant: names, labels and help stand in ``METRICS`` and nowhere else (docs and alerts are
+generated from it). A value that is not known is not exported: absent, never 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from failover.controller import TickResult
+from failover.executor import Execution
+from failover.health.view import ClusterView, View
+from failover.model import Invariant
+from failover.planning.plan import Plan
+from failover.policy import Policy
+from failover.znode import Committed, Conflict, OutcomeUnknown
+
+
+class Kind(StrEnum):
+    GAUGE = "gauge"
+    COUNTER = "counter"
+    HISTOGRAM = "histogram"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+_SAFE = Invariant.SINGLE_WRITER
+_LOSS = Invariant.NOTHING_LOST_SILENTLY
+_DOUBT = Invariant.DOUBT_MEANS_HOLD
+_HARM = Invariant.ONE_FAULT_NO_HARM
+_PROOF = Invariant.PROOF_BEFORE_PROMOTION
+
+METRICS: tuple[Metric, ...] = (
+    Metric("failover_verdict", Kind.GAUGE, "1 for the present verdict.", ("code",)),
+    Metric("failover_page", Kind.GAUGE, f"1 while a human is needed now ({_DOUBT})."),
+    Metric("failover_epoch", Kind.GAUGE, f"Number of the present arrangement ({_SAFE})."),
+    Metric("failover_active_site", Kind.GAUGE, "1 for the site that may write.", ("site",)),
+    Metric(
+        "failover_gate",
+        Kind.GAUGE,
+        "Preconditions of the step that is wanted: 1 passes, 0 does not, -1 unknown.",
+        ("gate", "cluster", "invariant"),
+    ),
+    Metric("failover_hold", Kind.GAUGE, f"1 while a wanted step is held ({_DOUBT}).", ("step",)),
+    Metric(
+        "failover_lease_held",
+        Kind.GAUGE,
+        f"1 while a host holds the writer claim ({_SAFE}).",
+        ("cluster",),
+    ),
+    Metric(
+        "failover_lease_absent_seconds",
+        Kind.GAUGE,
+        f"How long there has been no writer claim ({_SAFE}).",
+        ("cluster",),
+    ),
+    Metric(
+        "failover_replication_lag_bytes",
+        Kind.GAUGE,
+        f"WAL of the primary that a standby has not received ({_LOSS}).",
+        ("cluster", "host"),
+    ),
+    Metric(
+        "failover_replay_lag_bytes",
+        Kind.GAUGE,
+        "WAL that a standby has received and not replayed.",
+        ("cluster", "host"),
+    ),
+    Metric(
+        "failover_replication_lag_seconds",
+        Kind.GAUGE,
+        f"Age of the primary's newest WAL that a standby has received ({_LOSS}).",
+        ("cluster", "host"),
+    ),
+    Metric(
+        "failover_loss_estimate_bytes",
+        Kind.GAUGE,
+        f"What a takeover now would lose, at most ({_LOSS}).",
+        ("cluster",),
+    ),
+    Metric(
+        "failover_host_reached",
+        Kind.GAUGE,
+        "1 while a living observer reaches the database host, 0 while none does.",
+        ("cluster", "site", "host"),
+    ),
+    Metric("failover_observer_age_seconds", Kind.GAUGE, "Since an observer said news.", ("site",)),
+    Metric(
+        "failover_zookeeper_leader",
+        Kind.GAUGE,
+        f"1 for the leading ZooKeeper server ({_HARM}).",
+        ("server", "site"),
+    ),
+    Metric(
+        "failover_zookeeper_leader_misplaced",
+        Kind.GAUGE,
+        f"1 while the ensemble's leader stands in a data site ({_HARM}).",
+    ),
+    Metric("failover_zookeeper_reachable", Kind.GAUGE, "1 while ZooKeeper answers this process."),
+    Metric("failover_leader", Kind.GAUGE, "1 while this controller leads."),
+    Metric(
+        "failover_steps_total",
+        Kind.COUNTER,
+        f"Steps that were tried, by outcome ({_PROOF}).",
+        ("step", "outcome"),
+    ),
+    Metric(
+        "failover_takeovers_total", Kind.COUNTER, f"Takeovers committed by this process ({_PROOF})."
+    ),
+    Metric(
+        "failover_takeover_decision_seconds",
+        Kind.HISTOGRAM,
+        "From this controller's first sight of the missing claim to the committed takeover.",
+    ),
+    Metric("failover_tick_seconds", Kind.HISTOGRAM, "Duration of one turn of the controller."),
+    Metric("failover_tick_failures_total", Kind.COUNTER, "Turns that ended with a bug."),
+    Metric("failover_probe_round_seconds", Kind.GAUGE, "Duration of the last round of probes."),
+)
+
+_BUCKETS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0, 12.0, 30.0, 60.0)
+
+
+class ControllerMetrics:
+    """The metrics of one group in one process. ``group`` and ``reader`` are constant labels."""
+
+    def __init__(self, policy: Policy, site: str, registry: CollectorRegistry) -> None:
+        self._policy = policy
+        self._constant = {"group": str(policy.group), "reader": site}
+        self._gauges: dict[str, Gauge] = {}
+        self._counters: dict[str, Counter] = {}
+        self._histograms: dict[str, Histogram] = {}
+        for metric in METRICS:
+            labels = (*self._constant, *metric.labels)
+            match metric.kind:
+                case Kind.GAUGE:
+                    made = Gauge(metric.name, metric.help, labels, registry=registry)
+                    self._gauges[metric.name] = made
+                case Kind.COUNTER:
+                    self._counters[metric.name] = Counter(
+                        metric.name, metric.help, labels, registry=registry
+                    )
+                case Kind.HISTOGRAM:
+                    self._histograms[metric.name] = Histogram(
+                        metric.name, metric.help, labels, registry=registry, buckets=_BUCKETS_S
+                    )
+
+    def tick_done(self, result: TickResult, duration_s: float) -> None:
+        """Set everything from one tick's result."""
+        self._observe("failover_tick_seconds", duration_s)
+        self._verdict(result)
+        self._gates(result)
+        self._group(result.view)
+        self._set("failover_leader", float(result.leading))
+        self._set("failover_zookeeper_reachable", float(not result.view.store_problem))
+        for name in (
+            "failover_lease_held",
+            "failover_lease_absent_seconds",
+            "failover_replication_lag_bytes",
+            "failover_replay_lag_bytes",
+            "failover_host_reached",
+        ):
+            self._gauges[name].clear()
+        for cluster in result.view.clusters:
+            self._cluster(cluster)
+        self._execution(result)
+
+    def tick_failed(self) -> None:
+        self._count("failover_tick_failures_total")
+
+    def round_done(self, duration_s: float) -> None:
+        self._set("failover_probe_round_seconds", duration_s)
+
+    # ------------------------------------------------------------------ parts
+
+    def _verdict(self, result: TickResult) -> None:
+        self._gauges["failover_verdict"].clear()
+        self._set("failover_verdict", 1.0, code=result.verdict.code)
+        self._set("failover_page", float(result.verdict.page))
+
+    def _gates(self, result: TickResult) -> None:
+        decision = result.decision
+        self._gauges["failover_gate"].clear()
+        self._gauges["failover_hold"].clear()
+        for gate in decision.gates:
+            value = -1.0 if gate.passes is None else float(gate.passes)
+            self._set(
+                "failover_gate",
+                value,
+                gate=gate.name,
+                cluster=gate.cluster or "",
+                invariant=gate.invariant,
+            )
+        if not isinstance(decision, Plan) and decision.wanted is not None:
+            self._set("failover_hold", 1.0, step=decision.wanted)
+
+    def _group(self, view: View) -> None:
+        for name in (
+            "failover_epoch",
+            "failover_active_site",
+            "failover_observer_age_seconds",
+            "failover_zookeeper_leader",
+            "failover_zookeeper_leader_misplaced",
+        ):
+            self._gauges[name].clear()
+        if view.state is not None:
+            self._set("failover_epoch", float(view.state.epoch))
+            for site in view.policy.data_sites:
+                self._set(
+                    "failover_active_site",
+                    float(site.name == view.state.active_site),
+                    site=site.name,
+                )
+        for observer in view.observers:
+            if observer.age_s is not None:
+                self._set("failover_observer_age_seconds", observer.age_s, site=observer.site)
+        self._zookeeper(view)
+
+    def _zookeeper(self, view: View) -> None:
+        leader = view.zookeeper_leader
+        if leader is None:
+            return
+        in_data_site = leader.site in [site.name for site in view.policy.data_sites]
+        self._set("failover_zookeeper_leader_misplaced", float(in_data_site))
+        self._set("failover_zookeeper_leader", 1.0, server=leader.name, site=leader.site)
+
+    def _cluster(self, cluster: ClusterView) -> None:
+        if cluster.claim_held is not None:
+            self._set("failover_lease_held", float(cluster.claim_held), cluster=cluster.name)
+            self._set(
+                "failover_lease_absent_seconds", cluster.claim_absent_for_s, cluster=cluster.name
+            )
+        primary = cluster.primary.postgres if cluster.primary is not None else None
+        end = primary.current_lsn if primary is not None else None
+        for side in cluster.sides:
+            for host in side.hosts:
+                name, postgres = host.host.name, host.postgres
+                if host.reached is not None:
+                    self._set(
+                        "failover_host_reached",
+                        float(host.reached),
+                        cluster=cluster.name,
+                        site=side.site,
+                        host=name,
+                    )
+                if postgres is None or postgres.received_lsn is None:
+                    continue
+                labels = {"cluster": cluster.name, "host": name}
+                if end is not None:
+                    lag = max(0, end - postgres.received_lsn)
+                    self._set("failover_replication_lag_bytes", float(lag), **labels)
+                if postgres.replayed_lsn is not None:
+                    behind = max(0, postgres.received_lsn - postgres.replayed_lsn)
+                    self._set("failover_replay_lag_bytes", float(behind), **labels)
+
+    def _execution(self, result: TickResult) -> None:
+        execution, decision = result.execution, result.decision
+        if execution is None or not isinstance(decision, Plan):
+            return
+        self._count("failover_steps_total", step=decision.step, outcome=_outcome(execution))
+        if decision.step == "takeover" and isinstance(execution, Committed):
+            self._count("failover_takeovers_total")
+            waited = [cluster.claim_absent_for_s for cluster in result.view.clusters]
+            self._observe("failover_takeover_decision_seconds", max(waited, default=0.0))
+
+    def _set(self, name: str, value: float, **labels: str) -> None:
+        self._gauges[name].labels(**self._constant, **labels).set(value)
+
+    def _count(self, name: str, **labels: str) -> None:
+        self._counters[name].labels(**self._constant, **labels).inc()
+
+    def _observe(self, name: str, value: float) -> None:
+        self._histograms[name].labels(**self._constant).observe(value)
+
+
+def _outcome(execution: Execution) -> str:
+    match execution:
+        case Committed():
+            return "committed"
+        case Conflict():
+            return "conflict"
+        case OutcomeUnknown():
+            return "unknown"
+        case _:
+            return type(execution).__name__
