@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
 
 from failover.lab.watch import zookeeper_leader, zookeeper_mode
-from failover.model import HostName, SiteName
+from failover.lab.workload.control import Hosts
+from failover.model import SiteName
 from failover.policy import Policy, ZooKeeperServer
 
 TRIES = 6
@@ -19,10 +19,6 @@ ELECTION_LIMIT_S = 15.0
 
 # A stopped follower is dropped after syncLimit (2 s); then the others get ahead of it.
 FALL_BEHIND_S = 3.5
-
-
-class Hosts(Protocol):
-    def shell(self, host: HostName, script: str) -> str: ...
 
 
 class NoSuchLeader(Exception):
@@ -56,15 +52,22 @@ def _depose(hosts: Hosts, policy: Policy, leader: ZooKeeperServer, wanted: ZooKe
         if server not in (leader, wanted) and server.myid > wanted.myid
     ]
     for rival in rivals:
-        hosts.shell(rival.name, "systemctl kill --signal=STOP zookeeper")
+        _systemctl(hosts, rival, "kill --signal=STOP")
     try:
         if rivals:
             time.sleep(FALL_BEHIND_S)
-        hosts.shell(leader.name, "systemctl restart --no-block zookeeper")
+        _systemctl(hosts, leader, "restart --no-block")
     finally:
         for rival in rivals:
-            hosts.shell(rival.name, "systemctl kill --signal=CONT zookeeper")
+            _systemctl(hosts, rival, "kill --signal=CONT")
     time.sleep(1.0)
+
+
+def _systemctl(hosts: Hosts, server: ZooKeeperServer, what: str) -> None:
+    command = ["systemctl", *what.split(), "zookeeper.service"]
+    ended = hosts.exec(server.name, command)
+    if ended.code != 0:
+        raise NoSuchLeader(f"{server.name}: {' '.join(command)}: {ended.out.strip()}")
 
 
 def _wait_for_leader(policy: Policy) -> ZooKeeperServer | None:

@@ -6,7 +6,6 @@ of all teams of a run lie in one directory under .lab/, which the client hosts s
 
 from __future__ import annotations
 
-import shlex
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,16 @@ START_LIMIT_S = 20.0
 STOP_LIMIT_S = 10.0
 
 
+class Ended(Protocol):
+    """How a command ended in a host."""
+
+    @property
+    def code(self) -> int: ...
+
+    @property
+    def out(self) -> str: ...
+
+
 class Hosts(Protocol):
     """What is needed of the lab."""
 
@@ -38,8 +47,8 @@ class Hosts(Protocol):
     def directory(self) -> Path:
         """The lab's directory on this machine, mounted in client hosts."""
 
-    def shell(self, host: HostName, script: str) -> str:
-        """Run a shell script in a host; its stdout. An exception when it fails."""
+    def exec(self, host: HostName, command: Sequence[str]) -> Ended:
+        """Run a command in a host and wait for it."""
 
 
 class WorkloadError(Exception):
@@ -85,23 +94,23 @@ class Workload:
             f"--pid-file {inside}.pid --until-stopped"
         )
         self.records.mkdir(parents=True, exist_ok=True)
-        self._hosts.shell(
-            CLIENT_HOSTS[team.site],
-            f"mkdir -p {shlex.quote(str(inside.parent))}; {ENVIRONMENT} setsid {PYTHON} "
-            f"-m failover.lab.workload {command} >{inside}.log 2>&1 </dev/null &",
+        self._shell(
+            team.site,
+            f"{ENVIRONMENT} setsid {PYTHON} -m failover.lab.workload {command} "
+            f">{inside}.log 2>&1 </dev/null &",
         )
 
     def stop(self) -> None:
         """Stop every team of this run that is still there, and wait until it is gone."""
-        left = {path: CLIENT_HOSTS[_site_of(path)] for path in self.records.glob("*.pid")}
-        for path, host in left.items():
-            self._signal(path, host, "TERM")
+        left = {path: _site_of(path) for path in self.records.glob("*.pid")}
+        for path, site in left.items():
+            self._signal(path, site, "TERM")
         give_up_s = time.monotonic() + STOP_LIMIT_S
         while any(path.exists() for path in left) and time.monotonic() < give_up_s:
             time.sleep(0.1)
-        for path, host in left.items():
+        for path, site in left.items():
             if path.exists():
-                self._signal(path, host, "KILL")
+                self._signal(path, site, "KILL")
                 path.unlink(missing_ok=True)
 
     def teams(self) -> tuple[str, ...]:
@@ -147,15 +156,18 @@ class Workload:
         )
 
     def _call(self, site: SiteName, arguments: str) -> None:
-        script = f"{ENVIRONMENT} {PYTHON} -m failover.lab.workload {arguments} 2>&1"
-        try:
-            self._hosts.shell(CLIENT_HOSTS[site], script)
-        except Exception as error:
-            raise WorkloadError(f"{CLIENT_HOSTS[site]}: {arguments}: {error}") from error
+        self._shell(site, f"{ENVIRONMENT} {PYTHON} -m failover.lab.workload {arguments} 2>&1")
 
-    def _signal(self, path: Path, host: HostName, name: str) -> None:
-        pid = path.read_text(encoding="utf-8").strip()
-        self._hosts.shell(host, f"kill -{name} {int(pid)} 2>/dev/null || true")
+    def _signal(self, path: Path, site: SiteName, name: str) -> None:
+        pid = int(path.read_text(encoding="utf-8"))
+        self._shell(site, f"kill -{name} {pid} 2>/dev/null || true")
+
+    def _shell(self, site: SiteName, script: str) -> None:
+        """Run a script in the client host of a site. WorkloadError when it fails."""
+        host = CLIENT_HOSTS[site]
+        ended = self._hosts.exec(host, ["sh", "-c", script])
+        if ended.code != 0:
+            raise WorkloadError(f"{host}: {script}: {ended.out.strip() or f'exit {ended.code}'}")
 
 
 def _site_of(pid_file: Path) -> SiteName:
