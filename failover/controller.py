@@ -30,7 +30,7 @@ from failover.znode import Committed, Conflict, Create, GroupPaths
 
 TICK_INTERVAL_S = 0.5
 CONFLICT_PAUSE_S = 0.02  # doubled with each conflict in a row
-AUTOMATION_GATE = "automation"  # planning/gates.py
+AUTOMATION_GATE = "automation_auto"  # planning/gates.py
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from failover.health.view import ClusterView, View
 from failover.model import Invariant
 from failover.planning.plan import Plan
 from failover.policy import Policy
+from failover.replication.loss import LossUnknown, cluster_loss
 from failover.znode import Committed, Conflict, OutcomeUnknown
 
 
@@ -79,13 +80,19 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "failover_replication_lag_seconds",
         Kind.GAUGE,
-        f"Age of the primary's newest WAL that a standby has received ({_LOSS}).",
-        ("cluster", "host"),
+        f"How long ago the primary was where the other site's standby leader is now ({_LOSS}).",
+        ("cluster",),
     ),
     Metric(
         "failover_loss_estimate_bytes",
         Kind.GAUGE,
-        f"What a takeover now would lose, at most ({_LOSS}).",
+        f"What a takeover now would lose, at most; the isolation window included ({_LOSS}).",
+        ("cluster",),
+    ),
+    Metric(
+        "failover_loss_estimate_seconds",
+        Kind.GAUGE,
+        f"The same in seconds of acknowledged commits ({_LOSS}).",
         ("cluster",),
     ),
     Metric(
@@ -166,12 +173,16 @@ class ControllerMetrics:
             "failover_lease_held",
             "failover_lease_absent_seconds",
             "failover_replication_lag_bytes",
+            "failover_replication_lag_seconds",
+            "failover_loss_estimate_bytes",
+            "failover_loss_estimate_seconds",
             "failover_replay_lag_bytes",
             "failover_host_reached",
         ):
             self._gauges[name].clear()
         for cluster in result.view.clusters:
             self._cluster(cluster)
+            self._loss(result.view, cluster)
         self._execution(result)
 
     def tick_failed(self) -> None:
@@ -261,6 +272,15 @@ class ControllerMetrics:
                 if postgres.replayed_lsn is not None:
                     behind = max(0, postgres.received_lsn - postgres.replayed_lsn)
                     self._set("failover_replay_lag_bytes", float(behind), **labels)
+
+    def _loss(self, view: View, cluster: ClusterView) -> None:
+        loss = cluster_loss(view, cluster)
+        if isinstance(loss, LossUnknown):
+            return
+        labels = {"cluster": cluster.name}
+        self._set("failover_loss_estimate_bytes", float(loss.bytes), **labels)
+        self._set("failover_loss_estimate_seconds", loss.seconds, **labels)
+        self._set("failover_replication_lag_seconds", loss.behind_s, **labels)
 
     def _execution(self, result: TickResult) -> None:
         execution, decision = result.execution, result.decision

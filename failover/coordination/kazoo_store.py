@@ -9,7 +9,6 @@ kazoo's connection state proves nothing: all writes are conditional.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, assert_never
@@ -118,11 +117,11 @@ class KazooStore:
     def wake_on(self, path: str, callback: Callable[[], None]) -> None:
         """Call back once, from another thread, when the znode is made, changed or deleted.
 
-        Also when the connection is lost. Only a reason to look again, never evidence. Raises
-        nothing: who is not woken looks at the next tick anyway.
+        Also when the connection is lost or the watch could not be set. Only a reason to look
+        again, never evidence.
         """
-        with contextlib.suppress(KazooException):
-            self._client.exists_async(path, watch=lambda _event: callback())
+        asked = self._client.exists_async(path, watch=lambda _event: callback())
+        asked.rawlink(lambda answer: None if answer.successful() else callback())
 
     def _need_connection(self) -> None:
         if not self._client.connected:

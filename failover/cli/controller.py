@@ -1,0 +1,50 @@
+"""``failover controller``: run this site's controller in the foreground, until SIGTERM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from failover.cli.options import config_option, load_policy, own_site
+from failover.cli.output import UserError
+
+
+@click.command("controller")
+@config_option
+@click.option("--site", metavar="NAME", help="Where this controller runs. Default: this host's.")
+@click.option(
+    "--metrics-address",
+    metavar="ADDRESS",
+    default="0.0.0.0",
+    show_default=True,
+    help="Address to serve /metrics on; the port is the controller's in failover.yaml.",
+)
+@click.option(
+    "--password-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("/etc/failover/secrets/observer.password"),
+    show_default=True,
+    help="Password of the database role failover_observer.",
+)
+def command(site: str | None, metrics_address: str, password_file: Path) -> None:
+    """Run the controller of this site: observe, and decide while it leads.
+
+    Logs JSON lines to standard output; metrics under /metrics. Ends on SIGTERM, handing the
+    leadership over at once.
+    """
+    policy = load_policy()
+    name = own_site(policy, site)
+    from failover.controller_service import run
+    from failover.events import configure
+
+    configure()
+    try:
+        run([policy], name, metrics_address=metrics_address, password_file=password_file)
+    except OSError as error:
+        port = policy.site(name).controller.metrics_port
+        raise UserError(
+            f"metrics cannot be served: {error}",
+            where=f"{metrics_address}:{port}",
+            todo="is another controller running here? see controller.metrics_port in failover.yaml",
+        ) from None

@@ -1,0 +1,171 @@
+"""The controller as a service: probes in an asyncio loop, turns in one worker thread per group.
+
+A turn is taken every half second, after each round of probes, and at once when ZooKeeper says
+that something changed. It wakes up early by watches, and never relies on one. Ends cleanly on
+SIGTERM: closing the session hands the leadership over at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+
+from failover import __version__
+from failover.controller import TICK_INTERVAL_S, Controller, TickResult
+from failover.coordination.connect import Connection
+from failover.events import EventLog
+from failover.health.observation import SiteObservation
+from failover.health.probes import Observer
+from failover.metrics import ControllerMetrics
+from failover.model import SiteName
+from failover.policy import Policy
+
+OBSERVER_PASSWORD_FILE = Path("/etc/failover/secrets/observer.password")
+
+
+def boottime_s() -> float:
+    """CLOCK_BOOTTIME: goes on during suspend, and nobody sets it."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """What one group needs in this process."""
+
+    connection: Connection
+    controller: Controller
+    observer: Observer
+    metrics: ControllerMetrics
+    log: EventLog
+    worker: ThreadPoolExecutor
+
+
+def run(
+    policies: Sequence[Policy],
+    site: SiteName,
+    *,
+    metrics_address: str = "",
+    password_file: Path = OBSERVER_PASSWORD_FILE,
+) -> None:
+    """Run until SIGTERM or SIGINT. OSError where the metrics port is taken."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    groups = [_group(policy, site, registry, password_file) for policy in policies]
+    port = policies[0].site(site).controller.metrics_port
+    server, _ = start_http_server(port, addr=metrics_address or "0.0.0.0", registry=registry)
+    try:
+        asyncio.run(_run(groups))
+    finally:
+        server.shutdown()
+        for group in groups:
+            group.worker.shutdown(wait=False, cancel_futures=True)
+            group.connection.close()
+
+
+def _group(
+    policy: Policy, site: SiteName, registry: CollectorRegistry, password_file: Path
+) -> _Group:
+    connection = Connection(policy)
+    return _Group(
+        connection=connection,
+        controller=Controller(policy, site, connection.store, boottime=boottime_s),
+        observer=Observer(policy, site, password_file=password_file, version=__version__),
+        metrics=ControllerMetrics(policy, site, registry),
+        log=EventLog(group=policy.group, site=site),
+        worker=ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"turn-{policy.group}"),
+    )
+
+
+async def _run(groups: Sequence[_Group]) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(_run_group(group)) for group in groups]
+        await stop.wait()
+        for task in running:
+            task.cancel()
+
+
+async def _run_group(group: _Group) -> None:
+    loop = asyncio.get_running_loop()
+    wake = asyncio.Event()
+    watches = _Watches(group.connection, group.controller.watched_paths, _from_thread(loop, wake))
+
+    def round_done(observation: SiteObservation) -> None:
+        group.metrics.round_done(observation.round_duration_s)
+        wake.set()
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(group.observer.run(round_done))
+        tasks.create_task(_turns(group, watches, wake))
+
+
+def _from_thread(loop: asyncio.AbstractEventLoop, wake: asyncio.Event) -> Callable[[], None]:
+    """Set the event from kazoo's thread; silently nothing once the loop has ended."""
+
+    def call() -> None:
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(wake.set)
+
+    return call
+
+
+class _Watches:
+    """Keeps a watch on each path; one that fired is set again before the next look."""
+
+    def __init__(
+        self, connection: Connection, paths: Sequence[str], wake: Callable[[], None]
+    ) -> None:
+        self._store = connection.store
+        self._paths = tuple(paths)
+        self._wake = wake
+        self._armed: set[str] = set()
+
+    def arm(self) -> None:
+        """Called before reading: what changes afterwards wakes, what changed before is read."""
+        if self._store.session_id is None:
+            return
+        for path in self._paths:
+            if path not in self._armed:
+                self._armed.add(path)
+                self._store.wake_on(path, partial(self._fired, path))
+
+    def _fired(self, path: str) -> None:
+        self._armed.discard(path)
+        self._wake()
+
+
+async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+
+    def turn() -> TickResult:
+        watches.arm()
+        return group.controller.tick(time.time(), boottime_s(), group.observer.latest)
+
+    while True:
+        wake.clear()
+        started_s = time.monotonic()
+        pause_s = TICK_INTERVAL_S
+        try:
+            result = await loop.run_in_executor(group.worker, turn)
+        except Exception as error:  # a bug: nothing was decided; said loudly, and on we go
+            group.metrics.tick_failed()
+            group.log.failed(error)
+        else:
+            group.metrics.tick_done(result, time.monotonic() - started_s)
+            group.log.report(result)
+            pause_s = result.look_again_in_s
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await wake.wait()
