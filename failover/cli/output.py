@@ -7,14 +7,17 @@ Must not import the rest of the program: it is loaded by every command, the guar
 from __future__ import annotations
 
 import json
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import IO, TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from failover.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
+
+Shown = TypeVar("Shown")
 
 PIPED_WIDTH = 100  # what is written to a file is not cut to the width of nobody's terminal
 
@@ -67,3 +70,39 @@ def print_json(value: dict[str, Any]) -> None:
     """One JSON document on stdout. Always carries ``schema``: the shape's version number."""
     assert "schema" in value, "every JSON document says its schema"
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def watch(
+    values: Iterator[Shown],
+    *,
+    output: str,
+    as_json: Callable[[Shown], dict[str, Any]],
+    as_rich: Callable[[Shown], RenderableType],
+) -> NoReturn:
+    """Show one value after the other until Ctrl-C; then end with the code of an interruption.
+
+    json: one document per line. Text: in place on a terminal, one after the other elsewhere.
+    """
+    out = console()
+    try:
+        if output == "json":
+            for value in values:
+                click.echo(json.dumps(as_json(value), ensure_ascii=False))
+        elif not out.is_terminal:
+            for value in values:
+                out.print(as_rich(value), "")
+        else:
+            _watch_in_place(out, values, as_rich)
+    except KeyboardInterrupt:
+        pass
+    raise SystemExit(ExitCode.INTERRUPTED)
+
+
+def _watch_in_place(
+    out: Console, values: Iterator[Shown], as_rich: Callable[[Shown], RenderableType]
+) -> None:
+    from rich.live import Live
+
+    with Live(console=out, screen=True, auto_refresh=False) as live:
+        for value in values:
+            live.update(as_rich(value), refresh=True)

@@ -1,0 +1,72 @@
+"""``failover explain``: what is decided now, and why; inaction as carefully as action.
+
+Reads only: it runs the same judge, planner and gates as the controllers, on what it sees itself,
+and commits nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from failover.cli.exit_codes import ExitCode
+from failover.cli.options import config_option, load_policy, output_option
+from failover.cli.output import console, print_json, watch
+
+if TYPE_CHECKING:
+    from failover.cli.explanation import Explanation
+    from failover.cli.look import Seen
+
+EXPLAIN_SCHEMA = 1
+
+
+@click.command("explain")
+@click.option(
+    "--watch", "watching", is_flag=True, help="Keep looking, once a second, until Ctrl-C."
+)
+@output_option
+@config_option
+def command(watching: bool, output: str) -> None:
+    """The verdict, every gate with its evidence, the one that blocks, and what comes next.
+
+    Exit code 0 when all is well, 1 when it is not or a step is due, 5 on a hold, 3 without an
+    answer of the ensemble, 4 without a usable state.
+    """
+    from failover.cli.explanation import as_rich
+    from failover.cli.look import observing
+
+    policy = load_policy()
+    with observing(policy) as observer:
+        if watching:
+            shown = map(_explain, observer.forever())
+            watch(shown, output=output, as_json=as_json, as_rich=as_rich)
+        seen = observer.settle()
+    explanation = _explain(seen)
+    if output == "json":
+        print_json(as_json(explanation))
+    else:
+        console().print(as_rich(explanation))
+    click.get_current_context().exit(exit_code(seen, explanation))
+
+
+def _explain(seen: Seen) -> Explanation:
+    from failover.cli.explanation import explain
+
+    return explain(seen.view, seen.verdict, looked_for_s=seen.looked_for_s)
+
+
+def exit_code(seen: Seen, explanation: Explanation) -> ExitCode:
+    """See the command's help."""
+    if seen.unusable is not None:
+        return seen.unusable
+    if explanation.decision == "hold":
+        return ExitCode.REFUSED
+    settled = explanation.decision == "nothing" and explanation.healthy
+    return ExitCode.OK if settled else ExitCode.FINDINGS
+
+
+def as_json(explanation: Explanation) -> dict[str, Any]:
+    """The documented shape (docs/cli.md)."""
+    return {"schema": EXPLAIN_SCHEMA, "healthy": explanation.healthy, **asdict(explanation)}

@@ -1,0 +1,82 @@
+"""How a command looks at the group: a few reads within a second or two, judged by the core.
+
+Ages and lags in seconds need two looks at least; one command that looks for LOOK_S seconds knows
+less of the past than the leading controller, and says so. Reads only; never part of a decision.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from failover.cli.exit_codes import ExitCode
+from failover.coordination.gather import Gatherer, Now
+from failover.health.verdict import Verdict, judge
+from failover.health.view import View, build_view
+
+if TYPE_CHECKING:
+    from failover.coordination.store import Store
+    from failover.policy import Policy
+
+LOOK_S = 1.2  # observers publish about twice a second
+INTERVAL_S = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look, judged. ``looked_for_s``: how long this process has been looking."""
+
+    view: View
+    verdict: Verdict
+    looked_for_s: float
+
+    @property
+    def unusable(self) -> ExitCode | None:
+        """The exit code where there is nothing to judge: no answer, or no usable state."""
+        if self.view.store_problem:
+            return ExitCode.UNREACHABLE
+        unreadable = self.view.state is None or self.verdict.code == "state_unreadable"
+        return ExitCode.STATE_UNREADABLE if unreadable else None
+
+
+class Observer:
+    """Looks again and again through one store, and remembers what the ages need."""
+
+    def __init__(self, policy: Policy, store: Store) -> None:
+        self._policy = policy
+        self._store = store
+        self._gatherer = Gatherer(policy, policy.sites[-1].name, first_sight_age_s=None)
+        self._started_s = _boottime_s()
+
+    def look(self) -> Seen:
+        now = Now(time.time(), _boottime_s())
+        view = build_view(self._policy, self._gatherer.gather(self._store, now))
+        return Seen(view, judge(view), now.boottime_s - self._started_s)
+
+    def settle(self) -> Seen:
+        """Look for LOOK_S seconds; the last look."""
+        while (seen := self.look()).looked_for_s < LOOK_S:
+            time.sleep(INTERVAL_S)
+        return seen
+
+    def forever(self, interval_s: float = 1.0) -> Iterator[Seen]:
+        """One look per interval until interrupted."""
+        while True:
+            yield self.look()
+            time.sleep(interval_s)
+
+
+def _boottime_s() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@contextmanager
+def observing(policy: Policy) -> Iterator[Observer]:
+    """An observer on the real ensemble. StoreUnavailable when nothing answers within 5 s."""
+    from failover.coordination.connect import open_store
+
+    with open_store(policy) as store:
+        yield Observer(policy, store)
