@@ -40,6 +40,7 @@ CONNECTION_SETTINGS: dict[str, Any] = {
     "keepalives_interval": 1,
     "keepalives_count": 2,
     "gssencmode": "disable",
+    "client_encoding": "utf8",
 }
 
 
