@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
+from kazoo.client import KazooClient
 from policies import policy
 from zookeeper_container import ZooKeeperContainer
 
@@ -28,6 +29,7 @@ from failover.znode import (
     OutcomeUnknown,
     Set,
 )
+from tests.simulation.store_contract import End, Opener, StoreContract
 
 pytestmark = pytest.mark.lab
 
@@ -196,3 +198,32 @@ def test_closing_ends_the_session(group: Policy, store: KazooStore, root: str) -
     assert store.read(f"{root}/e") is not None
     connection.close()
     assert store.read(f"{root}/e") is None
+
+
+class TestRealStore(StoreContract):
+    """What the simulated ensemble promises, promised by the real one too."""
+
+    @pytest.fixture
+    def opener(self, group: Policy) -> Iterator[Opener]:
+        connections: list[Connection] = []
+
+        def open_one() -> KazooStore:
+            connections.append(Connection(group))
+            return connections[-1].wait(5)
+
+        yield open_one
+        for connection in connections:
+            connection.close()
+
+    @pytest.fixture
+    def end(self) -> End:
+        return lambda store: store._client.stop()  # type: ignore[attr-defined]
+
+    @pytest.fixture(autouse=True)
+    def _clean(self, zookeeper: ZooKeeperContainer) -> Iterator[None]:
+        yield
+        client = KazooClient(f"{zookeeper.address}:2181")
+        client.start()
+        client.delete("/t", recursive=True)
+        client.stop()
+        client.close()
