@@ -1,12 +1,141 @@
-"""verdict → the one next step, or a hold with its reasons. Pure."""
+"""verdict → the one next step, or a hold with its reasons. Pure.
+
+Every tick plans from scratch: what is under way stands in ``state``, so another controller goes on
+where this one died (I6). A step is planned only where all its gates pass; unknown holds (I5).
+"""
 
 from __future__ import annotations
 
-from failover.health.verdict import Verdict
-from failover.health.view import View
-from failover.planning.plan import Hold, Plan
+from typing import assert_never
+
+from failover.health import predicates as ask
+from failover.health.verdict import Consequence, Verdict
+from failover.health.view import ClusterView, View
+from failover.planning import transactions
+from failover.planning.gates import takeover_gates
+from failover.planning.plan import Gate, Hold, Plan, RestartZooKeeper, StepName
+from failover.planning.step_gates import (
+    follow_gates,
+    record_gates,
+    reinstate_gates,
+    restart_gates,
+)
+from failover.znode import Transaction
 
 
 def plan(view: View, verdict: Verdict) -> Plan | Hold:
-    """The next step from here, planned from scratch. Unknown holds."""
-    raise NotImplementedError(view, verdict)
+    """The next step from here. A verdict that asks for nothing is a hold that wants nothing."""
+    match verdict.consequence:
+        case Consequence.NOTHING:
+            return Hold("nothing to do", None, ())
+        case Consequence.HOLD:
+            return Hold(verdict.sentence, None, ())
+        case Consequence.TAKEOVER:
+            return _takeover(view)
+        case Consequence.RECORD_PROMOTION:
+            return _record_promotion(view)
+        case Consequence.REINSTATE:
+            return _reinstate(view)
+        case Consequence.FOLLOW:
+            return _follow(view)
+        case Consequence.RESTART_ZOOKEEPER:
+            return _restart_zookeeper(view)
+        case _:
+            assert_never(verdict.consequence)
+
+
+def passing(gates: tuple[Gate, ...]) -> bool:
+    return all(gate.passes is True for gate in gates)
+
+
+def _takeover(view: View) -> Plan | Hold:
+    gates = takeover_gates(view)
+    if not passing(gates):
+        return _held(StepName.TAKEOVER, gates)
+    return Plan(
+        step=StepName.TAKEOVER,
+        sentence=f"{view.standby_site} takes over from {view.active_site}",
+        clusters=tuple(cluster.name for cluster in view.clusters),
+        from_site=view.active_site,
+        to_site=view.standby_site,
+        gates=gates,
+        action=transactions.takeover(view),
+    )
+
+
+def _record_promotion(view: View) -> Plan | Hold:
+    """Each cluster by itself, as soon as it is done."""
+    waiting = [c for c in view.clusters if c.recorded is not None and not c.recorded.promoted]
+    ready, gates = _ready(waiting, {c.name: record_gates(c) for c in waiting})
+    if not ready:
+        return _held(StepName.RECORD_PROMOTION, gates)
+    sentence = f"the promotion in {view.active_site} is put on record"
+    action = transactions.record_promotion(view, ready)
+    return _step(StepName.RECORD_PROMOTION, sentence, view, ready, gates, action)
+
+
+def _reinstate(view: View) -> Plan | Hold:
+    """One cluster at a time."""
+    waiting = [c for c in view.clusters if not ask.recorded_following(c)]
+    ready, gates = _ready(waiting, {c.name: reinstate_gates(view, c) for c in waiting})
+    if not ready:
+        return _held(StepName.REINSTATE, gates)
+    first = ready[0]
+    sentence = f"{view.standby_site} comes back as standby of {view.active_site}"
+    action = transactions.reinstate(view, first)
+    return _step(StepName.REINSTATE, sentence, view, (first,), gates, action)
+
+
+def _follow(view: View) -> Plan | Hold:
+    outdated = [c for c in view.clusters if ask.upstream_outdated(c)]
+    ready, gates = _ready(outdated, {c.name: follow_gates(view, c) for c in outdated})
+    if not ready:
+        return _held(StepName.FOLLOW, gates)
+    sentence = f"{view.standby_site} follows the present primary"
+    action = transactions.follow(view, ready)
+    return _step(StepName.FOLLOW, sentence, view, ready, gates, action)
+
+
+def _restart_zookeeper(view: View) -> Plan | Hold:
+    gates = restart_gates(view)
+    leader = view.zookeeper_leader
+    if leader is None or not passing(gates):
+        return _held(StepName.RESTART_ZOOKEEPER, gates)
+    sentence = f"ZooKeeper's leader {leader.name} is restarted so that the witness leads"
+    action = RestartZooKeeper(leader.name)
+    return _step(StepName.RESTART_ZOOKEEPER, sentence, view, (), gates, action)
+
+
+def _ready(
+    wanted: list[ClusterView], gates: dict[str, tuple[Gate, ...]]
+) -> tuple[tuple[ClusterView, ...], tuple[Gate, ...]]:
+    """The clusters whose gates all pass, with their gates; none: nobody, with all the gates."""
+    ready = tuple(cluster for cluster in wanted if passing(gates[cluster.name]))
+    shown = ready or wanted
+    return ready, tuple(dict.fromkeys(gate for c in shown for gate in gates[c.name]))
+
+
+def _held(wanted: StepName, gates: tuple[Gate, ...]) -> Hold:
+    blocking = dict.fromkeys(gate.name for gate in gates if gate.passes is not True)
+    words = wanted.replace("_", " ")
+    return Hold(f"{words} waits for: {', '.join(blocking)}", wanted, gates)
+
+
+def _step(
+    step: StepName,
+    sentence: str,
+    view: View,
+    clusters: tuple[ClusterView, ...],
+    gates: tuple[Gate, ...],
+    action: Transaction | RestartZooKeeper,
+) -> Plan:
+    """A step within the present epoch, from the active site to its standby."""
+    return Plan(
+        step=step,
+        sentence=sentence,
+        clusters=tuple(cluster.name for cluster in clusters),
+        from_site=view.active_site,
+        to_site=view.standby_site,
+        gates=gates,
+        action=action,
+    )

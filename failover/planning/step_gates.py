@@ -1,0 +1,159 @@
+"""The preconditions of the steps that are not a takeover. Pure.
+
+None of them moves the active site. Bookkeeping of a takeover that was committed is done in every
+mode of automation; the rest not in ``observe``, where the controller decides on paper only.
+"""
+
+from __future__ import annotations
+
+from failover.health import evidence as tell
+from failover.health import predicates as ask
+from failover.health.view import ClusterView, View
+from failover.model import Automation, Invariant
+from failover.planning.plan import Gate
+from failover.residency.allowlist import allowed
+from failover.state import SalvagePhase
+
+RESTART_INTERVAL_S = 300.0  # an election that ends badly again is not repeated at once
+
+
+def record_gates(cluster: ClusterView) -> tuple[Gate, ...]:
+    """The promotion of one cluster is done."""
+    return (_claim_held(cluster), _primary_works(cluster))
+
+
+def follow_gates(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
+    """The standby scope may be pointed at the present primary."""
+    return (
+        _automation_acts(view),
+        _primary_works(cluster),
+        _upstream_in_country(view, cluster),
+        _scope_readable(cluster),
+        _standby_unpaused(cluster),
+    )
+
+
+def reinstate_gates(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
+    """The quarantine of the standby scope may be lifted."""
+    return (
+        _automation_acts(view),
+        _primary_works(cluster),
+        _upstream_in_country(view, cluster),
+        _scope_readable(cluster),
+        _standby_unpaused(cluster),
+        _quarantined(cluster),
+        _one_host_salvaged(view, cluster),
+    )
+
+
+def restart_gates(view: View) -> tuple[Gate, ...]:
+    """ZooKeeper's leader may be restarted: everything else is well, and it was not just done."""
+    name, invariant = "zookeeper_restart_allowed", Invariant.ONE_FAULT_NO_HARM
+    since_s = view.zookeeper_restarted_s_ago
+    left_s = 0.0 if since_s is None else RESTART_INTERVAL_S - since_s
+    return (
+        _automation_acts(view),
+        Gate(
+            "restart_command",
+            view.policy.zookeeper_restart_command is not None,
+            f"zookeeper_restart_command: {view.policy.zookeeper_restart_command or 'not set'}",
+            invariant,
+        ),
+        Gate(
+            name,
+            left_s <= 0,
+            "not restarted lately" if since_s is None else f"restarted {since_s:.0f} s ago",
+            invariant,
+            opens_in_s=left_s if left_s > 0 else None,
+        ),
+        Gate(
+            "every_server_serves",
+            not ask.zookeeper_degraded(view),
+            "; ".join(tell.zookeeper(view)),
+            invariant,
+        ),
+        Gate(
+            "every_observer_lives", not ask.silent_observers(view), tell.observers(view), invariant
+        ),
+        *(_primary_works(cluster) for cluster in view.clusters),
+        *(_streams(cluster) for cluster in view.clusters),
+    )
+
+
+# --------------------------------------------------------------------------- single gates
+
+
+def _automation_acts(view: View) -> Gate:
+    automation = view.state.automation if view.state is not None else None
+    passes = None if automation is None else automation is not Automation.OBSERVE
+    text = f"automation is {automation or 'unknown'}"
+    return Gate("automation_acts", passes, text, Invariant.DOUBT_MEANS_HOLD)
+
+
+def _claim_held(cluster: ClusterView) -> Gate:
+    """At the active site, in the present epoch (a verdict above would have said otherwise)."""
+    held = cluster.claim_held
+    passes = None if held is None else cluster.holder is not None
+    text = tell.claim(cluster)
+    return Gate("claim_held", passes, text, Invariant.SINGLE_WRITER, cluster.name)
+
+
+def _primary_works(cluster: ClusterView) -> Gate:
+    holder = cluster.holder
+    works = holder.working_primary if holder is not None else False
+    text = tell.host(holder) if holder is not None else tell.claim(cluster)
+    invariant = Invariant.PROOF_BEFORE_PROMOTION
+    return Gate("primary_works", works, text, invariant, cluster.name)
+
+
+def _upstream_in_country(view: View, cluster: ClusterView) -> Gate:
+    name, invariant = "upstream_in_country", Invariant.IN_COUNTRY
+    primary = cluster.primary
+    if primary is None:
+        return Gate(name, None, "no primary to stream from", invariant, cluster.name)
+    inside = allowed(view.policy, primary.host)
+    where = "in" if inside else "outside"
+    text = f"{primary.host.name} ({primary.host.address}) is {where} the declared networks"
+    return Gate(name, inside, text, invariant, cluster.name)
+
+
+def _scope_readable(cluster: ClusterView) -> Gate:
+    readable = cluster.standby.scope is not None and cluster.standby.config is not None
+    scope = f"{cluster.name}-{cluster.standby.site}"
+    text = f"{scope} was read" if readable else f"{scope} has no usable configuration"
+    passes = True if readable else None
+    return Gate("scope_readable", passes, text, Invariant.DOUBT_MEANS_HOLD, cluster.name)
+
+
+def _standby_unpaused(cluster: ClusterView) -> Gate:
+    paused = cluster.standby.paused
+    text = f"{cluster.name}-{cluster.standby.site} {'is' if paused else 'is not'} paused"
+    passes = None if paused is None else not paused
+    return Gate("standby_not_paused", passes, text, Invariant.DOUBT_MEANS_HOLD, cluster.name)
+
+
+def _quarantined(cluster: ClusterView) -> Gate:
+    """The fence and the quarantine are what the takeover left: nobody has touched them."""
+    config = cluster.standby.config
+    passes = None if config is None else bool(config.is_quarantine and cluster.standby.fenced)
+    scope = f"{cluster.name}-{cluster.standby.site}"
+    text = f"{scope} {'is' if passes else 'is not'} fenced and in quarantine"
+    return Gate("still_quarantined", passes, text, Invariant.DOUBT_MEANS_HOLD, cluster.name)
+
+
+def _one_host_salvaged(view: View, cluster: ClusterView) -> Gate:
+    """Nothing is rewound before the divergent WAL of one host is copied; the other hosts salvage
+    at their own rewind barrier."""
+    name, invariant = "one_host_salvaged", Invariant.NOTHING_LOST_SILENTLY
+    epoch = view.state.epoch if view.state is not None else None
+    records = [r for r in cluster.salvage if r.epoch == epoch and r.site == cluster.standby.site]
+    done = any(record.phase is SalvagePhase.DONE for record in records)
+    said = [f"{r.host} {r.phase} {r.detail}".strip() for r in records]
+    text = ", ".join(said) or f"no host in {cluster.standby.site} has begun"
+    return Gate(name, done, text, invariant, cluster.name)
+
+
+def _streams(cluster: ClusterView) -> Gate:
+    passes = ask.recorded_following(cluster) and ask.streaming(cluster)
+    text = f"{cluster.standby.site} {'streams' if passes else 'does not stream'}"
+    return Gate("standby_streams", passes, text, Invariant.ONE_FAULT_NO_HARM, cluster.name)
