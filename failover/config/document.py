@@ -43,27 +43,18 @@ class Document:
 def read_document(text: str) -> Document:
     """Parse. What cannot be parsed at all leaves ``value`` None and one problem with its line."""
     document = Document()
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        document.value = _value(loader, node, (), document, ()) if node is not None else None
+        if node is not None:
+            document.value = _value(loader, node, (), document, ())
     except yaml.YAMLError as error:
-        document.value = None
-        document.problems = [_syntax_problem(error)]
+        return Document(problems=[_syntax_problem(error)])
     except RecursionError:
-        document.problems = [Problem("", "nested too deeply", _NOT_YAML)]
-    finally:
-        loader.dispose()
-    if node_is_empty(document):
-        document.problems.append(
-            Problem("", "the file is empty", "start from deploy/failover.yaml")
-        )
+        return Document(problems=[Problem("", "nested too deeply", _NOT_YAML)])
+    if document.value is None and not document.problems:
+        document.problems = [Problem("", "the file is empty", "start from deploy/failover.yaml")]
     return document
-
-
-def node_is_empty(document: Document) -> bool:
-    """Nothing in the file, and no mistake said so far."""
-    return document.value is None and not document.problems
 
 
 def _syntax_problem(error: yaml.YAMLError) -> Problem:
@@ -91,7 +82,11 @@ def _value(
         ]
     if isinstance(node, yaml.MappingNode):
         return _mapping(loader, node, location, document, inside)
-    return loader.construct_object(node)
+    try:
+        return loader.construct_object(node)
+    except ValueError as error:  # "2021-13-45" looks like a date and is none
+        document.problem(location, f"cannot be read: {error}", "quote it if it is meant as text")
+        return None
 
 
 def _mapping(

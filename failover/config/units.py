@@ -48,6 +48,12 @@ def checked(parse: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return validate
 
 
+def said(value: Any) -> str:
+    """A value as a message repeats it: quoted, and not for ever."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:56]}…{text[-1]}"
+
+
 def duration_s(value: Any) -> float:
     """``6s``, ``500ms``, ``2h`` in seconds."""
     hint = "a number and a unit: 500ms, 6s, 10min, 2h, 1d"
@@ -55,7 +61,7 @@ def duration_s(value: Any) -> float:
         raise Wrong(f"{value:g} has no unit", f"did you mean {value:g}s?" if value >= 0 else hint)
     match = _QUANTITY.fullmatch(_text(value, hint).strip())
     if match is None or match[2] not in _SECONDS:
-        raise Wrong(f"{value!r} is not a duration", hint)
+        raise Wrong(f"{said(value)} is not a duration", hint)
     return float(match[1]) * _SECONDS[match[2]]
 
 
@@ -66,12 +72,13 @@ def size_bytes(value: Any) -> int:
         raise Wrong(f"{value:g} has no unit", f"did you mean {value:g}MiB?" if value >= 0 else hint)
     match = _QUANTITY.fullmatch(_text(value, hint).strip())
     if match is None:
-        raise Wrong(f"{value!r} is not a size", hint)
+        raise Wrong(f"{said(value)} is not a size", hint)
     if match[2] not in _BYTES:
         near = {unit.lower().replace("i", ""): unit for unit in _BYTES}
         meant = near.get(match[2].lower().replace("i", ""))
         raise Wrong(
-            f"{value!r} has no known unit", f"did you mean {match[1]}{meant}?" if meant else hint
+            f"{said(value)} has no known unit",
+            f"did you mean {match[1]}{meant}?" if meant else hint,
         )
     return int(float(match[1]) * _BYTES[match[2]])
 
@@ -83,7 +90,9 @@ def word(pattern: str, what: str, example: str) -> Callable[[Any], str]:
     def parse(value: Any) -> str:
         text = _text(value, f"for example {example}")
         if not compiled.fullmatch(text):
-            raise Wrong(f"{text!r} cannot be the name of a {what}", f"{_RULES[pattern]}: {example}")
+            raise Wrong(
+                f"{said(text)} cannot be the name of a {what}", f"{_RULES[pattern]}: {example}"
+            )
         return text
 
     return parse
@@ -106,9 +115,9 @@ def address(value: Any) -> Address:
     except ValueError as error:
         if isinstance(error, Wrong):
             raise
-        raise Wrong(f"{value!r} is not an IP address", hint) from None
+        raise Wrong(f"{said(value)} is not an IP address", hint) from None
     if isinstance(parsed, IPv6Address) and (parsed.scope_id or parsed.ipv4_mapped):
-        raise Wrong(f"{value!r} is not a plain address", hint)
+        raise Wrong(f"{said(value)} is not a plain address", hint)
     if parsed.is_unspecified or parsed.is_loopback or parsed.is_multicast or parsed.is_link_local:
         raise Wrong(f"{parsed} cannot be reached from another site", hint)
     return parsed
@@ -119,11 +128,11 @@ def network(value: Any) -> Network:
     hint = "a network, for example 10.77.1.0/24"
     text = _text(value, hint)
     if "/" not in text:
-        raise Wrong(f"{text!r} has no prefix length", hint)
+        raise Wrong(f"{said(text)} has no prefix length", hint)
     try:
         parsed = ip_network(text, strict=False)
     except ValueError:
-        raise Wrong(f"{text!r} is not a network", hint) from None
+        raise Wrong(f"{said(text)} is not a network", hint) from None
     if parsed.version == 6 and parsed.network_address.ipv4_mapped is not None:
         raise Wrong(f"{text} is a network of mapped IPv4 addresses", "declare it as IPv4")
     if parsed.prefixlen < WIDEST_PREFIX[parsed.version]:
@@ -142,7 +151,7 @@ def choice(options: type[Choice]) -> Callable[[Any], Choice]:
     def parse(value: Any) -> Choice:
         known = [option.value for option in options]
         if value not in known:
-            raise Wrong(f"{value!r} is not known", did_you_mean(str(value), known))
+            raise Wrong(f"{said(value)} is not known", did_you_mean(str(value), known))
         return options(value)
 
     return parse
@@ -150,5 +159,5 @@ def choice(options: type[Choice]) -> Callable[[Any], Choice]:
 
 def _text(value: Any, hint: str) -> str:
     if not isinstance(value, str):
-        raise Wrong(f"{value!r} is not text", hint)
+        raise Wrong(f"{said(value)} is not text", hint)
     return value
