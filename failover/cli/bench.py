@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import click
 from rich.console import Console
 
@@ -40,22 +39,29 @@ def takeover(
     Exit code 1 when a limit is not kept or anything was acknowledged by two sites.
     """
     from failover.lab.bench import Settings, TakeoverBench
-    from failover.lab.bench_result import as_json, run_line, summarise, summary_lines
+    from failover.lab.bench_result import TakeoverRun, as_json, run_line, summarise, summary_lines
+    from failover.lab.borrow import borrowed
+    from failover.lab.errors import LabError
     from failover.lab.watch import NotWhole
+    from failover.lab.workload.control import WorkloadError
+    from failover.lab.zookeeper_leader import NoSuchLeader
 
     out = Console(stderr=True, highlight=False)
-    finished = []
+    finished: list[TakeoverRun] = []
     stopped = ""
-    with lab_to_use(out) as lab, out.status("preparing") as status:
-        site = known_site(lab.policy, zookeeper_leader) if zookeeper_leader else None
-        settings = Settings(runs, phase_jitter, site, seed)
-        bench = TakeoverBench(lab, settings, status.update)
-        try:
-            for run in bench.runs():
+    try:
+        with borrowed(out.print) as lab, out.status("preparing") as status:
+            site = known_site(lab.policy, zookeeper_leader) if zookeeper_leader else None
+            settings = Settings(runs, phase_jitter, site, seed)
+            for run in TakeoverBench(lab, settings, status.update).runs():
                 finished.append(run)
                 out.print(run_line(run))
-        except NotWhole as error:
-            stopped = str(error)
+    except LabError as error:
+        if not finished:
+            raise UserError(str(error), todo=error.todo) from None
+        stopped = str(error)
+    except (NotWhole, NoSuchLeader, WorkloadError) as error:
+        stopped = str(error)
     summary = summarise(finished)
     if output == "json":
         print_json(as_json(finished))

@@ -26,6 +26,7 @@ def command(down: bool) -> None:
 
     Uses the lab that is up, or brings one up. Takes about three minutes once the image is there.
     """
+    from failover.lab.borrow import attach_or_up
     from failover.lab.demo import Demo, DemoFailed
     from failover.lab.demo_screen import Screen
     from failover.lab.errors import LabError
@@ -35,7 +36,7 @@ def command(down: bool) -> None:
     screen = Screen(console())
     screen.heading("The lab: two data sites and a witness on this machine")
     try:
-        lab, _ = lab_to_use(screen.say)
+        lab, _ = attach_or_up(screen.say)
         Demo(lab, screen).tell()
     except LabError as error:
         raise UserError(str(error), todo=error.todo) from None

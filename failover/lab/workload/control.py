@@ -47,7 +47,7 @@ class Hosts(Protocol):
     def directory(self) -> Path:
         """The lab's directory on this machine, mounted in client hosts."""
 
-    def exec(self, host: HostName, command: Sequence[str]) -> Ended:
+    def exec(self, host: HostName, command: list[str]) -> Ended:
         """Run a command in a host and wait for it."""
 
 
