@@ -142,7 +142,7 @@ def _mirror() -> str:
     if not mirrors:
         raise LabError(
             "no registry can be reached, and apt knows no Debian mirror to bootstrap from",
-            todo="run on Debian (`apt-get update` first), or give this machine access to a registry",
+            todo="`apt-get update` on Debian, or give this machine access to a registry",
         )
     return mirrors[0]
 

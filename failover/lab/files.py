@@ -1,0 +1,48 @@
+"""What is written into a host of the lab: its files under deploy/, failover.yaml, its secrets.
+
+Invariant: a host runs exactly the files that its site runs. What is added here is only what a
+site gets from elsewhere (secrets) and what a test asked for (the fsync shim).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from failover.lab.containers import HostFile
+from failover.lab.errors import LabError
+from failover.lab.hosts import LabHost, Role
+
+ETC = PurePosixPath("/etc/failover")
+SHIM = "/usr/lib/failover/lab/stall_fsync.so"
+
+
+def files_of(host: LabHost, config: Path, directory: Path, stall_shim: bool) -> Iterator[HostFile]:
+    """Every file of one host. LabError when deploy/ has none for it."""
+    yield HostFile(ETC / "failover.yaml", config.read_bytes())
+    yield from _secrets(host, directory / "secrets")
+    if stall_shim:
+        yield HostFile(
+            PurePosixPath("/etc/systemd/system/patroni.service.d/90-lab-stall.conf"),
+            f"[Service]\nEnvironment=LD_PRELOAD={SHIM}\n".encode(),
+        )
+    if host.role is Role.CLIENT:
+        yield HostFile(ETC / "site", f"{host.site}\n".encode())
+        return
+    tree = config.parent / host.site / host.name
+    if not tree.is_dir():
+        raise LabError(
+            f"{host.name}: there are no files for it in {tree}",
+            todo="`failover config render` writes them",
+        )
+    for path in sorted(tree.rglob("*")):
+        if path.is_file():
+            mode = 0o755 if os.access(path, os.X_OK) else 0o644
+            yield HostFile("/" / PurePosixPath(path.relative_to(tree)), path.read_bytes(), mode)
+
+
+def _secrets(host: LabHost, directory: Path) -> Iterator[HostFile]:
+    yield HostFile(ETC / "secrets" / ".keep", b"", 0o600)
+    for name in host.secrets:
+        yield HostFile(ETC / "secrets" / name, (directory / name).read_bytes(), 0o600)

@@ -1,0 +1,218 @@
+"""The lab: jakarta, makassar and the witness on one machine, from the files under deploy/.
+
+``up`` brings the hosts up in the order in which an operator would, each step waiting for what the
+next one needs, with a limit and the journal of whoever is late. ``attach`` finds a lab that is up.
+There is one at a time on a machine; leftovers of a crashed one are removed by ``up`` and ``down``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from failover.config import load
+from failover.lab import image, netem, secrets, stages
+from failover.lab.containers import PACKAGE, Containers, ExecResult, in_parallel
+from failover.lab.errors import LabError
+from failover.lab.faults import Faults
+from failover.lab.files import files_of
+from failover.lab.hosts import LabHost, Role, hosts_of
+from failover.lab.network import LabNetwork
+from failover.lab.stages import Stage
+from failover.lab.workload.control import MOUNTED_AT
+from failover.model import HostName, SiteName
+from failover.policy import Policy
+
+ROOT = PACKAGE.parent
+DIRECTORY = ROOT / ".lab"
+CONFIG = ROOT / "deploy" / "failover.yaml"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What is on record of a lab that is up."""
+
+    config: str  # the failover.yaml it was started from
+    stage: Stage
+    netem: bool
+    stall_shim: bool
+
+
+@dataclass(frozen=True, slots=True)
+class HostStatus:
+    host: LabHost
+    container: str  # running, paused, exited, absent
+    units: dict[str, str]  # of each unit: active, failed, activating, inactive
+
+
+class Lab:
+    """One lab. Nothing happens until ``up``; ``attach`` for one that is up already."""
+
+    def __init__(self, config: Path = CONFIG, directory: Path = DIRECTORY) -> None:
+        self.config = config
+        self.directory = directory
+        self.policy: Policy = load(config)
+        self.all_hosts: tuple[LabHost, ...] = hosts_of(self.policy)
+        client = image.engine()
+        self.containers = Containers(client)
+        self.network = LabNetwork(client, image.tag())
+        self.faults = Faults(self.policy, self.all_hosts, self.containers, self.network, directory)
+
+    @classmethod
+    def attach(cls, directory: Path = DIRECTORY) -> Lab:
+        """The lab that is up. LabError when there is none."""
+        running = _running(directory)
+        if running is None:
+            raise LabError("no lab is up", todo="`failover lab up`")
+        lab = cls(Path(running.config), directory)
+        if not lab.containers.states():
+            raise LabError("the lab is gone (its containers are)", todo="`failover lab up`")
+        return lab
+
+    # ------------------------------------------------------------------ up and down
+
+    def up(
+        self, *, until: Stage = Stage.CLIENTS, stall_shim: bool = False, say: Say = lambda _: None
+    ) -> None:
+        """Start everything up to and with a stage, from nothing. LabError says who is late.
+
+        ``stall_shim``: load the shim that can stall WAL fsyncs into PostgreSQL.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            name = image.ensure(say)
+            self._remove(say)
+            say(f"starting {len(self.all_hosts)} hosts")
+            secrets.generate(self.directory / "secrets")
+            self.containers.compile_package(name)
+            self.network.create()
+            in_parallel(lambda host: self._start(host, name, stall_shim), self.all_hosts)
+            delayed = netem.apply(self.policy, self.containers, self.all_hosts)
+            self._remember(Running(str(self.config), Stage.HOSTS, delayed, stall_shim))
+        self.go_on(until=until, say=say)
+
+    def go_on(self, *, until: Stage = Stage.CLIENTS, say: Say = lambda _: None) -> None:
+        """From the stage that was reached to another, without starting anything twice."""
+        running = self._known()
+        wanted = list(Stage)
+        for stage in wanted[wanted.index(running.stage) + 1 : wanted.index(until) + 1]:
+            stages.reach(self, stage, say)
+            running = Running(running.config, stage, running.netem, running.stall_shim)
+            self._remember(running)
+
+    def down(self, say: Say = lambda _: None) -> None:
+        """Remove everything of a lab, of a crashed one too."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with self._alone():
+            self._remove(say)
+
+    def _remove(self, say: Say) -> None:
+        (self.directory / "lab.json").unlink(missing_ok=True)
+        gone = self.containers.remove_all()
+        if gone:
+            say(f"removed {gone} hosts")
+        self.network.remove()
+        self.faults.forget()
+        shutil.rmtree(self.directory / "secrets", ignore_errors=True)
+
+    def _start(self, host: LabHost, name: str, stall_shim: bool) -> None:
+        mounts = {self.directory: str(MOUNTED_AT)} if host.role is Role.CLIENT else {}
+        self.containers.start(host, name, mounts)
+        shim = stall_shim and host.role is Role.DATABASE
+        self.containers.put(host.name, files_of(host, self.config, self.directory, shim))
+        self.shell(
+            host.name,
+            f"chown -R {host.secrets_owner}: /etc/failover/secrets && systemctl daemon-reload",
+        )
+
+    # ------------------------------------------------------------------ asked
+
+    @property
+    def stage(self) -> Stage:
+        return self._known().stage
+
+    @property
+    def netem(self) -> bool:
+        """Whether the delay of the WAN is applied."""
+        return self._known().netem
+
+    def hosts(self, role: Role | None = None, site: SiteName | None = None) -> tuple[LabHost, ...]:
+        """The hosts with a role, at a site, in starting order."""
+        return tuple(
+            host
+            for host in self.all_hosts
+            if role in (None, host.role) and site in (None, host.site)
+        )
+
+    def host(self, name: str) -> LabHost:
+        """The host of that name. LabError with the known ones."""
+        for host in self.all_hosts:
+            if host.name == name:
+                return host
+        known = ", ".join(host.name for host in self.all_hosts)
+        raise LabError(f"unknown host {name!r}", todo=f"hosts: {known}")
+
+    def exec(self, host: HostName | str, command: Sequence[str], *, user: str = "") -> ExecResult:
+        """Run a command in a host: its exit code and what it wrote."""
+        return self.containers.exec(self.host(host).name, command, user=user)
+
+    def shell(self, host: HostName | str, script: str, *, user: str = "") -> str:
+        """Run a shell script in a host; what it wrote. LabError when it fails."""
+        ended = self.exec(host, ["sh", "-c", script], user=user)
+        if ended.code != 0:
+            raise LabError(f"{host}: exit {ended.code} of {script!r}", log=ended.out)
+        return ended.out
+
+    def journal(self, host: HostName | str, unit: str | None = None, lines: int = 50) -> str:
+        return self.containers.journal(self.host(host).name, unit, lines)
+
+    def status(self) -> tuple[HostStatus, ...]:
+        """Every host, its container and its units."""
+        states = self.containers.states()
+        return tuple(
+            in_parallel(lambda host: self._status(host, states.get(host.name)), self.all_hosts)
+        )
+
+    def _status(self, host: LabHost, container: str | None) -> HostStatus:
+        units: dict[str, str] = {}
+        if container == "running" and host.units:
+            found = self.exec(host.name, ["systemctl", "is-active", *host.units]).out.split()
+            units = dict(zip(host.units, found, strict=False))
+        return HostStatus(host, container or "absent", units)
+
+    # ------------------------------------------------------------------ on record
+
+    def _known(self) -> Running:
+        running = _running(self.directory)
+        if running is None:
+            raise LabError("no lab is up", todo="`failover lab up`")
+        return running
+
+    def _remember(self, running: Running) -> None:
+        text = json.dumps(asdict(running), indent=1) + "\n"
+        (self.directory / "lab.json").write_text(text, encoding="utf-8")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else starts or removes a lab meanwhile."""
+        with (self.directory / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise LabError("somebody else is starting or removing the lab just now") from None
+            yield
+
+
+def _running(directory: Path) -> Running | None:
+    path = directory / "lab.json"
+    if not path.exists():
+        return None
+    row = json.loads(path.read_text(encoding="utf-8"))
+    return Running(row["config"], Stage(row["stage"]), row["netem"], row["stall_shim"])
