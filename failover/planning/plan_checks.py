@@ -1,21 +1,155 @@
-"""A linter for plans, independent of the planner. Pure."""
+"""A linter for plans, independent of the planner. Pure.
+
+It reads the operations themselves and compares them with the view and the policy, as a reviewer
+would. Invariant: a plan with a problem is not committed; a check that cannot tell is a problem.
+The checks of a takeover are in ``takeover_checks``, those of the other steps in ``step_checks``.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from failover.health.view import View
-from failover.planning.plan import Plan
+from failover.planning.linting import Problem, Problems, Reading, read
+from failover.planning.plan import Plan, RestartZooKeeper, StepName
+from failover.planning.step_checks import FOLLOW, RECORD_PROMOTION, REINSTATE
+from failover.planning.takeover_checks import TAKEOVER
+from failover.planning.transitions import edge, phase
+from failover.znode import Check, Create, Delete, Set
 
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Why a plan must not be committed."""
-
-    check: str
-    detail: str
+__all__ = ["Problem", "lint"]
 
 
 def lint(plan: Plan, view: View) -> tuple[Problem, ...]:
     """Every problem of this plan against this view; empty: it may be committed."""
-    raise NotImplementedError(plan, view)
+    if isinstance(plan.action, RestartZooKeeper):
+        return tuple(_restart(plan, plan.action, view))
+    checks = _CHECKS.get(plan.step)
+    if checks is None:
+        return (Problem("known_step", f"{plan.step} is not a transaction"),)
+    reading = read(plan, view, plan.action)
+    if reading is None:
+        return (Problem("state_known", "there is no state that the plan could be made from"),)
+    return tuple(found for check in (*_EVERY_STEP, *checks) for found in check(reading))
+
+
+# --------------------------------------------------------------------------- every step
+
+
+def gates_pass(reading: Reading) -> Problems:
+    """A plan carries its gates, all of them passing."""
+    if not reading.plan.gates:
+        yield Problem("gates_pass", "the plan carries no gates")
+    for gate in reading.plan.gates:
+        if gate.passes is not True:
+            yield Problem("gates_pass", f"{gate.name} does not pass: {gate.evidence}")
+
+
+def state_conditional(reading: Reading) -> Problems:
+    """``state`` is checked or set with exactly the version that was judged."""
+    found = [
+        op for op in reading.ops if isinstance(op, Check | Set) and op.path == reading.paths.state
+    ]
+    if not found:
+        yield Problem("state_conditional", "nothing is conditional on the state")
+    for op in found:
+        if op.version != reading.view.state_version:
+            yield Problem(
+                "state_conditional",
+                f"state at version {op.version}, judged at {reading.view.state_version}",
+            )
+    if any(isinstance(op, Set) for op in found) and reading.after is None:
+        yield Problem("state_conditional", "the state that is written cannot be understood")
+
+
+def never_unconditional(reading: Reading) -> Problems:
+    """Every Set and Check names a version; a Delete may do without only on our own znodes."""
+    own = {reading.paths.writer(c.name) for c in reading.clusters}
+    own |= {reading.scope(c, side).leader_child for c in reading.clusters for side in c.sides}
+    for op in reading.ops:
+        if isinstance(op, Check | Set) and op.version < 0:
+            yield Problem("never_unconditional", f"{op.path} is written without a version")
+        if isinstance(op, Delete) and op.version < 0 and op.path not in own:
+            yield Problem("never_unconditional", f"{op.path} is deleted without a version")
+
+
+def known_paths(reading: Reading) -> Problems:
+    """Nothing outside the group's own znodes and the scopes of the clusters in the plan."""
+    paths = reading.paths
+    known = {paths.state, paths.history_entry}
+    for cluster in reading.clusters:
+        known |= {paths.writer(cluster.name), paths.stopped(cluster.name)}
+        for side in cluster.sides:
+            scope = reading.scope(cluster, side)
+            known |= {scope.leader, scope.leader_child, scope.config}
+            known |= {scope.status, scope.failover, scope.sync}
+    for op in reading.ops:
+        if op.path not in known:
+            yield Problem("known_paths", f"{op.path} is none of this plan's znodes")
+
+
+def history_written(reading: Reading) -> Problems:
+    """Exactly one event, in a znode of its own."""
+    created = [
+        op
+        for op in reading.ops
+        if isinstance(op, Create) and op.path == reading.paths.history_entry
+    ]
+    if len(created) != 1 or not created[0].sequence or created[0].ephemeral:
+        yield Problem("history_written", f"{len(created)} lasting history entries, expected one")
+
+
+def only_history_is_sequential(reading: Reading) -> Problems:
+    """Whatever else is created has its own name and outlives this controller's session."""
+    for op in reading.ops:
+        if not isinstance(op, Create) or op.path == reading.paths.history_entry:
+            continue
+        if op.ephemeral or op.sequence:
+            yield Problem("only_history_is_sequential", f"{op.path} is ephemeral or numbered")
+
+
+def along_an_edge(reading: Reading) -> Problems:
+    """Every cluster of the plan moves along an edge of the transition table, no other moves."""
+    after = reading.after or reading.before
+    for name, recorded in reading.before.clusters.items():
+        moved = after.clusters.get(name)
+        if name not in reading.plan.clusters:
+            if moved != recorded:
+                yield Problem("along_an_edge", f"{name} is not part of the plan")
+        elif moved is None or edge(phase(recorded), phase(moved), reading.plan.step) is None:
+            yield Problem("along_an_edge", f"{name}: no such transition by {reading.plan.step}")
+
+
+# --------------------------------------------------------------------------- ZooKeeper's leader
+
+
+def _restart(plan: Plan, action: RestartZooKeeper, view: View) -> Problems:
+    """Only a server of the policy, only the leader, only while every server serves."""
+    if plan.step is not StepName.RESTART_ZOOKEEPER:
+        yield Problem("known_step", f"{plan.step} restarts ZooKeeper")
+    leader = view.zookeeper_leader
+    if leader is None or leader.name != action.server:
+        yield Problem("restart_is_leader", f"{action.server} is not seen as the leader")
+    silent = [z.server.name for z in view.zookeeper if z.serving is not True]
+    if silent:
+        yield Problem("restart_with_quorum", f"not serving: {', '.join(silent)}")
+    if not all(cluster.claim_held for cluster in view.clusters):
+        yield Problem("restart_with_claims", "a cluster has no writer claim")
+
+
+_EVERY_STEP: tuple[Callable[[Reading], Problems], ...] = (
+    gates_pass,
+    state_conditional,
+    never_unconditional,
+    known_paths,
+    history_written,
+    only_history_is_sequential,
+    along_an_edge,
+)
+
+_CHECKS: dict[StepName, tuple[Callable[[Reading], Problems], ...]] = {
+    StepName.TAKEOVER: TAKEOVER,
+    StepName.RECORD_PROMOTION: RECORD_PROMOTION,
+    StepName.REINSTATE: REINSTATE,
+    StepName.FOLLOW: FOLLOW,
+}

@@ -1,0 +1,87 @@
+"""The phases of a cluster as ``state`` records them, and every way from one to another. Pure.
+
+Invariant: no plan moves a cluster along an edge that is not in ``EDGES``; the plan checks see to
+it, and a test that every step of the planner has an edge and every edge but the first a step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from failover.planning.plan import StepName
+from failover.state import ClusterState, StandbyScope
+
+
+class Phase(StrEnum):
+    """Where one cluster stands. Derived from ``state`` alone, so that nothing is remembered."""
+
+    FIRST_START = "first_start"  # created by init, nobody was seen writable yet
+    PROTECTED = "protected"  # the active site serves, the other is told to follow
+    PROMOTING = "promoting"  # taken over; the promotion is not on record
+    ALONE = "alone"  # the active site serves, the other stands in quarantine
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One way from a phase to another. ``step`` None: done by ``failover init``."""
+
+    before: Phase | None
+    after: Phase
+    step: StepName | None
+    sentence: str
+
+
+EDGES: tuple[Edge, ...] = (
+    Edge(
+        None,
+        Phase.FIRST_START,
+        None,
+        "failover init writes epoch 1, and the guards give permits only at the first active site.",
+    ),
+    Edge(
+        Phase.FIRST_START,
+        Phase.PROTECTED,
+        StepName.RECORD_PROMOTION,
+        "A host of the active site holds the claim and works as primary for the first time.",
+    ),
+    Edge(
+        Phase.PROTECTED,
+        Phase.PROMOTING,
+        StepName.TAKEOVER,
+        "The claims are gone: one transaction fences and quarantines the lost site and makes the "
+        "other one active in the next epoch.",
+    ),
+    Edge(
+        Phase.PROMOTING,
+        Phase.ALONE,
+        StepName.RECORD_PROMOTION,
+        "A host of the new site holds the claim of the new epoch and works as primary; hosts with "
+        "less WAL than was judged may have permits from now on.",
+    ),
+    Edge(
+        Phase.ALONE,
+        Phase.PROTECTED,
+        StepName.REINSTATE,
+        "The WAL of a returned host is copied: the fence goes, the old site follows the new one.",
+    ),
+    Edge(
+        Phase.PROTECTED,
+        Phase.PROTECTED,
+        StepName.FOLLOW,
+        "The primary moved inside its site: the standby site is pointed at the new one.",
+    ),
+)
+
+
+def phase(recorded: ClusterState) -> Phase:
+    """The phase that a cluster's record stands for; every record has exactly one."""
+    following = recorded.standby is StandbyScope.FOLLOWING
+    if recorded.promoted:
+        return Phase.PROTECTED if following else Phase.ALONE
+    return Phase.FIRST_START if following else Phase.PROMOTING
+
+
+def edge(before: Phase, after: Phase, step: StepName) -> Edge | None:
+    """The edge that this step takes from one phase to the other; None: it may not."""
+    return next((e for e in EDGES if (e.before, e.after, e.step) == (before, after, step)), None)
