@@ -50,20 +50,21 @@ class Demo:
         lost = self._whole().state.active_site
         new = self._policy.other_data_site(lost).name
         try:
-            self._money_flows(lost, new)
-            try:
-                self._lose(lost, new)
-                self._flowing_again(lost, new)
-            finally:
-                self._lab.faults.heal()
-            self._come_back(lost, new)
+            with evidence_reader(self._policy, without=lost) as reader:
+                self._money_flows(lost, new, reader)
+                try:
+                    self._lose(lost, new, reader)
+                    self._flowing_again(lost, new, reader)
+                finally:
+                    self._lab.faults.heal()
+                self._come_back(lost, new, reader)
         finally:
             self._workload.stop()
         self._count(lost, new)
 
     # ------------------------------------------------------------------ acts
 
-    def _money_flows(self, lost: SiteName, new: SiteName) -> None:
+    def _money_flows(self, lost: SiteName, new: SiteName, reader: EvidenceReader) -> None:
         self._screen.heading(f"Money flows: {title(lost)} is active, {title(new)} follows")
         with open_store(self._policy) as store:
             clear_cooldown(store, self._policy, by="demo")
@@ -77,17 +78,13 @@ class Demo:
             "Customers in both sites buy through the HAProxy of their site; in "
             f"{title(lost)} some also have sessions straight to the database hosts."
         )
-        with evidence_reader(self._policy) as reader, self._screen.moving() as show:
+        with self._screen.moving() as show:
             self._show_for(CALM_S, reader, show)
 
-    def _lose(self, lost: SiteName, new: SiteName) -> None:
+    def _lose(self, lost: SiteName, new: SiteName, reader: EvidenceReader) -> None:
         self._screen.heading(f"{title(lost)} is unplugged: a black hole, no polite refusal")
         cluster = self._policy.clusters[0].name
-        with (
-            evidence_reader(self._policy, without=lost) as reader,
-            watch_claim(self._policy, cluster, lost) as watch,
-        ):
-            reader.look()
+        with watch_claim(self._policy, cluster, lost) as watch:
             self._fault_s = boottime_s()
             self._lab.faults.unplug(lost)
             with self._screen.moving(self._fault_s) as show:
@@ -100,12 +97,9 @@ class Demo:
                 )
             self._lease_end_s = watch.ended_s
 
-    def _flowing_again(self, lost: SiteName, new: SiteName) -> None:
+    def _flowing_again(self, lost: SiteName, new: SiteName, reader: EvidenceReader) -> None:
         self._screen.heading(f"{title(new)} has taken over, money flows again")
-        with (
-            evidence_reader(self._policy, without=lost) as reader,
-            self._screen.moving(self._fault_s) as show,
-        ):
+        with self._screen.moving(self._fault_s) as show:
             self._show_for(AFTER_S, reader, show)
         attempts = self._workload.attempts()
         gap = longest_gap(attempts, site=new, via=Via.PROXY, since_s=self._fault_s)
@@ -120,10 +114,10 @@ class Demo:
             (f"customers in {title(new)} waited", seconds(gap.length_s if gap else None)),
         )
 
-    def _come_back(self, lost: SiteName, new: SiteName) -> None:
+    def _come_back(self, lost: SiteName, new: SiteName, reader: EvidenceReader) -> None:
         self._screen.heading(f"{title(lost)} is plugged in again and comes back as standby")
         healed_s = boottime_s()
-        with evidence_reader(self._policy) as reader, self._screen.moving(healed_s) as show:
+        with self._screen.moving(healed_s) as show:
             self._show_until(
                 lambda: reader.look().verdict.code == HEALTHY,
                 WHOLE_LIMIT_S,

@@ -49,7 +49,7 @@ class EvidenceReader:
         witness = next(site.name for site in policy.sites if site.kind is SiteKind.WITNESS)
         self._store = store
         self._policy = policy
-        self._gatherer = Gatherer(policy, witness)
+        self._gatherer = Gatherer(policy, witness, first_sight_age_s=None)
 
     def look(self) -> Evidence:
         """What would be concluded now. An ensemble that does not answer is in the view."""

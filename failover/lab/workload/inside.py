@@ -149,8 +149,8 @@ def run_clients(clients: list[Client], seconds: float | None, pid_file: Path | N
     ClickException when a client ended by itself: its record is then not to be trusted.
     """
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    signals = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.signal(number, lambda *_: stop.set()) for number in signals]
     threads = [threading.Thread(target=one.run, args=(stop,), daemon=True) for one in clients]
     for thread in threads:
         thread.start()
@@ -165,6 +165,8 @@ def run_clients(clients: list[Client], seconds: float | None, pid_file: Path | N
     last_s = time.monotonic() + STOP_LIMIT_S
     for thread in threads:  # one that hangs in the kernel has not been told anything: no record
         thread.join(max(0.0, last_s - time.monotonic()))
+    for number, handler in zip(signals, before, strict=True):
+        signal.signal(number, handler)
     if pid_file is not None:
         pid_file.unlink(missing_ok=True)
     if ended_by_itself:
