@@ -53,8 +53,10 @@ def command(watching: bool, output: str) -> None:
 
 def _explain(seen: Seen) -> Explanation:
     from failover.cli.explanation import explain
+    from failover.planning.planner import plan
 
-    return explain(seen.view, seen.verdict, looked_for_s=seen.looked_for_s)
+    decided = plan(seen.view, seen.verdict)
+    return explain(seen.view, seen.verdict, decided, looked_for_s=seen.looked_for_s)
 
 
 def exit_code(seen: Seen, explanation: Explanation) -> ExitCode:

@@ -1,4 +1,4 @@
-"""What ``failover explain`` shows: (view, verdict) → Explanation → rich. Pure.
+"""What ``failover explain`` shows: (view, verdict, decision) → Explanation → rich. Pure.
 
 Invariant: says exactly what planner and gates say, in their order; adds no judgement. Where no
 step is wanted, the gates of a takeover are shown all the same, as what it would be asked.
@@ -18,7 +18,6 @@ from failover.health.verdict import Consequence, Verdict
 from failover.health.view import View
 from failover.planning.gates import takeover_gates
 from failover.planning.plan import Gate, Hold, Plan, StepName
-from failover.planning.planner import plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +61,13 @@ class Explanation:
         return self.verdict.code == HEALTHY
 
 
-def explain(view: View, verdict: Verdict, *, looked_for_s: float = 0.0) -> Explanation:
-    """What the leading controller would decide on this view, and why."""
-    decided = plan(view, verdict)
+def explain(
+    view: View, verdict: Verdict, decided: Plan | Hold, *, looked_for_s: float = 0.0
+) -> Explanation:
+    """What the planner decided on this view, and why."""
     gates_of, gates = _gates(view, decided)
-    blocking = decided.blocking if isinstance(decided, Hold) else ()
+    blocking = tuple(gate for gate in gates if gate.passes is not True)
+    decision = _decision(decided, verdict)
     state = view.state
     return Explanation(
         group=view.policy.group,
@@ -74,14 +75,14 @@ def explain(view: View, verdict: Verdict, *, looked_for_s: float = 0.0) -> Expla
         active_site=state.active_site if state else None,
         problem=view.store_problem or view.state_problem,
         verdict=verdict_node(verdict),
-        decision=_decision(decided, verdict),
+        decision=decision,
         sentence=decided.sentence,
         wanted=isinstance(decided, Plan) or decided.wanted is not None,
         gates_of=gates_of.value,
         gates=tuple(_gate(gate) for gate in gates),
         blocking=tuple(_blocking(gate) for gate in blocking),
         opens_in_s=_opens_in_s(blocking),
-        next=_next(decided),
+        next=_next(decision, decided, blocking),
         missing=view.missing,
         looked_for_s=round(looked_for_s, 1),
     )
@@ -127,16 +128,24 @@ def _opens_in_s(blocking: tuple[Gate, ...]) -> float | None:
     return round(max(times), 1) if times and len(times) == len(blocking) else None
 
 
-def _next(decided: Plan | Hold) -> str:
+def _next(decision: str, decided: Plan | Hold, blocking: tuple[Gate, ...]) -> str:
     if isinstance(decided, Plan):
-        return f"{decided.step.value}, at once, by the leading controller"
-    if decided.wanted is None:
+        return f"{_words(decided.step)}, at once, by the leading controller"
+    if decision == "nothing":
         return "nothing, until something changes"
-    opens_in_s = _opens_in_s(decided.blocking)
+    opens_in_s = _opens_in_s(blocking)
+    names = ", ".join(_title(gate) for gate in blocking if gate.opens_in_s is None)
+    if decided.wanted is None:
+        if opens_in_s is not None:
+            return f"a takeover becomes possible in {duration(opens_in_s)}, if nothing else changes"
+        return f"nothing, until something changes; a takeover would need: {names}"
     if opens_in_s is not None:
-        return f"{decided.wanted.value} in {duration(opens_in_s)}, if nothing else changes"
-    held_up = [_title(gate) for gate in decided.blocking if gate.opens_in_s is None]
-    return f"{decided.wanted.value}, when this passes: {', '.join(held_up)}"
+        return f"{_words(decided.wanted)} in {duration(opens_in_s)}, if nothing else changes"
+    return f"{_words(decided.wanted)}, as soon as this passes: {names}"
+
+
+def _words(step: StepName) -> str:
+    return step.value.replace("_", " ")
 
 
 # --------------------------------------------------------------------------- for the terminal
@@ -155,9 +164,11 @@ def as_rich(explanation: Explanation) -> Group:
     parts.append(Text.assemble("decision ", (decision.upper(), style), f": {explanation.sentence}"))
     if explanation.gates:
         hypothetical = "" if explanation.wanted else ", if it were wanted now"
-        parts.append(Text(f"gates of {explanation.gates_of}{hypothetical}", style="bold"))
+        title = explanation.gates_of.replace("_", " ")
+        parts.append(Text(f"gates of {title}{hypothetical}", style="bold"))
         parts.append(_table(explanation.gates))
-    parts += [Text(f"blocked by {line}", style=BAD) for line in explanation.blocking[:1]]
+    if decision == "hold" and explanation.blocking:
+        parts.append(Text(f"blocked by {explanation.blocking[0]}", style=BAD))
     parts.append(Text(f"next: {explanation.next}"))
     if explanation.missing:
         parts.append(Text("missing evidence", style="bold"))

@@ -42,7 +42,8 @@ from failover.model import (
 from failover.policy import Policy
 from failover.state import ClusterState, GroupState, StandbyScope, WriterClaim
 
-POLICY: Policy = load(Path(__file__).parents[2] / "deploy" / "failover.yaml")
+CONFIG = Path(__file__).parents[2] / "deploy" / "failover.yaml"
+POLICY: Policy = load(CONFIG)
 CLUSTER = ClusterName("marketplace")
 NOW_UNIX_S = 1_760_000_000.0
 JAKARTA, MAKASSAR, SURABAYA = (SiteName(n) for n in ("jakarta", "makassar", "surabaya"))

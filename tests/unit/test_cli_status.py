@@ -1,0 +1,225 @@
+"""failover status: the tree of a snapshot, its JSON, its exit codes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from cli_world import (
+    CLUSTER,
+    CONFIG,
+    HOSTS,
+    MAKASSAR,
+    POLICY,
+    REFUSED,
+    healthy,
+    jakarta_gone,
+    jakarta_returned,
+    observer,
+    standby,
+)
+from click.testing import CliRunner
+from golden import check_golden, text_of
+from rich.console import Console
+
+from failover.cli import look
+from failover.cli.exit_codes import ExitCode
+from failover.cli.look import Seen
+from failover.cli.main import cli
+from failover.cli.snapshot import HostNode, Snapshot, status_tree
+from failover.cli.status import as_json
+from failover.cli.tree import as_rich, duration, size
+from failover.health.inputs import StateSeen, ViewInputs
+from failover.health.observation import HostObservation
+from failover.health.verdict import Consequence, Verdict, judge
+from failover.health.view import build_view
+from failover.model import TimelineId
+
+WELL = Verdict("healthy", "Jakarta serves, Makassar streams", Consequence.NOTHING, ("all of it",))
+LOST = Verdict(
+    "site_lost",
+    "Jakarta is lost: its claims are gone and no host there can be reached",
+    Consequence.TAKEOVER,
+    ("marketplace: no writer claim for 1.5 s", "living observers: makassar, surabaya"),
+    page=True,
+    also=("controller_lost",),
+)
+BACK = Verdict(
+    "reinstating",
+    "Jakarta stands in quarantine on its own branch until its WAL is salvaged",
+    Consequence.REINSTATE,
+    ("marketplace: nothing salvaged yet",),
+)
+
+
+def snapshot(inputs: ViewInputs, verdict: Verdict = WELL) -> Snapshot:
+    return status_tree(build_view(POLICY, inputs), verdict)
+
+
+def host(shown: Snapshot, name: str) -> HostNode:
+    nodes = (h for site in shown.sites for side in site.clusters for h in side.hosts)
+    return next(node for node in nodes if node.name == name)
+
+
+@pytest.mark.parametrize(
+    ("name", "inputs", "verdict"),
+    [
+        ("status_healthy", healthy, WELL),
+        ("status_jakarta_gone", jakarta_gone, LOST),
+        ("status_jakarta_returned", jakarta_returned, BACK),
+    ],
+)
+def test_tree(name: str, inputs: Callable[[], ViewInputs], verdict: Verdict) -> None:
+    check_golden(name, text_of(as_rich(snapshot(inputs(), verdict))))
+
+
+def test_colours_say_nothing_that_words_do_not() -> None:
+    shown = as_rich(snapshot(jakarta_gone(), LOST))
+    coloured = Console(force_terminal=True, width=80, highlight=False)
+    with coloured.capture() as capture:
+        coloured.print(shown)
+    assert "\x1b" in capture.get()
+    assert "NOBODY" in text_of(shown)
+    assert "unreachable" in text_of(shown)
+    assert "a human is needed now" in text_of(shown)
+
+
+def test_no_state_shows_why_and_names_no_active_site() -> None:
+    unread = replace(healthy(), state=StateSeen(version=3, problem="state: schema 9"))
+    shown = snapshot(unread)
+    assert (shown.epoch, shown.active_site, shown.problem) == (None, None, "state: schema 9")
+    assert {site.part for site in shown.sites} == {"data", "witness"}
+    assert all(side.lease is None for site in shown.sites for side in site.clusters)
+
+
+def test_lag_is_unknown_on_another_branch_and_zero_when_all_is_received() -> None:
+    ahead = replace(standby("0/5000148"), timeline=TimelineId(2))
+    hosts = {**HOSTS, "mks-db1": replace(HOSTS["mks-db1"], postgres=ahead)}
+    shown = snapshot(replace(healthy(), observers=(observer(MAKASSAR, hosts),)))
+    assert host(shown, "mks-db1").lag_bytes is None
+    assert (host(shown, "jkt-db2").lag_bytes, host(shown, "jkt-db2").lag_s) == (0, 0.0)
+
+
+def test_lag_older_than_every_sample_is_known_in_bytes_only() -> None:
+    shown = snapshot(replace(healthy(), samples=healthy().samples[:1]))
+    assert (host(shown, "mks-db2").lag_bytes, host(shown, "mks-db2").lag_s) == (16777544, None)
+
+
+def test_a_refusal_is_told_with_its_reason() -> None:
+    stopped = HostObservation(HOSTS["jkt-db2"].host, REFUSED, REFUSED, REFUSED)
+    hosts = {**HOSTS, "jkt-db2": stopped}
+    shown = snapshot(replace(healthy(), observers=(observer(MAKASSAR, hosts),)))
+    assert host(shown, "jkt-db2").role == "stopped"
+    assert host(shown, "jkt-db2").notes == tuple(
+        f"{part}: refused (connection refused)" for part in ("PostgreSQL", "Patroni", "guard")
+    )
+
+
+def test_json_is_the_snapshot_with_a_schema() -> None:
+    document = json.loads(json.dumps(as_json(snapshot(healthy()))))
+    assert (document["schema"], document["healthy"], document["epoch"]) == (1, True, 3)
+    jakarta = document["sites"][0]
+    assert jakarta["part"] == "active"
+    assert jakarta["clusters"][0]["lease"]["host"] == "jkt-db1"
+    assert jakarta["clusters"][0]["hosts"][0]["lsn"] == "0/5000148"
+    assert [site["zookeeper"][0]["mode"] for site in document["sites"]] == [
+        "follower",
+        "follower",
+        "leader",
+    ]
+
+
+def test_sizes_and_durations() -> None:
+    assert [size(n) for n in (0, 1023, 1536, 5 * 1024**4)] == [
+        "0 B",
+        "1023 B",
+        "1.5 KiB",
+        "5.0 TiB",
+    ]
+    assert [duration(s) for s in (None, 3.25, 31.0, 200, 7300)] == [
+        "?",
+        "3.2 s",
+        "31 s",
+        "3 min 20 s",
+        "2 h 1 min",
+    ]
+
+
+# --------------------------------------------------------------------------- the command
+
+
+class Fixed:
+    """An observer that always sees the same."""
+
+    def __init__(self, inputs: ViewInputs) -> None:
+        view = build_view(POLICY, inputs)
+        self.seen = Seen(view, judge(view), looked_for_s=1.2)
+
+    def settle(self) -> Seen:
+        return self.seen
+
+    def forever(self):
+        yield self.seen
+        yield self.seen
+        raise KeyboardInterrupt
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch):
+    def status(inputs: ViewInputs, *arguments: str):
+        @contextmanager
+        def observing(_policy):
+            yield Fixed(inputs)
+
+        monkeypatch.setattr(look, "observing", observing)
+        monkeypatch.setenv("FAILOVER_CONFIG", str(CONFIG))
+        return CliRunner().invoke(cli, ["status", *arguments], prog_name="failover")
+
+    return status
+
+
+@pytest.mark.parametrize(
+    ("inputs", "code"),
+    [
+        (healthy(), ExitCode.OK),
+        (jakarta_gone(), ExitCode.FINDINGS),
+        (replace(healthy(), state=StateSeen()), ExitCode.STATE_UNREADABLE),
+        (replace(healthy(), store_problem="no answer in 1 s"), ExitCode.UNREACHABLE),
+    ],
+)
+def test_exit_code(run, inputs: ViewInputs, code: ExitCode) -> None:
+    assert run(inputs).exit_code == code
+
+
+def test_one_site_and_one_cluster(run) -> None:
+    document = json.loads(run(healthy(), "--site", "makassar", "-o", "json").stdout)
+    assert [site["name"] for site in document["sites"]] == ["makassar"]
+    document = json.loads(run(healthy(), "--cluster", CLUSTER, "-o", "json").stdout)
+    assert len(document["sites"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "known"),
+    [("--site", "bali", "jakarta, makassar, surabaya"), ("--cluster", "shop", "marketplace")],
+)
+def test_unknown_names_are_refused_with_the_known_ones(run, option, name, known) -> None:
+    result = run(healthy(), option, name)
+    assert result.exit_code == ExitCode.BAD_INPUT
+    assert name in result.stderr
+    assert known in result.stderr
+    assert result.stdout == ""
+
+
+def test_watch_as_json_is_one_document_per_line(run) -> None:
+    result = run(healthy(), "--watch", "-o", "json")
+    assert result.exit_code == ExitCode.INTERRUPTED
+    assert [json.loads(line)["healthy"] for line in result.stdout.splitlines()] == [True, True]
+
+
+def test_watch_without_a_terminal_prints_one_tree_after_the_other(run) -> None:
+    result = run(healthy(), "--watch")
+    assert result.exit_code == ExitCode.INTERRUPTED
+    assert result.stdout.count("verdict healthy") == 2
