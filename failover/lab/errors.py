@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class LabError(Exception):
-    """The message says what happened, where, and what to do. ``log`` has the last lines of it."""
+    """The message says what happened and where; ``todo`` what to do; ``log`` its last lines."""
 
     def __init__(self, message: str, *, todo: str = "", log: str = "") -> None:
         super().__init__(message)
@@ -16,3 +16,7 @@ class LabError(Exception):
         if self.log:
             lines.append("\n".join(f"    {line}" for line in self.log.rstrip().splitlines()))
         return "\n".join(lines)
+
+
+class LabMistake(LabError):
+    """A name or a request that cannot be right; nothing was done."""

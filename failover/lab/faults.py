@@ -18,7 +18,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from failover.lab.containers import Containers, in_parallel
-from failover.lab.errors import LabError
+from failover.lab.errors import LabError, LabMistake
 from failover.lab.hosts import LabHost
 from failover.lab.network import Cut, LabNetwork, unplugged
 from failover.lab.processes import Process, Processes
@@ -176,7 +176,7 @@ class Faults:
             if (fault.kind, fault.target) == (kind, target):
                 self._heal((fault,))
                 return
-        raise LabError(f"there is no fault {kind} {target}; there are: {self._names()}")
+        raise LabMistake(f"there is no fault {kind} {target}; there are: {self._names()}")
 
     def heal(self) -> tuple[Fault, ...]:
         """Undo every fault; those that there were. Links first, then hosts, then processes."""
@@ -271,7 +271,7 @@ class Faults:
             if host.name == name:
                 return host
         sites = ", ".join(site.name for site in self._policy.sites)
-        raise LabError(
+        raise LabMistake(
             f"unknown site or host {name!r}",
             todo=f"sites: {sites}; hosts: {', '.join(self._hosts)}",
         )
@@ -280,7 +280,7 @@ class Faults:
         name, _, process = target.partition(":")
         host = self._host(name)
         if process not in list(Process):
-            raise LabError(
+            raise LabMistake(
                 f"unknown process {process!r}",
                 todo=f"write HOST:PROCESS with one of: {', '.join(Process)}",
             )
@@ -297,7 +297,7 @@ def _ends(target: str, known: tuple[str, ...]) -> tuple[str, bool, str]:
             rest = target.removeprefix(f"{name}{sign}")
             if rest != target and rest in known:
                 return name, sign == ">", rest
-    raise LabError(
+    raise LabMistake(
         f"{target!r} does not name two ends",
         todo=f"write A>B or A-B with two of: {', '.join(known)}",
     )

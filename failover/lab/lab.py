@@ -18,7 +18,7 @@ from pathlib import Path
 from failover.config import load
 from failover.lab import image, netem, secrets, stages
 from failover.lab.containers import PACKAGE, Containers, ExecResult, in_parallel
-from failover.lab.errors import LabError
+from failover.lab.errors import LabError, LabMistake
 from failover.lab.faults import Faults
 from failover.lab.files import files_of
 from failover.lab.hosts import LabHost, Role, hosts_of
@@ -70,7 +70,7 @@ class Lab:
         """The lab that is up. LabError when there is none."""
         running = _running(directory)
         if running is None:
-            raise LabError("no lab is up", todo="`failover lab up`")
+            raise LabMistake("no lab is up", todo="`failover lab up`")
         lab = cls(Path(running.config), directory)
         if not lab.containers.states():
             raise LabError("the lab is gone (its containers are)", todo="`failover lab up`")
@@ -157,7 +157,7 @@ class Lab:
             if host.name == name:
                 return host
         known = ", ".join(host.name for host in self.all_hosts)
-        raise LabError(f"unknown host {name!r}", todo=f"hosts: {known}")
+        raise LabMistake(f"unknown host {name!r}", todo=f"hosts: {known}")
 
     def exec(self, host: HostName | str, command: Sequence[str], *, user: str = "") -> ExecResult:
         """Run a command in a host: its exit code and what it wrote."""
@@ -192,7 +192,7 @@ class Lab:
     def _known(self) -> Running:
         running = _running(self.directory)
         if running is None:
-            raise LabError("no lab is up", todo="`failover lab up`")
+            raise LabMistake("no lab is up", todo="`failover lab up`")
         return running
 
     def _remember(self, running: Running) -> None:

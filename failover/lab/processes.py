@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from failover.lab.containers import Containers
-from failover.lab.errors import LabError
+from failover.lab.errors import LabError, LabMistake
 from failover.lab.hosts import LabHost, Role
 
 DATA = "/var/lib/postgresql/17"
@@ -142,7 +142,7 @@ class Processes:
 def _where(host: LabHost, process: Process) -> _Where:
     where = _OF[process]
     if host.role is not where.role:
-        raise LabError(f"{host.name} is a {host.role} host: no {process} runs there")
+        raise LabMistake(f"{host.name} is a {host.role} host: no {process} runs there")
     return where
 
 
