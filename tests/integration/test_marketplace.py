@@ -22,6 +22,8 @@ from failover.lab.workload.marketplace import STATEMENTS, Kind
 from failover.lab.workload.survivors import decode_survivors, encode_survivors, read_survivors
 from failover.model import SiteName
 
+pytestmark = pytest.mark.lab
+
 LOGIN = Login("marketplace", "marketplace", "unused")
 START = """
 set -e
