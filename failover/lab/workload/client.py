@@ -26,8 +26,9 @@ from failover.lab.workload.marketplace import INSTEAD, STATEMENTS, Kind, Purchas
 from failover.model import SiteName
 from failover.policy import Policy
 
-# Of one attempt that did not get through until the next: quick, but not a storm.
-RETRY_AFTER_S = (0.02, 0.05)
+# From one attempt that did not get through until the next. HAProxy turns away for next to nothing;
+# a database host pays for every login that it refuses.
+RETRY_AFTER_S = {Via.PROXY: (0.02, 0.05), Via.DIRECT: (0.05, 0.15)}
 
 # "canceling wait for synchronous replication": COMMIT is answered, and may yet be lost (FACTS).
 WARNING_SQLSTATE = "01000"
@@ -153,7 +154,7 @@ class Client:
             if attempt.outcome is Outcome.ACKED:
                 due_s = max(due_s + self._settings.interval_s, now_s)
             else:
-                due_s = now_s + self._chance.uniform(*RETRY_AFTER_S)
+                due_s = now_s + self._chance.uniform(*RETRY_AFTER_S[self._settings.via])
         self._drop()
 
     def _attempt(self) -> Attempt:

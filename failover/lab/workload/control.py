@@ -182,7 +182,7 @@ def standard_teams(lost_site: SiteName, new_site: SiteName) -> tuple[Team, ...]:
     "done" after the other site has begun to say so.
     """
     return (
-        Team(new_site, "proxy"),
-        Team(lost_site, "proxy", clients=2, rate=20),
-        Team(lost_site, "direct", clients=2, rate=40),
+        Team(new_site, "proxy", clients=4, rate=50),
+        Team(lost_site, "proxy", clients=2, rate=10),
+        Team(lost_site, "direct", clients=2, rate=20),
     )
