@@ -24,9 +24,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from kazoo.client import KazooClient, KazooState
+from kazoo.exceptions import KazooException, NoNodeError
 from kazoo.handlers.threading import SequentialThreadingHandler
 from kazoo.protocol.connection import ConnectionHandler
 from kazoo.retry import ForceRetryError, KazooRetry
+
+from failover.coordination.store import StoreUnavailable
+from failover.znode import Set
 
 PROBE_LIMIT_S = 0.3  # for one question to all servers; the sites are tens of milliseconds apart
 PROBE_GRACE_S = 0.1
@@ -112,6 +116,25 @@ def _progress(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> b
 def _hang_up(selector: selectors.BaseSelector, sock: Any) -> None:
     selector.unregister(sock)
     sock.close()
+
+
+def renew(client: SessionClient, token: Set) -> bool:
+    """Commit one renewal within the limit. False: the token is gone, and its session with it.
+
+    The one unconditional write there is (the token's name is the condition). Without an answer
+    the socket is dropped and StoreUnavailable raised: it may have been committed all the same.
+    """
+    result = client.set_async(token.path, token.data, version=-1)
+    try:
+        result.get(timeout=client.answer_limit_s)
+    except NoNodeError:
+        return False
+    except client.handler.timeout_exception:
+        client.drop_socket()
+        raise StoreUnavailable(f"renewal unanswered for {client.answer_limit_s:g} s") from None
+    except KazooException as error:
+        raise StoreUnavailable(f"connection lost ({type(error).__name__})") from None
+    return True
 
 
 class _Handler(SequentialThreadingHandler):  # type: ignore[misc]

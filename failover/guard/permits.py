@@ -212,7 +212,7 @@ def decide_claim(me: Member, seen: ClaimInputs) -> Transaction | None:
     if own and seen.claim is not None:
         lives = _session_lives(me, seen.session_id)
         return (lives, *give_proof[:1], Delete(path, seen.claim.version), *give_proof[1:])
-    if seen.claim is not None or not give_proof or not _is_last_writer(me, seen.last_writer):
+    if seen.claim is not None or not give_proof or not is_last_writer(me, seen.last_writer):
         return None
     assert seen.last_writer is not None
     return (
@@ -258,7 +258,8 @@ def _proves(proof: Znode, plan_id: str) -> bool:
         return False
 
 
-def _is_last_writer(me: Member, last_writer: Znode | None) -> bool:
+def is_last_writer(me: Member, last_writer: Znode | None) -> bool:
+    """This host was the last one to get the claim."""
     if last_writer is None:
         return False
     try:

@@ -1,0 +1,135 @@
+"""``failover guard``: the guard of one database host, and questions to it.
+
+The guard itself is in failover.guard; it is imported only by the command that runs it.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from failover.cli.exit_codes import ExitCode
+from failover.cli.options import config_option, config_path, load_policy
+from failover.cli.output import UserError
+
+host_option = click.option(
+    "--host", required=True, metavar="NAME", help="This database host's name in failover.yaml."
+)
+
+
+@click.group()
+def command() -> None:
+    """The guard of this database host: the one way in and out of writability."""
+
+
+@command.command()
+@config_option
+@host_option
+def run(host: str) -> None:
+    """Run the guard (systemd does: failover-guard.service)."""
+    from failover.guard.run import run_guard
+    from failover.model import HostName
+
+    policy = load_policy()
+    _known_host(policy, host)
+    run_guard(policy, config_path(), HostName(host))
+
+
+@command.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def work(arguments: tuple[str, ...]) -> None:
+    """Run the guard's worker. The guard starts it by itself; for nobody else."""
+    from failover.guard.worker import main
+
+    main(list(arguments))
+
+
+@command.command()
+@config_option
+@host_option
+@click.option("--limit", type=float, default=0.0, help="Seconds; 0: for ever.")
+def wait(host: str, limit: float) -> None:
+    """Wait until the guard answers and knows the state (after `failover init`)."""
+    until_s = time.monotonic() + limit if limit > 0 else None
+    path = _socket_path(load_policy(), host)
+    told = ""
+    while True:
+        answer = _ask(path, {"op": "ping"})
+        if answer is not None and answer.get("yes"):
+            return
+        why = "the guard does not answer" if answer is None else str(answer.get("reason"))
+        if why != told:
+            click.echo(f"waiting: {why}", err=True)
+            told = why
+        if until_s is not None and time.monotonic() > until_s:
+            raise UserError(
+                why, where=str(path), todo="systemctl status failover-guard; `failover init`"
+            )
+        time.sleep(0.2)
+
+
+@command.command()
+@config_option
+@host_option
+def fence(host: str) -> None:
+    """Kill every process of this host's database server, with SIGKILL, until none lives."""
+    import asyncio
+
+    from failover.guard.records import default_places
+    from failover.guard.server import kill
+
+    policy = load_policy()
+    cluster = _known_host(policy, host)
+    asyncio.run(kill(default_places(cluster)))
+    click.echo(f"no process of {cluster} lives on {host}")
+
+
+@command.command()
+@config_option
+@host_option
+def status(host: str) -> None:
+    """What the guard says of itself, as JSON."""
+    path = _socket_path(load_policy(), host)
+    answer = _ask(path, {"op": "status"})
+    if answer is None:
+        raise UserError(
+            "the guard does not answer",
+            where=str(path),
+            todo="systemctl status failover-guard",
+            code=ExitCode.FINDINGS,
+        )
+    click.echo(json.dumps(json.loads(str(answer["reason"])), indent=1))
+
+
+def _known_host(policy: Any, host: str) -> Any:
+    """The host's cluster; UserError with the known hosts where there is no such host."""
+    known = {h.name: cluster.name for cluster in policy.clusters for h in cluster.hosts}
+    if host not in known:
+        raise UserError(
+            f"unknown database host {host!r}",
+            where=str(config_path()),
+            todo=f"use one of: {', '.join(known)}",
+        )
+    return known[host]
+
+
+def _socket_path(policy: Any, host: str) -> Path:
+    return Path(f"/run/failover/guard-{_known_host(policy, host)}.sock")
+
+
+def _ask(path: Path, question: dict[str, str]) -> dict[str, object] | None:
+    """The guard's answer; None without one."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(2.0)
+            connection.connect(str(path))
+            connection.sendall(json.dumps(question).encode() + b"\n")
+            answer = connection.makefile("rb").readline()
+        return dict(json.loads(answer))
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,365 @@
+"""The worker's desk: reads ZooKeeper, gives permits, gives the claim back, one thing at a time.
+
+A thread of the worker; ``permits`` decides, this carries it out. One thread for all of it, so that
+a release can never overtake a permit: without a grant, and with no permit that the minder has yet
+to take note of, a claim of this session is given back. Invariant: nothing is written but whole
+conditional transactions.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from failover.coordination.kazoo_store import KazooStore
+from failover.coordination.store import StoreUnavailable
+from failover.guard.control_file import read_control
+from failover.guard.messages import (
+    Answer,
+    ClaimRead,
+    FromWorker,
+    LeaderRead,
+    MinderStatus,
+    PermitAnswer,
+    PermitAsk,
+    Purpose,
+    StateRead,
+)
+from failover.guard.permits import (
+    AskPermit,
+    ClaimInputs,
+    Member,
+    PermitInputs,
+    RefusalReason,
+    Refuse,
+    Stopped,
+    Unarmed,
+    WalEnd,
+    decide_claim,
+    decide_permit,
+    is_last_writer,
+)
+from failover.guard.records import Places
+from failover.guard.server import lock_if_free, read_note
+from failover.guard.wal_end import ask_server, stopped_at
+from failover.policy import DatabaseHost
+from failover.state import GroupState, StateError, decode_state
+from failover.znode import Committed, ScopePaths, Znode
+
+ROUND_S = 0.5
+WAITING_ROUND_S = 0.1  # while a permit waits for something that passes by itself
+COMMIT_TRIES = 3
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    ask: PermitAsk
+    until_s: float
+    wal_end: WalEnd | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One round's reads."""
+
+    state: Znode | None
+    claim: Znode | None
+    last_writer: Znode | None
+    proof: Znode | None
+    leader: Znode | None
+    config: Znode | None
+
+
+class Desk:
+    """Call ``status``, ``ask`` and ``withdraw`` from any thread; ``run`` in its own."""
+
+    def __init__(
+        self,
+        me: Member,
+        host: DatabaseHost,
+        scope: ScopePaths,
+        places: Places,
+        boot: str,
+        store: KazooStore,
+        send: Callable[[FromWorker], None],
+        on_state: Callable[[GroupState], None],
+        *,
+        armed: bool,
+    ) -> None:
+        self._me = me
+        self._host = host
+        self._scope = scope
+        self._places = places
+        self._boot = boot
+        self._store = store
+        self._send = send
+        self._on_state = on_state
+        self._armed = armed
+        self._wake = threading.Event()
+        self._mutex = threading.Lock()
+        self._status: MinderStatus | None = None
+        self._waiting: dict[int, _Waiting] = {}
+        self._last_yes = 0
+        self._watched: set[str] = set()
+        self._end_of_wal: tuple[bytes, Stopped | None] = (b"", None)
+
+    # ----------------------------------------------------------------------- from the link
+
+    def status(self, status: MinderStatus) -> None:
+        before, self._status = self._status, status
+        if before is None or (before.granted, before.server_alive, before.demoted) != (
+            status.granted,
+            status.server_alive,
+            status.demoted,
+        ):
+            self._wake.set()
+
+    def ask(self, ask: PermitAsk) -> None:
+        with self._mutex:
+            self._waiting[ask.request] = _Waiting(ask, time.monotonic() + ask.patience_s)
+        self._wake.set()
+
+    def withdraw(self, request: int) -> None:
+        with self._mutex:
+            self._waiting.pop(request, None)
+
+    # ----------------------------------------------------------------------- the thread
+
+    def run(self) -> None:
+        while True:
+            try:
+                self._round()
+            except StoreUnavailable as error:
+                log.warning("no_answer", error=str(error))
+                self._refuse_late(Refuse(RefusalReason.NO_ANSWER, str(error)))
+                time.sleep(0.05)
+            self._wake.wait(WAITING_ROUND_S if self._waiting else ROUND_S)
+            self._wake.clear()
+
+    def _round(self) -> None:
+        seen = self._read()
+        self._report(seen)
+        status = self._status
+        with self._mutex:
+            waiting = list(self._waiting.values())
+        for permit in waiting:
+            self._try_permit(permit, seen)
+        if status is None:
+            return
+        if status.granted:
+            self._check_claim(seen)
+        elif not waiting and self._last_yes <= status.permits_seen:
+            self._give_back(seen, status)
+
+    def _read(self) -> _Seen:
+        paths, cluster = self._me.paths, self._me.cluster
+        wanted = (
+            paths.state,
+            paths.writer(cluster),
+            paths.last_writer(cluster),
+            paths.stopped(cluster),
+            self._scope.leader,
+            self._scope.config,
+        )
+        for path in (wanted[0], wanted[1], wanted[4]):
+            self._watch(path)
+        found = self._store.read_many(wanted)
+        return _Seen(*(found[path] for path in wanted))
+
+    def _watch(self, path: str) -> None:
+        if path in self._watched:
+            return
+        self._watched.add(path)
+
+        def changed() -> None:
+            self._watched.discard(path)
+            self._wake.set()
+
+        self._store.wake_on(path, changed)
+
+    def _report(self, seen: _Seen) -> None:
+        state = self._decoded(seen.state)
+        if seen.state is not None:
+            self._armed = True
+        plan = state.plan if state is not None else None
+        self._send(
+            StateRead(
+                exists=seen.state is not None,
+                epoch=None if state is None else state.epoch,
+                plan_here=plan is not None and plan.from_site == self._me.site,
+            )
+        )
+        if state is not None:
+            self._on_state(state)
+        name = _text(seen.leader)
+        granted = self._status is not None and self._status.granted
+        synced = False
+        if granted and name != self._me.host:
+            self._store.sync()
+            name, synced = _text(self._store.read(self._scope.leader)), True
+        self._send(LeaderRead(name, _is_paused(seen.config), synced))
+
+    def _decoded(self, znode: Znode | None) -> GroupState | None:
+        try:
+            return None if znode is None else decode_state(znode.data, path=znode.path)
+        except StateError as error:
+            log.error("state_unreadable", error=str(error))
+            return None
+
+    # ----------------------------------------------------------------------- permits
+
+    def _try_permit(self, waiting: _Waiting, seen: _Seen) -> None:
+        for _ in range(COMMIT_TRIES):
+            session_id = self._store.session_id
+            decision = (
+                decide_permit(self._me, self._permit_inputs(waiting, seen, session_id))
+                if session_id is not None
+                else Refuse(RefusalReason.NO_ANSWER, "no session")
+            )
+            match decision:
+                case Unarmed():
+                    return self._answer(waiting, Answer.UNARMED, "unarmed", "")
+                case Refuse():
+                    late = time.monotonic() >= waiting.until_s
+                    if decision.passes_by_itself and not late:
+                        return None
+                    return self._answer(waiting, Answer.NO, decision.reason, decision.detail)
+                case AskPermit(transaction, epoch, _):
+                    outcome = self._store.commit(transaction)
+                    if isinstance(outcome, Committed) and session_id is not None:
+                        self._last_yes = max(self._last_yes, waiting.ask.request)
+                        return self._answer(waiting, Answer.YES, "granted", "", epoch, session_id)
+                    log.info("permit_not_committed", outcome=repr(outcome))
+                    seen = self._read()  # it happened or it did not: read and decide again
+        return None
+
+    def _permit_inputs(
+        self, waiting: _Waiting, seen: _Seen, session_id: int | None
+    ) -> PermitInputs:
+        state = self._decoded(seen.state)
+        cluster = state.clusters.get(self._me.cluster) if state is not None else None
+        needs_end = cluster is not None and not cluster.promoted
+        if needs_end and state is not None and state.active_site == self._me.site:
+            waiting.wal_end = self._wal_end(waiting.ask.purpose)
+        status = self._status
+        return PermitInputs(
+            session_id=session_id or 0,
+            state=seen.state,
+            claim=seen.claim,
+            last_writer=seen.last_writer,
+            wal_end=waiting.wal_end,
+            lease_holds=(
+                status is not None
+                and status.session_id == session_id
+                and status.deadline_s is not None
+                and _boottime_s() < status.deadline_s
+            ),
+            armed=self._armed,
+        )
+
+    def _wal_end(self, purpose: Purpose) -> WalEnd | None:
+        if purpose is not Purpose.START:
+            return ask_server("/run/postgresql", self._host.postgres_port)
+        raw = read_control(self._places.control_file)
+        stopped = None if raw is None else stopped_at(self._places, raw)
+        return None if stopped is None else stopped.end
+
+    def _answer(
+        self,
+        waiting: _Waiting,
+        answer: Answer,
+        reason: str,
+        detail: str,
+        epoch: int = 0,
+        session_id: int = 0,
+    ) -> None:
+        with self._mutex:
+            self._waiting.pop(waiting.ask.request, None)
+        self._send(PermitAnswer(waiting.ask.request, answer, reason, detail, session_id, epoch))
+
+    def _refuse_late(self, refusal: Refuse) -> None:
+        """Without ZooKeeper nothing is decided; whose patience is over is told so."""
+        with self._mutex:
+            late = [w for w in self._waiting.values() if time.monotonic() >= w.until_s]
+        for waiting in late:
+            self._answer(waiting, Answer.NO, refusal.reason, refusal.detail)
+
+    # ----------------------------------------------------------------------- the claim
+
+    def _check_claim(self, seen: _Seen) -> None:
+        """Under a grant the claim must be there; a missing one is believed only after a sync."""
+        session_id = self._store.session_id
+        own = seen.claim is not None and seen.claim.ephemeral_owner == session_id
+        if not own and session_id is not None:
+            self._store.sync()
+            claim = self._store.read(self._me.paths.writer(self._me.cluster))
+            own = claim is not None and claim.ephemeral_owner == session_id
+            if self._store.session_id != session_id:
+                return
+        self._send(ClaimRead(own))
+
+    def _give_back(self, seen: _Seen, status: MinderStatus) -> None:
+        session_id = self._store.session_id
+        if session_id is None:
+            return
+        if not status.server_alive:
+            with lock_if_free(self._places) as free:
+                if free:
+                    self._commit_claim(seen, session_id, read_control(self._places.control_file))
+        elif status.demoted and not status.in_production:
+            note = read_note(self._places, self._boot)
+            self._commit_claim(seen, session_id, None if note is None else note.control_bytes)
+
+    def _commit_claim(self, seen: _Seen, session_id: int, control: bytes | None) -> None:
+        state = self._decoded(seen.state)
+        own = seen.claim is not None and seen.claim.ephemeral_owner == session_id
+        plan_waits = (
+            state is not None
+            and state.plan is not None
+            and state.plan.from_site == self._me.site
+            and (own or is_last_writer(self._me, seen.last_writer))
+        )
+        inputs = ClaimInputs(
+            session_id=session_id,
+            state=seen.state,
+            claim=seen.claim,
+            last_writer=seen.last_writer,
+            proof=seen.proof,
+            stopped=self._stopped(control) if plan_waits and control else None,
+        )
+        transaction = decide_claim(self._me, inputs)
+        if transaction is None:
+            return
+        outcome = self._store.commit(transaction)
+        log.warning("claim_given_back", proof=inputs.stopped, outcome=type(outcome).__name__)
+        self._wake.set()  # and look again at once, whatever came of it
+
+    def _stopped(self, control: bytes) -> Stopped | None:
+        """Read once per control file: pg_waldump takes a moment."""
+        if self._end_of_wal[0] != control:
+            self._end_of_wal = (control, stopped_at(self._places, control))
+        return self._end_of_wal[1]
+
+
+def _text(znode: Znode | None) -> str | None:
+    return None if znode is None else znode.data.decode(errors="replace")
+
+
+def _is_paused(config: Znode | None) -> bool:
+    if config is None:
+        return False
+    try:
+        return bool(json.loads(config.data).get("pause"))
+    except (ValueError, AttributeError):
+        return False
+
+
+def _boottime_s() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

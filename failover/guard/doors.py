@@ -1,0 +1,110 @@
+"""The minder's two doors: the unix socket for the barriers, HTTP for HAProxy and observers.
+
+Neither decides anything. A barrier that hangs up before its answer has its permit withdrawn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Awaitable
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from pydantic import TypeAdapter
+
+from failover.guard.guard_metrics import GuardMetrics
+from failover.guard.messages import Purpose
+from failover.guard.minder import Minder, Reply
+from failover.guard.records import Places
+from failover.health.observation import GuardSeen
+
+_STATUS: TypeAdapter[GuardSeen] = TypeAdapter(GuardSeen)
+
+
+async def open_barrier_door(minder: Minder, places: Places) -> asyncio.Server:
+    """Listen on the unix socket. Only the server's own user may ask."""
+    with contextlib.suppress(FileNotFoundError):
+        places.socket.unlink()
+    door = await asyncio.start_unix_server(
+        lambda reader, writer: _serve(minder, reader, writer), places.socket
+    )
+    places.socket.chmod(0o660)
+    return door
+
+
+async def _serve(
+    minder: Minder, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    try:
+        question = json.loads(await reader.readline())
+        reply = await _unless_gone(_answer(minder, question), reader)
+        if reply is not None:
+            writer.write(json.dumps({"yes": reply.yes, "reason": reply.reason}).encode() + b"\n")
+            await writer.drain()
+    except (ValueError, KeyError, TypeError, ConnectionError):
+        pass  # a question that cannot be understood gets no answer, which is a no
+    finally:
+        writer.close()
+
+
+async def _answer(minder: Minder, question: dict[str, object]) -> Reply:
+    match question.get("op"):
+        case "permit":
+            patience_s = min(float(str(question["patience_s"])), 60.0)
+            return await minder.permit(Purpose(str(question["purpose"])), patience_s)
+        case "single":
+            return await minder.single()
+        case "salvage":
+            return await minder.salvage()
+        case "ping":
+            return Reply(minder.guard.armed, "armed" if minder.guard.armed else "no state yet")
+        case "status":
+            return Reply(True, _STATUS.dump_json(minder.status()).decode())
+        case other:
+            return Reply(False, f"unknown question {other!r}")
+
+
+async def _unless_gone(answer: Awaitable[Reply], reader: asyncio.StreamReader) -> Reply | None:
+    """The reply, or None when who asked hung up first."""
+    answering = asyncio.ensure_future(answer)
+    hung_up = asyncio.ensure_future(reader.read(1))
+    try:
+        await asyncio.wait({answering, hung_up}, return_when=asyncio.FIRST_COMPLETED)
+        return answering.result() if answering.done() else None
+    finally:
+        hung_up.cancel()
+        if not answering.done():
+            answering.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await answering
+
+
+def http_application(minder: Minder, metrics: GuardMetrics) -> web.Application:
+    async def writable(_request: web.Request) -> web.Response:
+        says = await minder.writable()
+        return web.Response(status=200 if says.yes else 503, text=says.reason + "\n")
+
+    async def status(_request: web.Request) -> web.Response:
+        body = _STATUS.dump_json(minder.status())
+        return web.Response(body=body, content_type="application/json")
+
+    async def numbers(_request: web.Request) -> web.Response:
+        body = generate_latest(metrics.registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    application = web.Application()
+    application.router.add_get("/writable", writable)
+    application.router.add_get("/status", status)
+    application.router.add_get("/metrics", numbers)
+    return application
+
+
+async def open_http_door(
+    minder: Minder, metrics: GuardMetrics, address: str, port: int
+) -> web.AppRunner:
+    runner = web.AppRunner(http_application(minder, metrics), access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, address, port, reuse_address=True).start()
+    return runner

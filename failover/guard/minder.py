@@ -1,0 +1,395 @@
+"""The minder: holds the grant, enforces the deadline, answers barriers and HAProxy.
+
+It talks to no ZooKeeper (the worker does), judges nothing itself (``logic``) and waits for no disk
+on the way to a kill: files are read in a thread, and a look that hangs leaves the last one
+standing. Invariant: a yes is given only after the grant is on the disk and while the lease holds;
+once the deadline has passed no process of a granted server is left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+import structlog
+
+from failover.guard import logic, server
+from failover.guard.guard_metrics import GuardMetrics
+from failover.guard.messages import (
+    Answer,
+    ClaimRead,
+    FromWorker,
+    LeaderRead,
+    MinderStatus,
+    PermitAnswer,
+    PermitAsk,
+    PermitWithdrawn,
+    Purpose,
+    Renewed,
+    SalvageAnswer,
+    SalvageAsk,
+    SessionOpened,
+    StateRead,
+)
+from failover.guard.notify import notify
+from failover.guard.records import (
+    GuardRecord,
+    LeaseRecord,
+    Places,
+    read_lease,
+    read_record,
+    write_lease,
+    write_record,
+)
+from failover.guard.worker_process import WorkerProcess
+from failover.health.observation import GuardSeen
+from failover.model import Epoch, HostName
+
+TICK_S = 0.05
+_STATUS_EVERY_S = 0.2
+_WATCHDOG_EVERY_S = 0.4
+_LOOK_LIMIT_S = 0.1
+_RECORD_LIMIT_S = 1.5  # a disk that takes longer gets no permit
+
+log = structlog.get_logger(__name__)
+
+
+def boottime_s() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a barrier."""
+
+    yes: bool
+    reason: str
+
+
+class Minder:
+    """One cluster's guard on this host. ``run`` until cancelled."""
+
+    def __init__(
+        self,
+        places: Places,
+        host: HostName,
+        limits: logic.Limits,
+        boot: str,
+        metrics: GuardMetrics,
+        worker_command: tuple[str, ...],
+    ) -> None:
+        self._places = places
+        self._host = host
+        self._boot = boot
+        self._metrics = metrics
+        self._worker = WorkerProcess(worker_command, self._on_message, metrics.worker_restarted)
+        self._record = read_record(places, boot)
+        lease = read_lease(places, boot)
+        self.guard = logic.Guard(
+            limits,
+            armed=self._record.armed,
+            grant=self._record.grant,
+            epoch=self._record.epoch,
+            renewals=lease.renewals if lease else None,
+        )
+        self._files = server.FilesSeen(None, None, None)
+        self._files_read = False
+        self._control_when_down: bytes | None = None
+        self.server = logic.ServerSeen(alive=True, in_production=False, note=None)
+        self._plan_here = False
+        self._salvaged_epoch: int | None = None
+        self._requests = 0
+        self._permits_seen = 0
+        self._permits: dict[int, tuple[Purpose, asyncio.Future[PermitAnswer]]] = {}
+        self._salvages: dict[int, asyncio.Future[SalvageAnswer]] = {}
+        self._in_place: asyncio.Task[None] | None = None
+        self._killing: asyncio.Task[None] | None = None
+        self._looking: asyncio.Future[server.FilesSeen] | None = None
+        self._looks = ThreadPoolExecutor(1, "look")
+        self._writes = ThreadPoolExecutor(1, "record")
+        self._status_sent: MinderStatus | None = None
+        self._status_at_s = 0.0
+
+    # ----------------------------------------------------------------------- the loop
+
+    async def run(self) -> None:
+        """Never returns. The first look and the saved grant come before anything else."""
+        self._write_lease()
+        watchdog = asyncio.create_task(self._watchdog())
+        worker = asyncio.create_task(self._worker.run())
+        try:
+            while not (watchdog.done() or worker.done()):
+                await self._look()
+                if self._files_read:
+                    self.apply()
+                await asyncio.sleep(TICK_S)
+            await asyncio.gather(watchdog, worker)
+        finally:
+            watchdog.cancel()
+            worker.cancel()
+
+    async def _watchdog(self) -> None:
+        notify("READY=1")
+        while True:
+            notify("WATCHDOG=1")
+            await asyncio.sleep(_WATCHDOG_EVERY_S)
+
+    async def _look(self) -> None:
+        """Refresh what the files say; a disk that hangs leaves the last look standing."""
+        if self._looking is None:
+            self._looking = asyncio.get_running_loop().run_in_executor(
+                self._looks, server.look_at_files, self._places, self._boot
+            )
+        await asyncio.wait({self._looking}, timeout=_LOOK_LIMIT_S)
+        if self._looking.done():
+            self._files = self._looking.result()
+            self._files_read = True
+            self._looking = None
+
+    def apply(self) -> None:
+        """Judge and act. Never waits."""
+        lock_free = server.lock_is_free(self._places)
+        seen = server.server_seen(
+            self._places, self._files, self._control_when_down, lock_free=lock_free
+        )
+        if not seen.alive:
+            self._control_when_down = self._files.control
+        self.server = seen
+        self.guard, decision = logic.decide(self.guard, seen, boottime_s())
+        match decision:
+            case logic.Kill(reason):
+                self._kill(reason)
+            case logic.EndGrant():
+                log.warning("grant_over", server_alive=seen.alive)
+                if self._killing is not None:
+                    self._killing.cancel()  # what lives now is another server
+                self._save()
+            case logic.AskInPlace():
+                self._in_place = asyncio.create_task(self._ask_in_place())
+            case logic.Nothing():
+                pass
+        self._send_status()
+        self._export()
+
+    def _kill(self, reason: logic.KillReason) -> None:
+        if self._killing is not None and not self._killing.done():
+            return
+        log.error("killing_server", reason=reason, deadline_s=self.guard.deadline_s)
+        self._metrics.killed(reason)
+        self._killing = asyncio.create_task(server.kill(self._places))
+
+    async def _ask_in_place(self) -> None:
+        reply = await self.permit(Purpose.IN_PLACE, self.guard.limits.in_place_s)
+        if not reply.yes:
+            self.guard = self.guard.in_place_refused()
+
+    # ----------------------------------------------------------------------- barriers
+
+    async def permit(self, purpose: Purpose, patience_s: float) -> Reply:
+        """Ask the worker for a permit. Refused or cancelled, it leaves no new grant behind."""
+        self._requests += 1
+        request = self._requests
+        answered: asyncio.Future[PermitAnswer] = asyncio.get_running_loop().create_future()
+        self._permits[request] = (purpose, answered)
+        before = self.guard.grant
+        reply = Reply(False, "no_answer: the guard's worker gives no answer")
+        self._worker.send(PermitAsk(request, purpose, patience_s))
+        try:
+            answer = await asyncio.wait_for(answered, patience_s + 0.2)
+            reply = await self._conclude(answer)
+        except TimeoutError:
+            pass
+        finally:
+            self._permits.pop(request, None)
+            self._worker.send(PermitWithdrawn(request))
+            if not reply.yes and before is None and self.guard.grant is not None:
+                # Nobody heard a yes, so nobody acts on it.
+                self.guard = replace(self.guard, grant=None)
+                self._save()
+                self._send_status()
+        self._metrics.permit(purpose, "yes" if reply.yes else "no", reply.reason.split(":")[0])
+        log.info("permit", purpose=purpose, yes=reply.yes, reason=reply.reason)
+        return reply
+
+    async def _conclude(self, answer: PermitAnswer) -> Reply:
+        if answer.answer is Answer.UNARMED:
+            return Reply(True, "unarmed: there is no state yet, the guard only watches")
+        if answer.answer is Answer.NO:
+            return Reply(False, f"{answer.reason}: {answer.detail}")
+        grant = self.guard.grant
+        if grant is None or grant.epoch != answer.epoch:
+            return Reply(False, "no_lease: the permit came too late")
+        try:
+            await asyncio.wait_for(self._save(), _RECORD_LIMIT_S)
+        except (TimeoutError, OSError) as error:
+            return Reply(False, f"record: the grant could not be written: {error!r}")
+        if self.guard.grant != grant or not self.guard.lease_holds(grant.session_id, boottime_s()):
+            return Reply(False, "no_lease: the lease ended meanwhile")
+        return Reply(True, f"granted: epoch {grant.epoch}")
+
+    async def single(self) -> Reply:
+        """``postgres --single`` (crash recovery before a rewind): not under a plan."""
+        if not self._worker.alive or self.guard.epoch is None:
+            return Reply(False, "no_answer: it is not known whether a plan is under way")
+        if self._plan_here:
+            return Reply(False, "plan_under_way: --single would write behind the plan's back")
+        return Reply(True, "no plan is under way")
+
+    async def salvage(self) -> Reply:
+        """Before a rewind. Yes when the WAL it would remove is copied; asked again otherwise."""
+        self._requests += 1
+        request = self._requests
+        answered: asyncio.Future[SalvageAnswer] = asyncio.get_running_loop().create_future()
+        self._salvages[request] = answered
+        try:
+            while not answered.done():
+                self._worker.send(SalvageAsk(request))  # again: the worker may be a new one
+                await asyncio.wait({answered}, timeout=5.0)
+            return Reply(answered.result().ok, answered.result().detail)
+        finally:
+            self._salvages.pop(request, None)
+
+    async def writable(self) -> logic.Writable:
+        """May this host take writes now? Looked at anew for every question."""
+        await self._look()
+        if self._files_read:
+            self.apply()
+        return logic.writable(self.guard, self.server, boottime_s())
+
+    def status(self) -> GuardSeen:
+        now_s = boottime_s()
+        deadline_s = self.guard.deadline_s
+        granted = self.guard.grant is not None
+        return GuardSeen(
+            armed=self.guard.armed,
+            granted=granted,
+            writable=logic.writable(self.guard, self.server, now_s).yes,
+            worker_alive=self._worker.alive,
+            server_alive=self.server.alive,
+            epoch=self.guard.epoch,
+            deadline_in_s=deadline_s - now_s if granted and deadline_s is not None else None,
+            salvaged_epoch=self._salvaged_epoch,
+        )
+
+    # ----------------------------------------------------------------------- the worker
+
+    def _on_message(self, message: FromWorker) -> None:
+        match message:
+            case Renewed(session_id, sent_s):
+                self.guard = self.guard.renewed(session_id, sent_s)
+                self._metrics.renewed()
+                self._write_lease()
+                self._send_status()
+            case SessionOpened(session_id, password):
+                self._session_opened(session_id, password)
+            case StateRead(exists, epoch, plan_here):
+                self._plan_here = plan_here
+                armed_before = self.guard.armed
+                self.guard = self.guard.state_seen(
+                    exists=exists, epoch=None if epoch is None else Epoch(epoch)
+                )
+                if self.guard.armed and not armed_before:
+                    log.warning("armed", epoch=epoch)
+                    self._save()
+            case ClaimRead(own):
+                self.guard = self.guard.claim_seen(own=own)
+            case LeaderRead(name, paused, synced):
+                self.guard = self.guard.leader_seen(
+                    name, self._host, paused=paused, synced=synced, now_s=boottime_s()
+                )
+            case PermitAnswer():
+                self._permit_answered(message)
+            case SalvageAnswer(request, ok, epoch):
+                self._salvaged_epoch = epoch if ok else self._salvaged_epoch
+                if (waiting := self._salvages.get(request)) and not waiting.done():
+                    waiting.set_result(message)
+            case _:
+                pass  # the sign of life has been counted
+
+    def _session_opened(self, session_id: int, password: str) -> None:
+        log.info("session", session_id=f"{session_id:016x}")
+        self.guard = self.guard.session_opened(session_id)
+        if (session_id, password) != (self._record.session_id, self._record.password):
+            self._record = replace(self._record, session_id=session_id, password=password)
+            self._save()
+        self._send_status()
+
+    def _permit_answered(self, message: PermitAnswer) -> None:
+        """Take the grant the moment the yes is known; from here on the deadline binds it."""
+        if message.answer is Answer.YES:
+            self._permits_seen = message.request
+        waiting = self._permits.get(message.request)
+        if waiting is None or waiting[1].done():
+            return  # who asked is gone: no grant, and the worker will give the claim back
+        purpose, answered = waiting
+        if message.answer is Answer.YES:
+            granted = self.guard.permitted(
+                message.session_id,
+                Epoch(message.epoch),
+                boottime_s(),
+                promotion=purpose.is_promotion,
+            )
+            self.guard = granted if granted is not None else self.guard
+        answered.set_result(message)
+        self._send_status()
+
+    def _send_status(self) -> None:
+        renewals = self.guard.renewals
+        note = self.server.note
+        status = MinderStatus(
+            granted=self.guard.grant is not None,
+            permits_seen=self._permits_seen,
+            session_id=None if renewals is None else renewals.session_id,
+            deadline_s=self.guard.deadline_s,
+            server_alive=self.server.alive,
+            in_production=self.server.in_production,
+            demoted=note is not None and note.mode is logic.StartMode.STANDBY,
+        )
+        now_s = time.monotonic()
+        if status != self._status_sent or now_s - self._status_at_s >= _STATUS_EVERY_S:
+            self._status_sent, self._status_at_s = status, now_s
+            self._worker.send(status)
+
+    # ----------------------------------------------------------------------- the files
+
+    def _save(self) -> asyncio.Future[None]:
+        """Begin to write the record; later calls are written later. Done: it is on the disk."""
+        self._record = GuardRecord(
+            boot_id=self._boot,
+            session_id=self._record.session_id,
+            password=self._record.password,
+            armed=self.guard.armed,
+            grant=self.guard.grant,
+            deadline_s=self.guard.deadline_s,
+            epoch=self.guard.epoch,
+        )
+        return asyncio.get_running_loop().run_in_executor(
+            self._writes, _write_record, self._places, self._record
+        )
+
+    def _write_lease(self) -> None:
+        try:
+            write_lease(self._places, LeaseRecord(self._boot, os.getpid(), self.guard.renewals))
+        except OSError as error:  # a successor will find a lease that has passed; nothing worse
+            log.error("lease_not_written", error=str(error))
+
+    def _export(self) -> None:
+        metrics, seen = self._metrics, self.status()
+        metrics.grant.set(seen.granted)
+        metrics.writable.set(seen.writable)
+        metrics.armed.set(seen.armed)
+        metrics.worker_alive.set(seen.worker_alive)
+        metrics.server_alive.set(seen.server_alive)
+        metrics.deadline_left_s.set(seen.deadline_in_s or 0.0)
+        metrics.salvaged_epoch.set(seen.salvaged_epoch or 0)
+
+
+def _write_record(places: Places, record: GuardRecord) -> None:
+    try:
+        write_record(places, record)
+    except OSError as error:
+        log.error("record_not_written", error=str(error))
+        raise

@@ -1,0 +1,53 @@
+"""Put a minder together and run it: ``failover guard run``.
+
+Invariant: however the minder ends, it leaves its worker alone: the worker enforces the deadline
+until a new minder has taken over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import structlog
+
+from failover.guard.doors import open_barrier_door, open_http_door
+from failover.guard.guard_metrics import GuardMetrics
+from failover.guard.logic import Limits
+from failover.guard.minder import Minder
+from failover.guard.records import boot_id, default_places
+from failover.guard.worker_process import worker_command
+from failover.model import HostName
+from failover.policy import Policy
+from failover.timing import lease_timing
+
+log = structlog.get_logger(__name__)
+
+
+def run_guard(policy: Policy, config: Path, host_name: HostName) -> None:
+    """Runs until it is killed or fails; never returns."""
+    try:
+        asyncio.run(_run(policy, config, host_name))
+    except BaseException:
+        log.exception("guard_failed")
+    os._exit(1)
+
+
+async def _run(policy: Policy, config: Path, host_name: HostName) -> None:
+    host = policy.host(host_name)
+    places = default_places(host.cluster)
+    metrics = GuardMetrics(host.cluster, host.name)
+    limits = Limits.of(lease_timing(policy.lease_s))
+    command = worker_command(str(config), host.name)
+    minder = Minder(places, host.name, limits, boot_id(), metrics, command)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, 0)
+    guarding = asyncio.create_task(minder.run())
+    door = await open_barrier_door(minder, places)
+    http = await open_http_door(minder, metrics, str(host.address), host.guard_port)
+    try:
+        await guarding
+    finally:
+        door.close()
+        await http.cleanup()

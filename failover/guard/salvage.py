@@ -1,0 +1,142 @@
+"""Copy the WAL that a rewind would remove (DESIGN §5, Rewind barrier; invariant I3).
+
+Everything from the divergence point on is copied before anything else touches it, with history
+files and control file, and is on the disk before the salvage counts as done. Invariant: a salvage
+says ``done`` only when all of it is there; too little space is reported, never hidden.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from failover.guard.control_file import ControlFileError, parse_control, read_control
+from failover.guard.records import Places
+from failover.guard.wal_end import end_of_files_of, segment_start, valid_segments
+from failover.model import WAL_SEGMENT_BYTES, Epoch, Lsn
+from failover.state import LsnField
+
+_DONE = "DONE"
+_SPACE_LEFT_BYTES_MIN = 256 * 1024**2
+
+
+@dataclass(frozen=True, slots=True, config=ConfigDict(arbitrary_types_allowed=True))
+class Copied:
+    """What a salvage found and did. ``ok`` False: ``detail`` says what is missing and why."""
+
+    ok: bool
+    from_lsn: LsnField
+    end_of_wal: LsnField
+    segments: int
+    bytes: int
+    directory: Path
+    detail: str
+
+
+_COPIED: TypeAdapter[Copied] = TypeAdapter(Copied)
+
+
+def is_done(places: Places, epoch: Epoch) -> bool:
+    return (places.salvage / str(epoch) / _DONE).exists()
+
+
+def read_done(places: Places, epoch: Epoch) -> Copied | None:
+    """What was copied, once it is done; also where an operator did it by hand."""
+    directory = places.salvage / str(epoch)
+    try:
+        return _COPIED.validate_json((directory / _DONE).read_bytes())
+    except OSError:
+        return None
+    except ValidationError:
+        return Copied(True, Lsn(0), Lsn(0), 0, 0, directory, "marked as done by hand")
+
+
+def newest_done(places: Places) -> Epoch | None:
+    try:
+        done = [int(d.name) for d in places.salvage.iterdir() if d.name.isdigit()]
+    except OSError:
+        return None
+    return max((Epoch(n) for n in done if is_done(places, Epoch(n))), default=None)
+
+
+def salvage(places: Places, name: str, from_lsn: Lsn | None, bytes_max: int) -> Copied:
+    """Copy all WAL from ``from_lsn`` (None: all) to ``salvage/<name>``. May be repeated."""
+    target = places.salvage / name
+    target.mkdir(parents=True, exist_ok=True)
+    segments = [f for f in valid_segments(places.wal) if _reaches(f, from_lsn)]
+    others = [*sorted(places.wal.glob("*.history")), places.control_file]
+    first = from_lsn or min((_start(f) for f in segments), default=Lsn(0))
+    end = _end(places)
+    needed = sum(f.stat().st_size for f in (*segments, *others) if f.exists())
+    refusal = _no_room(target, needed, bytes_max)
+    if refusal is not None:
+        return Copied(False, first, end, 0, 0, target, refusal)
+    for file in (*segments, *others):
+        if file.exists():
+            _copy(file, target / file.name)
+    done = Copied(True, first, end, len(segments), needed, target, "")
+    _write(target / _DONE, _COPIED.dump_json(done))
+    _sync_directory(target)
+    _sync_directory(target.parent)
+    return done
+
+
+def _reaches(file: Path, from_lsn: Lsn | None) -> bool:
+    """It ends after the divergence point."""
+    return from_lsn is None or _start(file).bytes + WAL_SEGMENT_BYTES > from_lsn.bytes
+
+
+def _start(file: Path) -> Lsn:
+    return segment_start(file.name.removesuffix(".partial"))[0]
+
+
+def _end(places: Places) -> Lsn:
+    raw = read_control(places.control_file)
+    try:
+        end = None if raw is None else end_of_files_of(places, parse_control(raw))
+    except ControlFileError:
+        end = None
+    return Lsn(0) if end is None else end.lsn
+
+
+def _no_room(target: Path, needed: int, bytes_max: int) -> str | None:
+    if needed > bytes_max:
+        return (
+            f"{needed} bytes of WAL to copy, salvage_bytes_max is {bytes_max}: raise it, or copy "
+            f"pg_wal by hand and create {target / _DONE}"
+        )
+    free = shutil.disk_usage(target).free
+    if needed > free - _SPACE_LEFT_BYTES_MIN:
+        return (
+            f"{needed} bytes of WAL to copy, {free} bytes free in {target} (256 MiB stay free): "
+            f"make room, or copy pg_wal by hand and create {target / _DONE}"
+        )
+    return None
+
+
+def _copy(source: Path, target: Path) -> None:
+    new = target.with_name(f"{target.name}.new")
+    shutil.copyfile(source, new)
+    _sync(new)
+    new.replace(target)
+
+
+def _write(target: Path, data: bytes) -> None:
+    target.write_bytes(data)
+    _sync(target)
+
+
+def _sync(file: Path) -> None:
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_directory(directory: Path) -> None:
+    _sync(directory)

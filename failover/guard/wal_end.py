@@ -1,0 +1,141 @@
+"""Up to where this host has WAL: asked of the running server, or estimated from its files."""
+
+from __future__ import annotations
+
+import re
+import struct
+import subprocess
+from pathlib import Path
+
+import psycopg
+
+from failover.guard.control_file import ControlFile, ControlFileError, DbState, parse_control
+from failover.guard.permits import Stopped, WalEnd
+from failover.guard.records import Places
+from failover.model import WAL_SEGMENT_BYTES, Lsn, TimelineId
+from failover.state import StopKind
+
+SQL_LIMIT_S = 1
+WALDUMP_LIMIT_S = 5.0
+_SEGMENT_NAME = re.compile(r"[0-9A-F]{24}")
+_POSITION = re.compile(r"\bat ([0-9A-F]+/[0-9A-F]+)|LSN ([0-9A-F]+/[0-9A-F]+)")
+
+_QUERY = """
+select greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()),
+       greatest((pg_control_checkpoint()).timeline_id,
+                (pg_control_recovery()).min_recovery_end_timeline,
+                (select received_tli from pg_stat_wal_receiver))
+where pg_is_in_recovery()
+union all
+select pg_current_wal_lsn(), (pg_control_checkpoint()).timeline_id
+where not pg_is_in_recovery()
+"""
+
+
+def ask_server(socket_dir: str, port: int) -> WalEnd | None:
+    """What the running server has received; None when it does not answer within a second."""
+    try:
+        with psycopg.connect(
+            host=socket_dir,
+            port=port,
+            user="postgres",
+            dbname="postgres",
+            connect_timeout=SQL_LIMIT_S,
+            application_name="failover_guard",
+            options=f"-c statement_timeout={SQL_LIMIT_S}s",
+        ) as connection:
+            row = connection.execute(_QUERY).fetchone()
+    except psycopg.Error:
+        return None
+    if row is None or row[0] is None or row[1] is None:
+        return None
+    return WalEnd(Lsn.parse(str(row[0])), TimelineId(int(row[1])))
+
+
+def stopped_at(places: Places, raw: bytes) -> Stopped | None:
+    """The end of WAL of a server that is down, from its control file and segments."""
+    try:
+        control = parse_control(raw)
+    except ControlFileError:
+        return None
+    if control.state is DbState.SHUT_DOWN:
+        # One byte past the beginning of the shutdown checkpoint's record: whoever has replayed
+        # that far has the whole record, because positions lie between records.
+        end = Lsn(control.checkpoint.bytes + 1)
+        return Stopped(StopKind.SHUT_DOWN, WalEnd(end, control.timeline))
+    end_of_files = end_of_files_of(places, control)
+    return None if end_of_files is None else Stopped(StopKind.KILLED, end_of_files)
+
+
+def end_of_files_of(places: Places, control: ControlFile) -> WalEnd | None:
+    """The end of the last valid record in pg_wal; None when pg_waldump cannot tell."""
+    segment = _newest_segment(places.wal)
+    if segment is None:
+        return None
+    start, timeline = segment_start(segment.name)
+    for _ in range(2):  # a segment may hold nothing but the rest of a record begun before it
+        end = _end_of_segment(places, segment)
+        if end is not None:
+            return WalEnd(max(end, control.checkpoint), timeline)
+        previous = segment.with_name(segment_name(timeline, start.bytes // WAL_SEGMENT_BYTES - 1))
+        if not previous.exists():
+            break
+        segment = previous
+    return WalEnd(max(start, control.checkpoint), timeline)
+
+
+def segment_name(timeline: int, number: int) -> str:
+    per_file = 0x1_0000_0000 // WAL_SEGMENT_BYTES
+    return f"{timeline:08X}{number // per_file:08X}{number % per_file:08X}"
+
+
+def segment_start(name: str) -> tuple[Lsn, TimelineId]:
+    """Where the segment of that name begins, and its timeline."""
+    timeline, high, low = (int(name[i : i + 8], 16) for i in (0, 8, 16))
+    return Lsn((high << 32) + low * WAL_SEGMENT_BYTES), TimelineId(timeline)
+
+
+def valid_segments(wal: Path) -> list[Path]:
+    """Segments whose first page is their own: a recycled file still has another one's address."""
+    return [file for file in sorted(wal.iterdir()) if _is_valid(file)]
+
+
+def _is_valid(file: Path) -> bool:
+    name = file.name.removesuffix(".partial")
+    if not _SEGMENT_NAME.fullmatch(name):
+        return False
+    try:
+        with file.open("rb") as opened:
+            header = opened.read(16)
+    except OSError:
+        return False
+    if len(header) < 16:
+        return False
+    _magic, _info, timeline, address = struct.unpack("<HHIQ", header)
+    start, own_timeline = segment_start(name)
+    # The first page may carry the timeline before: the switch came inside this segment.
+    return bool(address == start.bytes and 0 < timeline <= own_timeline)
+
+
+def _newest_segment(wal: Path) -> Path | None:
+    try:
+        segments = [f for f in valid_segments(wal) if not f.name.endswith(".partial")]
+    except OSError:
+        return None
+    return segments[-1] if segments else None
+
+
+def _end_of_segment(places: Places, segment: Path) -> Lsn | None:
+    """Where pg_waldump stops. It says so in its error; without one the segment is full."""
+    command = [str(places.bin_dir / "pg_waldump"), "--quiet", str(segment)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=WALDUMP_LIMIT_S, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    start, _ = segment_start(segment.name)
+    if done.returncode == 0:
+        return Lsn(start.bytes + WAL_SEGMENT_BYTES)
+    found = [Lsn.parse(first or second) for first, second in _POSITION.findall(done.stderr)]
+    return max(found) if found else None

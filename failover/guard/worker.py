@@ -1,0 +1,231 @@
+"""The worker: everything of the guard that needs ZooKeeper, in a process of its own.
+
+It renews the session (``session_keeper``), gives permits and gives claims back (``desk``) and
+salvages (``salvager``); this module is its main thread: the link to the minder. Invariant: when
+the minder is dead or silent the worker stops renewing and enforces the last known deadline itself,
+unless a new minder has taken over; and it never closes its session.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import structlog
+
+from failover.coordination.session import SavedSession, Server
+from failover.guard import server
+from failover.guard.desk import Desk
+from failover.guard.messages import (
+    FromWorker,
+    MinderStatus,
+    PermitAsk,
+    PermitWithdrawn,
+    SalvageAsk,
+    WorkerAlive,
+    decode_from_minder,
+    encode,
+)
+from failover.guard.permits import Member
+from failover.guard.records import Places, boot_id, default_places, read_lease, read_record
+from failover.guard.salvager import Salvager
+from failover.guard.session_keeper import SessionKeeper
+from failover.model import HostName
+from failover.policy import Policy
+from failover.timing import lease_timing
+from failover.znode import GroupPaths, ScopePaths
+
+ALIVE_EVERY_S = 0.2
+MINDER_SILENCE_LIMIT_S = 1.0
+KILL_BEFORE_DEADLINE_S = 0.2
+
+log = structlog.get_logger(__name__)
+
+
+class Link:
+    """The socket to the minder. ``send`` from any thread."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._mutex = threading.Lock()
+        self._rest = b""
+
+    def send(self, message: FromWorker) -> None:
+        """Lost when the minder is gone; the main thread notices that."""
+        with self._mutex:
+            try:
+                self._sock.sendall(encode(message))
+            except OSError as error:
+                log.warning("minder_gone", error=str(error))
+
+    def lines(self, limit_s: float) -> list[bytes] | None:
+        """Whole lines that came within the limit; None at the end of the connection."""
+        if not select.select([self._sock], [], [], limit_s)[0]:
+            return []
+        try:
+            chunk = self._sock.recv(65536)
+        except OSError:
+            return None
+        if not chunk:
+            return None
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        return lines
+
+
+class Worker:
+    """The main thread. ``run`` returns when there is nothing left to watch over."""
+
+    def __init__(
+        self,
+        link: Link,
+        places: Places,
+        boot: str,
+        minder_pid: int,
+        keeper: SessionKeeper,
+        desk: Desk,
+        salvager: Salvager,
+    ) -> None:
+        self._link = link
+        self._places = places
+        self._boot = boot
+        self._keeper = keeper
+        self._desk = desk
+        self._salvager = salvager
+        self._status: MinderStatus | None = None
+        self._minder_pid = minder_pid
+
+    def run(self) -> None:
+        heard_s = time.monotonic()
+        told_s = 0.0
+        while (lines := self._link.lines(0.05)) is not None:
+            now_s = time.monotonic()
+            if lines:
+                heard_s = now_s
+                self._keeper.paused.clear()
+            for line in lines:
+                self._take(line)
+            if now_s - told_s >= ALIVE_EVERY_S:
+                self._link.send(WorkerAlive())
+                told_s = now_s
+            if now_s - heard_s > MINDER_SILENCE_LIMIT_S:
+                self._keeper.paused.set()  # nobody enforces the deadline: let it come
+                if self._deadline_is_near():
+                    break
+        self._keeper.drop()
+        self._stand_in()
+
+    def _take(self, line: bytes) -> None:
+        message = decode_from_minder(line)
+        match message:
+            case MinderStatus():
+                self._status = message
+                self._desk.status(message)
+            case PermitAsk():
+                self._desk.ask(message)
+            case PermitWithdrawn(request):
+                self._desk.withdraw(request)
+            case SalvageAsk(request):
+                self._salvager.ask(request)
+
+    def _granted(self) -> bool:
+        return self._status is not None and self._status.granted
+
+    def _deadline_is_near(self) -> bool:
+        deadline_s = self._status.deadline_s if self._status is not None else None
+        if not self._granted():
+            return False
+        return deadline_s is None or boottime_s() >= deadline_s - KILL_BEFORE_DEADLINE_S
+
+    def _stand_in(self) -> None:
+        """The minder is gone: enforce the deadline in its place, unless a new one is there."""
+        log.error("minder_lost", granted=self._granted())
+        while self._granted() and not self._successor():
+            if self._deadline_is_near():
+                log.error("killing_server", reason="deadline, in the minder's place")
+                while server.kill_once(self._places) or not server.lock_is_free(self._places):
+                    time.sleep(0.02)
+                return
+            time.sleep(0.05)
+
+    def _successor(self) -> bool:
+        """A new minder has written its lease file, and with it has read the grant."""
+        lease = read_lease(self._places, self._boot)
+        return lease is not None and lease.minder_pid != self._minder_pid
+
+
+def boottime_s() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+Threads = tuple[Callable[[], None], ...]
+
+
+def build(
+    policy: Policy, host_name: HostName, link: Link, minder_pid: int
+) -> tuple[Worker, Threads]:
+    """The worker and what runs in threads beside it."""
+    host = policy.host(host_name)
+    places, boot = default_places(host.cluster), boot_id()
+    me = Member(host.name, host.site, host.cluster, GroupPaths(policy.group))
+    record = read_record(places, boot)
+    saved = None
+    if record.session_id is not None:
+        saved = SavedSession(record.session_id, bytes.fromhex(record.password))
+    servers = tuple(
+        Server(str(s.address), s.client_port) for s in policy.patroni_zookeeper(host.site)
+    )
+    keeper = SessionKeeper(me, servers, lease_timing(policy.lease_s), saved, link.send)
+    salvager = Salvager(me, policy, places, keeper.store, link.send)
+    scope = ScopePaths(policy.patroni_namespace, policy.cluster(host.cluster).scope(host.site))
+    desk = Desk(
+        me,
+        host,
+        scope,
+        places,
+        boot,
+        keeper.store,
+        link.send,
+        salvager.state_seen,
+        armed=record.armed,
+    )
+    worker = Worker(link, places, boot, minder_pid, keeper, desk, salvager)
+    return worker, (keeper.run, desk.run, salvager.run)
+
+
+@click.command()
+@click.option("--config", required=True, type=click.Path(path_type=Path))
+@click.option("--host", required=True)
+@click.option("--fd", required=True, type=int, help="The socket to the minder.")
+@click.option("--minder", required=True, type=int, help="The minder's process id.")
+def main(config: Path, host: str, fd: int, minder: int) -> None:
+    from failover.config import load
+
+    link = Link(socket.socket(fileno=fd))
+    link.send(WorkerAlive())
+    worker, threads = build(load(config), HostName(host), link, minder)
+    for run in threads:
+        threading.Thread(target=_or_die, args=(run,), daemon=True).start()
+    _or_die(worker.run)
+    # Not through Python's exit: nothing may stop the client, which would close the session.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+def _or_die(run: Callable[[], None]) -> None:
+    """A thread that fails ends the worker; the minder starts another."""
+    try:
+        run()
+    except BaseException:
+        log.exception("worker_thread_failed")
+        os._exit(1)
+
+
+if __name__ == "__main__":
+    main()

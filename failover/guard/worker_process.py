@@ -1,0 +1,103 @@
+"""The minder's side of its worker: start it, hear it, replace it when it falls silent.
+
+Invariant: a worker that has said nothing for a second is killed with SIGKILL and replaced at once;
+the new one takes up the same ZooKeeper session, so that this costs no write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import structlog
+
+from failover.guard.messages import FromMinder, FromWorker, decode_from_worker, encode
+
+SILENCE_LIMIT_S = 1.0
+START_LIMIT_S = 5.0  # until its first word: it has libraries to load on a busy machine
+_RESTART_PAUSE_S = 0.1
+
+log = structlog.get_logger(__name__)
+
+
+class WorkerProcess:
+    """One worker at a time. ``run`` for ever; ``send`` is a no-op while there is none."""
+
+    def __init__(
+        self,
+        command: tuple[str, ...],
+        on_message: Callable[[FromWorker], None],
+        on_restart: Callable[[], None],
+    ) -> None:
+        self._command = command
+        self._on_message = on_message
+        self._on_restart = on_restart
+        self._writer: asyncio.StreamWriter | None = None
+        self._heard_s = 0.0
+        self._spoke = False
+
+    @property
+    def alive(self) -> bool:
+        """It has spoken within the last second."""
+        return self._spoke and time.monotonic() - self._heard_s < SILENCE_LIMIT_S
+
+    def send(self, message: FromMinder) -> None:
+        if self._writer is not None:
+            self._writer.write(encode(message))
+
+    async def run(self) -> None:
+        while True:
+            await self._one_worker()
+            self._on_restart()
+            await asyncio.sleep(_RESTART_PAUSE_S)
+
+    async def _one_worker(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = subprocess.Popen(  # noqa: ASYNC220 - a fork; nothing is waited for
+                [*self._command, "--fd", str(theirs.fileno()), "--minder", str(os.getpid())],
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+            )
+        reader, self._writer = await asyncio.open_unix_connection(sock=ours, limit=2**20)
+        self._spoke = False
+        self._heard_s = time.monotonic()
+        listener = asyncio.create_task(self._listen(reader))
+        try:
+            while not listener.done() and process.poll() is None:
+                limit_s = SILENCE_LIMIT_S if self._spoke else START_LIMIT_S
+                if time.monotonic() - self._heard_s > limit_s:
+                    log.warning("worker_silent", pid=process.pid, limit_s=limit_s)
+                    break
+                await asyncio.wait({listener}, timeout=0.1)
+        finally:
+            self._spoke = False
+            listener.cancel()
+            self._writer.close()
+            self._writer = None
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+            await asyncio.get_running_loop().run_in_executor(None, process.wait)
+        log.warning("worker_ended", pid=process.pid, code=process.returncode)
+
+    async def _listen(self, reader: asyncio.StreamReader) -> None:
+        while line := await reader.readline():
+            self._heard_s = time.monotonic()
+            self._spoke = True
+            try:
+                message = decode_from_worker(line)
+            except ValueError as error:
+                log.error("worker_not_understood", error=str(error))
+                return
+            self._on_message(message)
+
+
+def worker_command(config: str, host: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", "failover.guard.worker", "--config", config, "--host", host)
