@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from failover.cli.snapshot import HEALTHY, VerdictNode, verdict_node
-from failover.cli.tree import BAD, GOOD, WARN, duration, indented, verdict_lines
+from failover.cli.tree import BAD, GOOD, WARN, duration, missing_lines, verdict_lines
 from failover.health.verdict import Consequence, Verdict
 from failover.health.view import View
 from failover.planning.gates import takeover_gates
@@ -170,9 +170,7 @@ def as_rich(explanation: Explanation) -> Group:
     if decision == "hold" and explanation.blocking:
         parts.append(Text(f"blocked by {explanation.blocking[0]}", style=BAD))
     parts.append(Text(f"next: {explanation.next}"))
-    if explanation.missing:
-        parts.append(Text("missing evidence", style="bold"))
-        parts += indented(explanation.missing)
+    parts += missing_lines(explanation.missing, explanation.verdict)
     if decision != "nothing":
         parts.append(Text(_FOOTNOTE.format(explanation.looked_for_s), style="dim"))
     return Group(*parts)

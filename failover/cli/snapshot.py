@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from failover.health.observation import NoAnswer
 from failover.health.verdict import Consequence, Verdict
-from failover.health.view import ClusterView, HostView, ObserverView, SideView, Tri, View
+from failover.health.view import ClusterView, HostView, ObserverView, SideView, View, ZooKeeperView
 from failover.model import Lsn, SiteKind, SiteName
 from failover.policy import Policy, Site
 from failover.replication.loss import end_of_received
@@ -77,7 +77,7 @@ class SideNode:
 class ServerNode:
     name: str
     address: str
-    mode: str  # leader, follower, not serving, no answer
+    mode: str  # leader, follower, not serving, no answer, unknown
     misplaced: bool  # leads, and should not
 
 
@@ -193,7 +193,7 @@ def _servers(view: View, site: Site) -> list[ServerNode]:
         ServerNode(
             name=seen.server.name,
             address=f"{seen.server.address}:{seen.server.client_port}",
-            mode=_mode(seen.serving, seen.leading),
+            mode=_mode(seen, asked=bool(view.living_observers)),
             misplaced=seen.leading and site.kind is SiteKind.DATA,
         )
         for seen in view.zookeeper
@@ -201,12 +201,12 @@ def _servers(view: View, site: Site) -> list[ServerNode]:
     ]
 
 
-def _mode(serving: Tri, leading: bool) -> str:
-    if leading:
+def _mode(seen: ZooKeeperView, *, asked: bool) -> str:
+    if seen.leading:
         return "leader"
-    if serving is None:
-        return "no answer"
-    return "follower" if serving else "not serving"
+    if seen.serving is None:
+        return "no answer" if asked else "unknown"
+    return "follower" if seen.serving else "not serving"
 
 
 # --------------------------------------------------------------------------- clusters

@@ -35,10 +35,7 @@ def as_rich(snapshot: Snapshot) -> Group:
     parts: list[RenderableType] = [_heading(snapshot), *verdict_lines(snapshot.verdict)]
     widths = _widths(host for site in snapshot.sites for c in site.clusters for host in c.hosts)
     parts += [_site(site, widths) for site in snapshot.sites]
-    if snapshot.missing:
-        parts.append(Text("missing evidence", style="bold"))
-        parts += indented(snapshot.missing)
-    return Group(*parts)
+    return Group(*parts, *missing_lines(snapshot.missing, snapshot.verdict))
 
 
 def _heading(snapshot: Snapshot) -> Text:
@@ -69,6 +66,12 @@ def verdict_lines(verdict: VerdictNode) -> list[RenderableType]:
     return lines
 
 
+def missing_lines(missing: tuple[str, ...], verdict: VerdictNode) -> list[RenderableType]:
+    """What is missing, less what the verdict has said already."""
+    rest = [line for line in missing if line not in verdict.evidence]
+    return [Text("missing evidence", style="bold"), *indented(rest)] if rest else []
+
+
 def indented(lines: Iterable[str], style: str = "") -> list[RenderableType]:
     """Each line under its heading, also where it is too long for one."""
     return [Padding(Text(line, style=style), (0, 0, 0, 2), expand=False) for line in lines]
@@ -90,7 +93,7 @@ def _site(site: SiteNode, widths: _Widths) -> Tree:
         text = Text(f"ZooKeeper {server.name}: {server.mode}")
         if server.misplaced:
             text.append(" (misplaced: a data site)", style=WARN)
-        elif server.mode in ("no answer", "not serving"):
+        elif server.mode in ("no answer", "not serving", "unknown"):
             text.stylize(WARN)
         tree.add(text)
     tree.add(_observer(site))
