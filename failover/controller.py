@@ -30,7 +30,7 @@ from failover.znode import Committed, Conflict, Create, GroupPaths
 
 TICK_INTERVAL_S = 0.5
 CONFLICT_PAUSE_S = 0.02  # doubled with each conflict in a row
-AUTOMATION_GATE = "automation_auto"  # planning/gates.py
+AUTOMATION_GATES = frozenset({"automation_auto", "automation_acts"})  # planning/gates, step_gates
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,8 @@ class Controller:
         """Automation that only observes says once per epoch what it would have done."""
         if hold.wanted is None or view.state is None:
             return
-        if [gate.name for gate in hold.blocking] != [AUTOMATION_GATE]:
+        blocking = {gate.name for gate in hold.blocking}
+        if not blocking or not blocking <= AUTOMATION_GATES:
             return
         key = (int(view.state.epoch), hold.wanted)
         if key in self._would_have:

@@ -15,6 +15,7 @@ from failover.controller import TickResult
 from failover.executor import Execution
 from failover.health.view import ClusterView, View
 from failover.model import Invariant
+from failover.planning.gates import takeover_gates
 from failover.planning.plan import Plan
 from failover.policy import Policy
 from failover.replication.loss import LossUnknown, cluster_loss
@@ -49,7 +50,8 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "failover_gate",
         Kind.GAUGE,
-        "Preconditions of the step that is wanted: 1 passes, 0 does not, -1 unknown.",
+        "Preconditions of the step that is wanted, of a takeover where none is: "
+        "1 passes, 0 does not, -1 unknown.",
         ("gate", "cluster", "invariant"),
     ),
     Metric("failover_hold", Kind.GAUGE, f"1 while a wanted step is held ({_DOUBT}).", ("step",)),
@@ -202,7 +204,7 @@ class ControllerMetrics:
         decision = result.decision
         self._gauges["failover_gate"].clear()
         self._gauges["failover_hold"].clear()
-        for gate in decision.gates:
+        for gate in decision.gates or takeover_gates(result.view):
             value = -1.0 if gate.passes is None else float(gate.passes)
             self._set(
                 "failover_gate",
