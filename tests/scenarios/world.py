@@ -1,0 +1,320 @@
+"""A small world that scenarios change line by line, and the inputs that a gatherer reads of it.
+
+It begins healthy: Jakarta active in epoch 1 on jkt-db1, Makassar streaming through mks-db1, the
+ensemble led by the witness. It knows no rules of the core: it only says what would be seen.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from failover.config import parse
+from failover.health.inputs import (
+    ClaimSeen,
+    ConfigSeen,
+    HostSilence,
+    LeaderKeySeen,
+    LsnSample,
+    ObserverSeen,
+    ScopeSeen,
+    StateSeen,
+    StoppedSeen,
+    ViewInputs,
+)
+from failover.health.observation import (
+    GuardSeen,
+    HostObservation,
+    NoAnswer,
+    NoAnswerKind,
+    PatroniSeen,
+    PostgresSeen,
+    SiteObservation,
+    ZooKeeperMode,
+    ZooKeeperObservation,
+    ZooKeeperSeen,
+)
+from failover.health.view import View, build_view
+from failover.model import (
+    Automation,
+    ClusterName,
+    Epoch,
+    HostName,
+    Lsn,
+    ProtectionMode,
+    SiteName,
+    TimelineId,
+)
+from failover.policy import DatabaseHost, Policy
+from failover.state import (
+    ClusterState,
+    GroupState,
+    SalvageProgress,
+    StandbyScope,
+    WriterClaim,
+)
+
+CONFIG = Path(__file__).parents[2] / "deploy" / "failover.yaml"
+JAKARTA, MAKASSAR, SURABAYA = (SiteName(n) for n in ("jakarta", "makassar", "surabaya"))
+MARKETPLACE = ClusterName("marketplace")
+NOW_UNIX_S = 1_800_000_000.0
+STATE_VERSION = 7
+CONFIG_VERSION = 4
+END_OF_WAL = Lsn.parse("0/5000000")
+
+TIMED_OUT = NoAnswer(NoAnswerKind.TIMED_OUT, "no answer within 1 s")
+REFUSED = NoAnswer(NoAnswerKind.REFUSED, "connection refused")
+GUARD = GuardSeen(
+    armed=True,
+    granted=False,
+    writable=False,
+    worker_alive=True,
+    server_alive=True,
+    epoch=None,
+    deadline_in_s=None,
+    salvaged_epoch=None,
+)
+
+
+def policy_of(clusters: int = 1) -> Policy:
+    """The lab's policy; with two clusters ``escrow`` lives beside ``marketplace``."""
+    document = yaml.safe_load(CONFIG.read_text())
+    if clusters == 2:
+        document["clusters"]["escrow"] = {
+            "proxy_port": 5001,
+            "hosts": {
+                "jakarta": [
+                    {"name": "jkt-db3", "address": "10.77.1.13"},
+                    {"name": "jkt-db4", "address": "10.77.1.14"},
+                ],
+                "makassar": [
+                    {"name": "mks-db3", "address": "10.77.2.13"},
+                    {"name": "mks-db4", "address": "10.77.2.14"},
+                ],
+            },
+        }
+    return parse(yaml.safe_dump(document))
+
+
+def primary(timeline: int = 1) -> PostgresSeen:
+    return PostgresSeen(
+        in_recovery=False,
+        timeline=TimelineId(timeline),
+        current_lsn=END_OF_WAL,
+        received_lsn=None,
+        replayed_lsn=None,
+        receiver_streaming=None,
+        receiver_host=None,
+    )
+
+
+def standby(upstream: str, timeline: int = 1) -> PostgresSeen:
+    return PostgresSeen(
+        in_recovery=True,
+        timeline=TimelineId(timeline),
+        current_lsn=None,
+        received_lsn=END_OF_WAL,
+        replayed_lsn=END_OF_WAL,
+        receiver_streaming=True,
+        receiver_host=upstream,
+    )
+
+
+@dataclass
+class Scope:
+    """One Patroni scope as its znodes say."""
+
+    leader: LeaderKeySeen | None
+    config: dict[str, Any] | None
+    status_version: int | None = 3
+    failover_version: int | None = None
+    sync_version: int | None = None
+
+
+@dataclass
+class Host:
+    postgres: PostgresSeen | NoAnswer
+    patroni: PatroniSeen | NoAnswer
+    guard: GuardSeen | NoAnswer = GUARD
+
+
+@dataclass
+class World:
+    """Everything that can be seen. Change it, then ask for its ``view()``."""
+
+    policy: Policy
+    state: GroupState | None
+    state_problem: str = ""
+    store_problem: str = ""
+    hosts: dict[HostName, Host] = field(default_factory=dict)
+    claims: dict[ClusterName, ClaimSeen] = field(default_factory=dict)
+    scopes: dict[tuple[ClusterName, SiteName], Scope] = field(default_factory=dict)
+    observer_age_s: dict[SiteName, float | None] = field(default_factory=dict)
+    zookeeper: dict[HostName, ZooKeeperSeen | NoAnswer] = field(default_factory=dict)
+    cut: set[tuple[SiteName, SiteName]] = field(default_factory=set)  # observer, site not reached
+    silent_s: dict[HostName, float] = field(default_factory=dict)
+    samples: list[LsnSample] = field(default_factory=list)
+    salvage: list[SalvageProgress] = field(default_factory=list)
+    stopped: list[StoppedSeen] = field(default_factory=list)
+    zookeeper_restarted_s_ago: float | None = None
+    reader: SiteName = SURABAYA
+
+    @classmethod
+    def healthy(cls, clusters: int = 1) -> World:
+        policy = policy_of(clusters)
+        world = cls(policy=policy, state=_state(policy))
+        world.observer_age_s = {site.name: 0.4 for site in policy.sites}
+        for server in policy.zookeeper_servers:
+            mode = ZooKeeperMode.LEADER if server.site == SURABAYA else ZooKeeperMode.FOLLOWER
+            world.zookeeper[server.name] = ZooKeeperSeen(mode, epoch=3)
+        for cluster in policy.clusters:
+            world.arrange(cluster.name, JAKARTA, Epoch(1))
+        return world
+
+    def arrange(self, name: ClusterName, active: SiteName, epoch: Epoch) -> None:
+        """The cluster works at ``active``; the other site streams from its first host."""
+        cluster = self.policy.cluster(name)
+        other = self.policy.other_data_site(active).name
+        first, *others = cluster.at(active)
+        self.hosts[first.name] = Host(primary(epoch), _patroni("primary", epoch))
+        self.claims[name] = ClaimSeen(
+            cluster=name,
+            claim=WriterClaim(host=first.name, site=active, epoch=epoch),
+            unchanged_for_s=3600.0,
+            session_id=0x1001,
+        )
+        self._stream(tuple(others), first, "replica", epoch)
+        leader, *replicas = cluster.at(other)
+        self._stream((leader,), first, "standby_leader", epoch)
+        self._stream(tuple(replicas), leader, "replica", epoch)
+        self.scopes[name, active] = Scope(_key(first), {"ttl": 20, "loop_wait": 1})
+        self.scopes[name, other] = Scope(_key(leader), _standby_config(first, other))
+        self.samples += [
+            LsnSample(name, first.name, float(age_s), Lsn(END_OF_WAL.bytes - 1024 * age_s))
+            for age_s in range(61)
+        ]
+
+    def _stream(
+        self, hosts: tuple[DatabaseHost, ...], source: DatabaseHost, role: str, epoch: Epoch
+    ) -> None:
+        for host in hosts:
+            seen = standby(str(source.address), epoch)
+            self.hosts[host.name] = Host(seen, _patroni(role, epoch))
+
+    def age_samples(self, seconds: float) -> None:
+        self.samples = [replace(s, age_s=s.age_s + seconds) for s in self.samples]
+
+    def inputs(self) -> ViewInputs:
+        """What the gatherer at ``reader`` would hand over."""
+        return ViewInputs(
+            now_unix_s=NOW_UNIX_S,
+            reader=self.reader,
+            state=StateSeen(
+                self.state,
+                STATE_VERSION if self.state or self.state_problem else None,
+                self.state_problem,
+            ),
+            claims=tuple(self.claims.values()),
+            scopes=tuple(self._scope(key) for key in self.scopes),
+            observers=tuple(
+                ObserverSeen(site, self._observation(site), age_s)
+                for site, age_s in self.observer_age_s.items()
+                if age_s is not None
+            ),
+            stopped=tuple(self.stopped),
+            salvage=tuple(self.salvage),
+            silences=tuple(HostSilence(h, s) for h, s in self.silent_s.items()),
+            samples=tuple(self.samples),
+            store_problem=self.store_problem,
+            zookeeper_restarted_s_ago=self.zookeeper_restarted_s_ago,
+        )
+
+    def view(self) -> View:
+        return build_view(self.policy, self.inputs())
+
+    def _scope(self, key: tuple[ClusterName, SiteName]) -> ScopeSeen:
+        scope = self.scopes[key]
+        config = None
+        if scope.config is not None:
+            config = ConfigSeen(json.dumps(scope.config), CONFIG_VERSION)
+        return ScopeSeen(
+            cluster=key[0],
+            site=key[1],
+            leader=scope.leader,
+            config=config,
+            status_version=scope.status_version,
+            failover_version=scope.failover_version,
+            sync_version=scope.sync_version,
+        )
+
+    def _observation(self, observer: SiteName) -> SiteObservation:
+        hosts = [host for cluster in self.policy.clusters for host in cluster.hosts]
+        return SiteObservation(
+            observer=observer,
+            sequence=1,
+            taken_unix_s=NOW_UNIX_S,
+            round_duration_s=0.1,
+            hosts=tuple(self._host(observer, host) for host in hosts),
+            zookeeper=tuple(
+                ZooKeeperObservation(
+                    server.name,
+                    TIMED_OUT
+                    if (observer, server.site) in self.cut
+                    else self.zookeeper[server.name],
+                )
+                for server in self.policy.zookeeper_servers
+            ),
+        )
+
+    def _host(self, observer: SiteName, host: DatabaseHost) -> HostObservation:
+        if (observer, host.site) in self.cut:
+            return HostObservation(host.name, TIMED_OUT, TIMED_OUT, TIMED_OUT)
+        seen = self.hosts[host.name]
+        return HostObservation(host.name, seen.postgres, seen.patroni, seen.guard)
+
+
+def _state(policy: Policy) -> GroupState:
+    return GroupState(
+        group=policy.group,
+        epoch=Epoch(1),
+        active_site=JAKARTA,
+        clusters={
+            cluster.name: ClusterState(
+                min_lsn=Lsn(0),
+                timeline=TimelineId(1),
+                promoted=True,
+                standby=StandbyScope.FOLLOWING,
+            )
+            for cluster in policy.clusters
+        },
+        protection=ProtectionMode.MAX_PERFORMANCE,
+        in_sync=False,
+        automation=Automation.AUTO,
+        epoch_started_unix_s=NOW_UNIX_S - 86_400,
+    )
+
+
+def _patroni(role: str, timeline: int) -> PatroniSeen:
+    state = "running" if role == "primary" else "streaming"
+    return PatroniSeen(role=role, state=state, timeline=TimelineId(timeline), paused=False)
+
+
+def _key(host: DatabaseHost) -> LeaderKeySeen:
+    return LeaderKeySeen(str(host.name), version=0, ephemeral_owner=0x2001, children_count=0)
+
+
+def _standby_config(upstream: DatabaseHost, own: SiteName) -> dict[str, Any]:
+    return {
+        "ttl": 20,
+        "loop_wait": 1,
+        "standby_cluster": {
+            "host": str(upstream.address),
+            "port": upstream.postgres_port,
+            "primary_slot_name": f"failover_{own}",
+            "create_replica_methods": ["basebackup"],
+        },
+    }
