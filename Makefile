@@ -1,0 +1,57 @@
+# Everything here works on a fresh machine: what is missing is made first (scripts/setup).
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+PYTHON := .venv/bin/python
+PYTEST := $(PYTHON) -m pytest
+FAILOVER := .venv/bin/failover
+RUNS ?= 20
+
+.PHONY: help setup demo test test-full check lint format sim bench lock clean
+
+help: ## what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## virtual environment, container engine, image: what demo and test need
+	@scripts/setup
+
+demo: setup ## the story: Jakarta is lost, Makassar takes over, Jakarta returns
+	@$(FAILOVER) demo
+
+test: check setup ## check, simulation, and the integration tests on the lab (under 30 minutes)
+	$(PYTEST) tests/simulation tests/integration
+
+test-full: test ## test, and the long campaigns
+	$(PYTEST) tests -m full
+
+check: .venv/.ready lint ## lint, types, contracts, unit tests, scenarios: under a minute
+	$(PYTEST) tests/unit tests/scenarios
+	$(PYTEST) tests/simulation -m "not slow"
+
+lint: .venv/.ready ## ruff, mypy, layer contracts
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy failover
+	.venv/bin/lint-imports
+
+format: .venv/.ready ## put the sources in shape
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+sim: .venv/.ready ## the whole simulation
+	$(PYTEST) tests/simulation
+
+bench: setup ## takeovers measured on the lab (RUNS=20), as JSON
+	@$(FAILOVER) bench takeover --runs $(RUNS) -o json
+
+lock: .venv/.ready ## write requirements.lock from what is installed
+	@{ head -1 requirements.lock; \
+	   $(PYTHON) -m pip freeze --exclude-editable --exclude pip --exclude setuptools; \
+	 } > requirements.lock.new && mv requirements.lock.new requirements.lock
+
+clean: ## remove the lab and everything that was made here
+	@if test -x $(FAILOVER); then $(FAILOVER) lab down; fi
+	rm -rf .venv .build .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+.venv/.ready: requirements.lock pyproject.toml scripts/setup
+	@scripts/setup --python-only
