@@ -86,6 +86,7 @@ class Patroni:
         self.barriers = barriers
         self.stuck = False  # a backend it waits for is stopped: the loop hangs, kazoo pings on
         self.role = "replica"
+        self.enabled = True  # systemd starts it again
         self.paused = False
         self._connect = connect
         self._peers = peers

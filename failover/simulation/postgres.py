@@ -45,6 +45,7 @@ class Acknowledgement:
     cluster: str
     host: str
     site: str
+    run_id: int
     at_s: float
     position: Position
 
@@ -68,8 +69,10 @@ class Postgres:
         self.fsync_stalled = False
         self.waiting_commits = 0
         self.run_id = 0  # a new one with every start
+        self.salvaged: list[Position] = []  # copies of its WAL, each from wherever it was needed
         self.acknowledged: list[Acknowledgement] = []
         self.became_writable: Callable[[Postgres], None] = lambda _: None
+        self.is_rewound: Callable[[Postgres, Postgres], None] = lambda _, __: None
         self.standby_names: frozenset[str] = frozenset()  # who may stream from it
 
     # ------------------------------------------------------------------ what is true of it
@@ -227,6 +230,7 @@ class Postgres:
         if self.alive or not self.host.up:
             return False
         self.kernel.note(f"{self.name}: rewound to {source.name}")
+        self.is_rewound(self, source)
         self.branch, self.lsn = source.branch, source.lsn
         self.control = Control.SHUT_DOWN_IN_RECOVERY
         return True
@@ -268,7 +272,9 @@ class Postgres:
 
     def _acknowledge(self) -> None:
         self.acknowledged.append(
-            Acknowledgement(self.cluster, self.name, self.site, self.kernel.now, self.position)
+            Acknowledgement(
+                self.cluster, self.name, self.site, self.run_id, self.kernel.now, self.position
+            )
         )
 
     def stream(self) -> None:

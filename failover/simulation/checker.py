@@ -1,0 +1,150 @@
+"""The invariants of DESIGN §4, asserted on what really is, at every moment at which it matters.
+
+The checker sees everything, frozen hosts and lost messages included; nothing in the simulated
+world asks it. A violation ends the schedule with its name, its time and what was seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from failover.simulation.postgres import Acknowledgement, Postgres
+from failover.simulation.wal import Position, fork_point
+from failover.state import GroupState, decode_state
+from failover.znode import Set, Transaction
+
+if TYPE_CHECKING:
+    from failover.simulation.world import World
+
+# DESIGN I1: before the acknowledgement barrier (issue 5) a host frozen whole and thawed may
+# acknowledge for that long.
+THAW_S_MAX = 0.1
+LOSS_SLACK_S = 2.5  # the estimate counts in samples of observers
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+
+class Checker:
+    """Told by the world; raises ``Violation``."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.kernel = world.kernel
+        self.epoch_changes: list[tuple[float, int, str]] = []  # when, epoch, site
+        self.lost: dict[int, list[Acknowledgement]] = {}  # by epoch
+        self._state: GroupState | None = None
+        self._first_of_epoch: dict[tuple[str, int], str] = {}
+        self._thawed_at: dict[str, float] = {}
+
+    # ------------------------------------------------------------------ I1
+
+    def became_writable(self, server: Postgres) -> None:
+        """A server has just left recovery, or started as a primary."""
+        self.single_writer(server.cluster)
+        state = self._state
+        if state is None:
+            return
+        if server.site != state.active_site:
+            self._fail(f"I1: {server.name} is writable, but {state.active_site} is active")
+        key = (server.cluster, int(state.epoch))
+        if key not in self._first_of_epoch:
+            self._first_of_epoch[key] = server.name
+            if state.epoch > 1:
+                self._count_loss(server, state)
+
+    def thawed(self, host: str) -> None:
+        self._thawed_at[host] = self.kernel.now
+
+    def single_writer(self, cluster: str) -> None:
+        """At most one server of a cluster may acknowledge now."""
+        able = [server for server in self.world.servers(cluster) if self._acknowledges(server)]
+        if len(able) > 1:
+            self._fail(f"I1: writable at once in {cluster}: {', '.join(s.name for s in able)}")
+
+    def _acknowledges(self, server: Postgres) -> bool:
+        if not server.writable or server.host.frozen:
+            return False
+        return self.kernel.now - self._thawed_at.get(server.name, -1.0) > THAW_S_MAX
+
+    # ------------------------------------------------------------------ I2
+
+    def committed(self, transaction: Transaction, _session_id: int) -> None:
+        for op in transaction:
+            if isinstance(op, Set) and op.path == self.world.paths.state:
+                self._state_changed(decode_state(op.data))
+
+    def state_created(self, state: GroupState) -> None:
+        self._state = state
+
+    def _state_changed(self, state: GroupState) -> None:
+        before, self._state = self._state, state
+        if before is None or before.epoch == state.epoch:
+            if before is not None and before.active_site != state.active_site:
+                self._fail("I2: the active site changed without a new epoch")
+            return
+        if state.epoch != before.epoch + 1:
+            self._fail(f"I2: epoch {before.epoch} was followed by {state.epoch}")
+        self.epoch_changes.append((self.kernel.now, int(state.epoch), state.active_site))
+        for cluster in state.clusters:
+            for server in self.world.servers(cluster):
+                if self._acknowledges(server):
+                    self._fail(f"I2: epoch {state.epoch} while {server.name} could acknowledge")
+
+    # ------------------------------------------------------------------ I3
+
+    def _count_loss(self, server: Postgres, state: GroupState) -> None:
+        """Compare what the new primary has with all that was acknowledged before it."""
+        recorded = state.clusters[server.cluster]  # type: ignore[index]
+        history = Position(server.branch, server.lsn)
+        if server.branch.start < recorded.min_lsn.bytes:
+            self._fail(
+                f"I3: {server.name} was promoted at {server.branch.start}, "
+                f"below min_lsn {recorded.min_lsn.bytes}"
+            )
+        acks = self.world.acknowledgements(server.cluster)
+        old = [ack for ack in acks if ack.site != server.site]
+        lost = [ack for ack in old if not history.contains(ack.position)]
+        if not lost:
+            return
+        self.lost[int(state.epoch)] = lost
+        seconds = max(ack.at_s for ack in old) - min(ack.at_s for ack in lost)
+        budget_s = self.world.policy.loss_budget.seconds
+        if seconds > budget_s + LOSS_SLACK_S:
+            self._fail(f"I3: epoch {state.epoch} lost {seconds:.1f} s of {budget_s:g} s allowed")
+
+    def rewound(self, server: Postgres, source: Postgres) -> None:
+        """Whatever was acknowledged and goes away now must have been copied before."""
+        kept = fork_point(server.position, source.position)
+        for ack in self.world.acknowledgements(server.cluster):
+            here = ack.position.lsn > kept and server.position.contains(ack.position)
+            if not here or source.position.contains(ack.position):
+                continue
+            if not any(copy.contains(ack.position) for copy in server.salvaged):
+                self._fail(
+                    f"I3: {server.name} rewound to {kept} before the write at "
+                    f"{ack.position.lsn} of {ack.host} was salvaged"
+                )
+
+    # ------------------------------------------------------------------ the end
+
+    def one_history(self, acks: Iterable[Acknowledgement]) -> None:
+        """Acknowledgements of one cluster come from one host after another, never interleaved."""
+        last: Acknowledgement | None = None
+        done: set[tuple[str, int]] = set()
+        for ack in acks:
+            writer = (ack.host, ack.run_id)
+            if last is not None and (last.host, last.run_id) != writer:
+                done.add((last.host, last.run_id))
+            if writer in done and not self._was_thawed(ack):
+                self._fail(f"I1: {ack.host} acknowledged at {ack.at_s:.3f} after another host did")
+            last = ack
+
+    def _was_thawed(self, ack: Acknowledgement) -> bool:
+        return 0 <= ack.at_s - self._thawed_at.get(ack.host, -9.0) <= THAW_S_MAX
+
+    def _fail(self, text: str) -> None:
+        self.kernel.note(f"VIOLATION {text}")
+        raise Violation(f"at {self.kernel.now:.3f} s: {text}")

@@ -1,0 +1,405 @@
+"""The guard's worker: renewals, permits, the claim and salvage, around ``failover/guard/permits.py``.
+
+Mirrors guard/session_keeper.py, guard/desk.py and guard/salvager.py: three threads on one ZooKeeper
+session. What is decided, and every transaction, is the product's own code.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from failover.coordination.store import StoreUnavailable
+from failover.guard.messages import Purpose
+from failover.guard.permits import (
+    AskPermit,
+    ClaimInputs,
+    PermitInputs,
+    RefusalReason,
+    Refuse,
+    Stopped,
+    Unarmed,
+    WalEnd,
+    decide_claim,
+    decide_permit,
+    open_session,
+    renewal,
+)
+from failover.model import Epoch, Lsn, TimelineId
+from failover.simulation.kernel import Process
+from failover.simulation.postgres import Control, Postgres
+from failover.state import (
+    GroupState,
+    SalvagePhase,
+    SalvageProgress,
+    StandbyScope,
+    StateError,
+    StopKind,
+    decode_state,
+    encode_record,
+)
+from failover.znode import Committed, Create, Set, Transaction, Znode
+
+if TYPE_CHECKING:
+    from failover.simulation.guard import Guard, Question
+
+ROUND_S = 0.5
+WAITING_ROUND_S = 0.1
+COMMIT_TRIES = 3
+SALVAGE_S = (0.1, 1.5)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """One round's reads."""
+
+    state: Znode | None
+    claim: Znode | None
+    last_writer: Znode | None
+    proof: Znode | None
+    leader: Znode | None
+    config: Znode | None
+
+
+class Worker:
+    """One worker process of one guard; a new one for every start."""
+
+    def __init__(self, guard: Guard, start_s: float) -> None:
+        self.guard = guard
+        self.kernel = guard.kernel
+        self.me = guard.me
+        self._waiting: list[Question] = []
+        self._last_yes = 0
+        self._token_of: int | None = None
+        self._state: GroupState | None = None
+        self._paths = (
+            self.me.paths.state,
+            self.me.paths.writer(self.me.cluster),
+            self.me.paths.last_writer(self.me.cluster),
+            self.me.paths.stopped(self.me.cluster),
+            guard.scope.leader,
+            guard.scope.config,
+        )
+        self._watched: set[str] = set()
+        self._wanted_awake = False
+        self._holds_lock = False
+        self._desk = self._thread("desk", self._run_desk, start_s)
+        self._renewals = self._thread("renewals", self._run_renewals, start_s)
+        self._salvager = self._thread("salvager", self._run_salvager, start_s)
+        self.store = guard.connect(self._renewals, guard.files.session_id)
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        return (self._desk, self._renewals, self._salvager)
+
+    def kill(self) -> None:
+        for process in self.processes:
+            process.kill()
+        self.store.drop()
+        if self._holds_lock:
+            self.guard.lock_held = False
+
+    def freeze(self) -> None:
+        for process in self.processes:
+            process.freeze("worker")
+
+    def thaw(self) -> None:
+        for process in self.processes:
+            process.thaw("worker")
+
+    def wake(self) -> None:
+        self._wanted_awake = True
+        self._desk.wake()
+
+    def ask(self, question: Question) -> None:
+        """A permit is wanted; answered within its patience."""
+        self._waiting.append(question)
+        self.wake()
+
+    def _thread(self, name: str, body: Callable[[], None], start_s: float) -> Process:
+        def run() -> None:
+            self.kernel.sleep(start_s)
+            body()
+
+        host = self.guard.server.host
+        return host.adopt(self.kernel.spawn(f"worker {name} {host.name}", run))
+
+    # ------------------------------------------------------------------ renewals
+
+    def _run_renewals(self) -> None:
+        guard = self.guard
+        while True:
+            sent_s = self.kernel.now
+            with suppress(StoreUnavailable):
+                self._renew(sent_s)
+            guard.tell(guard.heard)
+            left_s = sent_s + guard.timing.renewal_interval_s - self.kernel.now
+            self.kernel.sleep(max(0.02, left_s))
+
+    def _renew(self, sent_s: float) -> None:
+        session_id = self.store.session_id
+        if session_id is None or not self.store.connected:
+            return
+        if self._token_of != session_id and not self._open(session_id):
+            return
+        outcome = self.store.commit((renewal(self.me, session_id),))
+        if self.store.session_id != session_id:
+            return
+        if isinstance(outcome, Committed):
+            self.guard.tell(lambda: self.guard.renewed(session_id, sent_s))
+        else:
+            self._token_of = None
+
+    def _open(self, session_id: int) -> bool:
+        outcome = self.store.commit(open_session(self.me, session_id))
+        if not isinstance(outcome, Committed):
+            token = self.store.read(self.me.paths.session(session_id))
+            if token is None or token.ephemeral_owner != session_id:
+                return False
+        self._token_of = session_id
+        self.guard.tell(lambda: self.guard.session_opened(session_id))
+        return True
+
+    # ------------------------------------------------------------------ the desk
+
+    def _run_desk(self) -> None:
+        while True:
+            try:
+                self._wanted_awake = False
+                self._round()
+            except StoreUnavailable:
+                self._refuse_late()
+                self.kernel.sleep(0.05)
+            if not self._wanted_awake:
+                self.kernel.sleep(WAITING_ROUND_S if self._waiting else ROUND_S)
+
+    def _round(self) -> None:
+        seen = self._read()
+        self._report(seen)
+        status = self.guard.status_sent
+        waiting = self._waiting = [q for q in self._waiting if not q.withdrawn and q.yes is None]
+        for question in list(waiting):
+            self._try_permit(question, seen)
+        if status is None:
+            return
+        if status.granted:
+            self._check_claim(seen)
+        elif not waiting and self._last_yes <= status.permits_seen:
+            self._give_back(seen)
+
+    def _read(self) -> _Seen:
+        for path in (self._paths[0], self._paths[1], self._paths[4]):
+            if path not in self._watched:
+                self._watched.add(path)
+                self.store.wake_on(path, lambda path=path: self._changed(path))  # type: ignore[misc]
+        found = self.store.read_many(self._paths)
+        return _Seen(*(found[path] for path in self._paths))
+
+    def _changed(self, path: str) -> None:
+        self._watched.discard(path)
+        self.wake()
+
+    def _report(self, seen: _Seen) -> None:
+        state = self._state = _decoded(seen.state)
+        guard, exists = self.guard, seen.state is not None
+        epoch = None if state is None else state.epoch
+        guard.tell(lambda: guard.state_read(exists=exists, epoch=epoch))
+        name, status = _text(seen.leader), guard.status_sent
+        synced = False
+        if status is not None and status.granted and name != self.me.host:
+            self.store.sync()
+            name, synced = _text(self.store.read(guard.scope.leader)), True
+        paused = _is_paused(seen.config)
+        guard.tell(lambda: guard.leader_read(name, paused=paused, synced=synced))
+
+    def _try_permit(self, question: Question, seen: _Seen) -> None:
+        for _ in range(COMMIT_TRIES):
+            session_id = self.store.session_id
+            decision = (
+                decide_permit(self.me, self._permit_inputs(question, seen, session_id))
+                if session_id is not None
+                else Refuse(RefusalReason.NO_ANSWER, "no session")
+            )
+            if isinstance(decision, Unarmed):
+                return self._answer(question, "unarmed", yes=True, epoch=None)
+            if isinstance(decision, Refuse):
+                if decision.passes_by_itself and self.kernel.now < question.until_s:
+                    return None
+                return self._answer(question, decision.reason, yes=False, epoch=None)
+            assert isinstance(decision, AskPermit)
+            outcome = self.store.commit(decision.transaction)
+            if isinstance(outcome, Committed) and session_id == self.store.session_id:
+                self._last_yes = max(self._last_yes, question.number)
+                return self._answer(question, "granted", yes=True, epoch=decision.epoch)
+            seen = self._read()  # it happened or it did not: read and decide again
+        return None
+
+    def _permit_inputs(
+        self, question: Question, seen: _Seen, session_id: int | None
+    ) -> PermitInputs:
+        state = _decoded(seen.state)
+        cluster = state.clusters.get(self.me.cluster) if state is not None else None
+        if cluster is not None and not cluster.promoted:
+            question.wal_end = self._wal_end(question.purpose)
+        status = self.guard.status_sent
+        return PermitInputs(
+            session_id=session_id or 0,
+            state=seen.state,
+            claim=seen.claim,
+            last_writer=seen.last_writer,
+            wal_end=question.wal_end,
+            lease_holds=(
+                status is not None
+                and status.session_id == session_id
+                and status.deadline_s is not None
+                and self.kernel.now < status.deadline_s
+            ),
+            armed=self.guard.files.armed or seen.state is not None,
+        )
+
+    def _wal_end(self, purpose: Purpose) -> WalEnd | None:
+        server = self.guard.server
+        if purpose is not Purpose.START and not server.answers:
+            return None
+        return _wal_end(server)
+
+    def _answer(self, question: Question, reason: str, *, yes: bool, epoch: Epoch | None) -> None:
+        if question in self._waiting:
+            self._waiting.remove(question)
+        session_id = self.store.session_id or 0
+        self.guard.tell(
+            lambda: self.guard.permit_answered(
+                question, yes=yes, reason=reason, session_id=session_id, epoch=epoch
+            )
+        )
+
+    def _refuse_late(self) -> None:
+        for question in list(self._waiting):
+            if self.kernel.now >= question.until_s:
+                self._answer(question, RefusalReason.NO_ANSWER, yes=False, epoch=None)
+
+    # ------------------------------------------------------------------ the claim
+
+    def _check_claim(self, seen: _Seen) -> None:
+        guard, session_id = self.guard, self.store.session_id
+        own = seen.claim is not None and seen.claim.ephemeral_owner == session_id
+        if not own and session_id is not None:
+            self.store.sync()
+            claim = self.store.read(self._paths[1])
+            own = claim is not None and claim.ephemeral_owner == session_id
+            if self.store.session_id != session_id:
+                return
+        guard.tell(lambda: guard.claim_read(own=own))
+
+    def _give_back(self, seen: _Seen) -> None:
+        guard, status = self.guard, self.guard.status_sent
+        session_id = self.store.session_id
+        if session_id is None or status is None:
+            return
+        if not status.server_alive:
+            if guard.server.alive or guard.lock_held:
+                return
+            guard.lock_held = self._holds_lock = True
+            try:
+                self._commit_claim(seen, session_id)
+            finally:
+                guard.lock_held = self._holds_lock = False
+        elif status.demoted and not status.in_production:
+            self._commit_claim(seen, session_id)
+
+    def _commit_claim(self, seen: _Seen, session_id: int) -> None:
+        state = _decoded(seen.state)
+        plan_here = state is not None and state.plan and state.plan.from_site == self.me.site
+        inputs = ClaimInputs(
+            session_id=session_id,
+            state=seen.state,
+            claim=seen.claim,
+            last_writer=seen.last_writer,
+            proof=seen.proof,
+            stopped=_stopped(self.guard.server) if plan_here else None,
+        )
+        transaction = decide_claim(self.me, inputs)
+        if transaction is not None:
+            self.store.commit(transaction)
+            self._wanted_awake = True
+
+    # ------------------------------------------------------------------ salvage
+
+    def _run_salvager(self) -> None:
+        while True:
+            with suppress(StoreUnavailable):
+                self._salvage_if_due()
+            self.kernel.sleep(ROUND_S)
+
+    def _salvage_if_due(self) -> None:
+        guard, state = self.guard, self._state
+        taken_over = state is not None and state.active_site != self.me.site and state.epoch > 1
+        wanted = guard.salvage_wanted
+        if state is not None and taken_over and guard.files.salvaged_epoch != state.epoch:
+            cluster = state.clusters[self.me.cluster]
+            if wanted or cluster.standby is StandbyScope.QUARANTINE:
+                self._salvage_epoch(state)
+        if wanted:
+            self._copy()
+            guard.salvage_wanted = False
+
+    def _salvage_epoch(self, state: GroupState) -> None:
+        self._publish(state, SalvagePhase.COPYING)
+        self._copy()
+        self.guard.files.salvaged_epoch = state.epoch
+        self._publish(state, SalvagePhase.DONE)
+
+    def _copy(self) -> None:
+        """Everything that stands in pg_wal now."""
+        position = self.guard.server.position
+        self.kernel.sleep(self.kernel.random.uniform(*SALVAGE_S))
+        self.guard.server.salvaged.append(position)
+
+    def _publish(self, state: GroupState, phase: SalvagePhase) -> None:
+        me, server = self.me, self.guard.server
+        from_lsn = state.clusters[me.cluster].min_lsn
+        progress = SalvageProgress(
+            host=me.host,
+            site=me.site,
+            epoch=state.epoch,
+            phase=phase,
+            from_lsn=from_lsn,
+            end_of_wal=Lsn(server.lsn),
+            segments=1,
+            bytes=max(0, server.lsn - from_lsn.bytes),
+            directory=f"/var/lib/failover/salvage/{state.epoch}",
+        )
+        path = me.paths.salvaged(state.epoch, me.cluster, me.host)
+        before = self.store.read(path)
+        data = encode_record(progress)
+        transaction: Transaction = (
+            (Create(path, data),) if before is None else (Set(path, data, before.version),)
+        )
+        self.store.commit(transaction)
+
+
+def _wal_end(server: Postgres) -> WalEnd:
+    return WalEnd(Lsn(server.lsn), TimelineId(server.branch.number))
+
+
+def _stopped(server: Postgres) -> Stopped:
+    kind = StopKind.SHUT_DOWN if server.control is Control.SHUT_DOWN else StopKind.KILLED
+    return Stopped(kind, _wal_end(server))
+
+
+def _decoded(znode: Znode | None) -> GroupState | None:
+    try:
+        return None if znode is None else decode_state(znode.data, path=znode.path)
+    except StateError:
+        return None
+
+
+def _text(znode: Znode | None) -> str | None:
+    return None if znode is None else znode.data.decode(errors="replace")
+
+
+def _is_paused(config: Znode | None) -> bool:
+    return config is not None and bool(json.loads(config.data).get("pause"))

@@ -1,0 +1,67 @@
+"""The policy of a simulated group: the lab's sites and hosts, with one or more clusters."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address, ip_network
+
+from failover.model import (
+    Automation,
+    ClusterName,
+    GroupName,
+    HostName,
+    ProtectionMode,
+    SiteKind,
+    SiteName,
+)
+from failover.policy import Cluster, ControllerHost, DatabaseHost, Policy, Site, ZooKeeperServer
+
+JAKARTA, MAKASSAR, SURABAYA = SiteName("jakarta"), SiteName("makassar"), SiteName("surabaya")
+_SHORT = {JAKARTA: "jkt", MAKASSAR: "mks", SURABAYA: "sby"}
+
+
+def policy(
+    *, clusters: int = 1, local_recovery_s: float = 10.0, cooldown_s: float = 3600.0
+) -> Policy:
+    """Two data sites and a witness, one ZooKeeper server and one controller each."""
+    return Policy(
+        group=GroupName("marketplace"),
+        sites=tuple(_site(number, name) for number, name in enumerate(_SHORT, start=1)),
+        clusters=tuple(_cluster(number) for number in range(clusters)),
+        initial_site=JAKARTA,
+        protection=ProtectionMode.MAX_PERFORMANCE,
+        automation=Automation.AUTO,
+        local_recovery_s=local_recovery_s,
+        cooldown_s=cooldown_s,
+        zookeeper_restart_command="restart-zookeeper {server}",
+    )
+
+
+def _site(number: int, name: SiteName) -> Site:
+    short = _SHORT[name]
+    network = f"10.77.{number}"
+    zookeeper = ZooKeeperServer(
+        HostName(f"{short}-zk1"), name, ip_address(f"{network}.21"), myid=number
+    )
+    return Site(
+        name=name,
+        kind=SiteKind.WITNESS if name == SURABAYA else SiteKind.DATA,
+        country="ID",
+        networks=(ip_network(f"{network}.0/24"),),
+        zookeeper=(zookeeper,),
+        controller=ControllerHost(HostName(f"{short}-ctl1"), name, ip_address(f"{network}.31")),
+    )
+
+
+def _cluster(number: int) -> Cluster:
+    name = ClusterName("marketplace" if number == 0 else f"marketplace{number + 1}")
+    hosts = tuple(
+        DatabaseHost(
+            name=HostName(f"{_SHORT[site]}-db{2 * number + index}"),
+            site=site,
+            cluster=name,
+            address=ip_address(f"10.77.{network}.{10 + 2 * number + index}"),
+        )
+        for network, site in ((1, JAKARTA), (2, MAKASSAR))
+        for index in (1, 2)
+    )
+    return Cluster(name, hosts, proxy_port=5000 + number)

@@ -1,0 +1,232 @@
+"""Two data sites and a witness, built from one seed and a policy, with everything that runs there.
+
+The world starts the way a real one does: ``failover init`` has created ``state``, Patroni's
+configurations stand in ZooKeeper, the hosts boot. Time passes only in ``run``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from failover.coordination.init import initialise
+from failover.guard.permits import Member
+from failover.health.scope import slot_name
+from failover.model import SiteName
+from failover.policy import Cluster, DatabaseHost, Policy
+from failover.simulation.checker import Checker
+from failover.simulation.client import Client
+from failover.simulation.controller import UNIX_EPOCH_S, SiteController, Stack
+from failover.simulation.ensemble import Ensemble, Server
+from failover.simulation.guard import Guard
+from failover.simulation.kernel import Kernel, Process
+from failover.simulation.network import Network
+from failover.simulation.patroni import Patroni
+from failover.simulation.policies import policy as default_policy
+from failover.simulation.postgres import Acknowledgement, Postgres
+from failover.simulation.wal import Branch
+from failover.state import GroupState, decode_state
+from failover.timing import lease_timing
+from failover.znode import Create, GroupPaths, ScopePaths
+
+BEAT_S = 0.1  # clients write, standbys stream, invariants are looked at
+SUPERVISION_S = 0.3
+
+
+class World:
+    """See the module. ``lost_answers_p``: the chance that ZooKeeper's answer to a write is lost."""
+
+    def __init__(self, seed: int, policy: Policy | None = None, *, log: bool = False) -> None:
+        self.policy = policy if policy is not None else default_policy()
+        self.seed = seed
+        self.timing = lease_timing(self.policy.lease_s)
+        self.kernel = Kernel(seed)
+        if log:
+            self.kernel.log = []
+        self.network = Network(self.kernel)
+        self.paths = GroupPaths(self.policy.group)
+        self.lost_answers_p = 0.0
+        servers = [
+            Server(self.network.add(server.name, server.site), server.myid)
+            for server in self.policy.zookeeper_servers
+        ]
+        self.ensemble = Ensemble(self.kernel, self.network, servers)
+        self.checker = Checker(self)
+        self.ensemble.on_commit.append(self.checker.committed)
+        self.stacks: dict[str, Stack] = {}
+        self._servers: dict[str, tuple[Postgres, ...]] = {}
+        self._acknowledgements: dict[str, list[Acknowledgement]] = {}
+        self._initialise()
+        for cluster in self.policy.clusters:
+            self._add_cluster(cluster)
+        self.controllers = {site.name: self._controller(site.name) for site in self.policy.sites}
+        for controller in self.controllers.values():
+            controller.launch()
+        self.kernel.every(BEAT_S, self._beat)
+        self.kernel.every(SUPERVISION_S, self._supervise)
+
+    def run(self, duration_s: float) -> None:
+        self.kernel.run(self.kernel.now + duration_s)
+
+    def close(self) -> None:
+        self.kernel.close()
+
+    # ------------------------------------------------------------------ what is there
+
+    @property
+    def state(self) -> GroupState:
+        """The committed ``state``, as nobody in the world can see it for sure."""
+        return decode_state(self.ensemble.tree[self.paths.state].znode.data)
+
+    def servers(self, cluster: str) -> tuple[Postgres, ...]:
+        return self._servers[cluster]
+
+    def acknowledgements(self, cluster: str) -> list[Acknowledgement]:
+        """All of them, in the order of time."""
+        return self._acknowledgements[cluster]
+
+    def at(self, site: str) -> Iterator[Stack]:
+        return (stack for stack in self.stacks.values() if stack.host.site == site)
+
+    def scope(self, cluster: Cluster, site: SiteName) -> ScopePaths:
+        return ScopePaths(self.policy.patroni_namespace, cluster.scope(site))
+
+    def writable(self, cluster: str) -> tuple[Stack, ...]:
+        """The hosts that HAProxy would send clients to."""
+        return tuple(
+            s for s in self.stacks.values() if s.server.cluster == cluster and s.guard.writable()
+        )
+
+    # ------------------------------------------------------------------ building
+
+    def _initialise(self) -> None:
+        host = self.network.add("operator", "surabaya")
+        store = Client(self.ensemble, host, self.ensemble.servers, session_s=8.0)
+        store.commit((Create("/service", b""),))
+        done = initialise(store, self.policy, now_unix_s=UNIX_EPOCH_S, by="init")
+        self.checker.state_created(done.state)  # type: ignore[union-attr]
+        first = self.policy.initial_site
+        other = self.policy.other_data_site(first).name
+        for cluster in self.policy.clusters:
+            slot = {slot_name(other): {"type": "physical", "cluster_type": "primary"}}
+            standby = {
+                "host": str(cluster.at(first)[0].address),
+                "port": 5432,
+                "primary_slot_name": slot_name(other),
+                "create_replica_methods": ["basebackup"],
+            }
+            for site, config in ((first, {"slots": slot}), (other, {"standby_cluster": standby})):
+                paths = self.scope(cluster, site)
+                data = json.dumps(config).encode()
+                store.commit((Create(paths.root, b""), Create(paths.config, data)))
+        store.close()
+
+    def _add_cluster(self, cluster: Cluster) -> None:
+        branch = Branch(1)
+        self._acknowledgements[cluster.name] = []
+        hosts = {
+            config.name: self.network.add(config.name, config.site) for config in cluster.hosts
+        }
+        servers = {
+            name: Postgres(self.kernel, self.network, host, cluster.name, branch)
+            for name, host in hosts.items()
+        }
+        self._servers[cluster.name] = tuple(servers.values())
+        for config in cluster.hosts:
+            server = servers[config.name]
+            server.acknowledged = self._acknowledgements[cluster.name]
+            server.standby_names = frozenset(name for name in servers if name != config.name)
+            server.became_writable = self.checker.became_writable
+            server.is_rewound = self.checker.rewound
+            stack = self._stack(cluster, config, server)
+            self.stacks[config.name] = stack
+            stack.guard.launch()
+            stack.patroni.launch()
+
+    def _stack(self, cluster: Cluster, config: DatabaseHost, server: Postgres) -> Stack:
+        scope = self.scope(cluster, config.site)
+        listed = [
+            server for server in self.ensemble.servers if server.host.site in self._data_sites()
+        ]
+        host = server.host
+
+        def connect(process: Process, session_s: float, resume: int | None = None) -> Client:
+            return Client(
+                self.ensemble,
+                host,
+                listed,
+                session_s=session_s,
+                limit_s=self.timing.answer_limit_s,
+                owner=process,
+                resume=resume,
+                lost_answers=self._loses_answer,
+            )
+
+        guard = Guard(
+            self.kernel,
+            server,
+            Member(config.name, config.site, cluster.name, self.paths),
+            self.timing,
+            scope,
+            lambda process, resume: connect(process, self.timing.session_ms / 1000, resume),
+        )
+        patroni = Patroni(
+            self.kernel,
+            self.network,
+            server,
+            scope,
+            self.timing,
+            lambda process: connect(process, self.timing.patroni_ttl_s),
+            guard,
+            lambda: self._peers(cluster, config.site),
+            lambda address: self._by_address(cluster, address),
+        )
+        return Stack(config, server, patroni, guard)
+
+    def _controller(self, site: SiteName) -> SiteController:
+        host = self.network.add(self.policy.site(site).controller.name, site)
+        return SiteController(
+            self.kernel,
+            self.network,
+            self.ensemble,
+            self.policy,
+            site,
+            host,
+            self.stacks,
+            self._loses_answer,
+        )
+
+    def _data_sites(self) -> tuple[SiteName, ...]:
+        return tuple(site.name for site in self.policy.data_sites)
+
+    def _peers(self, cluster: Cluster, site: SiteName) -> tuple[Patroni, ...]:
+        return tuple(self.stacks[host.name].patroni for host in cluster.at(site))
+
+    def _by_address(self, cluster: Cluster, address: str) -> Postgres | None:
+        for host in cluster.hosts:
+            if str(host.address) == address:
+                return self.stacks[host.name].server
+        return None
+
+    def _loses_answer(self) -> bool:
+        return self.lost_answers_p > 0 and self.kernel.random.random() < self.lost_answers_p
+
+    # ------------------------------------------------------------------ time
+
+    def _beat(self) -> None:
+        for cluster, servers in self._servers.items():
+            for server in servers:
+                server.write()
+            for server in servers:
+                server.stream()
+            self.checker.single_writer(cluster)
+
+    def _supervise(self) -> None:
+        """systemd on every host."""
+        for stack in self.stacks.values():
+            stack.guard.supervise()
+            if stack.host.answers and not stack.patroni.alive and stack.patroni.enabled:
+                stack.patroni.launch()
+        for controller in self.controllers.values():
+            if controller.enabled and controller.host.answers and not controller.alive:
+                controller.launch()
