@@ -143,9 +143,10 @@ class Minder:
             self._looking = asyncio.get_running_loop().run_in_executor(
                 self._looks, server.look_at_files, self._places, self._boot
             )
-        await asyncio.wait({self._looking}, timeout=_LOOK_LIMIT_S)
-        if self._looking.done():
-            self._files = self._looking.result()
+        looking = self._looking  # several questions may wait for one look
+        await asyncio.wait({looking}, timeout=_LOOK_LIMIT_S)
+        if looking.done() and looking is self._looking:
+            self._files = looking.result()
             self._files_read = True
             self._looking = None
 
