@@ -7,6 +7,7 @@ the limit that none answers, with the servers tried.
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -27,13 +28,17 @@ def servers_text(policy: Policy) -> str:
 
 
 @contextlib.contextmanager
-def open_store(policy: Policy, timeout_s: float = 5.0) -> Iterator[KazooStore]:
+def open_store(policy: Policy, timeout_s: float = 4.0) -> Iterator[KazooStore]:
     """A store for one command. StoreUnavailable when nothing answers within ``timeout_s``."""
     connection = Connection(policy)
     try:
         yield connection.wait(timeout_s)
     finally:
         connection.close()
+
+
+# Without any handler Python prints kazoo's warnings on a command's stderr; ours say it better.
+logging.getLogger("kazoo").addHandler(logging.NullHandler())
 
 
 class Connection:
