@@ -16,7 +16,7 @@ from failover.cli.options import config_option, load_policy, output_option
 from failover.cli.output import console, print_json, watch
 
 if TYPE_CHECKING:
-    from failover.cli.explanation import Explanation
+    from failover.cli.explanation import ExplainSnapshot
     from failover.cli.look import Seen
 
 EXPLAIN_SCHEMA = 1
@@ -51,15 +51,16 @@ def command(watching: bool, output: str) -> None:
     click.get_current_context().exit(exit_code(seen, explanation))
 
 
-def _explain(seen: Seen) -> Explanation:
-    from failover.cli.explanation import explain
+def _explain(seen: Seen) -> ExplainSnapshot:
+    from failover.cli.explanation import explain_snapshot
+    from failover.planning.explain import explain
     from failover.planning.planner import plan
 
-    decided = plan(seen.view, seen.verdict)
-    return explain(seen.view, seen.verdict, decided, looked_for_s=seen.looked_for_s)
+    explained = explain(seen.view, seen.verdict, plan(seen.view, seen.verdict))
+    return explain_snapshot(seen.view, explained, looked_for_s=seen.looked_for_s)
 
 
-def exit_code(seen: Seen, explanation: Explanation) -> ExitCode:
+def exit_code(seen: Seen, explanation: ExplainSnapshot) -> ExitCode:
     """See the command's help."""
     if seen.unusable is not None:
         return seen.unusable
@@ -69,6 +70,6 @@ def exit_code(seen: Seen, explanation: Explanation) -> ExitCode:
     return ExitCode.OK if settled else ExitCode.FINDINGS
 
 
-def as_json(explanation: Explanation) -> dict[str, Any]:
+def as_json(explanation: ExplainSnapshot) -> dict[str, Any]:
     """The documented shape (docs/cli.md)."""
     return {"schema": EXPLAIN_SCHEMA, "healthy": explanation.healthy, **asdict(explanation)}

@@ -1,23 +1,24 @@
-"""What ``failover explain`` shows: (view, verdict, decision) → Explanation → rich. Pure.
+"""What ``failover explain`` shows: an explanation of the core → ExplainSnapshot → rich. Pure.
 
-Invariant: says exactly what planner and gates say, in their order; adds no judgement. Where no
-step is wanted, the gates of a takeover are shown all the same, as what it would be asked.
+Invariant: says exactly what judge, planner and gates say, in their order; adds no judgement.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from failover.cli.snapshot import HEALTHY, VerdictNode, verdict_node
-from failover.cli.tree import BAD, GOOD, WARN, duration, missing_lines, verdict_lines
-from failover.health.verdict import Consequence, Verdict
+from failover.cli.tree import BAD, GOOD, WARN, duration, missing_lines, size, verdict_lines
+from failover.health.verdict import Consequence
 from failover.health.view import View
-from failover.planning.gates import takeover_gates
-from failover.planning.plan import Gate, Hold, Plan, StepName
+from failover.planning.explain import ClusterLoss, Explanation
+from failover.planning.plan import Gate, Plan
+from failover.replication.loss import LossUnknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +34,36 @@ class GateNode:
 
 
 @dataclass(frozen=True, slots=True)
-class Explanation:
-    """``decision``: step (one is due), hold (one is wanted and blocked) or nothing.
+class LossNode:
+    """What would be lost if the active site vanished now. None: unknown, for ``problem``.
+
+    ``behind_*``: what the standby has not received; ``isolation_*``: what an isolated primary may
+    still acknowledge until it stops, at most.
+    """
+
+    cluster: str
+    behind_bytes: int | None
+    behind_s: float | None
+    isolation_bytes: int | None
+    isolation_s: float | None
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class NextNode:
+    """``in_s`` None: not before something changes."""
+
+    sentence: str
+    step: str | None
+    in_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainSnapshot:
+    """``decision``: step (one is due), hold (not acting, for a reason) or nothing (all is well).
 
     ``gates_of``: the step whose gates these are; ``wanted``: it is what the verdict asks for.
-    ``opens_in_s``: when the last blocking gate opens if nothing else changes; None: unknown.
+    ``blocking``: the first gate that does not pass.
     """
 
     group: str
@@ -50,9 +76,9 @@ class Explanation:
     wanted: bool
     gates_of: str
     gates: tuple[GateNode, ...]
-    blocking: tuple[str, ...]
-    opens_in_s: float | None
-    next: str
+    blocking: GateNode | None
+    next: NextNode
+    losses: tuple[LossNode, ...]
     missing: tuple[str, ...]
     looked_for_s: float
 
@@ -61,46 +87,36 @@ class Explanation:
         return self.verdict.code == HEALTHY
 
 
-def explain(
-    view: View, verdict: Verdict, decided: Plan | Hold, *, looked_for_s: float = 0.0
-) -> Explanation:
-    """What the planner decided on this view, and why."""
-    gates_of, gates = _gates(view, decided)
-    blocking = tuple(gate for gate in gates if gate.passes is not True)
-    decision = _decision(decided, verdict)
-    state = view.state
-    return Explanation(
+def explain_snapshot(
+    view: View, explained: Explanation, *, looked_for_s: float = 0.0
+) -> ExplainSnapshot:
+    """The explanation in plain values."""
+    state, decision, then = view.state, explained.decision, explained.next
+    return ExplainSnapshot(
         group=view.policy.group,
         epoch=state.epoch if state else None,
         active_site=state.active_site if state else None,
         problem=view.store_problem or view.state_problem,
-        verdict=verdict_node(verdict),
-        decision=decision,
-        sentence=decided.sentence,
-        wanted=isinstance(decided, Plan) or decided.wanted is not None,
-        gates_of=gates_of.value,
-        gates=tuple(_gate(gate) for gate in gates),
-        blocking=tuple(_blocking(gate) for gate in blocking),
-        opens_in_s=_opens_in_s(blocking),
-        next=_next(decision, decided, blocking),
-        missing=view.missing,
+        verdict=verdict_node(explained.verdict),
+        decision=_decision(explained),
+        sentence=decision.sentence,
+        wanted=isinstance(decision, Plan) or decision.wanted is not None,
+        gates_of=explained.step.value,
+        gates=tuple(_gate(gate) for gate in explained.gates),
+        blocking=_gate(explained.blocking) if explained.blocking else None,
+        next=NextNode(then.sentence, then.step.value if then.step else None, _rounded(then.in_s)),
+        losses=tuple(_loss(loss) for loss in explained.losses),
+        missing=explained.missing,
         looked_for_s=round(looked_for_s, 1),
     )
 
 
-def _decision(decided: Plan | Hold, verdict: Verdict) -> str:
-    if isinstance(decided, Plan):
+def _decision(explained: Explanation) -> str:
+    decision = explained.decision
+    if isinstance(decision, Plan):
         return "step"
-    idle = verdict.consequence is Consequence.NOTHING and decided.wanted is None
+    idle = explained.verdict.consequence is Consequence.NOTHING and decision.wanted is None
     return "nothing" if idle else "hold"
-
-
-def _gates(view: View, decided: Plan | Hold) -> tuple[StepName, tuple[Gate, ...]]:
-    if isinstance(decided, Plan):
-        return decided.step, decided.gates
-    if decided.wanted is not None:
-        return decided.wanted, decided.gates
-    return StepName.TAKEOVER, decided.gates or takeover_gates(view)
 
 
 def _gate(gate: Gate) -> GateNode:
@@ -110,42 +126,27 @@ def _gate(gate: Gate) -> GateNode:
         passes=gate.passes,
         evidence=gate.evidence,
         invariant=gate.invariant.value,
-        opens_in_s=None if gate.opens_in_s is None else round(gate.opens_in_s, 1),
+        opens_in_s=_rounded(gate.opens_in_s),
     )
 
 
-def _title(gate: Gate) -> str:
-    return gate.name if gate.cluster is None else f"{gate.name} [{gate.cluster}]"
+def _loss(of: ClusterLoss) -> LossNode:
+    loss = of.loss
+    if isinstance(loss, LossUnknown):
+        return LossNode(of.cluster, None, None, None, None, loss.reason)
+    known = isfinite(loss.behind_s)
+    return LossNode(
+        cluster=of.cluster,
+        behind_bytes=loss.behind_bytes,
+        behind_s=_rounded(loss.behind_s) if known else None,
+        isolation_bytes=loss.isolation_bytes,
+        isolation_s=_rounded(loss.isolation_s),
+        problem="" if known else "behind for longer than the samples reach back",
+    )
 
 
-def _blocking(gate: Gate) -> str:
-    return f"{_title(gate)}: {gate.evidence} ({gate.invariant.value})"
-
-
-def _opens_in_s(blocking: tuple[Gate, ...]) -> float | None:
-    """All of them must open, so the last one counts; None where one does not say."""
-    times = [gate.opens_in_s for gate in blocking if gate.opens_in_s is not None]
-    return round(max(times), 1) if times and len(times) == len(blocking) else None
-
-
-def _next(decision: str, decided: Plan | Hold, blocking: tuple[Gate, ...]) -> str:
-    if isinstance(decided, Plan):
-        return f"{_words(decided.step)}, at once, by the leading controller"
-    if decision == "nothing":
-        return "nothing, until something changes"
-    opens_in_s = _opens_in_s(blocking)
-    names = ", ".join(_title(gate) for gate in blocking if gate.opens_in_s is None)
-    if decided.wanted is None:
-        if opens_in_s is not None:
-            return f"a takeover becomes possible in {duration(opens_in_s)}, if nothing else changes"
-        return f"nothing, until something changes; a takeover would need: {names}"
-    if opens_in_s is not None:
-        return f"{_words(decided.wanted)} in {duration(opens_in_s)}, if nothing else changes"
-    return f"{_words(decided.wanted)}, as soon as this passes: {names}"
-
-
-def _words(step: StepName) -> str:
-    return step.value.replace("_", " ")
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
 
 
 # --------------------------------------------------------------------------- for the terminal
@@ -153,7 +154,7 @@ def _words(step: StepName) -> str:
 _STYLES = {"step": WARN, "hold": BAD, "nothing": GOOD}
 
 
-def as_rich(explanation: Explanation) -> Group:
+def as_rich(explanation: ExplainSnapshot) -> Group:
     """Verdict, decision, table of gates, what blocks, what comes next."""
     first = f"group {explanation.group}"
     if explanation.epoch is not None:
@@ -167,13 +168,31 @@ def as_rich(explanation: Explanation) -> Group:
         title = explanation.gates_of.replace("_", " ")
         parts.append(Text(f"gates of {title}{hypothetical}", style="bold"))
         parts.append(_table(explanation.gates))
-    if decision == "hold" and explanation.blocking:
-        parts.append(Text(f"blocked by {explanation.blocking[0]}", style=BAD))
-    parts.append(Text(f"next: {explanation.next}"))
+    blocking = explanation.blocking
+    if decision == "hold" and blocking is not None:
+        name = (
+            blocking.name if blocking.cluster is None else f"{blocking.name} [{blocking.cluster}]"
+        )
+        parts.append(
+            Text(f"blocked by {name}: {blocking.evidence} ({blocking.invariant})", style=BAD)
+        )
+    parts.append(Text(f"next: {explanation.next.sentence}"))
+    parts += [_loss_line(loss) for loss in explanation.losses]
     parts += missing_lines(explanation.missing, explanation.verdict)
     if decision != "nothing":
         parts.append(Text(_FOOTNOTE.format(explanation.looked_for_s), style="dim"))
     return Group(*parts)
+
+
+def _loss_line(loss: LossNode) -> Text:
+    if loss.behind_bytes is None or loss.isolation_bytes is None:
+        return Text(f"loss of {loss.cluster} if the site vanished now: unknown ({loss.problem})")
+    behind = f"{size(loss.behind_bytes)} / {duration(loss.behind_s)}"
+    at_most = f"{size(loss.isolation_bytes)} / {duration(loss.isolation_s)}"
+    return Text(
+        f"loss of {loss.cluster} if the site vanished now: {behind} behind, "
+        f"and at most {at_most} until it stops"
+    )
 
 
 _FOOTNOTE = (
