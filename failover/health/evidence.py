@@ -102,6 +102,16 @@ def active_side(view: View) -> Lines:
     return (*lines, observers(view))
 
 
+def isolation(view: View) -> Lines:
+    """The claims, how long their hosts have been silent, and who reaches which site."""
+    lines = []
+    for cluster in view.clusters:
+        lines.append(claim(cluster))
+        silent = (f"{h.host.name} silent for {h.unreachable_s:.1f} s" for h in cluster.active.hosts)
+        lines.append(", ".join(silent))
+    return (*lines, *cross_reach(view), observers(view))
+
+
 def standby_side(view: View) -> Lines:
     lines = [line for c in view.clusters for line in _side(c, c.standby)]
     return (*lines, observers(view))

@@ -191,8 +191,10 @@ def lost_hosts(view: View) -> tuple[HostView, ...]:
 
 
 def hosts_without_patroni(view: View) -> tuple[HostView, ...]:
-    return tuple(host for host in all_hosts(view) if host.patroni is None)
+    """Reached, but not their Patroni."""
+    return tuple(host for host in all_hosts(view) if host.reached and host.patroni is None)
 
 
 def hosts_without_guard(view: View) -> tuple[HostView, ...]:
-    return tuple(host for host in all_hosts(view) if host.guard_working is not True)
+    """Reached, but no armed and working guard is."""
+    return tuple(h for h in all_hosts(view) if h.reached and h.guard_working is not True)

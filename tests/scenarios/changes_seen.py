@@ -1,0 +1,184 @@
+"""Changes of what observers see: sites, links, hosts, WAL samples, the ensemble."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from failover.health.inputs import LsnSample
+from failover.health.observation import NoAnswer, ZooKeeperMode, ZooKeeperSeen
+from failover.model import (
+    HostName,
+    Lsn,
+    SiteName,
+)
+from tests.scenarios.changes import ANSWERS, change
+from tests.scenarios.world import (
+    END_OF_WAL,
+    TIMED_OUT,
+    World,
+    primary,
+    standby,
+)
+
+# --------------------------------------------------------------------------- sites and links
+
+
+@change("<w> unplugged for <n> s")
+def _unplugged(world: World, site: str, seconds: str) -> None:
+    """A black hole around a whole site: it goes on seeing itself, nobody sees it."""
+    name, for_s = SiteName(site), float(seconds)
+    world.observer_age_s[name] = for_s
+    for observer in world.observer_age_s:
+        if observer != name:
+            world.cut.add((observer, name))
+    for cluster in world.policy.clusters:
+        world.silent_s.update({host.name: for_s for host in cluster.at(name)})
+    if world.state is not None and name == world.state.active_site:
+        world.age_samples(for_s)
+
+
+@change("<w> and <w> do not reach each other")
+def _cut(world: World, one: str, other: str) -> None:
+    world.cut |= {(SiteName(one), SiteName(other)), (SiteName(other), SiteName(one))}
+
+
+@change("observer <w> does not reach <w>")
+def _one_way(world: World, observer: str, site: str) -> None:
+    world.cut.add((SiteName(observer), SiteName(site)))
+
+
+@change("observer <w> silent for <n> s")
+def _observer_silent(world: World, site: str, seconds: str) -> None:
+    world.observer_age_s[SiteName(site)] = float(seconds)
+
+
+@change("observer <w> has published nothing")
+def _observer_gone(world: World, site: str) -> None:
+    world.observer_age_s[SiteName(site)] = None
+
+
+# --------------------------------------------------------------------------- hosts
+
+
+@change("<w> gone for <n> s")
+def _host_gone(world: World, host: str, seconds: str) -> None:
+    """Powered off, frozen or cut off: nothing on it answers anybody."""
+    seen = world.hosts[HostName(host)]
+    seen.postgres = seen.patroni = seen.guard = TIMED_OUT
+    world.silent_s[HostName(host)] = float(seconds)
+
+
+@change("PostgreSQL on <w> (refuses|is silent|rejects) for <n> s")
+def _postgres_answer(world: World, host: str, answer: str, seconds: str) -> None:
+    world.hosts[HostName(host)].postgres = ANSWERS[answer]
+    world.silent_s[HostName(host)] = float(seconds)
+
+
+@change("PostgreSQL on <w> is a working primary")
+def _postgres_primary(world: World, host: str) -> None:
+    world.hosts[HostName(host)].postgres = primary(world.state.epoch if world.state else 1)
+
+
+@change("PostgreSQL on <w> is a standby of <w>")
+def _postgres_standby(world: World, host: str, upstream: str) -> None:
+    address = str(world.policy.host(HostName(upstream)).address)
+    world.hosts[HostName(host)].postgres = standby(address)
+
+
+@change("PostgreSQL on <w> does not stream")
+def _not_streaming(world: World, host: str) -> None:
+    seen = world.hosts[HostName(host)]
+    assert not isinstance(seen.postgres, NoAnswer)
+    seen.postgres = replace(seen.postgres, receiver_streaming=False)
+
+
+@change("PostgreSQL on <w> has received <w>, replayed <w>")
+def _received(world: World, host: str, received: str, replayed: str) -> None:
+    seen = world.hosts[HostName(host)]
+    assert not isinstance(seen.postgres, NoAnswer)
+    seen.postgres = replace(
+        seen.postgres,
+        received_lsn=None if received == "nothing" else Lsn.parse(received),
+        replayed_lsn=Lsn.parse(replayed),
+    )
+
+
+@change("Patroni on <w> (refuses|is silent)")
+def _patroni_answer(world: World, host: str, answer: str) -> None:
+    world.hosts[HostName(host)].patroni = ANSWERS[answer]
+
+
+@change("Patroni on <w> says <w>")
+def _patroni_role(world: World, host: str, role: str) -> None:
+    seen = world.hosts[HostName(host)]
+    assert not isinstance(seen.patroni, NoAnswer)
+    seen.patroni = replace(seen.patroni, role=role)
+
+
+@change("the guard on <w> (refuses|is silent)")
+def _guard_answer(world: World, host: str, answer: str) -> None:
+    world.hosts[HostName(host)].guard = ANSWERS[answer]
+
+
+@change("the guard on <w> is not armed")
+def _guard_unarmed(world: World, host: str) -> None:
+    seen = world.hosts[HostName(host)]
+    assert not isinstance(seen.guard, NoAnswer)
+    seen.guard = replace(seen.guard, armed=False)
+
+
+# --------------------------------------------------------------------------- WAL samples
+
+
+@change(r"no samples of the primary's WAL")
+def _no_samples(world: World) -> None:
+    world.samples = []
+
+
+@change(r"the last sample is <n> s old")
+def _old_samples(world: World, seconds: str) -> None:
+    world.age_samples(float(seconds))
+
+
+@change(r"the primary writes (\d+) MiB/s")
+def _busy(world: World, rate: str) -> None:
+    newest_s = min(sample.age_s for sample in world.samples)
+    world.samples = [
+        LsnSample(
+            s.cluster,
+            s.host,
+            s.age_s,
+            Lsn(END_OF_WAL.bytes - round((s.age_s - newest_s) * int(rate) * 1024**2)),
+        )
+        for s in world.samples
+    ]
+
+
+# --------------------------------------------------------------------------- ZooKeeper
+
+
+@change(r"ZooKeeper does not answer")
+def _store(world: World) -> None:
+    world.store_problem = "no answer within 4 s from jkt-zk1, mks-zk1, sby-zk1"
+    world.state = None
+    world.claims.clear()
+    world.scopes.clear()
+    no_quorum = ZooKeeperSeen(ZooKeeperMode.NO_QUORUM)
+    world.zookeeper = dict.fromkeys(world.zookeeper, no_quorum)
+
+
+@change(r"<w> leads the ensemble")
+def _leads(world: World, server: str) -> None:
+    follower = ZooKeeperSeen(ZooKeeperMode.FOLLOWER, epoch=4)
+    world.zookeeper = dict.fromkeys(world.zookeeper, follower)
+    world.zookeeper[HostName(server)] = ZooKeeperSeen(ZooKeeperMode.LEADER, epoch=4)
+
+
+@change(r"ZooKeeper on <w> (refuses|is silent)")
+def _server_down(world: World, server: str, answer: str) -> None:
+    world.zookeeper[HostName(server)] = ANSWERS[answer]
+
+
+@change(r"ZooKeeper's leader was restarted <n> s ago")
+def _restarted(world: World, seconds: str) -> None:
+    world.zookeeper_restarted_s_ago = float(seconds)
