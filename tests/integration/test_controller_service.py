@@ -1,0 +1,161 @@
+"""Three controllers as processes around one real ZooKeeper server; no database answers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from policies import JAKARTA, MAKASSAR, SURABAYA, policy
+from zookeeper_container import ZooKeeperContainer
+
+from failover.coordination.connect import open_store
+from failover.coordination.gather import read_view_inputs
+from failover.coordination.init import initialise
+from failover.model import SiteName
+from failover.policy import Policy
+from failover.znode import GroupPaths
+
+pytestmark = pytest.mark.lab
+
+HERE = str(Path(__file__).parent)
+PROGRAM = """
+import sys
+from dataclasses import replace
+sys.path.insert(0, sys.argv[1])
+from policies import policy
+from pathlib import Path
+from failover.controller_service import run
+from failover.events import configure
+group, zookeeper, name, port = sys.argv[2:6]
+wanted = policy(group, zookeeper)
+sites = tuple(replace(s, controller=replace(s.controller, metrics_port=int(port)))
+              for s in wanted.sites)
+configure()
+run([replace(wanted, sites=sites)], name, metrics_address="127.0.0.1",
+    password_file=Path("/dev/null"))
+"""
+
+
+@dataclass
+class Running:
+    site: SiteName
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+
+    def metric(self, name: str) -> float | None:
+        with contextlib.suppress(OSError):
+            url = f"http://127.0.0.1:{self.port}/metrics"
+            with urllib.request.urlopen(url, timeout=2) as answer:
+                for line in answer.read().decode().splitlines():
+                    if line.startswith(name):
+                        return float(line.rsplit(" ", 1)[1])
+        return None
+
+    def events(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+
+@pytest.fixture
+def group(zookeeper: ZooKeeperContainer) -> Policy:
+    wanted = policy(f"g{uuid.uuid4().hex[:8]}", zookeeper.address)
+    with open_store(wanted) as store:
+        initialise(store, wanted, now_unix_s=time.time(), by="test")
+    return wanted
+
+
+@pytest.fixture
+def running(
+    group: Policy, zookeeper: ZooKeeperContainer, tmp_path: Path
+) -> Iterator[dict[SiteName, Running]]:
+    started = {}
+    for site in (JAKARTA, MAKASSAR, SURABAYA):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        log = tmp_path / f"{site}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [
+                    sys.executable,
+                    "-c",
+                    PROGRAM,
+                    HERE,
+                    group.group,
+                    zookeeper.address,
+                    site,
+                    str(port),
+                ],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        started[site] = Running(site, process, port, log)
+    yield started
+    for each in started.values():
+        each.process.kill()
+        each.process.wait()
+
+
+def leader(running: dict[SiteName, Running], limit_s: float) -> Running:
+    until = time.monotonic() + limit_s
+    while time.monotonic() < until:
+        found = [r for r in running.values() if r.metric("failover_leader{") == 1.0]
+        if len(found) == 1:
+            return found[0]
+        time.sleep(0.1)
+    logs = "\n".join(r.log.read_text()[-1500:] for r in running.values())
+    raise AssertionError(f"no leader within {limit_s} s\n{logs}")
+
+
+def test_controllers_lead_hand_over_and_say_so(
+    running: dict[SiteName, Running], group: Policy
+) -> None:
+    leader(running, 20.0)
+    time.sleep(3.0)  # all three are up: a leader in the active site has resigned by now
+    first = leader(running, 5.0)
+    assert first.site in (MAKASSAR, SURABAYA)
+    with open_store(group) as store:
+        inputs = read_view_inputs(store, group)
+        assert {o.site for o in inputs.observers if o.age_s < 3.0} == set(running)
+        assert inputs.state.state is not None
+
+        first.process.send_signal(signal.SIGTERM)
+        assert first.process.wait(timeout=5) == 0
+        assert store.read(GroupPaths(group.group).observer(first.site)) is None
+    others = {site: r for site, r in running.items() if site != first.site}
+    second = leader(others, 5.0)
+    assert second.site not in (first.site, JAKARTA)
+
+    second.process.kill()  # without a good-bye its session has to end first: 4 s and ticks
+    last = leader({JAKARTA: running[JAKARTA]}, 9.0)
+    events = last.events()
+    assert any(e["event"] == "verdict" for e in events)
+    assert any(e["event"] == "leadership" and e["leading"] for e in events)
+    assert not any(e["event"] == "tick failed" for e in events)
+
+
+def test_a_lost_ensemble_is_said_and_survived(
+    running: dict[SiteName, Running], zookeeper: ZooKeeperContainer
+) -> None:
+    leader(running, 20.0)
+    zookeeper.pause()
+    try:
+        until = time.monotonic() + 10
+        while any(r.metric("failover_zookeeper_reachable{") != 0.0 for r in running.values()):
+            assert time.monotonic() < until
+            time.sleep(0.2)
+        assert not any(r.metric("failover_leader{") for r in running.values())
+        assert all(r.metric('failover_verdict{code="quorum_lost"') for r in running.values())
+    finally:
+        zookeeper.unpause()
+    leader(running, 15.0)
