@@ -106,7 +106,7 @@ def _end(places: Places) -> Lsn:
 def _no_room(target: Path, needed: int, bytes_max: int) -> str | None:
     if needed > bytes_max:
         return (
-            f"{needed} bytes of WAL to copy, salvage_bytes_max is {bytes_max}: raise it, or copy "
+            f"{needed} bytes of WAL to copy, salvage_size_max is {bytes_max}: raise it, or copy "
             f"pg_wal by hand and create {target / _DONE}"
         )
     free = shutil.disk_usage(target).free
