@@ -15,7 +15,7 @@ from pathlib import Path
 from failover.model import Lsn, TimelineId
 
 CONTROL_BYTES = 512
-_KNOWN_VERSIONS = frozenset({1300, 1800})  # 13 to 17, 18
+_KNOWN_VERSIONS = frozenset({1300, 1700, 1800})  # 13 to 16, 17, 18
 
 
 class DbState(IntEnum):

@@ -133,11 +133,15 @@ class Desk:
     # ----------------------------------------------------------------------- the thread
 
     def run(self) -> None:
+        failing = False
         while True:
             try:
                 self._round()
+                failing = False
             except StoreUnavailable as error:
-                log.warning("no_answer", error=str(error))
+                if not failing:
+                    log.warning("no_answer", error=str(error))
+                failing = True
                 self._refuse_late(Refuse(RefusalReason.NO_ANSWER, str(error)))
                 time.sleep(0.05)
             self._wake.wait(WAITING_ROUND_S if self._waiting else ROUND_S)

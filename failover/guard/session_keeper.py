@@ -56,11 +56,6 @@ class SessionKeeper:
             drop_socket=self._client.drop_socket,
         )
 
-    def drop(self) -> None:
-        """Leave the session to a successor: no more renewals, no more connection."""
-        self.paused.set()
-        self._client.drop_socket()
-
     def _session_seen(self, session_id: int) -> None:
         log.info("connected", session_id=f"{session_id:016x}", server=self.store.connected_to)
         self._connected.set()
@@ -68,7 +63,7 @@ class SessionKeeper:
     def run(self) -> None:
         """For ever."""
         self._client.start_async()
-        sent_s = 0.0
+        sent_s, failing = 0.0, False
         while True:
             wait_s = sent_s + self._timing.renewal_interval_s - _boottime_s()
             if wait_s > 0:
@@ -82,7 +77,11 @@ class SessionKeeper:
             try:
                 self._renew(saved, sent_s)
             except StoreUnavailable as error:
-                log.warning("renewal_failed", error=str(error))
+                if not failing:
+                    log.warning("renewal_failed", error=str(error))
+                failing = True
+            else:
+                failing = False
 
     def _renew(self, saved: SavedSession, sent_s: float) -> None:
         if self._token_of != saved.session_id and not self._open(saved):

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -45,6 +46,7 @@ from failover.znode import GroupPaths, ScopePaths
 ALIVE_EVERY_S = 0.2
 MINDER_SILENCE_LIMIT_S = 1.0
 KILL_BEFORE_DEADLINE_S = 0.2
+LAST_RELEASE_S = 1.5  # for the desk's last transaction, before the process ends
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +58,7 @@ class Link:
         self._sock = sock
         self._mutex = threading.Lock()
         self._rest = b""
+        self._gone = False
 
     def send(self, message: FromWorker) -> None:
         """Lost when the minder is gone; the main thread notices that."""
@@ -63,7 +66,9 @@ class Link:
             try:
                 self._sock.sendall(encode(message))
             except OSError as error:
-                log.warning("minder_gone", error=str(error))
+                if not self._gone:
+                    log.warning("minder_gone", error=str(error))
+                self._gone = True
 
     def lines(self, limit_s: float) -> list[bytes] | None:
         """Whole lines that came within the limit; None at the end of the connection."""
@@ -118,7 +123,7 @@ class Worker:
                 self._keeper.paused.set()  # nobody enforces the deadline: let it come
                 if self._deadline_is_near():
                     break
-        self._keeper.drop()
+        self._keeper.paused.set()
         self._stand_in()
 
     def _take(self, line: bytes) -> None:
@@ -147,12 +152,20 @@ class Worker:
         """The minder is gone: enforce the deadline in its place, unless a new one is there."""
         log.error("minder_lost", granted=self._granted())
         while self._granted() and not self._successor():
-            if self._deadline_is_near():
-                log.error("killing_server", reason="deadline, in the minder's place")
-                while server.kill_once(self._places) or not server.lock_is_free(self._places):
-                    time.sleep(0.02)
-                return
-            time.sleep(0.05)
+            if not self._deadline_is_near():
+                time.sleep(0.05)
+                continue
+            log.error("killing_server", reason="deadline, in the minder's place")
+            while server.kill_once(self._places) or not server.lock_is_free(self._places):
+                time.sleep(0.02)
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """Nothing lives any more: let the desk release the claim, so that others need not wait."""
+        assert self._status is not None
+        self._status = replace(self._status, granted=False, server_alive=False)
+        self._desk.status(self._status)
+        time.sleep(LAST_RELEASE_S)
 
     def _successor(self) -> bool:
         """A new minder has written its lease file, and with it has read the grant."""

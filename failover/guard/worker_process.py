@@ -76,7 +76,10 @@ class WorkerProcess:
                 if time.monotonic() - self._heard_s > limit_s:
                     log.warning("worker_silent", pid=process.pid, limit_s=limit_s)
                     break
+                asked_s = time.monotonic()
                 await asyncio.wait({listener}, timeout=0.1)
+                if time.monotonic() - asked_s > 0.5:  # we were frozen ourselves: ask it anew
+                    self._heard_s = time.monotonic()
         finally:
             self._spoke = False
             listener.cancel()
