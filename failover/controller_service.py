@@ -17,7 +17,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    ProcessCollector,
+    disable_created_metrics,
+    start_http_server,
+)
 
 from failover import __version__
 from failover.controller import TICK_INTERVAL_S, Controller, TickResult
@@ -25,7 +30,7 @@ from failover.coordination.connect import Connection
 from failover.events import EventLog
 from failover.health.observation import SiteObservation
 from failover.health.probes import Observer
-from failover.metrics import ControllerMetrics
+from failover.metrics import ControllerMetrics, Instruments
 from failover.model import SiteName
 from failover.policy import Policy
 
@@ -57,9 +62,11 @@ def run(
     password_file: Path = OBSERVER_PASSWORD_FILE,
 ) -> None:
     """Run until SIGTERM or SIGINT. OSError where the metrics port is taken."""
+    disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    groups = [_group(policy, site, registry, password_file) for policy in policies]
+    instruments = Instruments(registry)
+    groups = [_group(policy, site, instruments, password_file) for policy in policies]
     port = policies[0].site(site).controller.metrics_port
     server, _ = start_http_server(port, addr=metrics_address or "0.0.0.0", registry=registry)
     try:
@@ -71,15 +78,13 @@ def run(
             group.connection.close()
 
 
-def _group(
-    policy: Policy, site: SiteName, registry: CollectorRegistry, password_file: Path
-) -> _Group:
+def _group(policy: Policy, site: SiteName, instruments: Instruments, password_file: Path) -> _Group:
     connection = Connection(policy)
     return _Group(
         connection=connection,
         controller=Controller(policy, site, connection.store, boottime=boottime_s),
         observer=Observer(policy, site, password_file=password_file, version=__version__),
-        metrics=ControllerMetrics(policy, site, registry),
+        metrics=ControllerMetrics(policy, site, instruments),
         log=EventLog(group=policy.group, site=site),
         worker=ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"turn-{policy.group}"),
     )
@@ -148,6 +153,7 @@ class _Watches:
 
 async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
+    await wake.wait()  # the first round: without eyes there is nothing to say
 
     def turn() -> TickResult:
         watches.arm()

@@ -110,7 +110,8 @@ class EventLog:
     def _decision(self, result: TickResult) -> None:
         decision = result.decision
         if isinstance(decision, Plan):
-            self._log.info("plan", step=decision.step, sentence=decision.sentence)
+            acts = "this controller" if result.leading else f"leader {result.leader}"
+            self._log.info("plan", step=decision.step, sentence=decision.sentence, acts=acts)
             return
         self._log.info(
             "hold",

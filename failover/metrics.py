@@ -136,74 +136,82 @@ METRICS: tuple[Metric, ...] = (
     Metric("failover_probe_round_seconds", Kind.GAUGE, "Duration of the last round of probes."),
 )
 
+CONSTANT_LABELS = ("group", "reader")  # reader: the site of the controller that says so
+_LABELS = {metric.name: metric.labels for metric in METRICS}
 _BUCKETS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0, 12.0, 30.0, 60.0)
 
 
-class ControllerMetrics:
-    """The metrics of one group in one process. ``group`` and ``reader`` are constant labels."""
+class Instruments:
+    """The table as metrics of one registry, shared by the groups of a process."""
 
-    def __init__(self, policy: Policy, site: str, registry: CollectorRegistry) -> None:
-        self._policy = policy
-        self._constant = {"group": str(policy.group), "reader": site}
-        self._gauges: dict[str, Gauge] = {}
-        self._counters: dict[str, Counter] = {}
-        self._histograms: dict[str, Histogram] = {}
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.gauges: dict[str, Gauge] = {}
+        self.counters: dict[str, Counter] = {}
+        self.histograms: dict[str, Histogram] = {}
         for metric in METRICS:
-            labels = (*self._constant, *metric.labels)
+            name, text, labels = metric.name, metric.help, (*CONSTANT_LABELS, *metric.labels)
             match metric.kind:
                 case Kind.GAUGE:
-                    made = Gauge(metric.name, metric.help, labels, registry=registry)
-                    self._gauges[metric.name] = made
+                    self.gauges[name] = Gauge(name, text, labels, registry=registry)
                 case Kind.COUNTER:
-                    self._counters[metric.name] = Counter(
-                        metric.name, metric.help, labels, registry=registry
-                    )
+                    self.counters[name] = Counter(name, text, labels, registry=registry)
                 case Kind.HISTOGRAM:
-                    self._histograms[metric.name] = Histogram(
-                        metric.name, metric.help, labels, registry=registry, buckets=_BUCKETS_S
+                    self.histograms[name] = Histogram(
+                        name, text, labels, registry=registry, buckets=_BUCKETS_S
                     )
+
+
+class ControllerMetrics:
+    """The metrics of one group. What a tick does not say any more is removed after the rest is
+    set, so that a scrape in between never misses what is still true."""
+
+    def __init__(self, policy: Policy, site: str, instruments: Instruments) -> None:
+        self._constant = (str(policy.group), site)
+        self._instruments = instruments
+        self._wanted: dict[tuple[str, tuple[str, ...]], float] = {}
+        self._shown: set[tuple[str, tuple[str, ...]]] = set()
+        for metric in METRICS:
+            if metric.kind is Kind.COUNTER and not metric.labels:
+                instruments.counters[metric.name].labels(*self._constant)  # from 0, for alerts
 
     def tick_done(self, result: TickResult, duration_s: float) -> None:
         """Set everything from one tick's result."""
-        self._observe("failover_tick_seconds", duration_s)
+        self._wanted = {}
         self._verdict(result)
         self._gates(result)
         self._group(result.view)
+        self._zookeeper(result.view)
         self._set("failover_leader", float(result.leading))
         self._set("failover_zookeeper_reachable", float(not result.view.store_problem))
-        for name in (
-            "failover_lease_held",
-            "failover_lease_absent_seconds",
-            "failover_replication_lag_bytes",
-            "failover_replication_lag_seconds",
-            "failover_loss_estimate_bytes",
-            "failover_loss_estimate_seconds",
-            "failover_replay_lag_bytes",
-            "failover_host_reached",
-        ):
-            self._gauges[name].clear()
         for cluster in result.view.clusters:
             self._cluster(cluster)
             self._loss(result.view, cluster)
-        self._execution(result)
+        self._show()
+        self._execution(result, duration_s)
+        self._observe("failover_tick_seconds", duration_s)
 
     def tick_failed(self) -> None:
         self._count("failover_tick_failures_total")
 
     def round_done(self, duration_s: float) -> None:
-        self._set("failover_probe_round_seconds", duration_s)
+        gauge = self._instruments.gauges["failover_probe_round_seconds"]
+        gauge.labels(*self._constant).set(duration_s)
+
+    def _show(self) -> None:
+        for (name, labels), value in self._wanted.items():
+            self._instruments.gauges[name].labels(*labels).set(value)
+        for name, labels in self._shown - self._wanted.keys():
+            self._instruments.gauges[name].remove(*labels)
+        self._shown = set(self._wanted)
 
     # ------------------------------------------------------------------ parts
 
     def _verdict(self, result: TickResult) -> None:
-        self._gauges["failover_verdict"].clear()
         self._set("failover_verdict", 1.0, code=result.verdict.code)
         self._set("failover_page", float(result.verdict.page))
 
     def _gates(self, result: TickResult) -> None:
         decision = result.decision
-        self._gauges["failover_gate"].clear()
-        self._gauges["failover_hold"].clear()
         for gate in decision.gates or takeover_gates(result.view):
             value = -1.0 if gate.passes is None else float(gate.passes)
             self._set(
@@ -217,14 +225,6 @@ class ControllerMetrics:
             self._set("failover_hold", 1.0, step=decision.wanted)
 
     def _group(self, view: View) -> None:
-        for name in (
-            "failover_epoch",
-            "failover_active_site",
-            "failover_observer_age_seconds",
-            "failover_zookeeper_leader",
-            "failover_zookeeper_leader_misplaced",
-        ):
-            self._gauges[name].clear()
         if view.state is not None:
             self._set("failover_epoch", float(view.state.epoch))
             for site in view.policy.data_sites:
@@ -236,7 +236,6 @@ class ControllerMetrics:
         for observer in view.observers:
             if observer.age_s is not None:
                 self._set("failover_observer_age_seconds", observer.age_s, site=observer.site)
-        self._zookeeper(view)
 
     def _zookeeper(self, view: View) -> None:
         leader = view.zookeeper_leader
@@ -284,7 +283,7 @@ class ControllerMetrics:
         self._set("failover_loss_estimate_seconds", loss.seconds, **labels)
         self._set("failover_replication_lag_seconds", loss.behind_s, **labels)
 
-    def _execution(self, result: TickResult) -> None:
+    def _execution(self, result: TickResult, duration_s: float) -> None:
         execution, decision = result.execution, result.decision
         if execution is None or not isinstance(decision, Plan):
             return
@@ -292,16 +291,22 @@ class ControllerMetrics:
         if decision.step == "takeover" and isinstance(execution, Committed):
             self._count("failover_takeovers_total")
             waited = [cluster.claim_absent_for_s for cluster in result.view.clusters]
-            self._observe("failover_takeover_decision_seconds", max(waited, default=0.0))
+            first_sight_s = max(waited, default=0.0)
+            self._observe("failover_takeover_decision_seconds", first_sight_s + duration_s)
 
     def _set(self, name: str, value: float, **labels: str) -> None:
-        self._gauges[name].labels(**self._constant, **labels).set(value)
+        self._wanted[name, self._labels(name, labels)] = value
 
     def _count(self, name: str, **labels: str) -> None:
-        self._counters[name].labels(**self._constant, **labels).inc()
+        self._instruments.counters[name].labels(*self._labels(name, labels)).inc()
 
     def _observe(self, name: str, value: float) -> None:
-        self._histograms[name].labels(**self._constant).observe(value)
+        self._instruments.histograms[name].labels(*self._constant).observe(value)
+
+    def _labels(self, name: str, labels: dict[str, str]) -> tuple[str, ...]:
+        """The values in the order of the table. KeyError where the table says otherwise."""
+        assert set(labels) == set(_LABELS[name]), f"{name}: labels {sorted(labels)}"
+        return (*self._constant, *(str(labels[label]) for label in _LABELS[name]))
 
 
 def _outcome(execution: Execution) -> str:

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from failover.config import load
 from failover.controller import TickResult
 from failover.coordination.gather import Gatherer, Now
-from failover.metrics import ControllerMetrics
+from failover.metrics import ControllerMetrics, Instruments
 from failover.model import Automation, HostName
 from failover.planning.plan import Hold, Plan
 from failover.policy import Policy
@@ -124,7 +124,7 @@ def test_a_misplaced_zookeeper_leader_is_moved_once(group: Group) -> None:
 
 def test_metrics_name_the_invariants(group: Group) -> None:
     registry = CollectorRegistry()
-    metrics = ControllerMetrics(group.policy, SURABAYA, registry)
+    metrics = ControllerMetrics(group.policy, SURABAYA, Instruments(registry))
     group.lose_jakarta()
     group.run(5)
     for result in group.run(0.5):
@@ -135,6 +135,14 @@ def test_metrics_name_the_invariants(group: Group) -> None:
     assert 'failover_active_site{group="marketplace",reader="surabaya",site="jakarta"} 1.0' in text
     assert 'gate="claim_gone"' in text
     assert "failover_loss_estimate_bytes" in text
+    assert 'failover_verdict{code="site_isolated"' in text
+
+    group.release()
+    for result in group.run(0.5):
+        metrics.tick_done(result, 0.01)
+    text = generate_latest(registry).decode()
+    assert "site_isolated" not in text
+    assert "failover_takeovers_total" in text
 
 
 def test_ages_are_counted_from_what_this_reader_saw_change(group: Group) -> None:
