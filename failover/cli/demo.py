@@ -26,7 +26,7 @@ def command(down: bool) -> None:
 
     Uses the lab that is up, or brings one up. Takes about three minutes once the image is there.
     """
-    from failover.lab.borrow import attach_or_up
+    from failover.lab.borrow import borrowed
     from failover.lab.demo import Demo, DemoFailed
     from failover.lab.demo_screen import Screen
     from failover.lab.errors import LabError
@@ -36,8 +36,10 @@ def command(down: bool) -> None:
     screen = Screen(console())
     screen.heading("The lab: two data sites and a witness on this machine")
     try:
-        lab, _ = attach_or_up(screen.say)
-        Demo(lab, screen).tell()
+        with borrowed(screen.say, keep=True) as lab:
+            Demo(lab, screen).tell()
+        if down:
+            lab.down(say=screen.say)
     except LabError as error:
         raise UserError(str(error), todo=error.todo) from None
     except (DemoFailed, NotWhole, WorkloadError) as error:
@@ -46,7 +48,5 @@ def command(down: bool) -> None:
             todo="`failover explain` says what holds it; `failover lab down` stops the lab",
             code=ExitCode.FINDINGS,
         ) from None
-    if down:
-        lab.down()
-    else:
+    if not down:
         screen.say(LOOK_AROUND)

@@ -1,7 +1,12 @@
-"""A lab to work with: the one that is up, or one that is brought up for it."""
+"""A lab to work with: the one that is up, or one that is brought up for it.
+
+While it is borrowed nobody else can remove or restart it: the file that ``Lab.up`` and ``down``
+lock is held shared.
+"""
 
 from __future__ import annotations
 
+import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -9,9 +14,26 @@ from failover.lab.errors import LabError
 from failover.lab.lab import Lab
 from failover.lab.stages import Stage
 
+Say = Callable[[str], None]
 
-def attach_or_up(say: Callable[[str], None]) -> tuple[Lab, bool]:
-    """The lab, complete, and whether it was brought up by this call. LabError."""
+
+@contextmanager
+def borrowed(say: Say, *, keep: bool = False) -> Iterator[Lab]:
+    """A whole lab without faults. LabError when there is none to be had.
+
+    Left as it was found: taken down again where it was brought up for this, unless ``keep``.
+    """
+    lab, brought_up = _attach_or_up(say)
+    try:
+        with _kept(lab):
+            yield lab
+    finally:
+        if brought_up and not keep:
+            lab.down(say=say)
+
+
+def _attach_or_up(say: Say) -> tuple[Lab, bool]:
+    """The lab, and whether it was brought up by this call."""
     try:
         lab = Lab.attach()
     except LabError:
@@ -29,11 +51,10 @@ def attach_or_up(say: Callable[[str], None]) -> tuple[Lab, bool]:
 
 
 @contextmanager
-def borrowed(say: Callable[[str], None]) -> Iterator[Lab]:
-    """A lab that is left as it was found: taken down where it was brought up for this."""
-    lab, brought_up = attach_or_up(say)
-    try:
-        yield lab
-    finally:
-        if brought_up:
-            lab.down(say=say)
+def _kept(lab: Lab) -> Iterator[None]:
+    with (lab.directory / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            raise LabError("somebody else is starting or removing the lab just now") from None
+        yield
