@@ -141,6 +141,23 @@ class SiteController:
         if self._process is not None:
             self._process.kill()
 
+    def crash_after(self, operations: int, *, after_it: bool = False) -> None:
+        """Die right before (or after) the n-th store operation from now on."""
+        client = self.client
+        if client is None:
+            return
+        at = client.operations + operations
+
+        def crash() -> None:
+            if client.operations >= at:
+                self.kernel.note(f"controller {self.site} crashes")
+                self.kill()
+
+        if after_it:
+            client.after_operation = crash
+        else:
+            client.before_operation = crash
+
     def freeze(self) -> None:
         if self._process is not None:
             self._process.freeze()

@@ -146,6 +146,19 @@ class Guard:
             self._minder.kill()
         self._stop_worker()
 
+    def freeze(self) -> None:
+        """SIGSTOP to the whole guard."""
+        if self._minder is not None:
+            self._minder.freeze()
+        if self.worker is not None:
+            self.worker.freeze()
+
+    def thaw(self) -> None:
+        if self._minder is not None:
+            self._minder.thaw()
+        if self.worker is not None:
+            self.worker.thaw()
+
     def supervise(self) -> None:
         """systemd, every now and then: watchdog and restart."""
         host = self.server.host

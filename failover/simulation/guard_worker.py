@@ -1,4 +1,4 @@
-"""The guard's worker: renewals, permits, the claim and salvage, around ``failover/guard/permits.py``.
+"""The guard's worker: renewals, permits, claim and salvage, around ``failover/guard/permits.py``.
 
 Mirrors guard/session_keeper.py, guard/desk.py and guard/salvager.py: three threads on one ZooKeeper
 session. What is decided, and every transaction, is the product's own code.

@@ -130,8 +130,12 @@ class Network:
         self.host_cuts.clear()
         self.changed()
 
-    def heal_pair(self, source_site: str, target_site: str) -> None:
-        self.site_cuts.discard((source_site, target_site))
+    def heal_link(self, one: str, other: str) -> None:
+        self.site_cuts -= {(one, other), (other, one)}
+        self.changed()
+
+    def rejoin(self, site: str) -> None:
+        self.site_cuts = {pair for pair in self.site_cuts if site not in pair}
         self.changed()
 
     def heal_host(self, name: str) -> None:

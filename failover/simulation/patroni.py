@@ -393,6 +393,20 @@ class Patroni:
         if not self.server.alive and self.server.rewind(source):
             self._start_replica(source)
 
+    def restart_in_place(self) -> None:
+        """``POST /restart``: down and up again in the same role, past ``pre_promote``."""
+        standby = self.server.in_recovery
+
+        def restart() -> None:
+            self.server.stop()
+            if not self.server.alive:
+                self._start(standby=standby)
+            self._demoting = False
+
+        if self._process is not None and not (self._demoting or self._promoting):
+            self._demoting = True  # the loop keeps its hands off meanwhile
+            self._beside("restart", restart)
+
     def _start_replica(self, source: Postgres | None) -> None:
         self.server.upstream = source
         self._start(standby=True)

@@ -7,9 +7,10 @@ configurations stand in ZooKeeper, the hosts boot. Time passes only in ``run``.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from failover.coordination.init import initialise
+from failover.coordination.store import StoreUnavailable
 from failover.guard.permits import Member
 from failover.health.scope import slot_name
 from failover.model import SiteName
@@ -27,7 +28,7 @@ from failover.simulation.postgres import Acknowledgement, Postgres
 from failover.simulation.wal import Branch
 from failover.state import GroupState, decode_state
 from failover.timing import lease_timing
-from failover.znode import Create, GroupPaths, ScopePaths
+from failover.znode import Committed, Create, GroupPaths, ScopePaths, Set
 
 BEAT_S = 0.1  # clients write, standbys stream, invariants are looked at
 SUPERVISION_S = 0.3
@@ -97,11 +98,81 @@ class World:
             s for s in self.stacks.values() if s.server.cluster == cluster and s.guard.writable()
         )
 
+    # ------------------------------------------------------------------ what is done to it
+
+    def power_off(self, name: str) -> None:
+        """A host loses its power: every process on it, and every client's connection."""
+        host = self.network.hosts[name]
+        if not host.up:
+            return
+        stack = self.stacks.get(name)
+        if stack is not None:
+            stack.patroni.kill()
+            stack.guard.kill()
+            stack.server.power_off()
+        for controller in self.controllers.values():
+            if controller.host is host:
+                controller.kill()
+        host.kill()
+
+    def power_on(self, name: str) -> None:
+        host = self.network.hosts[name]
+        if not host.up:
+            host.boot()  # systemd does the rest
+
+    def freeze(self, name: str) -> None:
+        host = self.network.hosts[name]
+        if host.up:
+            host.freeze()
+
+    def thaw(self, name: str) -> None:
+        host = self.network.hosts[name]
+        if host.frozen:
+            self.checker.thawed(name)
+            host.thaw()
+
+    def heal(self) -> None:
+        """Whatever is still broken works again."""
+        self.lost_answers_p = 0.0
+        self.network.heal()
+        for name in self.network.hosts:
+            self.thaw(name)
+            self.power_on(name)
+        for stack in self.stacks.values():
+            stack.patroni.enabled = stack.guard.enabled = True
+            stack.patroni.stuck = False
+            stack.server.end_stall()
+        for controller in self.controllers.values():
+            controller.enabled = True
+
+    def operator_patches(self, path: str, change: Callable[[bytes], bytes]) -> None:
+        """An operator changes a znode, from a host that reaches everybody; again on a conflict."""
+
+        def patch() -> None:
+            store = Client(
+                self.ensemble, self._operator, self.ensemble.servers, session_s=8.0, limit_s=1.0
+            )
+            for _ in range(100):
+                self.kernel.sleep(0.3)
+                try:
+                    store.sync()
+                    found = store.read(path)
+                except StoreUnavailable:
+                    continue
+                if found is None:
+                    break
+                outcome = store.commit((Set(path, change(found.data), found.version),))
+                if isinstance(outcome, Committed):
+                    break
+            store.close()
+
+        self.kernel.spawn("operator", patch)
+
     # ------------------------------------------------------------------ building
 
     def _initialise(self) -> None:
-        host = self.network.add("operator", "surabaya")
-        store = Client(self.ensemble, host, self.ensemble.servers, session_s=8.0)
+        self._operator = self.network.add("operator", "surabaya")
+        store = Client(self.ensemble, self._operator, self.ensemble.servers, session_s=8.0)
         store.commit((Create("/service", b""),))
         done = initialise(store, self.policy, now_unix_s=UNIX_EPOCH_S, by="init")
         self.checker.state_created(done.state)  # type: ignore[union-attr]

@@ -1,0 +1,81 @@
+"""``python -m failover.simulation --seed 1 --schedules 200 --steps 200``: random schedules.
+
+Prints every failing seed, keeps it in tests/simulation/regressions.txt, and exits with 1 if there
+was one. ``--seed N --schedules 1 --log`` tells one schedule's story.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import click
+
+from failover.simulation.schedule import Result, run_schedule
+
+REGRESSIONS = Path("tests/simulation/regressions.txt")
+
+
+@click.command()
+@click.option("--seed", type=int, default=None, help="The first seed; by chance where not given.")
+@click.option("--steps", type=int, default=200, show_default=True, help="Per schedule.")
+@click.option(
+    "--schedules", type=int, default=1, show_default=True, help="Seeds, one after another."
+)
+@click.option("--jobs", type=int, default=2, show_default=True, help="Processes.")
+@click.option("--log", is_flag=True, help="Print what happened, line by line.")
+def main(seed: int | None, steps: int, schedules: int, jobs: int, log: bool) -> None:
+    """Run schedules of random faults against the simulated world."""
+    first = seed if seed is not None else random.SystemRandom().randrange(10**9)
+    click.echo(f"seed {first}, {schedules} schedule(s) of {steps} steps")
+    started_s = time.monotonic()
+    results = _run(first, steps, schedules, jobs, log=log)
+    took_s = time.monotonic() - started_s
+    failed = [result for result in results if result.failure]
+    for result in results:
+        if log:
+            click.echo("\n".join(result.log))
+    for result in failed:
+        click.echo(f"FAILED seed {result.seed}: {result.failure}", err=True)
+        click.echo(f"  replay: make sim SEED={result.seed} STEPS={steps}", err=True)
+    _keep(failed)
+    click.echo(_summary(results, took_s))
+    sys.exit(1 if failed else 0)
+
+
+def _run(first: int, steps: int, schedules: int, jobs: int, *, log: bool) -> list[Result]:
+    seeds = range(first, first + schedules)
+    if jobs == 1 or schedules == 1:
+        return [run_schedule(seed, steps, log=log) for seed in seeds]
+    with ProcessPoolExecutor(jobs) as pool:
+        return list(pool.map(run_schedule, seeds, [steps] * schedules, chunksize=4))
+
+
+def _keep(failed: list[Result]) -> None:
+    """A failing seed becomes a regression test; a bug is first a failing seed, then a fix."""
+    if not failed or not REGRESSIONS.exists():
+        return
+    known = REGRESSIONS.read_text().split("\n")
+    new = [f"{result.seed} {result.steps}" for result in failed]
+    with REGRESSIONS.open("a") as file:
+        file.writelines(f"{line}\n" for line in new if line not in known)
+
+
+def _summary(results: list[Result], took_s: float) -> str:
+    healed_s = sorted(result.healed_after_s for result in results if not result.failure)
+    slowest = f"{healed_s[-1]:.0f}" if healed_s else "-"
+    return (
+        f"{len(results)} schedules in {took_s:.1f} s, "
+        f"{sum(bool(r.failure) for r in results)} failed; "
+        f"{sum(r.takeovers for r in results)} takeovers, "
+        f"{sum(r.lost_writes for r in results)} writes lost within the budget, "
+        f"{sum(r.virtual_s for r in results):.0f} virtual seconds, "
+        f"healed after {slowest} s at worst"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""One seed, one schedule: a phase of random faults for safety, then everything heals.
+
+The invariants are asserted all the time (checker.py). After the faults are over the group must be
+well again within ``LIVENESS_S`` of virtual time: one writable host per cluster at the active site,
+everybody else streaming from it, the record in order, clients acknowledged.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from failover.simulation.checker import Violation
+from failover.simulation.faults import FAULTS, Fault, isolate_site, kill_site
+from failover.simulation.policies import policy
+from failover.simulation.postgres import Postgres
+from failover.simulation.world import World
+from failover.state import StandbyScope
+
+STEP_S = (0.02, 0.25)
+WARM_UP_S = 3.0
+LIVENESS_S = 120.0
+FAULT_S = (0.1, 15.0)
+
+
+@dataclass(slots=True)
+class Result:
+    """How one schedule ended. ``failure`` empty: every invariant held, and it got well."""
+
+    seed: int
+    steps: int
+    failure: str = ""
+    virtual_s: float = 0.0
+    events: int = 0
+    takeovers: int = 0
+    lost_writes: int = 0
+    healed_after_s: float = 0.0
+    log: list[str] = field(default_factory=list)
+
+
+def run_schedule(seed: int, steps: int, *, log: bool = False) -> Result:
+    """Everything that happens follows from the two numbers."""
+    random = Random(seed)
+    chosen = policy(
+        clusters=random.choice((1, 1, 1, 2)),
+        local_recovery_s=random.choice((3.0, 10.0)),
+        cooldown_s=random.choice((0.0, 5.0, 3600.0)),
+    )
+    collecting = gc.isenabled()
+    gc.disable()
+    world = World(seed, chosen, log=log)
+    result = Result(seed, steps)
+    try:
+        _faults(world, random, steps)
+        _heal(world, result)
+    except Violation as violation:
+        result.failure = str(violation)
+    finally:
+        result.virtual_s = world.kernel.now
+        result.events = world.kernel.events
+        result.takeovers = len(world.checker.epoch_changes)
+        result.lost_writes = sum(len(lost) for lost in world.checker.lost.values())
+        result.log = world.kernel.log or []
+        world.close()
+        if collecting:
+            gc.enable()
+    return result
+
+
+def _faults(world: World, random: Random, steps: int) -> None:
+    """Faults come, overlap and go; sometimes nothing happens for a while."""
+    world.run(random.uniform(0.0, 2 * WARM_UP_S))
+    standing: list[tuple[int, Callable[[], None]]] = []
+    names, weights = list(FAULTS), list(FAULTS.values())
+    intensity = random.choice((0.01, 0.03, 0.08))
+    disaster_at = random.randrange(steps) if random.random() < 0.6 else -1
+    for step in range(steps):
+        for entry in [entry for entry in standing if entry[0] <= step]:
+            standing.remove(entry)
+            entry[1]()
+        fault: Fault | None = None
+        if step == disaster_at:
+            fault = random.choice((isolate_site, kill_site))
+        elif random.random() < intensity:
+            fault = random.choices(names, weights)[0]
+        if fault is not None:
+            undo = fault(world, random)
+            lasts_steps = random.uniform(*FAULT_S) / (sum(STEP_S) / 2)
+            if step == disaster_at:
+                lasts_steps *= 2
+            standing.append((step + round(lasts_steps), undo))
+        world.run(random.uniform(*STEP_S))
+    for _, undo in standing:
+        undo()
+
+
+def _heal(world: World, result: Result) -> None:
+    """Everything works again; now it must get well by itself."""
+    world.kernel.note("HEAL")
+    world.heal()
+    healed_s = world.kernel.now
+    problem = ""
+    while world.kernel.now - healed_s < LIVENESS_S:
+        world.run(1.0)
+        problem = unwell(world)
+        if not problem:
+            result.healed_after_s = world.kernel.now - healed_s
+            for cluster in world.policy.clusters:
+                world.checker.one_history(world.acknowledgements(cluster.name))
+            return
+    raise Violation(f"liveness: not well {LIVENESS_S:.0f} s after the last fault: {problem}")
+
+
+def unwell(world: World) -> str:
+    """What is still wrong; empty: the group is well."""
+    state = world.state
+    if state.plan is not None:
+        return f"plan {state.plan.id} stands"
+    for cluster in world.policy.clusters:
+        recorded = state.clusters[cluster.name]
+        if not recorded.promoted:
+            return f"{cluster.name}: epoch {state.epoch} is not promoted"
+        if recorded.standby is not StandbyScope.FOLLOWING:
+            return f"{cluster.name}: {recorded.standby}"
+        writable = world.writable(cluster.name)
+        if len(writable) != 1:
+            return f"{cluster.name}: {len(writable)} writable hosts"
+        primary = writable[0].server
+        if primary.site != state.active_site:
+            return f"{cluster.name}: {primary.name} is writable, {state.active_site} active"
+        for server in world.servers(cluster.name):
+            if server is not primary and (problem := _not_streaming(server, primary)):
+                return problem
+    return ""
+
+
+def _not_streaming(server: Postgres, primary: Postgres) -> str:
+    if not (server.answers and server.in_recovery):
+        return f"{server.name} is {server.run}, not a standby"
+    if not server.streaming:
+        up = server.upstream
+        return f"{server.name} does not stream (from {up.name if up else 'nobody'})"
+    behind = primary.lsn - server.lsn
+    if server.branch is not primary.branch or behind > 8192:
+        return f"{server.name} is {behind} bytes behind {primary.name}"
+    return ""
