@@ -1,0 +1,85 @@
+"""The documentation names what exists: links, commands, exit codes, verdicts, gates, fields."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from cli_world import POLICY, healthy
+
+from failover.cli import explanation, snapshot
+from failover.cli.exit_codes import ExitCode
+from failover.cli.main import NOUNS
+from failover.health.verdict import RULES, Consequence
+from failover.health.view import build_view
+from failover.model import Invariant
+from failover.planning.gates import takeover_gates
+
+ROOT = Path(__file__).parents[2]
+DOCS = (ROOT / "docs").rglob("*.md")
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS])
+LINK = re.compile(r"\]\(([^)#\s]*)(#[^)]*)?\)")
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target, _anchor in LINK.findall(page.read_text(encoding="utf-8")):
+        if target and "://" not in target:
+            assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_files_named_in_the_architecture_exist() -> None:
+    named = re.findall(r"`((?:failover|tests|deploy)/[\w./-]+)`", text("docs/architecture.md"))
+    assert named
+    missing = [name for name in named if not (ROOT / name).exists()]
+    assert missing == []
+
+
+def test_every_command_is_documented() -> None:
+    page = text("docs/cli.md")
+    assert [name for name in NOUNS if f"`{name}" not in page] == []
+
+
+def test_every_exit_code_is_documented() -> None:
+    page = text("docs/cli.md")
+    assert [code for code in ExitCode if f"| {int(code)} |" not in page] == []
+
+
+def test_every_holding_verdict_and_takeover_gate_is_in_the_runbook() -> None:
+    page = text("docs/operations/hold.md")
+    holds = {rule.code for rule in RULES if rule.consequence is Consequence.HOLD}
+    gates = {gate.name for gate in takeover_gates(build_view(POLICY, healthy()))}
+    assert {name for name in holds | gates if f"`{name}`" not in page} == set()
+
+
+def test_every_invariant_is_documented_by_its_name() -> None:
+    page = text("docs/architecture.md")
+    assert [name for name in Invariant if f"`{name}`" not in page] == []
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        snapshot.Snapshot,
+        snapshot.VerdictNode,
+        snapshot.SiteNode,
+        snapshot.SideNode,
+        snapshot.LeaseNode,
+        snapshot.HostNode,
+        snapshot.ServerNode,
+        snapshot.ObserverNode,
+        explanation.ExplainSnapshot,
+        explanation.GateNode,
+        explanation.LossNode,
+        explanation.NextNode,
+    ],
+)
+def test_every_json_field_is_documented(shape: type) -> None:
+    words = set(re.findall(r"\w+", text("docs/cli.md")))
+    assert [field.name for field in fields(shape) if field.name not in words] == []
