@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,7 @@ GUARD = GuardSeen(
 )
 
 
+@cache
 def policy_of(clusters: int = 1) -> Policy:
     """The lab's policy; with two clusters ``escrow`` lives beside ``marketplace``."""
     document = yaml.safe_load(CONFIG.read_text())

@@ -1,0 +1,118 @@
+"""The loss estimate: what the standby is behind and the isolation window, or an honest unknown."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+
+from failover.health.inputs import LsnSample
+from failover.model import Lsn
+from failover.replication.loss import (
+    NOTHING_TO_LOSE,
+    LossEstimate,
+    LossUnknown,
+    cluster_loss,
+    estimate,
+    peak_bytes_per_s,
+)
+from tests.scenarios.language import build
+
+MIB = 1024 * 1024
+
+
+def samples(*ends: tuple[float, int]) -> tuple[LsnSample, ...]:
+    """(age in seconds, end of WAL in bytes), newest first."""
+    return tuple(LsnSample("marketplace", "jkt-db1", age_s, Lsn(end)) for age_s, end in ends)
+
+
+def loss(
+    ends: tuple[tuple[float, int], ...], received: int, lost_for_s: float = 0.0
+) -> LossEstimate | LossUnknown:
+    return estimate(samples(*ends), Lsn(received), lease_s=6.0, lost_for_s=lost_for_s)
+
+
+def known(found: LossEstimate | LossUnknown) -> LossEstimate:
+    assert isinstance(found, LossEstimate)
+    return found
+
+
+def test_an_idle_primary_has_no_lag() -> None:
+    found = known(loss(tuple((float(age_s), 5000) for age_s in range(60)), received=5000))
+    assert (found.behind_bytes, found.behind_s, found.isolation_bytes) == (0, 0.0, 0)
+
+
+def test_behind_in_bytes_and_in_seconds_of_the_primary() -> None:
+    found = known(loss(((0.5, 9000), (1.5, 8000), (2.5, 7000), (3.5, 6000)), received=7500))
+    assert found.behind_bytes == 1500
+    assert found.behind_s == pytest.approx(2.0)
+
+
+def test_a_standby_that_stopped_receiving_falls_behind_honestly() -> None:
+    lags = []
+    for now in range(10, 60, 10):
+        ends = tuple((float(age_s), 1000 * (now - age_s)) for age_s in range(now + 1))
+        lags.append(known(loss(ends, received=5000)).behind_s)
+    assert lags == [5.0, 15.0, 25.0, 35.0, 45.0]
+
+
+def test_behind_the_oldest_sample_is_behind_without_end() -> None:
+    assert known(loss(((0.5, 9000), (1.5, 8000)), received=100)).behind_s == inf
+
+
+def test_a_standby_ahead_of_the_last_sample_is_not_behind() -> None:
+    found = known(loss(((0.5, 9000), (1.5, 8000)), received=9500))
+    assert (found.behind_bytes, found.behind_s) == (0, 0.0)
+
+
+def test_isolation_window_is_the_lease_at_the_peak_rate() -> None:
+    found = known(loss(((0.0, 8 * MIB), (1.0, 7 * MIB), (2.0, 2 * MIB), (3.0, MIB)), 8 * MIB))
+    assert found.isolation_s == 6.0
+    assert found.isolation_bytes == 6 * 5 * MIB
+    assert found.bytes == found.isolation_bytes
+
+
+def test_peak_looks_back_a_minute_and_over_a_second() -> None:
+    old_burst = samples((0.0, 100), (1.0, 90), (70.0, 80), (71.0, 0))
+    assert peak_bytes_per_s(old_burst) == pytest.approx(10.0)
+    flush = samples((0.0, 1000), (0.1, 500), (1.0, 400))
+    assert peak_bytes_per_s(flush) == pytest.approx(600.0)
+
+
+def test_a_new_primary_that_starts_lower_is_no_negative_rate() -> None:
+    assert peak_bytes_per_s(samples((0.0, 100), (1.0, 500))) == 0.0
+
+
+def test_no_samples_is_unknown() -> None:
+    assert isinstance(loss((), 0), LossUnknown)
+
+
+@pytest.mark.parametrize(
+    ("age_s", "lost_for_s", "is_known"),
+    [
+        (10.9, 0.0, True),  # the lease may be running out: 6 s, and 5 s between samples
+        (11.1, 0.0, False),
+        (40.0, 30.0, True),  # the last sample stands after the loss
+        (42.0, 30.0, False),
+    ],
+)
+def test_age_of_the_last_sample(age_s: float, lost_for_s: float, is_known: bool) -> None:
+    found = loss(((age_s, 100), (age_s + 1, 100)), 100, lost_for_s)
+    assert isinstance(found, LossEstimate) is is_known
+
+
+def test_in_sync_loses_nothing_whatever_the_samples_say() -> None:
+    lines = ["protection is max-availability, in sync", "no samples of the primary's WAL"]
+    view = build(lines).view()
+    assert cluster_loss(view, view.clusters[0]) is NOTHING_TO_LOSE
+
+
+def test_max_performance_is_never_in_sync() -> None:
+    lines = ["protection is max-performance, in sync", "no samples of the primary's WAL"]
+    view = build(lines).view()
+    assert isinstance(cluster_loss(view, view.clusters[0]), LossUnknown)
+
+
+def test_without_a_standby_leader_the_loss_is_unknown() -> None:
+    view = build(["marketplace-makassar has no leader key"]).view()
+    assert isinstance(cluster_loss(view, view.clusters[0]), LossUnknown)

@@ -1,0 +1,191 @@
+"""Three answers to every question, and nobody believed who is not alive."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from failover.health.inputs import ConfigSeen, LeaderKeySeen, ViewInputs
+from failover.health.scope import (
+    following,
+    is_fence,
+    parse_config,
+    promoted,
+    quarantined,
+    slot_name,
+)
+from failover.health.verdict import judge
+from failover.health.view import HostView, View, build_view, every, some
+from failover.model import ClusterName, Epoch, GroupName, SiteName
+from failover.planning.plan import Hold
+from failover.planning.planner import plan
+from tests.scenarios.language import build
+from tests.scenarios.world import World, policy_of
+
+
+def host(view: View, name: str) -> HostView:
+    sides = (side for cluster in view.clusters for side in cluster.sides)
+    return next(h for side in sides for h in side.hosts if h.host.name == name)
+
+
+@pytest.mark.parametrize(
+    ("answers", "one", "all_of_them"),
+    [
+        ((), None, True),
+        ((True, None, False), True, False),
+        ((None, False), False, False),
+        ((None, True), True, None),
+        ((None,), None, None),
+        ((True, True), True, True),
+    ],
+)
+def test_some_and_every(
+    answers: tuple[bool | None, ...], one: bool | None, all_of_them: bool | None
+) -> None:
+    assert some(answers) is one
+    assert every(answers) is all_of_them
+
+
+@pytest.mark.parametrize(
+    ("line", "reached", "works", "could"),
+    [
+        ("jkt-db1 gone for 9 s", False, None, None),
+        ("PostgreSQL on jkt-db1 refuses for 1 s", True, False, True),
+        ("PostgreSQL on jkt-db1 is silent for 1 s", True, None, True),
+        ("PostgreSQL on jkt-db1 rejects for 1 s", True, None, True),
+        ("Patroni on jkt-db1 refuses", True, True, False),
+        ("Patroni on jkt-db1 is silent", True, True, None),
+        ("the guard on jkt-db1 refuses", True, True, False),
+        ("the guard on jkt-db1 is silent", True, True, True),
+    ],
+)
+def test_answers_about_one_host(
+    line: str, reached: bool | None, works: bool | None, could: bool | None
+) -> None:
+    seen = host(build([line]).view(), "jkt-db1")
+    assert (seen.reached, seen.working_primary, seen.could_take_lease) == (reached, works, could)
+
+
+def test_a_silent_observer_is_not_believed() -> None:
+    lines = [f"observer {site} silent for 3.1 s" for site in ("jakarta", "makassar", "surabaya")]
+    view = build(lines).view()
+    assert view.living_observers == ()
+    assert host(view, "jkt-db1").working_primary is None
+    assert host(view, "jkt-db1").reached is None
+    assert view.zookeeper_leader is None
+
+
+def test_one_observer_that_sees_is_enough() -> None:
+    lines = ["observer makassar does not reach jakarta", "observer surabaya does not reach jakarta"]
+    assert host(build(lines).view(), "jkt-db1").working_primary is True
+
+
+def test_a_sighting_is_as_old_as_it_may_be() -> None:
+    """Age since the reader saw it, the round it took, and the time to write and read it."""
+    (first, *_) = host(World.healthy().view(), "jkt-db1").sightings
+    assert first.age_s == pytest.approx(0.4 + 0.1 + 1.0)
+
+
+def test_an_older_leader_that_still_answers_does_not_lead() -> None:
+    world = World.healthy()
+    world.zookeeper["jkt-zk1"] = replace(world.zookeeper["sby-zk1"], epoch=2)  # type: ignore[type-var, index]
+    leader = world.view().zookeeper_leader
+    assert leader is not None
+    assert leader.name == "sby-zk1"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "word"),
+    [
+        ("group", GroupName("other"), "group"),
+        ("active_site", SiteName("surabaya"), "not a data site"),
+        ("active_site", SiteName("singapore"), "not a data site"),
+        ("clusters", {}, "clusters"),
+    ],
+)
+def test_a_state_that_does_not_fit_the_policy_holds(field: str, value: object, word: str) -> None:
+    world = build(["jakarta unplugged for 6.3 s", "no claim for 0.1 s"])
+    assert world.state is not None
+    world.state = replace(world.state, **{field: value})  # type: ignore[arg-type]
+    view = world.view()
+    assert word in view.state_problem
+    verdict = judge(view)
+    assert verdict.code == "state_unreadable"
+    assert isinstance(plan(view, verdict), Hold)
+
+
+def test_a_host_that_the_policy_does_not_know_is_no_holder() -> None:
+    view = build(["jkt-db1 holds the claim of marketplace for 5 s in epoch 1"]).view()
+    (cluster,) = view.clusters
+    assert cluster.claim is not None
+    assert cluster.claim.claim is not None
+    stranger = replace(cluster.claim.claim, host="sin-db1", site="singapore")
+    odd = replace(cluster, claim=replace(cluster.claim, claim=stranger))
+    assert odd.holder is None
+    assert judge(replace(view, clusters=(odd,))).code == "split_brain_suspected"
+
+
+def test_no_inputs_at_all_hold() -> None:
+    view = build_view(policy_of(), ViewInputs(now_unix_s=0.0, reader=SiteName("surabaya")))
+    assert judge(view).code == "not_initialised"
+    assert isinstance(plan(view, judge(view)), Hold)
+    assert view.missing
+
+
+# --------------------------------------------------------------------------- Patroni's config
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "[]", '{"standby_cluster": "yes"}', "null"])
+def test_an_odd_configuration_is_none(text: str) -> None:
+    assert parse_config(ConfigSeen(text, 1)) is None
+
+
+def test_configurations_keep_what_they_do_not_change() -> None:
+    text = '{"ttl": 20, "pause": false, "slots": {"mine": {"type": "physical"}}, "x": [1]}'
+    config = parse_config(ConfigSeen(text, 1))
+    assert config is not None
+    primary = policy_of().clusters[0].hosts[0]
+    for data in (
+        quarantined(config),
+        following(config, SiteName("makassar"), primary),
+        promoted(config, SiteName("jakarta")),
+    ):
+        changed = parse_config(ConfigSeen(data.decode(), 2))
+        assert changed is not None
+        assert changed.document["ttl"] == 20
+        assert changed.document["x"] == [1]
+        assert "mine" in changed.document["slots"]
+
+
+def test_quarantine_follows_nobody() -> None:
+    config = parse_config(ConfigSeen('{"standby_cluster": {"host": "10.77.1.11"}}', 1))
+    assert config is not None
+    after = parse_config(ConfigSeen(quarantined(config).decode(), 2))
+    assert after is not None
+    assert after.is_quarantine
+    assert after.document["standby_cluster"] == {"restore_command": "false"}
+
+
+@pytest.mark.parametrize(
+    ("value", "owner", "children", "fence"),
+    [
+        ("fenced by failover, epoch 2", 0, 1, True),
+        ("fenced by failover, epoch 2", 0, 0, False),  # Patroni can delete it
+        ("fenced by failover, epoch 2", 7, 1, False),  # it ends with a session
+        ("jkt-db1", 0, 1, False),
+    ],
+)
+def test_what_is_a_fence(value: str, owner: int, children: int, fence: bool) -> None:
+    assert is_fence(LeaderKeySeen(value, 0, owner, children)) is fence
+
+
+def test_slot_names_are_legal() -> None:
+    assert slot_name(SiteName("west-java")) == "failover_west_java"
+
+
+def test_salvage_of_another_epoch_is_kept_apart() -> None:
+    lines = ["makassar has taken over in epoch 2", "jkt-db1 has salvaged 1 bytes in epoch 1"]
+    (cluster,) = build(lines).view().clusters
+    assert [r.epoch for r in cluster.salvage] == [Epoch(1)]
+    assert cluster.name == ClusterName("marketplace")
