@@ -136,7 +136,7 @@ class Patroni:
             self._process.freeze()
 
     def thaw(self) -> None:
-        if self._process is not None and not self.server.host.frozen:
+        if self._process is not None:
             self._process.thaw()
 
     def _run(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from failover.coordination.init import initialise
 from failover.coordination.store import StoreUnavailable
@@ -55,6 +56,7 @@ class World:
         self.checker = Checker(self)
         self.ensemble.on_commit.append(self.checker.committed)
         self.stacks: dict[str, Stack] = {}
+        self._patches: list[tuple[str, Callable[[bytes], bytes]]] = []
         self._servers: dict[str, tuple[Postgres, ...]] = {}
         self._acknowledgements: dict[str, list[Acknowledgement]] = {}
         self._initialise()
@@ -146,27 +148,24 @@ class World:
             controller.enabled = True
 
     def operator_patches(self, path: str, change: Callable[[bytes], bytes]) -> None:
-        """An operator changes a znode, from a host that reaches everybody; again on a conflict."""
+        """An operator changes a znode; one change after the other, each until it has happened."""
+        self._patches.append((path, change))
+        if len(self._patches) == 1:
+            self.kernel.spawn("operator", self._operate)
 
-        def patch() -> None:
-            store = Client(
-                self.ensemble, self._operator, self.ensemble.servers, session_s=8.0, limit_s=1.0
-            )
-            for _ in range(100):
-                self.kernel.sleep(0.3)
-                try:
-                    store.sync()
-                    found = store.read(path)
-                except StoreUnavailable:
-                    continue
-                if found is None:
-                    break
-                outcome = store.commit((Set(path, change(found.data), found.version),))
-                if isinstance(outcome, Committed):
-                    break
-            store.close()
-
-        self.kernel.spawn("operator", patch)
+    def _operate(self) -> None:
+        store = Client(self.ensemble, self._operator, self.ensemble.servers, session_s=8.0)
+        while self._patches:
+            path, change = self._patches[0]
+            self.kernel.sleep(0.2)
+            with suppress(StoreUnavailable):
+                store.sync()
+                found = store.read(path)
+                assert found is not None
+                patch = Set(path, change(found.data), found.version)
+                if isinstance(store.commit((patch,)), Committed):
+                    self._patches.pop(0)
+        store.close()
 
     # ------------------------------------------------------------------ building
 
