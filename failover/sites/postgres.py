@@ -109,6 +109,7 @@ class PostgresProbe:
                 password=password,
                 dbname=OBSERVER_DATABASE,
                 application_name="failover controller",
+                client_encoding="utf-8",  # an SQL_ASCII database would answer in bytes
                 tcp_user_timeout=limit_ms,
                 options=f"-c statement_timeout={limit_ms}",
                 autocommit=True,

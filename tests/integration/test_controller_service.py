@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from policies import JAKARTA, MAKASSAR, SURABAYA, policy
-from zookeeper_container import ZooKeeperContainer
+from single_container import ZooKeeperContainer
 
 from failover.coordination.connect import open_store
 from failover.coordination.gather import read_view_inputs

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from kazoo.client import KazooClient
 from policies import policy
-from zookeeper_container import ZooKeeperContainer
+from single_container import ZooKeeperContainer
 
 from failover.coordination.connect import Connection, open_store
 from failover.coordination.init import Initialised, Refused, initialise

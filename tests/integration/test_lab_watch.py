@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from policies import JAKARTA, MAKASSAR, policy
-from zookeeper_container import ZooKeeperContainer
+from single_container import ZooKeeperContainer
 
 from failover.coordination.connect import open_store
 from failover.coordination.init import initialise

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from zookeeper_container import _lab_image
+from single_container import _lab_image
 
 from failover.lab.workload.attempt import Attempt, Outcome, Recorder, Via, read_attempts
 from failover.lab.workload.checker import judge

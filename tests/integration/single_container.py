@@ -1,4 +1,4 @@
-"""One throw-away ZooKeeper server from the lab's image, for tests of the adapter."""
+"""Throw-away containers of the lab's image, for tests of one adapter at a time."""
 
 from __future__ import annotations
 
@@ -41,7 +41,23 @@ class ZooKeeperContainer:
 
 @contextlib.contextmanager
 def zookeeper_container() -> Iterator[ZooKeeperContainer]:
-    """Start it, wait until it answers, and remove it. Skips where there is no lab image."""
+    """Start it, wait until it answers, and remove it."""
+    command = [
+        "sh",
+        "-c",
+        f"printf '{CONFIG}' > /tmp/zoo.cfg && exec java -Xmx128m -cp {CLASSPATH} "
+        "org.apache.zookeeper.server.quorum.QuorumPeerMain /tmp/zoo.cfg",
+    ]
+    with lab_container(command) as (container, address):
+        _wait_until_serving(address, container)
+        yield ZooKeeperContainer(address, container)
+
+
+@contextlib.contextmanager
+def lab_container(
+    command: list[str], volumes: dict[str, dict[str, str]] | None = None
+) -> Iterator[tuple[Any, str]]:
+    """One container of the lab's image and its address. Skips where there is no such image."""
     docker = pytest.importorskip("docker")
     try:
         client = docker.from_env()
@@ -50,22 +66,18 @@ def zookeeper_container() -> Iterator[ZooKeeperContainer]:
         pytest.skip(f"no container engine: {error}")
     container = client.containers.run(
         image,
-        entrypoint=["sh", "-c"],
-        command=[
-            f"printf '{CONFIG}' > /tmp/zoo.cfg && exec java -Xmx128m -cp {CLASSPATH} "
-            "org.apache.zookeeper.server.quorum.QuorumPeerMain /tmp/zoo.cfg"
-        ],
+        entrypoint=command[:1],
+        command=command[1:],
         detach=True,
-        labels={"failover.test": "zookeeper"},
+        labels={"failover.test": "integration"},
+        volumes=volumes or {},
     )
     try:
         container.reload()
         networks = container.attrs["NetworkSettings"]["Networks"].values()
-        address = next(network["IPAddress"] for network in networks)
-        _wait_until_serving(address, container)
-        yield ZooKeeperContainer(address, container)
+        yield container, next(network["IPAddress"] for network in networks)
     finally:
-        container.remove(force=True)
+        container.remove(force=True, v=True)
         client.close()
 
 

@@ -1,0 +1,191 @@
+"""The probe of PostgreSQL against a real server, set up by the rendered post-bootstrap script."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from single_container import lab_container
+
+from failover.health.observation import NoAnswer, NoAnswerKind, PostgresSeen
+from failover.health.probes import _ask_all, _Question
+from failover.model import ClusterName, HostName, SiteName
+from failover.policy import DatabaseHost
+from failover.sites.postgres import PostgresProbe
+
+pytestmark = pytest.mark.lab
+
+PASSWORD = "told-to-nobody"
+BOOTSTRAP = Path("deploy/jakarta/jkt-db1/usr/lib/failover/post-bootstrap.sql").resolve()
+START = f"""
+set -e
+bin=/usr/lib/postgresql/17/bin
+install -d -o postgres /tmp/data /run/postgresql
+as() {{ setpriv --reuid=postgres --regid=postgres --clear-groups "$@"; }}
+as $bin/initdb -D /tmp/data --auth-local=trust --auth-host=scram-sha-256 --no-sync >/dev/null
+echo 'host all all 0.0.0.0/0 scram-sha-256' >> /tmp/data/pg_hba.conf
+echo "listen_addresses = '*'" >> /tmp/data/postgresql.conf
+as $bin/pg_ctl -D /tmp/data -w start >/dev/null
+FAILOVER_OBSERVER_PASSWORD={PASSWORD} FAILOVER_CLIENT_PASSWORD=x \
+    as $bin/psql -h /run/postgresql -v ON_ERROR_STOP=1 -qf /post-bootstrap.sql postgres
+echo ready
+exec sleep infinity
+"""
+
+
+@dataclass
+class Server:
+    host: DatabaseHost
+    container: Any
+
+    def run(self, command: str) -> None:
+        code, output = self.container.exec_run(["sh", "-c", command], user="postgres")
+        assert code == 0, output.decode()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with lab_container(
+        ["sh", "-c", START], {str(BOOTSTRAP): {"bind": "/post-bootstrap.sql", "mode": "ro"}}
+    ) as (container, address):
+        until = time.monotonic() + 60
+        while b"ready" not in container.logs():
+            assert time.monotonic() < until, container.logs().decode()
+            time.sleep(0.1)
+        host = DatabaseHost(
+            HostName("db1"), SiteName("jakarta"), ClusterName("shop"), ip_address(address)
+        )
+        yield Server(host, container)
+
+
+@pytest.fixture
+def password_file(tmp_path: Path) -> Path:
+    path = tmp_path / "observer.password"
+    path.write_text(f"{PASSWORD}\n", encoding="utf-8")
+    return path
+
+
+def story(
+    server: Server,
+    password_file: Path,
+    tell: Callable[[Callable[[], Awaitable[PostgresSeen | NoAnswer]]], Awaitable[None]],
+) -> None:
+    """Run ``tell`` with a function that asks once, as a round of probes does."""
+
+    async def run() -> None:
+        probe = PostgresProbe(server.host, password_file=password_file, limit_s=1.0)
+        question = _Question(probe.ask, probe.abort)
+
+        async def ask() -> PostgresSeen | NoAnswer:
+            started = time.monotonic()
+            await _ask_all([question])
+            assert time.monotonic() - started < 1.4
+            return question.answer()
+
+        await tell(ask)
+        await probe.close()
+
+    asyncio.run(run())
+
+
+def kind(answer: PostgresSeen | NoAnswer) -> NoAnswerKind | None:
+    return answer.kind if isinstance(answer, NoAnswer) else None
+
+
+def test_a_primary_is_seen_through_the_narrow_functions(
+    server: Server, password_file: Path
+) -> None:
+    async def tell(ask: Callable[[], Awaitable[PostgresSeen | NoAnswer]]) -> None:
+        seen = await ask()
+        assert isinstance(seen, PostgresSeen), seen
+        assert (seen.in_recovery, seen.timeline, seen.received_lsn) == (False, 1, None)
+        assert seen.current_lsn is not None
+        assert len(seen.system_identifier) > 10
+
+    story(server, password_file, tell)
+
+
+def test_a_frozen_server_times_out_on_a_kept_connection_and_comes_back(
+    server: Server, password_file: Path
+) -> None:
+    async def tell(ask: Callable[[], Awaitable[PostgresSeen | NoAnswer]]) -> None:
+        assert kind(await ask()) is None
+        server.container.pause()
+        try:
+            for _ in range(3):
+                assert kind(await ask()) is NoAnswerKind.TIMED_OUT
+        finally:
+            server.container.unpause()
+        answers = [kind(await ask()) for _ in range(3)]
+        assert answers[-1] is None
+        assert set(answers) <= {None, NoAnswerKind.TIMED_OUT}
+
+    story(server, password_file, tell)
+
+
+def test_a_restart_costs_at_most_one_answer_and_a_stop_is_refused(
+    server: Server, password_file: Path
+) -> None:
+    control = "/usr/lib/postgresql/17/bin/pg_ctl -D /tmp/data -w -m fast"
+
+    async def tell(ask: Callable[[], Awaitable[PostgresSeen | NoAnswer]]) -> None:
+        assert kind(await ask()) is None
+        server.run(f"{control} restart > /tmp/restart.log")
+        assert kind(await ask()) is None
+        server.run(f"{control} stop")
+        assert kind(await ask()) is NoAnswerKind.REFUSED
+        server.run(f"{control} start > /tmp/start.log")
+        assert kind(await ask()) is None
+
+    story(server, password_file, tell)
+
+
+def test_a_standby_without_upstream_says_what_it_has(server: Server, password_file: Path) -> None:
+    control = "/usr/lib/postgresql/17/bin/pg_ctl -D /tmp/data -w -m fast"
+
+    async def tell(ask: Callable[[], Awaitable[PostgresSeen | NoAnswer]]) -> None:
+        server.run(f"touch /tmp/data/standby.signal && {control} restart > /tmp/restart.log")
+        try:
+            seen = await ask()
+            assert isinstance(seen, PostgresSeen), seen
+            assert (seen.in_recovery, seen.receiver_streaming, seen.timeline) == (True, False, 1)
+            assert seen.replayed_lsn is not None
+        finally:
+            server.run(f"rm /tmp/data/standby.signal && {control} restart > /tmp/restart.log")
+
+    story(server, password_file, tell)
+
+
+def test_a_wrong_password_is_an_answer_and_a_missing_one_is_our_own_trouble(
+    server: Server, password_file: Path
+) -> None:
+    async def tell(ask: Callable[[], Awaitable[PostgresSeen | NoAnswer]]) -> None:
+        assert kind(await ask()) is NoAnswerKind.REJECTED
+        password_file.unlink()  # noqa: ASYNC240
+        answer = await ask()
+        assert isinstance(answer, NoAnswer)
+        assert answer.kind is NoAnswerKind.TIMED_OUT
+        assert "not asked" in answer.detail
+
+    password_file.write_text("wrong", encoding="utf-8")
+    story(server, password_file, tell)
+
+
+def test_the_observer_reads_no_row_and_no_password(server: Server) -> None:
+    server.run("psql -h /run/postgresql -qc 'create table secret as select 42 as answer' postgres")
+    for query in (
+        "select * from secret",
+        "select primary_conninfo from (select setting as primary_conninfo from pg_settings "
+        "where name = 'primary_conninfo') s where primary_conninfo is not null",
+    ):
+        code, output = server.container.exec_run(
+            ["psql", "-h", "127.0.0.1", "-U", "failover_observer", "-tAc", query, "postgres"],
+            environment={"PGPASSWORD": PASSWORD},
+        )
+        assert code != 0 or output.strip() == b"", output
