@@ -63,6 +63,8 @@ class _Fault:
 
     fault_s: float
     lease_end_s: float | None
+    transaction_s: float | None
+    permit_s: float | None
     reinstated_s: float | None
     epoch: Epoch | None
     zookeeper_site: SiteName | None
@@ -147,15 +149,16 @@ class TakeoverBench:
                 time.sleep(LINGER_S)
             finally:
                 self._lab.faults.heal()
-            lease_end_s = watch.ended_s
-        if lease_end_s is None:
+        if watch.ended_s is None:
             problems.append("the end of the lease was not seen")
         healed_s = boottime_s()
         self._tell(f"{lost} plugged in again; waiting until it streams")
         whole = self._come_back(lost, problems)
         return _Fault(
             fault_s=fault_s,
-            lease_end_s=lease_end_s,
+            lease_end_s=watch.ended_s,
+            transaction_s=watch.epoch_s,
+            permit_s=watch.claimed_s,
             reinstated_s=whole.since_s - healed_s if whole else None,
             epoch=whole.state.epoch if whole else None,
             zookeeper_site=leader.site if leader else None,
@@ -211,6 +214,8 @@ class TakeoverBench:
             outage_s=_rounded(gap.length_s if gap else None),
             lease_end_s=_since(fault.lease_end_s, fault.fault_s),
             overhead_s=_since(gap.to_s if gap else None, fault.lease_end_s),
+            transaction_s=_since(fault.transaction_s, fault.lease_end_s),
+            permit_s=_since(fault.permit_s, fault.lease_end_s),
             last_ack_old_site_s=_since(_last_ack_at(attempts, lost), fault.fault_s),
             acked=outcomes.count(Outcome.ACKED),
             lost=len(newly_lost),

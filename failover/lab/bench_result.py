@@ -42,6 +42,8 @@ class TakeoverRun:
     outage_s: float | None  # without an acknowledgement, clients of the new site's HAProxy
     lease_end_s: float | None  # after the fault, the writer claim was gone
     overhead_s: float | None  # from there to the first acknowledgement by the new site
+    transaction_s: float | None  # of that, until the takeover's transaction was seen
+    permit_s: float | None  # … until a host of the new site had its permit
     last_ack_old_site_s: float | None  # after the fault, to a client inside the lost site
     acked: int
     lost: int
@@ -150,7 +152,8 @@ def run_line(run: TakeoverRun) -> str:
         f"run {run.run}: {run.lost_site} lost",
         f"outage {seconds(run.outage_s)}",
         f"lease end {seconds(run.lease_end_s)}",
-        f"overhead {seconds(run.overhead_s)}",
+        f"overhead {seconds(run.overhead_s)} (transaction {seconds(run.transaction_s)}, "
+        f"permit {seconds(run.permit_s)})",
         f"last ack in {run.lost_site} {seconds(run.last_ack_old_site_s)}",
         f"acked {run.acked}",
         f"lost {run.lost}",

@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from failover.coordination.connect import open_store
@@ -38,7 +38,7 @@ from failover.state import (
 )
 from failover.znode import Committed, Create, GroupPaths, Set
 
-POLL_S = 0.02
+POLL_S = 0.01
 LOOK_S = 0.25
 OBSERVATION_AGE_MAX_S = 5.0
 FOUR_LETTER_LIMIT_S = 1.0
@@ -196,17 +196,23 @@ class ClaimWatch:
     """Notes when a writer claim vanished, as the surviving ZooKeeper servers tell it.
 
     The moment is that of ZooKeeper's notice (a watch), or of the first look that found the claim
-    gone or another's (every 20 ms), whichever came first; it is believed only after such a look.
+    gone or another's, whichever came first; it is believed only after such a look. Then it notes
+    what follows: the next epoch, and the claim of the other site.
     """
 
-    def __init__(self, store: KazooStore, path: str, lost_site: SiteName) -> None:
+    def __init__(self, store: KazooStore, paths: GroupPaths, cluster: ClusterName, lost: SiteName):
         self._store = store
-        self._path = path
-        self._lost_site = lost_site
+        self._state_path = paths.state
+        self._path = paths.writer(cluster)
+        self._lost = lost
         self._noticed_s: float | None = None
         self._stop = threading.Event()
         self._wake = threading.Event()
-        self.ended_s: float | None = None
+        self.ended_s: float | None = None  # boot time, as the others
+        self.epoch_s: float | None = None  # the takeover's transaction was seen
+        self.claimed_s: float | None = None  # a host of the other site has its permit
+        found = store.read(self._state_path)
+        self._version = found.version if found else -1
         self._thread = threading.Thread(target=self._run, name="claim-watch", daemon=True)
         self._arm()
         self._thread.start()
@@ -224,25 +230,33 @@ class ClaimWatch:
         self._wake.set()
 
     def _run(self) -> None:
-        while not self._stop.is_set() and self.ended_s is None:
+        while not self._stop.is_set() and self.claimed_s is None:
             self._wake.wait(POLL_S)
             self._wake.clear()
-            looked_s = boottime_s()
-            try:
-                held = self._held_by_lost_site()
-            except StoreUnavailable:
-                continue
-            if not held:
-                self.ended_s = min(looked_s, self._noticed_s or looked_s)
-            elif self._noticed_s is not None:  # the connection was lost, or the claim rewritten
-                self._noticed_s = None
-                self._arm()
+            with suppress(StoreUnavailable):
+                self._look()
 
-    def _held_by_lost_site(self) -> bool:
+    def _look(self) -> None:
+        looked_s = boottime_s()
+        holder = self._holder()
+        if holder != self._lost and self.ended_s is None:
+            self.ended_s = min(looked_s, self._noticed_s or looked_s)
+        elif holder == self._lost and self._noticed_s is not None:
+            self._noticed_s = None  # the connection was lost, or the claim made anew
+            self._arm()
+        if self.ended_s is None:
+            return
+        if holder is not None and holder != self._lost:
+            self.claimed_s = looked_s
+        state = self._store.read(self._state_path)
+        if self.epoch_s is None and state is not None and state.version != self._version:
+            self.epoch_s = looked_s
+
+    def _holder(self) -> SiteName | None:
         found = self._store.read(self._path)
         if found is None:
-            return False
-        return decode_record(WriterClaim, found.data, path=found.path).site == self._lost_site
+            return None
+        return decode_record(WriterClaim, found.data, path=found.path).site
 
 
 def without_servers_of(policy: Policy, site: SiteName) -> Policy:
@@ -255,7 +269,7 @@ def without_servers_of(policy: Policy, site: SiteName) -> Policy:
 def watch_claim(policy: Policy, cluster: ClusterName, lost_site: SiteName) -> Iterator[ClaimWatch]:
     """Watch through the servers that will survive the loss of ``lost_site``."""
     with open_store(without_servers_of(policy, lost_site)) as store:
-        watch = ClaimWatch(store, GroupPaths(policy.group).writer(cluster), lost_site)
+        watch = ClaimWatch(store, GroupPaths(policy.group), cluster, lost_site)
         try:
             yield watch
         finally:
