@@ -2,13 +2,67 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 
 import pytest
-from zookeeper_container import ZooKeeperContainer, zookeeper_container
+from single_container import ZooKeeperContainer, zookeeper_container
+
+from failover.coordination.connect import open_store
+from failover.lab.errors import LabError
+from failover.lab.lab import Lab
+from failover.lab.watch import clear_cooldown, wait_whole
+
+WHOLE_LIMIT_S = 120.0
+
+from failover.coordination.connect import open_store
+from failover.lab.errors import LabError
+from failover.lab.lab import Lab
+from failover.lab.watch import clear_cooldown, wait_whole
+
+WHOLE_LIMIT_S = 180.0
 
 
 @pytest.fixture(scope="session")
 def zookeeper() -> Iterator[ZooKeeperContainer]:
     with zookeeper_container() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def shared_lab() -> Iterator[Lab]:
+    """One lab for all tests, brought up for them and removed at the end.
+
+    With FAILOVER_LAB_KEEP in the environment the lab that is up is used, and left.
+    """
+    keep = bool(os.environ.get("FAILOVER_LAB_KEEP"))
+    lab = _attached() if keep else None
+    if lab is None:
+        lab = Lab()
+        lab.up(stall_shim=True, say=print)
+    yield lab
+    if not keep:
+        lab.down()
+
+
+def _attached() -> Lab | None:
+    try:
+        return Lab.attach()
+    except LabError:
+        return None
+
+
+@pytest.fixture
+def lab(shared_lab: Lab) -> Iterator[Lab]:
+    """The lab, whole before the test; what the test broke is healed after it."""
+    make_whole(shared_lab)
+    yield shared_lab
+    shared_lab.faults.heal()
+
+
+def make_whole(lab: Lab, tell: Callable[[str], None] = print) -> None:
+    """No fault, no cooldown, both sites streaming. NotWhole when that does not come."""
+    lab.faults.heal()
+    wait_whole(lab.policy, WHOLE_LIMIT_S, tell=tell)
+    with open_store(lab.policy) as store:
+        clear_cooldown(store, lab.policy, by="tests")
