@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from failover.cli.snapshot import HEALTHY, VerdictNode, verdict_node
-from failover.cli.tree import BAD, GOOD, WARN, duration, missing_lines, size, verdict_lines
+from failover.cli.tree import BAD, GOOD, WARN, missing_lines, verdict_lines
+from failover.cli.units import duration, size
 from failover.health.verdict import Consequence
 from failover.health.view import View
 from failover.planning.explain import ClusterLoss, Explanation

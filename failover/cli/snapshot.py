@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from failover.cli.units import size
 from failover.health.observation import NoAnswer
 from failover.health.verdict import Consequence, Verdict
 from failover.health.view import ClusterView, HostView, ObserverView, SideView, View, ZooKeeperView
 from failover.model import Lsn, SiteKind, SiteName
 from failover.policy import Policy, Site
 from failover.replication.loss import end_of_received
+from failover.state import StandbyScope
 
 HEALTHY = "healthy"
 
@@ -361,12 +363,19 @@ def _notes(cluster: ClusterView, host: HostView) -> list[str]:
             notes += _refusal(host, part, name)
     if postgres is not None and postgres.in_recovery and postgres.receiver_streaming is False:
         notes.append("PostgreSQL: no WAL receiver")
-    for record in cluster.salvage:
-        if record.host == host.host.name:
-            notes.append(
-                f"salvage of epoch {record.epoch}: {record.phase.value}, {record.bytes} bytes"
-            )
-    return notes
+    return notes + _salvage(cluster, host)
+
+
+def _salvage(cluster: ClusterView, host: HostView) -> list[str]:
+    """How far the salvage is, while the site stands in quarantine for it."""
+    if cluster.recorded is None or cluster.recorded.standby is not StandbyScope.QUARANTINE:
+        return []
+    return [
+        f"salvage of epoch {record.epoch}: {record.phase.value}, {size(record.bytes)}"
+        + (f"; {record.detail}" if record.detail else "")
+        for record in cluster.salvage
+        if record.host == host.host.name
+    ]
 
 
 def _refusal(host: HostView, part: str, name: str) -> list[str]:

@@ -23,6 +23,7 @@ from failover.cli.snapshot import (
     Snapshot,
     VerdictNode,
 )
+from failover.cli.units import duration, size
 
 BAD = "bold red"
 WARN = "yellow"
@@ -177,25 +178,3 @@ def _position(host: HostNode) -> str:
         return f"tl {host.timeline} at {host.lsn}, lag ?"
     seconds = "? s" if host.lag_s is None else duration(host.lag_s)
     return f"tl {host.timeline} lag {size(host.lag_bytes)}, {seconds}"
-
-
-def size(count_bytes: int) -> str:
-    """1536 → "1.5 KiB"."""
-    value = float(count_bytes)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if value < 1024:
-            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
-        value /= 1024
-    return f"{value:.1f} TiB"
-
-
-def duration(seconds: float | None) -> str:
-    """3.25 → "3.2 s", 31 → "31 s", 200 → "3 min 20 s", 7300 → "2 h 1 min"."""
-    if seconds is None:
-        return "?"
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    minutes, rest_s = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest_s} s"
-    return f"{minutes // 60} h {minutes % 60} min"

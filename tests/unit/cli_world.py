@@ -40,7 +40,14 @@ from failover.model import (
     TimelineId,
 )
 from failover.policy import Policy
-from failover.state import ClusterState, GroupState, StandbyScope, WriterClaim
+from failover.state import (
+    ClusterState,
+    GroupState,
+    SalvagePhase,
+    SalvageProgress,
+    StandbyScope,
+    WriterClaim,
+)
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "failover.yaml"
 POLICY: Policy = load(CONFIG)
@@ -251,4 +258,17 @@ def jakarta_returned() -> ViewInputs:
         ),
         observers=tuple(observer(s.name, hosts, leader="mks-zk1") for s in POLICY.sites),
         samples=(LsnSample(CLUSTER, HostName("mks-db1"), 0.5, Lsn.parse("0/6000000")),),
+        salvage=(
+            SalvageProgress(
+                host=HostName("jkt-db1"),
+                site=JAKARTA,
+                epoch=Epoch(4),
+                phase=SalvagePhase.COPYING,
+                from_lsn=Lsn.parse("0/5000000"),
+                end_of_wal=Lsn.parse("0/5000200"),
+                segments=1,
+                bytes=16 * 1024**2,
+                directory="/var/lib/failover/salvage/4",
+            ),
+        ),
     )

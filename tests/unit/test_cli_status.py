@@ -31,7 +31,8 @@ from failover.cli.look import Seen
 from failover.cli.main import cli
 from failover.cli.snapshot import HostNode, Snapshot, status_tree
 from failover.cli.status import as_json
-from failover.cli.tree import as_rich, duration, size
+from failover.cli.tree import as_rich
+from failover.cli.units import duration, size
 from failover.health.inputs import StateSeen, ViewInputs
 from failover.health.observation import HostObservation
 from failover.health.verdict import Consequence, Verdict, judge
