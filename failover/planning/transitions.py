@@ -16,9 +16,8 @@ from failover.state import ClusterState, StandbyScope
 class Phase(StrEnum):
     """Where one cluster stands. Derived from ``state`` alone, so that nothing is remembered."""
 
-    FIRST_START = "first_start"  # created by init, nobody was seen writable yet
     PROTECTED = "protected"  # the active site serves, the other is told to follow
-    PROMOTING = "promoting"  # taken over; the promotion is not on record
+    PROMOTING = "promoting"  # a new site is active; its promotion is not on record
     ALONE = "alone"  # the active site serves, the other stands in quarantine
 
 
@@ -35,15 +34,9 @@ class Edge:
 EDGES: tuple[Edge, ...] = (
     Edge(
         None,
-        Phase.FIRST_START,
+        Phase.PROTECTED,
         None,
         "failover init writes epoch 1, and the guards give permits only at the first active site.",
-    ),
-    Edge(
-        Phase.FIRST_START,
-        Phase.PROTECTED,
-        StepName.RECORD_PROMOTION,
-        "A host of the active site holds the claim and works as primary for the first time.",
     ),
     Edge(
         Phase.PROTECTED,
@@ -58,6 +51,12 @@ EDGES: tuple[Edge, ...] = (
         StepName.RECORD_PROMOTION,
         "A host of the new site holds the claim of the new epoch and works as primary; hosts with "
         "less WAL than was judged may have permits from now on.",
+    ),
+    Edge(
+        Phase.PROMOTING,
+        Phase.PROTECTED,
+        StepName.RECORD_PROMOTION,
+        "The same where the other site follows already, because it was not lost.",
     ),
     Edge(
         Phase.ALONE,
@@ -76,10 +75,10 @@ EDGES: tuple[Edge, ...] = (
 
 def phase(recorded: ClusterState) -> Phase:
     """The phase that a cluster's record stands for; every record has exactly one."""
+    if not recorded.promoted:
+        return Phase.PROMOTING
     following = recorded.standby is StandbyScope.FOLLOWING
-    if recorded.promoted:
-        return Phase.PROTECTED if following else Phase.ALONE
-    return Phase.FIRST_START if following else Phase.PROMOTING
+    return Phase.PROTECTED if following else Phase.ALONE
 
 
 def edge(before: Phase, after: Phase, step: StepName) -> Edge | None:
