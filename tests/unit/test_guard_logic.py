@@ -1,0 +1,249 @@
+"""When a grant holds and when it ends (failover/guard/logic.py)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from failover.guard.logic import (
+    AskInPlace,
+    EndGrant,
+    Grant,
+    Guard,
+    Kill,
+    KillReason,
+    Limits,
+    Note,
+    Nothing,
+    Renewals,
+    ServerSeen,
+    StartMode,
+    decide,
+    renewed,
+    writable,
+)
+from failover.model import Epoch
+from failover.timing import lease_timing
+
+LIMITS = Limits.of(lease_timing(6.0))
+SESSION, OTHER = 0x1000, 0x2000
+RUNNING = ServerSeen(alive=True, in_production=True, note=Note(StartMode.WRITABLE, 99.0))
+STANDBY = ServerSeen(alive=True, in_production=False, note=Note(StartMode.STANDBY, 50.0))
+DOWN = ServerSeen(alive=False, in_production=False, note=None)
+
+
+def leased(**changes: object) -> Guard:
+    """Armed, epoch 1, renewals sent at 100.0 and 100.5: the deadline is 104.5."""
+    guard = Guard(LIMITS, armed=True, epoch=Epoch(1), renewals=Renewals(SESSION, 100.5, 100.0))
+    return replace(guard, **changes)  # type: ignore[arg-type]
+
+
+def granted(*, promotion: bool = False, now_s: float = 100.6) -> Guard:
+    guard = leased().permitted(SESSION, Epoch(1), now_s, promotion=promotion)
+    assert guard is not None
+    return guard
+
+
+class TestRenewals:
+    def test_the_last_but_one_counts(self) -> None:
+        lease = renewed(renewed(None, SESSION, 10.0, LIMITS), SESSION, 10.5, LIMITS)
+        assert lease.deadline_s(LIMITS) == 10.0 + LIMITS.deadline_s
+        assert renewed(lease, SESSION, 11.0, LIMITS).deadline_s(LIMITS) == 10.5 + LIMITS.deadline_s
+
+    def test_one_renewal_is_no_lease(self) -> None:
+        assert renewed(None, SESSION, 10.0, LIMITS).deadline_s(LIMITS) is None
+
+    def test_closer_than_a_tick_does_not_count(self) -> None:
+        lease = renewed(renewed(None, SESSION, 10.0, LIMITS), SESSION, 10.4, LIMITS)
+        assert lease.deadline_s(LIMITS) is None
+
+    def test_a_new_session_begins_anew(self) -> None:
+        lease = renewed(Renewals(SESSION, 10.5, 10.0), OTHER, 11.0, LIMITS)
+        assert lease == Renewals(OTHER, 11.0)
+
+    @given(st.lists(st.floats(0.0, 3.0), min_size=2, max_size=40))
+    def test_the_deadline_never_exceeds_that_of_the_last_but_one(self, gaps: list[float]) -> None:
+        sent_s, before_last_s, lease = 0.0, 0.0, None
+        for gap_s in gaps:
+            before_last_s, sent_s = sent_s, sent_s + gap_s
+            lease = renewed(lease, SESSION, sent_s, LIMITS)
+        assert lease is not None
+        if (deadline_s := lease.deadline_s(LIMITS)) is not None:
+            assert deadline_s <= before_last_s + LIMITS.deadline_s
+
+
+class TestPermit:
+    def test_needs_a_lease_in_the_same_session(self) -> None:
+        assert leased().permitted(OTHER, Epoch(1), 101.0, promotion=False) is None
+        assert leased().permitted(SESSION, Epoch(1), 104.5, promotion=False) is None
+        assert (
+            replace(leased(), renewals=Renewals(SESSION, 100.5)).permitted(
+                SESSION, Epoch(1), 101.0, promotion=False
+            )
+            is None
+        )
+
+    def test_not_while_killing(self) -> None:
+        guard = leased(killing=KillReason.LEADER_KEY_LOST)
+        assert guard.permitted(SESSION, Epoch(1), 101.0, promotion=False) is None
+
+    def test_supersedes_an_older_note(self) -> None:
+        """A standby that was told to promote: its note is older than the permit."""
+        guard, decision = decide(granted(promotion=True), STANDBY, 101.0)
+        assert decision == Nothing()
+        assert guard.grant is not None
+
+
+class TestGrant:
+    def test_holds_before_the_deadline_and_kills_at_it(self) -> None:
+        assert decide(granted(), RUNNING, 104.4)[1] == Nothing()
+        guard, decision = decide(granted(), RUNNING, 104.5)
+        assert decision == Kill(KillReason.DEADLINE)
+        assert decide(guard, RUNNING, 104.6)[1] == Kill(KillReason.DEADLINE)
+
+    def test_kills_a_server_in_recovery_too(self) -> None:
+        assert decide(granted(promotion=True), STANDBY, 104.5)[1] == Kill(KillReason.DEADLINE)
+
+    def test_a_renewal_of_another_session_does_not_prolong(self) -> None:
+        guard = granted().renewed(OTHER, 101.0).renewed(OTHER, 101.5).renewed(OTHER, 102.0)
+        assert decide(guard, RUNNING, 104.5)[1] == Kill(KillReason.DEADLINE)
+
+    def test_a_late_renewal_does_not_stop_a_kill_under_way(self) -> None:
+        guard, _ = decide(granted(), RUNNING, 104.5)
+        guard = guard.renewed(SESSION, 104.4).renewed(SESSION, 105.0)
+        assert decide(guard, RUNNING, 105.1)[1] == Kill(KillReason.DEADLINE)
+
+    def test_another_session_means_the_claim_is_gone(self) -> None:
+        guard = granted().session_opened(OTHER)
+        assert decide(guard, RUNNING, 101.0)[1] == Kill(KillReason.SESSION_LOST)
+
+    def test_the_same_session_taken_up_again_changes_nothing(self) -> None:
+        assert decide(granted().session_opened(SESSION), RUNNING, 101.0)[1] == Nothing()
+
+    def test_a_missing_claim_kills(self) -> None:
+        guard = granted().claim_seen(own=False)
+        assert decide(guard, RUNNING, 101.0)[1] == Kill(KillReason.CLAIM_LOST)
+
+    def test_ends_only_when_nothing_lives(self) -> None:
+        killing, _ = decide(granted(), RUNNING, 104.5)
+        guard, decision = decide(killing, DOWN, 104.6)
+        assert decision == EndGrant()
+        assert guard.grant is None
+        assert guard.killing is None
+
+    @pytest.mark.parametrize("mode", list(StartMode))
+    def test_ends_when_the_lock_was_taken_anew(self, mode: StartMode) -> None:
+        """A demotion that comes up again as a standby within the second."""
+        again = ServerSeen(alive=True, in_production=False, note=Note(mode, 100.7))
+        assert decide(granted(), again, 101.0)[1] == EndGrant()
+
+    def test_survives_the_minder(self) -> None:
+        """Taken up from the two files: grant and renewals."""
+        guard = Guard(
+            LIMITS,
+            armed=True,
+            grant=Grant(SESSION, Epoch(1), 100.6, False),
+            renewals=Renewals(SESSION, 100.5, 100.0),
+        )
+        assert decide(guard, RUNNING, 104.4)[1] == Nothing()
+        assert decide(guard, RUNNING, 104.5)[1] == Kill(KillReason.DEADLINE)
+
+    def test_without_the_lease_file_the_deadline_has_passed(self) -> None:
+        guard = Guard(LIMITS, armed=True, grant=Grant(SESSION, Epoch(1), 100.6, False))
+        assert decide(guard, RUNNING, 100.7)[1] == Kill(KillReason.DEADLINE)
+
+
+class TestLeaderKey:
+    def seen(self, guard: Guard, name: str | None, now_s: float, **how: bool) -> Guard:
+        paused, synced = how.get("paused", False), how.get("synced", True)
+        return guard.leader_seen(name, "jkt-db1", paused=paused, synced=synced, now_s=now_s)
+
+    def test_naming_another_member_kills_after_a_sync(self) -> None:
+        guard = self.seen(granted(), "jkt-db2", 101.0, synced=False)
+        assert decide(guard, RUNNING, 101.0)[1] == Nothing()
+        guard = self.seen(guard, "jkt-db2", 101.5)
+        assert decide(guard, RUNNING, 101.5)[1] == Kill(KillReason.LEADER_KEY_LOST)
+
+    def test_absent_for_two_seconds_kills(self) -> None:
+        guard = self.seen(granted(), "jkt-db1", 100.7)
+        for now_s in (101.0, 102.0, 102.9):
+            guard = self.seen(guard, None, now_s)
+            assert decide(guard, RUNNING, now_s)[1] == Nothing()
+        guard = self.seen(guard, None, 103.0)
+        assert decide(guard, RUNNING, 103.0)[1] == Kill(KillReason.LEADER_KEY_LOST)
+
+    def test_absent_for_an_instant_is_nothing(self) -> None:
+        guard = self.seen(self.seen(granted(), "jkt-db1", 100.7), None, 101.0)
+        guard = self.seen(self.seen(guard, "jkt-db1", 101.5), None, 103.4)
+        assert decide(guard, RUNNING, 103.4)[1] == Nothing()
+
+    def test_silence_is_not_absence(self) -> None:
+        """ZooKeeper unreachable: the deadline decides, not a key that nobody can read."""
+        guard = self.seen(self.seen(granted(), "jkt-db1", 100.7), None, 101.0)
+        assert decide(guard, RUNNING, 104.0)[1] == Nothing()
+
+    def test_a_paused_scope_is_left_alone(self) -> None:
+        guard = self.seen(granted(promotion=True), None, 101.0, paused=True)
+        guard = self.seen(guard, "jkt-db2", 104.0, paused=True)
+        assert decide(guard, RUNNING, 104.0)[1] == Nothing()
+
+    def test_a_new_clusters_first_start_comes_before_the_key(self) -> None:
+        guard = self.seen(self.seen(granted(), None, 100.7), None, 104.0)
+        assert decide(guard, RUNNING, 104.0)[1] == Nothing()
+
+    def test_a_promotion_has_the_key_already(self) -> None:
+        guard = self.seen(self.seen(granted(promotion=True), None, 100.7), None, 102.7)
+        assert decide(guard, STANDBY, 102.7)[1] == Kill(KillReason.LEADER_KEY_LOST)
+
+
+class TestWithoutGrant:
+    def test_a_running_primary_at_the_start_is_asked_for_in_place(self) -> None:
+        guard, decision = decide(leased(), RUNNING, 101.0)
+        assert decision == AskInPlace()
+        assert decide(guard, RUNNING, 101.5)[1] == Nothing()
+        refused = guard.in_place_refused()
+        assert decide(refused, RUNNING, 101.6)[1] == Kill(KillReason.NO_GRANT)
+        assert decide(guard, RUNNING, 101.0 + LIMITS.in_place_s)[1] == Kill(KillReason.NO_GRANT)
+
+    def test_one_that_appears_later_is_killed(self) -> None:
+        guard, _ = decide(leased(), DOWN, 101.0)
+        assert decide(guard, RUNNING, 102.0)[1] == Kill(KillReason.NO_GRANT)
+
+    def test_an_unarmed_guard_only_watches(self) -> None:
+        guard = Guard(LIMITS)
+        assert decide(guard, RUNNING, 101.0)[1] == Nothing()
+        armed = decide(guard, RUNNING, 101.0)[0].state_seen(exists=True, epoch=Epoch(1))
+        assert decide(armed, RUNNING, 101.1)[1] == AskInPlace()
+
+    def test_a_lost_state_disarms_nobody(self) -> None:
+        assert leased().state_seen(exists=False, epoch=None).armed
+
+    def test_standby_and_single_user_mode_live(self) -> None:
+        assert decide(leased(), STANDBY, 101.0)[1] == Nothing()
+        single = ServerSeen(True, True, Note(StartMode.SINGLE, 100.0))
+        assert decide(leased(), single, 101.0)[1] == Nothing()
+
+
+class TestWritable:
+    def test_yes(self) -> None:
+        assert writable(granted(), RUNNING, 101.0).yes
+
+    @pytest.mark.parametrize(
+        ("guard", "server", "now_s", "word"),
+        [
+            (leased(), RUNNING, 101.0, "no grant"),
+            (granted(), STANDBY, 101.0, "recovery"),
+            (granted(), DOWN, 101.0, "down"),
+            (granted(), RUNNING, 104.5, "deadline"),
+            (granted().claim_seen(own=False), RUNNING, 101.0, "claim"),
+            (granted().state_seen(exists=True, epoch=Epoch(2)), RUNNING, 101.0, "epoch 1 is over"),
+            (replace(granted(), killing=KillReason.DEADLINE), RUNNING, 101.0, "killed"),
+        ],
+    )
+    def test_no(self, guard: Guard, server: ServerSeen, now_s: float, word: str) -> None:
+        says = writable(guard, server, now_s)
+        assert not says.yes
+        assert word in says.reason

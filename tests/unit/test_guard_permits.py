@@ -1,0 +1,250 @@
+"""Permits, releases and stopped-proofs as transactions (failover/guard/permits.py)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from failover.guard.permits import (
+    AskPermit,
+    ClaimInputs,
+    Member,
+    PermitInputs,
+    RefusalReason,
+    Refuse,
+    Stopped,
+    Unarmed,
+    WalEnd,
+    decide_claim,
+    decide_permit,
+)
+from failover.model import (
+    Automation,
+    ClusterName,
+    Epoch,
+    GroupName,
+    HostName,
+    Lsn,
+    ProtectionMode,
+    SiteName,
+    TimelineId,
+)
+from failover.state import (
+    ClusterState,
+    GroupState,
+    PlanKind,
+    PlanRecord,
+    StandbyScope,
+    StopKind,
+    StoppedProof,
+    WriterClaim,
+    decode_record,
+    encode_record,
+    encode_state,
+)
+from failover.znode import Check, Create, Delete, GroupPaths, Set, Znode
+
+JAKARTA, MAKASSAR = SiteName("jakarta"), SiteName("makassar")
+SHOP = ClusterName("marketplace")
+PATHS = GroupPaths(GroupName("marketplace"))
+ME = Member(HostName("jkt-db1"), JAKARTA, SHOP, PATHS)
+SESSION, OTHER = 0x1000, 0x2000
+PLAN = PlanRecord("p1", PlanKind.SWITCHOVER, JAKARTA, MAKASSAR, 9e9, "test")
+CLAIM_PATH, STATE_PATH = PATHS.writer(SHOP), PATHS.state
+LIVES = Check(PATHS.session(SESSION), -1)  # the session that read is the one that writes
+LAST_PATH, PROOF_PATH = PATHS.last_writer(SHOP), PATHS.stopped(SHOP)
+
+
+def state(**changes: object) -> GroupState:
+    cluster = ClusterState(Lsn(1000), TimelineId(3), promoted=True, standby=StandbyScope.FOLLOWING)
+    base = GroupState(
+        group=GroupName("marketplace"),
+        epoch=Epoch(4),
+        active_site=JAKARTA,
+        clusters={SHOP: cluster},
+        protection=ProtectionMode.MAX_PERFORMANCE,
+        in_sync=False,
+        automation=Automation.AUTO,
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def not_promoted() -> GroupState:
+    cluster = replace(state().clusters[SHOP], promoted=False)
+    return state(clusters={SHOP: cluster})
+
+
+def at(value: GroupState) -> Znode:
+    return Znode(STATE_PATH, encode_state(value), version=17)
+
+
+def claim_of(session_id: int, host: str = "jkt-db1") -> Znode:
+    claim = WriterClaim(HostName(host), JAKARTA, Epoch(4))
+    return Znode(CLAIM_PATH, encode_record(claim), version=2, ephemeral_owner=session_id)
+
+
+MINE = Znode(LAST_PATH, b'{"host": "jkt-db1"}', version=9)
+THEIRS = Znode(LAST_PATH, b'{"host": "jkt-db2"}', version=9)
+
+
+def inputs(**changes: object) -> PermitInputs:
+    base = PermitInputs(
+        session_id=SESSION,
+        state=at(state()),
+        claim=None,
+        last_writer=None,
+        wal_end=None,
+        lease_holds=True,
+        armed=True,
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+def refused(seen: PermitInputs) -> RefusalReason:
+    decision = decide_permit(ME, seen)
+    assert isinstance(decision, Refuse), decision
+    return decision.reason
+
+
+class TestPermit:
+    def test_one_transaction_checks_the_state_and_takes_the_claim(self) -> None:
+        decision = decide_permit(ME, inputs())
+        assert isinstance(decision, AskPermit)
+        check, lives, take, mark = decision.transaction
+        assert check == Check(STATE_PATH, 17)
+        assert lives == LIVES
+        assert isinstance(take, Create)
+        assert (take.path, take.ephemeral) == (CLAIM_PATH, True)
+        assert decode_record(WriterClaim, take.data, path="").epoch == 4
+        assert isinstance(mark, Create)
+        assert mark.path == LAST_PATH
+        assert not decision.in_place
+
+    def test_in_place_writes_the_own_claim_with_its_version(self) -> None:
+        decision = decide_permit(ME, inputs(claim=claim_of(SESSION), last_writer=MINE))
+        assert isinstance(decision, AskPermit)
+        assert decision.in_place
+        _, lives, take, mark = decision.transaction
+        assert lives == LIVES
+        assert isinstance(take, Set)
+        assert take.version == 2
+        assert mark == Set(LAST_PATH, b'{"host": "jkt-db1", "site": "jakarta"}', 9)
+
+    def test_ownership_is_the_sessions_not_the_names(self) -> None:
+        """Our own claim of a session that has ended is somebody's until it expires."""
+        seen = inputs(claim=claim_of(OTHER))
+        assert refused(seen) is RefusalReason.CLAIM_HELD
+        decision = decide_permit(ME, seen)
+        assert isinstance(decision, Refuse)
+        assert decision.passes_by_itself
+
+    @pytest.mark.parametrize(
+        ("changes", "reason"),
+        [
+            ({"state": at(state(active_site=MAKASSAR))}, RefusalReason.NOT_ACTIVE_SITE),
+            ({"state": at(state(plan=PLAN))}, RefusalReason.PLAN_UNDER_WAY),
+            ({"state": at(state(clusters={}))}, RefusalReason.STATE_UNREADABLE),
+            ({"state": Znode(STATE_PATH, b"{", 1)}, RefusalReason.STATE_UNREADABLE),
+            ({"state": None}, RefusalReason.STATE_UNREADABLE),
+            ({"lease_holds": False}, RefusalReason.NO_LEASE),
+            ({"state": at(not_promoted())}, RefusalReason.WAL_END_UNKNOWN),
+            (
+                {"state": at(not_promoted()), "wal_end": WalEnd(Lsn(999), TimelineId(3))},
+                RefusalReason.BEHIND,
+            ),
+            (
+                {"state": at(not_promoted()), "wal_end": WalEnd(Lsn(2000), TimelineId(2))},
+                RefusalReason.BEHIND,
+            ),
+        ],
+    )
+    def test_refused(self, changes: dict[str, object], reason: RefusalReason) -> None:
+        assert refused(inputs(**changes)) is reason
+
+    def test_also_in_place_nothing_is_skipped(self) -> None:
+        seen = inputs(claim=claim_of(SESSION), state=at(state(plan=PLAN)))
+        assert refused(seen) is RefusalReason.PLAN_UNDER_WAY
+
+    def test_not_behind(self) -> None:
+        seen = inputs(state=at(not_promoted()), wal_end=WalEnd(Lsn(1000), TimelineId(3)))
+        assert isinstance(decide_permit(ME, seen), AskPermit)
+
+    def test_before_init_everything_passes(self) -> None:
+        assert decide_permit(ME, inputs(state=None, armed=False)) == Unarmed()
+
+
+STOPPED = Stopped(StopKind.SHUT_DOWN, WalEnd(Lsn(5000), TimelineId(3)))
+
+
+def claim_inputs(**changes: object) -> ClaimInputs:
+    base = ClaimInputs(
+        session_id=SESSION,
+        state=at(state()),
+        claim=claim_of(SESSION),
+        last_writer=MINE,
+        proof=None,
+        stopped=None,
+    )
+    return replace(base, **changes)  # type: ignore[arg-type]
+
+
+class TestGivingBack:
+    def test_the_own_claim_by_its_version(self) -> None:
+        assert decide_claim(ME, claim_inputs()) == (LIVES, Delete(CLAIM_PATH, 2))
+
+    def test_never_anothers(self) -> None:
+        assert decide_claim(ME, claim_inputs(claim=claim_of(OTHER))) is None
+        with_plan = claim_inputs(claim=claim_of(OTHER), state=at(state(plan=PLAN)), stopped=STOPPED)
+        assert decide_claim(ME, with_plan) is None
+
+    def test_an_unreadable_state_keeps_no_claim(self) -> None:
+        seen = claim_inputs(state=Znode(STATE_PATH, b"?", 1), stopped=STOPPED)
+        assert decide_claim(ME, seen) == (LIVES, Delete(CLAIM_PATH, 2))
+
+    def test_under_a_plan_the_proof_comes_in_the_same_transaction(self) -> None:
+        transaction = decide_claim(ME, claim_inputs(state=at(state(plan=PLAN)), stopped=STOPPED))
+        assert transaction is not None
+        lives, check, delete, proof = transaction
+        assert lives == LIVES
+        assert check == Check(STATE_PATH, 17)
+        assert delete == Delete(CLAIM_PATH, 2)
+        assert isinstance(proof, Create)
+        left = decode_record(StoppedProof, proof.data, path="")
+        assert (left.plan_id, left.host, left.end_of_wal) == ("p1", "jkt-db1", Lsn(5000))
+
+    def test_without_a_claim_the_last_writer_proves_that_there_is_none(self) -> None:
+        seen = claim_inputs(state=at(state(plan=PLAN)), stopped=STOPPED, claim=None)
+        transaction = decide_claim(ME, seen)
+        assert transaction is not None
+        assert transaction[:4] == (
+            Check(STATE_PATH, 17),
+            Create(CLAIM_PATH, b"", ephemeral=True),
+            Delete(CLAIM_PATH),
+            Check(LAST_PATH, 9),
+        )
+
+    @pytest.mark.parametrize("last_writer", [None, THEIRS, Znode(LAST_PATH, b"[]", 1)])
+    def test_without_a_claim_nobody_else_may(self, last_writer: Znode | None) -> None:
+        seen = claim_inputs(
+            state=at(state(plan=PLAN)), stopped=STOPPED, claim=None, last_writer=last_writer
+        )
+        assert decide_claim(ME, seen) is None
+
+    def test_a_proof_is_given_once_per_plan(self) -> None:
+        def proof_of(plan_id: str) -> Znode:
+            proof = StoppedProof(
+                plan_id, ME.host, ME.site, StopKind.SHUT_DOWN, Lsn(1), TimelineId(3)
+            )
+            return Znode(PROOF_PATH, encode_record(proof), version=5)
+
+        seen = claim_inputs(state=at(state(plan=PLAN)), stopped=STOPPED, claim=None)
+        assert decide_claim(ME, replace(seen, proof=proof_of("p1"))) is None
+        again = decide_claim(ME, replace(seen, proof=proof_of("p0")))
+        assert again is not None
+        assert Delete(PROOF_PATH, 5) in again
+
+    def test_a_plan_elsewhere_is_not_ours(self) -> None:
+        plan = replace(PLAN, from_site=MAKASSAR, to_site=JAKARTA)
+        seen = claim_inputs(state=at(state(plan=plan)), stopped=STOPPED)
+        assert decide_claim(ME, seen) == (LIVES, Delete(CLAIM_PATH, 2))
