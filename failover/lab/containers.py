@@ -99,7 +99,7 @@ class Containers:
                 return
         raise LabError(
             f"{name} does not boot: {seen.out.strip()}",
-            todo="see docs/lab.md: systemd in a container",
+            todo="docs/decisions/0004-systemd-containers-in-the-lab.md says what it needs",
             log=self.journal(name),
         )
 

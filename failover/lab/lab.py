@@ -25,7 +25,7 @@ from failover.lab.hosts import LabHost, Role, hosts_of
 from failover.lab.network import LabNetwork
 from failover.lab.stages import Stage
 from failover.lab.workload.control import MOUNTED_AT
-from failover.model import HostName, SiteName
+from failover.model import ClusterName, HostName, SiteName
 from failover.policy import Policy
 
 ROOT = PACKAGE.parent
@@ -172,6 +172,14 @@ class Lab:
 
     def journal(self, host: HostName | str, unit: str | None = None, lines: int = 50) -> str:
         return self.containers.journal(self.host(host).name, unit, lines)
+
+    def writable_host(self, cluster: ClusterName | None = None) -> LabHost | None:
+        """The host of a cluster (the first one's) whose guard says that it takes writes."""
+        wanted = self.policy.cluster(cluster) if cluster else self.policy.clusters[0]
+        for host in wanted.hosts:
+            if stages.http_get(str(host.address), host.guard_port, "/writable")[0] == 200:
+                return self.host(host.name)
+        return None
 
     def status(self) -> tuple[HostStatus, ...]:
         """Every host, its container and its units."""

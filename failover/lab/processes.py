@@ -68,9 +68,7 @@ _OF: dict[Process, _Where] = {
     ),
     Process.PATRONI: _Where(Role.DATABASE, _PATRONI, _main(_PATRONI)),
     Process.POSTMASTER: _Where(Role.DATABASE, _PATRONI, f"head -qn1 {DATA}/*/postmaster.pid"),
-    Process.BACKEND: _Where(
-        Role.DATABASE, _PATRONI, _backend("application_name not ilike 'patroni%'")
-    ),
+    Process.BACKEND: _Where(Role.DATABASE, _PATRONI, _backend("datname <> 'postgres'")),
     Process.PATRONI_BACKEND: _Where(
         Role.DATABASE, _PATRONI, _backend("application_name ilike 'patroni%'")
     ),

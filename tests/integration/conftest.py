@@ -13,13 +13,6 @@ from failover.lab.errors import LabError
 from failover.lab.lab import Lab
 from failover.lab.watch import clear_cooldown, wait_whole
 
-WHOLE_LIMIT_S = 120.0
-
-from failover.coordination.connect import open_store
-from failover.lab.errors import LabError
-from failover.lab.lab import Lab
-from failover.lab.watch import clear_cooldown, wait_whole
-
 WHOLE_LIMIT_S = 180.0
 
 
