@@ -1,9 +1,9 @@
 """Asks every database host and every ZooKeeper server, in parallel, and publishes what came back.
 
-Invariant: one round ends within ``limit_s`` plus a little, however many hosts are silent. A probe
-that is stuck even after its connection was broken under it is left alone and counts as timed out
-until it ends; it never delays the others. A timeout is a value, not an exception. Nothing is
-judged here.
+Invariant: one round ends within ``LIMIT_S`` plus a little, however many hosts are silent, and what
+was silent in the last round delays the next one by ``SUSPECT_WAIT_S`` only: news of the living
+must not wait for the dead. An answer belongs to the round in which it was asked for and given; what
+comes later only ends the suspicion. A timeout is a value, not an exception. Nothing is judged here.
 """
 
 from __future__ import annotations
@@ -36,14 +36,16 @@ from failover.sites.trouble import one_line, timed_out
 from failover.sites.zookeeper_status import ask_zookeeper
 
 LIMIT_S = 1.0
+SUSPECT_WAIT_S = 0.25  # what was silent last time goes on being waited for in the background
 ABORT_GRACE_S = 0.1  # for a broken connection to be noticed by the one who waits on it
+CLOCK_SLACK_S = 0.01
 ROUND_INTERVAL_S = 0.5
 
 Answer = TypeVar("Answer")
 
 
 class _Question(Generic[Answer]):
-    """One thing to ask again and again. While an old question is stuck, no new one is asked."""
+    """One thing to ask again and again. While an old question waits, no new one is asked."""
 
     def __init__(
         self,
@@ -52,32 +54,55 @@ class _Question(Generic[Answer]):
     ) -> None:
         self._ask = ask
         self._abort = abort
+        self._asked_s = 0.0
+        self._asked_now = False  # in the present round
+        self.suspect = False  # silent in the last round
         self.task: asyncio.Task[Answer | NoAnswer] | None = None
 
     def begin(self) -> None:
-        if self.task is None or self.task.done():
-            self.task = asyncio.ensure_future(self._run())
-
-    def give_up(self) -> None:
-        """Break the connection of a question that is still waiting."""
-        if self.task is None or self.task.done():
+        """A new round: ask, unless the last question still waits for its end."""
+        self._asked_now = self.task is None or self.task.done()
+        if not self._asked_now:
             return
+        if not _silent(self._result()):
+            self.suspect = False
+        self._asked_s = time.monotonic()
+        self.task = asyncio.ensure_future(self._run())
+
+    def give_up(self) -> bool:
+        """Break the connection of a question that has waited for its time. True: it was one."""
+        task = self.task
+        overdue = time.monotonic() - self._asked_s >= LIMIT_S - CLOCK_SLACK_S
+        if task is None or task.done() or not overdue:
+            return False
         if self._abort is not None:
             self._abort()
         else:
-            self.task.cancel()
+            task.cancel()
+        return True
 
     def answer(self) -> Answer | NoAnswer:
+        """What this round brought. Also decides whether the next round waits for it."""
+        result = self._result() if self._asked_now else None
+        found = result if result is not None else timed_out(LIMIT_S)
+        self.suspect = _silent(found)
+        return found
+
+    def _result(self) -> Answer | NoAnswer | None:
         task = self.task
-        if task is None or not task.done() or task.cancelled():
-            return timed_out(LIMIT_S)
-        return task.result()
+        return task.result() if task is not None and task.done() and not task.cancelled() else None
 
     async def _run(self) -> Answer | NoAnswer:
         try:
             return await self._ask()
         except Exception as error:  # a probe's bug must not end the observer: it is said instead
             return NoAnswer(NoAnswerKind.TIMED_OUT, f"the probe failed: {one_line(error)}")
+
+
+def _silent(answer: object) -> bool:
+    return answer is None or (
+        isinstance(answer, NoAnswer) and answer.kind is NoAnswerKind.TIMED_OUT
+    )
 
 
 class _HostQuestions:
@@ -172,15 +197,18 @@ def _zookeeper(server: ZooKeeperServer) -> _Question[ZooKeeperSeen]:
 
 
 async def _ask_all(questions: Iterable[_Question[Any]]) -> None:
-    """Ask everything at once; come back when all have answered or the time is over."""
+    """Ask everything at once; come back when it is time to look at the answers."""
     asked = list(questions)
+    started_s = time.monotonic()
     for question in asked:
         question.begin()
-    tasks = [question.task for question in asked if question.task is not None]
-    if not tasks:
-        return
-    _, waiting = await asyncio.wait(tasks, timeout=LIMIT_S)
-    if waiting:
-        for question in asked:
-            question.give_up()
-        await asyncio.wait(waiting, timeout=ABORT_GRACE_S)
+    await _wait((q for q in asked if not q.suspect), LIMIT_S)
+    await _wait((q for q in asked if q.suspect), started_s + SUSPECT_WAIT_S - time.monotonic())
+    given_up = [question for question in asked if question.give_up()]
+    await _wait(given_up, ABORT_GRACE_S)
+
+
+async def _wait(questions: Iterable[_Question[Any]], limit_s: float) -> None:
+    tasks = [question.task for question in questions if question.task is not None]
+    if tasks:
+        await asyncio.wait(tasks, timeout=max(0.0, limit_s))

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from failover.config import load
 from failover.health.observation import NoAnswer, NoAnswerKind, PatroniSeen, SiteObservation
-from failover.health.probes import Observer
+from failover.health.probes import Observer, _ask_all, _Question
 from failover.model import SiteName
 from failover.policy import DatabaseHost, Policy, Site
 
@@ -91,6 +91,37 @@ def test_silent_hosts_do_not_delay_a_round_nor_each_other(silent_port: int) -> N
         for part in (host.postgres, host.patroni, host.guard)
     }
     assert kinds == {NoAnswerKind.TIMED_OUT}
+
+
+def test_known_silence_does_not_slow_the_next_rounds(silent_port: int) -> None:
+    policy = on_loopback(load(Path("deploy/failover.yaml")), {}, silent_port)
+    seen = asyncio.run(rounds(policy, 6))
+    assert seen[0].round_duration_s >= 0.9  # an honest first question
+    assert [observation for observation in seen[1:] if observation.round_duration_s > 0.6] == []
+
+
+def test_one_that_recovers_slowly_is_waited_for_again() -> None:
+    """Slower than a suspect is waited for, faster than the limit: it must not stay a suspect."""
+    delay_s = 5.0
+
+    async def slow() -> str:
+        await asyncio.sleep(delay_s)
+        return "here"
+
+    async def story() -> list[object]:
+        nonlocal delay_s
+        question = _Question(slow)
+        answers: list[object] = []
+        for step in range(7):
+            delay_s = 5.0 if step < 2 else 0.5
+            await _ask_all([question])
+            answers.append(question.answer())
+            await asyncio.sleep(0.25)
+        return answers
+
+    answers = asyncio.run(story())
+    assert isinstance(answers[0], NoAnswer)
+    assert answers[-1] == "here"
 
 
 def test_a_closed_port_is_refused_at_once(closed_port: int) -> None:
