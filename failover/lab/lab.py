@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -60,6 +61,7 @@ class Lab:
         self.directory = directory
         self.policy: Policy = load(config)
         self.all_hosts: tuple[LabHost, ...] = hosts_of(self.policy)
+        self._reserved = False
         client = image.engine()
         self.containers = Containers(client)
         self.network = LabNetwork(client, image.tag())
@@ -85,7 +87,10 @@ class Lab:
 
         ``stall_shim``: load the shim that can stall WAL fsyncs into PostgreSQL.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
+        if not self._reserved:
+            with self.reserved("lab up"):
+                self.up(until=until, stall_shim=stall_shim, say=say)
+            return
         with self._alone():
             name = image.ensure(say)
             self._remove(say)
@@ -131,6 +136,30 @@ class Lab:
             host.name,
             f"chown -R {host.secrets_owner}: /etc/failover/secrets && systemctl daemon-reload",
         )
+
+    @contextmanager
+    def reserved(self, what: str) -> Iterator[None]:
+        """Nobody else measures, breaks or starts a lab meanwhile. LabError says who does.
+
+        For whoever would be misled by somebody else's faults: tests, bench, demo.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with (self.directory / "in-use").open("a+", encoding="utf-8") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                file.seek(0)
+                raise LabError(
+                    f"the lab is in use: {file.read().strip()}", todo="wait until that has ended"
+                ) from None
+            file.truncate(0)
+            file.write(f"{what} (process {os.getpid()})\n")
+            file.flush()
+            self._reserved = True
+            try:
+                yield
+            finally:
+                self._reserved = False
 
     # ------------------------------------------------------------------ asked
 

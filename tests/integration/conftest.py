@@ -30,12 +30,13 @@ def shared_lab() -> Iterator[Lab]:
     """
     keep = bool(os.environ.get("FAILOVER_LAB_KEEP"))
     lab = _attached() if keep else None
-    if lab is None:
-        lab = Lab()
-        lab.up(stall_shim=True, say=print)
-    yield lab
-    if not keep:
-        lab.down()
+    found = lab or Lab()
+    with found.reserved("tests"):
+        if lab is None:
+            found.up(stall_shim=True, say=print)
+        yield found
+        if not keep:
+            found.down()
 
 
 def _attached() -> Lab | None:
