@@ -22,6 +22,7 @@ class _Foreign:
     owner: int
     version: int
     since_s: float
+    was_changed: bool  # while we looked: its owner lives
 
 
 class Presence:
@@ -37,7 +38,7 @@ class Presence:
     @property
     def taken_by_another(self) -> bool:
         """Another living session publishes here: a second controller with our site's name?"""
-        return self._foreign is not None
+        return self._foreign is not None and self._foreign.was_changed
 
     def publish(self, store: Store, data: bytes, boottime_s: float) -> bool:
         """Write once. ``boottime_s`` must have been read before this call. True: committed."""
@@ -77,11 +78,9 @@ class Presence:
 
     def _is_abandoned(self, found: Znode, boottime_s: float) -> bool:
         before = self._foreign
-        same = before is not None and (before.owner, before.version) == (
-            found.ephemeral_owner,
-            found.version,
-        )
-        if before is None or not same:
-            self._foreign = _Foreign(found.ephemeral_owner, found.version, boottime_s)
-            return False
-        return boottime_s - before.since_s >= ABANDONED_AFTER_S
+        owner, version = found.ephemeral_owner, found.version
+        if before is not None and (before.owner, before.version) == (owner, version):
+            return boottime_s - before.since_s >= ABANDONED_AFTER_S
+        changed = before is not None and before.owner == owner
+        self._foreign = _Foreign(owner, version, boottime_s, was_changed=changed)
+        return False

@@ -192,5 +192,5 @@ def test_a_restarted_controller_replaces_its_predecessor(policy: Policy, world: 
     first.turn(0.0)
     for step in range(6):
         second.turn(0.5 + step * 0.5)
-    assert not second.presence.taken_by_another
+        assert not second.presence.taken_by_another
     assert second.presence.proven_sent_s is not None
