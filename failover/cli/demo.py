@@ -37,7 +37,6 @@ def command(down: bool) -> None:
     screen.heading("The lab: two data sites and a witness on this machine")
     try:
         with borrowed(screen.say, keep=True) as lab:
-            with lab.reserved("the demo"):
             Demo(lab, screen).tell()
         if down:
             lab.down(say=screen.say)

@@ -1,12 +1,10 @@
 """A lab to work with: the one that is up, or one that is brought up for it.
 
-While it is borrowed nobody else can remove or restart it: the file that ``Lab.up`` and ``down``
-lock is held shared.
+While it is borrowed nobody else can borrow, restart or remove it (``Lab.reserved``).
 """
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -25,7 +23,7 @@ def borrowed(say: Say, *, keep: bool = False) -> Iterator[Lab]:
     """
     lab, brought_up = _attach_or_up(say)
     try:
-        with _kept(lab):
+        with lab.reserved("a measurement or the demo"):
             yield lab
     finally:
         if brought_up and not keep:
@@ -48,13 +46,3 @@ def _attach_or_up(say: Say) -> tuple[Lab, bool]:
             todo="`failover lab heal` first",
         )
     return lab, False
-
-
-@contextmanager
-def _kept(lab: Lab) -> Iterator[None]:
-    with (lab.directory / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            raise LabError("somebody else is starting or removing the lab just now") from None
-        yield

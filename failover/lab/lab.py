@@ -91,16 +91,15 @@ class Lab:
             with self.reserved("lab up"):
                 self.up(until=until, stall_shim=stall_shim, say=say)
             return
-        with self._alone():
-            name = image.ensure(say)
-            self._remove(say)
-            say(f"starting {len(self.all_hosts)} hosts")
-            secrets.generate(self.directory / "secrets")
-            self.containers.compile_package(name)
-            self.network.create()
-            in_parallel(lambda host: self._start(host, name, stall_shim), self.all_hosts)
-            delayed = netem.apply(self.policy, self.containers, self.all_hosts)
-            self._remember(Running(str(self.config), Stage.HOSTS, delayed, stall_shim))
+        name = image.ensure(say)
+        self._remove(say)
+        say(f"starting {len(self.all_hosts)} hosts")
+        secrets.generate(self.directory / "secrets")
+        self.containers.compile_package(name)
+        self.network.create()
+        in_parallel(lambda host: self._start(host, name, stall_shim), self.all_hosts)
+        delayed = netem.apply(self.policy, self.containers, self.all_hosts)
+        self._remember(Running(str(self.config), Stage.HOSTS, delayed, stall_shim))
         self.go_on(until=until, say=say)
 
     def go_on(self, *, until: Stage = Stage.CLIENTS, say: Say = lambda _: None) -> None:
@@ -114,9 +113,11 @@ class Lab:
 
     def down(self, say: Say = lambda _: None) -> None:
         """Remove everything of a lab, of a crashed one too."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with self._alone():
-            self._remove(say)
+        if not self._reserved:
+            with self.reserved("lab down"):
+                self.down(say)
+            return
+        self._remove(say)
 
     def _remove(self, say: Say) -> None:
         (self.directory / "lab.json").unlink(missing_ok=True)
@@ -235,16 +236,6 @@ class Lab:
     def _remember(self, running: Running) -> None:
         text = json.dumps(asdict(running), indent=1) + "\n"
         (self.directory / "lab.json").write_text(text, encoding="utf-8")
-
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Nobody else starts or removes a lab meanwhile."""
-        with (self.directory / "lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise LabError("somebody else is starting or removing the lab just now") from None
-            yield
 
 
 def _running(directory: Path) -> Running | None:
