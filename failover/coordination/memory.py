@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from failover.health.inputs import HostSilence, LsnSample
 from failover.health.observation import PostgresSeen, SiteObservation
-from failover.model import ClusterName, HostName, Lsn
+from failover.model import ClusterName, HostName, Lsn, TimelineId
 from failover.policy import Policy
 
 SAMPLE_INTERVAL_S = 0.4
@@ -44,6 +44,7 @@ class _Sample:
     host: HostName
     at_s: float
     lsn: Lsn
+    timeline: TimelineId
 
 
 class HostMemory:
@@ -64,7 +65,7 @@ class HostMemory:
                 continue
             self._answered_s[host.host] = max(seen_s, self._answered_s.get(host.host, seen_s))
             if not postgres.in_recovery and postgres.current_lsn is not None:
-                self._sample(host.host, seen_s, postgres.current_lsn)
+                self._sample(host.host, seen_s, postgres.current_lsn, postgres.timeline)
 
     def silences(self, boottime_s: float) -> tuple[HostSilence, ...]:
         """Never heard of counts from the first question on."""
@@ -75,14 +76,16 @@ class HostMemory:
 
     def samples(self, boottime_s: float) -> tuple[LsnSample, ...]:
         return tuple(
-            LsnSample(sample.cluster, sample.host, boottime_s - sample.at_s, sample.lsn)
+            LsnSample(
+                sample.cluster, sample.host, boottime_s - sample.at_s, sample.lsn, sample.timeline
+            )
             for samples in self._samples.values()
             for sample in samples
         )
 
-    def _sample(self, host: HostName, at_s: float, lsn: Lsn) -> None:
+    def _sample(self, host: HostName, at_s: float, lsn: Lsn, timeline: TimelineId) -> None:
         samples = self._samples[self._cluster_of[host]]
         last = samples[-1] if samples else None
         if last is not None and last.host == host and at_s - last.at_s < SAMPLE_INTERVAL_S:
             return
-        samples.append(_Sample(self._cluster_of[host], host, at_s, lsn))
+        samples.append(_Sample(self._cluster_of[host], host, at_s, lsn, timeline))

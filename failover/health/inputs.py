@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from failover.health.observation import SiteObservation
-from failover.model import ClusterName, HostName, Lsn, SiteName
+from failover.model import ClusterName, HostName, Lsn, SiteName, TimelineId
 from failover.state import GroupState, SalvageProgress, StoppedProof, WriterClaim
 
 
@@ -106,6 +106,7 @@ class LsnSample:
     host: HostName
     age_s: float
     lsn: Lsn
+    timeline: TimelineId
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from failover.health.inputs import LsnSample
 from failover.health.observation import PostgresSeen
 from failover.health.view import ClusterView, View
 from failover.model import Lsn, ProtectionMode
+from failover.replication.lineage import apart, parse_switches
 
 SAMPLE_AGE_S_MAX = 5.0  # the newest sample may be that old when the loss begins
 PEAK_WINDOW_S = 60.0  # the peak WAL rate is looked for in the last minute of samples
@@ -117,6 +118,12 @@ def cluster_loss(view: View, cluster: ClusterView) -> Loss:
     received = end_of_received(leader.postgres)
     if received is None:
         return LossUnknown(f"{leader.host.name} does not say how much it has received")
+    if cluster.samples:
+        scope = cluster.active.scope
+        switches = parse_switches(scope.history if scope is not None else "")
+        problem = apart(received, leader.postgres.timeline, cluster.samples[0].timeline, switches)
+        if problem:
+            return LossUnknown(problem)
     return estimate(
         cluster.samples,
         received,

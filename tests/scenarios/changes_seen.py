@@ -149,6 +149,7 @@ def _busy(world: World, rate: str) -> None:
             s.host,
             s.age_s,
             Lsn(END_OF_WAL.bytes - round((s.age_s - newest_s) * int(rate) * 1024**2)),
+            s.timeline,
         )
         for s in world.samples
     ]

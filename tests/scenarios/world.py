@@ -196,7 +196,13 @@ class World:
         self.scopes[name, active] = Scope(_key(first), {"ttl": 20, "loop_wait": 1})
         self.scopes[name, other] = Scope(_key(leader), _standby_config(first, other))
         self.samples += [
-            LsnSample(name, first.name, float(age_s), Lsn(END_OF_WAL.bytes - 1024 * age_s))
+            LsnSample(
+                name,
+                first.name,
+                float(age_s),
+                Lsn(END_OF_WAL.bytes - 1024 * age_s),
+                TimelineId(epoch),
+            )
             for age_s in range(61)
         ]
 

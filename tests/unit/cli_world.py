@@ -207,7 +207,7 @@ def healthy() -> ViewInputs:
         ),
         observers=tuple(observer(site.name, HOSTS) for site in POLICY.sites),
         samples=tuple(
-            LsnSample(CLUSTER, HostName("jkt-db1"), age_s, Lsn.parse(lsn))
+            LsnSample(CLUSTER, HostName("jkt-db1"), age_s, Lsn.parse(lsn), TimelineId(3))
             for age_s, lsn in ((0.5, "0/5000148"), (1.5, "0/5000000"), (31.0, "0/3000000"))
         ),
     )
@@ -257,7 +257,9 @@ def jakarta_returned() -> ViewInputs:
             scope(MAKASSAR, "mks-db1"),
         ),
         observers=tuple(observer(s.name, hosts, leader="mks-zk1") for s in POLICY.sites),
-        samples=(LsnSample(CLUSTER, HostName("mks-db1"), 0.5, Lsn.parse("0/6000000")),),
+        samples=(
+            LsnSample(CLUSTER, HostName("mks-db1"), 0.5, Lsn.parse("0/6000000"), TimelineId(4)),
+        ),
         salvage=(
             SalvageProgress(
                 host=HostName("jkt-db1"),

@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from failover.health.inputs import LsnSample
-from failover.model import Lsn
+from failover.model import Lsn, TimelineId
 from failover.replication.loss import (
     NOTHING_TO_LOSE,
     LossEstimate,
@@ -23,7 +23,9 @@ MIB = 1024 * 1024
 
 def samples(*ends: tuple[float, int]) -> tuple[LsnSample, ...]:
     """(age in seconds, end of WAL in bytes), newest first."""
-    return tuple(LsnSample("marketplace", "jkt-db1", age_s, Lsn(end)) for age_s, end in ends)
+    return tuple(
+        LsnSample("marketplace", "jkt-db1", age_s, Lsn(end), TimelineId(1)) for age_s, end in ends
+    )
 
 
 def loss(
