@@ -129,7 +129,9 @@ class Lab:
         shutil.rmtree(self.directory / "secrets", ignore_errors=True)
 
     def _start(self, host: LabHost, name: str, stall_shim: bool) -> None:
-        mounts = {self.directory: str(MOUNTED_AT)} if host.role is Role.CLIENT else {}
+        records = self.directory / "records"  # customers write theirs; nothing else is theirs
+        records.mkdir(exist_ok=True)
+        mounts = {records: str(MOUNTED_AT / records.name)} if host.role is Role.CLIENT else {}
         self.containers.start(host, name, mounts)
         shim = stall_shim and host.role is Role.DATABASE
         self.containers.put(host.name, files_of(host, self.config, self.directory, shim))
