@@ -147,6 +147,8 @@ class TakeoverBench:
                 if not self._answered(workload, lost, fault_s):
                     problems.append(f"no takeover within {TAKEOVER_LIMIT_S:g} s")
                 time.sleep(LINGER_S)
+                if not self._lab.faults.active:
+                    problems.append("somebody else healed the fault meanwhile")
             finally:
                 self._lab.faults.heal()
         if watch.ended_s is None:
