@@ -131,7 +131,10 @@ def option(arguments: list[str], name: str) -> str | None:
 
 
 def find_cluster(data_dir: str | None) -> str:
-    """The data directory is named like the cluster; else the only guard of this host."""
+    """The data directory is named like the cluster; else the only guard of this host.
+
+    A lock file will do: a standby starts also while the guard is being restarted.
+    """
     try:
         sockets = [n for n in os.listdir(RUN_DIR) if n.startswith("guard-") and n.endswith(".sock")]
     except OSError:
@@ -139,7 +142,7 @@ def find_cluster(data_dir: str | None) -> str:
     clusters = [name[len("guard-") : -len(".sock")] for name in sockets]
     if data_dir is not None:
         name = os.path.basename(os.path.normpath(data_dir))
-        if name in clusters:
+        if name in clusters or os.path.exists(f"{STATE_DIR}/{name}.lock"):
             return name
     if len(clusters) == 1:
         return clusters[0]

@@ -1,0 +1,210 @@
+"""The barriers, as the processes they are (failover/guard/barrier.py)."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from guard_world import Host, control_bytes, guard_that_says, wait_for
+
+from failover.guard.control_file import DbState
+from failover.guard.records import boot_id
+from failover.guard.server import (
+    kill_once,
+    lock_if_free,
+    lock_is_free,
+    look_at_files,
+    read_note,
+    server_processes,
+    server_seen,
+)
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    made = Host(tmp_path)
+    yield made
+    made.end()
+
+
+def data(host: Host) -> str:
+    return str(host.places.data_dir)
+
+
+class TestStart:
+    def test_a_writable_start_without_a_guard_is_refused_in_time(self, host: Host) -> None:
+        code, said, took_s = host.call("postgres", "-D", data(host))
+        assert code == 1
+        assert "does not answer" in said
+        assert took_s < 2.0
+
+    def test_a_silent_guard_is_a_no_in_time(self, host: Host) -> None:
+        import socket
+
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(host.places.socket))
+            listener.listen()
+            code, said, took_s = host.call("postgres", "-D", data(host))
+        assert code == 1
+        assert "does not answer" in said
+        assert took_s < 2.0
+        assert lock_is_free(host.places)
+
+    def test_no_means_no(self, host: Host) -> None:
+        with guard_that_says(host.places, yes=False) as asked:
+            code, said, _ = host.call("postgres", "-D", data(host))
+        assert code == 1
+        assert "said so" in said
+        assert [question["purpose"] for question in asked] == ["start"]
+        assert lock_is_free(host.places)
+
+    def test_yes_starts_it_with_the_lock_in_every_process(self, host: Host) -> None:
+        with guard_that_says(host.places, yes=True):
+            process = host.start_server()
+        assert not lock_is_free(host.places)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        os.kill(host.child_pid, signal.SIGSTOP)
+        assert not lock_is_free(host.places), "a stopped child of a dead postmaster holds it"
+        os.kill(host.child_pid, signal.SIGKILL)
+        wait_for(lambda: lock_is_free(host.places))
+
+    def test_a_standby_start_asks_nobody_and_leaves_a_note(self, host: Host) -> None:
+        (host.places.data_dir / "standby.signal").touch()
+        with guard_that_says(host.places, yes=False) as asked:
+            host.start_server()
+        assert asked == []
+        note = read_note(host.places, boot_id())
+        assert note is not None
+        assert note.mode == "standby"
+        assert note.control_bytes == control_bytes(DbState.SHUT_DOWN)[:512]
+
+    def test_waits_for_the_earlier_server_and_then_gives_up(self, host: Host) -> None:
+        with (
+            guard_that_says(host.places, yes=True) as asked,
+            lock_if_free(host.places) as free,
+        ):
+            assert free
+            code, said, took_s = host.call("postgres", "-D", data(host))
+        assert code == 1
+        assert "still lives" in said
+        assert asked == []
+        assert took_s < 2.0
+
+    @pytest.mark.parametrize("argument", ["--version", "--describe-config", "--help", "-V"])
+    def test_harmless_calls_pass_without_a_guard(self, host: Host, argument: str) -> None:
+        (host.places.bin_dir / "postgres").write_text('#!/bin/sh\necho "real $*"\n')
+        code, said, _ = host.call("postgres", "-D", data(host), argument)
+        assert (code, said.strip()) == (0, f"real -D {data(host)} {argument}")
+
+    def test_asking_for_a_setting_passes_anywhere_in_the_line(self, host: Host) -> None:
+        code, said, _ = host.call("postgres", "-D", data(host), "-C", "port", PORT="5432")
+        assert (code, said.strip()) == (0, "5432")
+
+    def test_single_user_mode_asks(self, host: Host) -> None:
+        with guard_that_says(host.places, yes=False) as asked:
+            code, _, _ = host.call("postgres", "--single", "-D", data(host))
+        assert code == 1
+        assert asked == [{"op": "single"}]
+
+    def test_recovery_signal_alone_is_writable(self, host: Host) -> None:
+        (host.places.data_dir / "recovery.signal").touch()
+        with guard_that_says(host.places, yes=False) as asked:
+            code, _, _ = host.call("postgres", "-D", data(host))
+        assert code == 1
+        assert [question["purpose"] for question in asked] == ["start"]
+
+    def test_with_a_recovery_target_it_is_refused_unasked(self, host: Host) -> None:
+        (host.places.data_dir / "recovery.signal").touch()
+        with guard_that_says(host.places, yes=True) as asked:
+            code, said, _ = host.call("postgres", "-D", data(host), RECOVERY_TARGET_LSN="0/1")
+        assert code == 1
+        assert "recovery_target_lsn" in said
+        assert asked == []
+
+
+class TestOthers:
+    def test_only_a_promotion_asks(self, host: Host) -> None:
+        with guard_that_says(host.places, yes=False) as asked:
+            code, said, _ = host.call("pg_ctl", "-D", data(host), "status")
+            assert code == 0
+            assert "status" in said
+            assert asked == []
+            code, said, _ = host.call("pg_ctl", "promote", "-W", "-D", data(host))
+        assert code == 1
+        assert [question["purpose"] for question in asked] == ["promote"]
+
+    def test_the_hook_asks_with_patience(self, host: Host) -> None:
+        with guard_that_says(host.places, yes=True) as asked:
+            assert host.call("pre_promote")[0] == 0
+        (question,) = asked
+        assert question["purpose"] == "pre_promote"
+        assert float(str(question["patience_s"])) > 7.0  # a session of 6 s and two ticks
+        with guard_that_says(host.places, yes=False):
+            assert host.call("pre_promote")[0] == 1
+
+    def test_a_rewind_waits_and_never_refuses(self, host: Host) -> None:
+        process = host.begin("pg_rewind", "-D", data(host), "--source-server=x")
+        with guard_that_says(host.places, yes=False) as asked:
+            wait_for(lambda: len(asked) > 0)
+        assert process.poll() is None
+        with guard_that_says(host.places, yes=True):
+            out, _ = process.communicate(timeout=10)
+        assert "real" in out
+        assert process.returncode == 0
+
+    def test_help_of_rewind_passes(self, host: Host) -> None:
+        assert host.call("pg_rewind", "--help")[0] == 0
+
+
+class TestSeenFromOutside:
+    def test_a_crashed_primary_started_as_standby_is_not_in_production(self, host: Host) -> None:
+        """The control file of a crashed primary says "in production" until recovery begins."""
+        host.places.control_file.write_bytes(control_bytes(DbState.IN_PRODUCTION))
+        (host.places.data_dir / "standby.signal").touch()
+        host.start_server()
+        files = look_at_files(host.places, boot_id())
+        seen = server_seen(host.places, files, None, lock_free=lock_is_free(host.places))
+        assert seen.alive
+        assert not seen.in_production
+        host.places.control_file.write_bytes(control_bytes(DbState.IN_PRODUCTION, checkpoint=1))
+        files = look_at_files(host.places, boot_id())
+        assert server_seen(host.places, files, None, lock_free=False).in_production
+
+    def test_between_the_lock_and_the_note(self, host: Host) -> None:
+        crashed = control_bytes(DbState.IN_PRODUCTION)
+        host.places.control_file.write_bytes(crashed)
+        files = look_at_files(host.places, boot_id())
+        assert server_seen(host.places, files, None, lock_free=False).in_production
+        assert not server_seen(host.places, files, crashed[:512], lock_free=False).in_production
+
+    def test_a_server_started_around_the_barrier_is_found(self, host: Host) -> None:
+        import subprocess
+
+        direct = subprocess.Popen([str(host.places.bin_dir / "postgres"), "-D", data(host)])
+        try:
+            wait_for((host.places.data_dir / "child.pid").exists)
+            assert lock_is_free(host.places)
+            files = look_at_files(host.places, boot_id())
+            seen = server_seen(host.places, files, None, lock_free=True)
+            assert seen.alive
+            assert seen.in_production
+            assert set(server_processes(host.places)) == {direct.pid, host.child_pid}
+            assert kill_once(host.places) == 2
+            assert direct.wait(timeout=5) == -signal.SIGKILL
+            wait_for(lambda: server_processes(host.places) == ())
+        finally:
+            direct.kill()
+            direct.wait()
+
+    def test_killing_takes_every_holder_of_the_lock(self, host: Host) -> None:
+        (host.places.data_dir / "standby.signal").touch()
+        process = host.start_server()
+        os.kill(host.child_pid, signal.SIGSTOP)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert kill_once(host.places) == 1
+        wait_for(lambda: lock_is_free(host.places))
