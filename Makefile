@@ -6,6 +6,9 @@ PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest
 FAILOVER := .venv/bin/failover
 RUNS ?= 20
+SCHEDULES ?= 200
+STEPS ?= 200
+SEED ?=
 
 .PHONY: help setup demo test test-full check lint format sim bench lock clean
 
@@ -19,14 +22,16 @@ demo: setup ## the story: Jakarta is lost, Makassar takes over, Jakarta returns
 	@$(FAILOVER) demo
 
 test: check setup ## check, simulation, and the integration tests on the lab (under 30 minutes)
-	$(PYTEST) tests/simulation tests/integration
+	$(PYTEST) tests/simulation tests/integration -m "not full"
+	$(PYTHON) -m failover.simulation --schedules $(SCHEDULES) --steps $(STEPS)
 
 test-full: test ## test, and the long campaigns
 	$(PYTEST) tests -m full
+	$(PYTHON) -m failover.simulation --schedules 2000 --steps $(STEPS)
 
 check: .venv/.ready lint ## lint, types, contracts, unit tests, scenarios: under a minute
 	$(PYTEST) tests/unit tests/scenarios
-	$(PYTEST) tests/simulation -m "not slow"
+	$(PYTEST) tests/simulation -m "not slow and not full"
 
 lint: .venv/.ready ## ruff, mypy, layer contracts
 	.venv/bin/ruff check .
@@ -38,8 +43,8 @@ format: .venv/.ready ## put the sources in shape
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-sim: .venv/.ready ## the whole simulation
-	$(PYTEST) tests/simulation
+sim: .venv/.ready ## random faults on the simulated world (SEED=, SCHEDULES=200, STEPS=200)
+	$(PYTHON) -m failover.simulation --schedules $(SCHEDULES) --steps $(STEPS) $(SEED:%=--seed %)
 
 bench: setup ## takeovers measured on the lab (RUNS=20), as JSON
 	@$(FAILOVER) bench takeover --runs $(RUNS) -o json
