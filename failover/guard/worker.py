@@ -9,7 +9,6 @@ unless a new minder has taken over; and it never closes its session.
 from __future__ import annotations
 
 import os
-import select
 import socket
 import sys
 import threading
@@ -24,15 +23,14 @@ import structlog
 from failover.coordination.session import SavedSession, Server
 from failover.guard import server
 from failover.guard.desk import Desk
+from failover.guard.link import Link
 from failover.guard.messages import (
-    FromWorker,
     MinderStatus,
     PermitAsk,
     PermitWithdrawn,
     SalvageAsk,
     WorkerAlive,
     decode_from_minder,
-    encode,
 )
 from failover.guard.permits import Member
 from failover.guard.records import Places, boot_id, default_places, read_lease, read_record
@@ -49,39 +47,6 @@ KILL_BEFORE_DEADLINE_S = 0.2
 LAST_RELEASE_S = 1.5  # for the desk's last transaction, before the process ends
 
 log = structlog.get_logger(__name__)
-
-
-class Link:
-    """The socket to the minder. ``send`` from any thread."""
-
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._mutex = threading.Lock()
-        self._rest = b""
-        self._gone = False
-
-    def send(self, message: FromWorker) -> None:
-        """Lost when the minder is gone; the main thread notices that."""
-        with self._mutex:
-            try:
-                self._sock.sendall(encode(message))
-            except OSError as error:
-                if not self._gone:
-                    log.warning("minder_gone", error=str(error))
-                self._gone = True
-
-    def lines(self, limit_s: float) -> list[bytes] | None:
-        """Whole lines that came within the limit; None at the end of the connection."""
-        if not select.select([self._sock], [], [], limit_s)[0]:
-            return []
-        try:
-            chunk = self._sock.recv(65536)
-        except OSError:
-            return None
-        if not chunk:
-            return None
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
-        return lines
 
 
 class Worker:

@@ -1,0 +1,46 @@
+"""The worker's end of the socket pair. The minder's end is ``worker_process``."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+
+import structlog
+
+from failover.guard.messages import FromWorker, encode
+
+log = structlog.get_logger(__name__)
+
+
+class Link:
+    """The socket to the minder. ``send`` from any thread."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._mutex = threading.Lock()
+        self._rest = b""
+        self._gone = False
+
+    def send(self, message: FromWorker) -> None:
+        """Lost when the minder is gone; the main thread notices that."""
+        with self._mutex:
+            try:
+                self._sock.sendall(encode(message))
+            except OSError as error:
+                if not self._gone:
+                    log.warning("minder_gone", error=str(error))
+                self._gone = True
+
+    def lines(self, limit_s: float) -> list[bytes] | None:
+        """Whole lines that came within the limit; None at the end of the connection."""
+        if not select.select([self._sock], [], [], limit_s)[0]:
+            return []
+        try:
+            chunk = self._sock.recv(65536)
+        except OSError:
+            return None
+        if not chunk:
+            return None
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        return lines

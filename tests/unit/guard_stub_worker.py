@@ -1,0 +1,44 @@
+"""A worker without ZooKeeper: renews while the file ``renew`` exists, says yes to every permit."""
+
+from __future__ import annotations
+
+import argparse
+import socket
+import time
+from pathlib import Path
+
+from failover.guard.link import Link
+from failover.guard.messages import (
+    Answer,
+    PermitAnswer,
+    PermitAsk,
+    Renewed,
+    SessionOpened,
+    StateRead,
+    WorkerAlive,
+    decode_from_minder,
+)
+
+SESSION = 0x77
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--fd", type=int)
+    parser.add_argument("--minder", type=int)
+    said = parser.parse_args()
+    link = Link(socket.socket(fileno=said.fd))
+    link.send(SessionOpened(SESSION, "00ff"))
+    link.send(StateRead(exists=True, epoch=1, plan_here=False))
+    while (lines := link.lines(0.05)) is not None:
+        link.send(WorkerAlive())
+        if (said.directory / "renew").exists():
+            link.send(Renewed(SESSION, time.clock_gettime(time.CLOCK_BOOTTIME)))
+        for message in map(decode_from_minder, lines):
+            if isinstance(message, PermitAsk):
+                link.send(PermitAnswer(message.request, Answer.YES, "granted", "", SESSION, 1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""The minder with its doors, its files, a real server's processes and a scripted worker."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from guard_world import Host
+
+from failover.guard.doors import open_barrier_door
+from failover.guard.guard_metrics import GuardMetrics
+from failover.guard.logic import Limits
+from failover.guard.minder import Minder
+from failover.guard.records import boot_id, read_record
+from failover.guard.server import lock_is_free
+from failover.model import HostName
+
+LIMITS = Limits(tick_s=0.1, deadline_s=1.0, in_place_s=1.0)
+STUB = Path(__file__).with_name("guard_stub_worker.py")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Iterator[Host]:
+    made = Host(tmp_path)
+    (tmp_path / "renew").touch()
+    yield made
+    made.end()
+
+
+def stop_renewing(host: Host) -> None:
+    (host.places.run_dir.parent / "renew").unlink()
+
+
+@contextlib.asynccontextmanager
+async def minding(host: Host) -> AsyncIterator[Minder]:
+    command = (sys.executable, str(STUB), str(host.places.run_dir.parent))
+    metrics = GuardMetrics("shop", "jkt-db1")
+    minder = Minder(host.places, HostName("jkt-db1"), LIMITS, boot_id(), metrics, command)
+    running = asyncio.create_task(minder.run())
+    door = await open_barrier_door(minder, host.places)
+    try:
+        await until(lambda: minder.guard.deadline_s is not None and minder.guard.armed)
+        yield minder
+    finally:
+        door.close()
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+
+async def until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+    async with asyncio.timeout(limit_s):
+        while not condition():  # noqa: ASYNC110 - a condition outside of this loop
+            await asyncio.sleep(0.01)
+
+
+async def start(host: Host) -> None:
+    await asyncio.to_thread(host.start_server)
+
+
+def test_a_permit_is_a_durable_grant_and_ends_with_the_last_process(host: Host) -> None:
+    async def story() -> None:
+        async with minding(host) as minder:
+            assert not (await minder.writable()).yes
+            await start(host)
+            record = read_record(host.places, boot_id())
+            assert record.grant is not None
+            assert record.session_id == 0x77
+            says = await minder.writable()
+            assert says.yes, says.reason
+            process = host.processes[-1]
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            assert minder.guard.grant is not None, "its child lives"
+            os.kill(host.child_pid, signal.SIGKILL)
+            await until(lambda: minder.guard.grant is None)
+            await until(lambda: read_record(host.places, boot_id()).grant is None)
+
+    asyncio.run(story())
+
+
+def test_the_deadline_kills_every_process_a_stopped_one_too(host: Host) -> None:
+    async def story() -> None:
+        async with minding(host) as minder:
+            await start(host)
+            os.kill(host.child_pid, signal.SIGSTOP)
+            stop_renewing(host)
+            await until(lambda: minder.guard.grant is None, limit_s=3.0)
+            assert lock_is_free(host.places)
+            assert not (await minder.writable()).yes
+
+    asyncio.run(story())
+
+
+def test_a_new_minder_takes_up_the_grant_and_the_deadline(host: Host) -> None:
+    async def story() -> None:
+        async with minding(host):
+            await start(host)
+        async with minding(host) as minder:
+            assert (await minder.writable()).yes
+            assert not lock_is_free(host.places)
+        stop_renewing(host)
+        await asyncio.sleep(LIMITS.deadline_s)
+        async with minding(host) as minder:
+            await until(lambda: minder.guard.grant is None)
+            assert lock_is_free(host.places)
+
+    asyncio.run(story())
+
+
+def test_without_the_lease_file_the_deadline_has_passed(host: Host) -> None:
+    async def story() -> None:
+        async with minding(host):
+            await start(host)
+        host.places.lease.unlink()
+        async with minding(host) as minder:
+            await until(lambda: minder.guard.grant is None)
+            assert lock_is_free(host.places)
+
+    asyncio.run(story())
+
+
+def test_a_server_started_around_the_barrier_is_killed(host: Host) -> None:
+    async def story() -> None:
+        async with minding(host) as minder:
+            await until(lambda: not minder.server.alive)
+            direct = await asyncio.create_subprocess_exec(
+                str(host.places.bin_dir / "postgres"), "-D", str(host.places.data_dir)
+            )
+            assert await asyncio.wait_for(direct.wait(), 5.0) == -signal.SIGKILL
+            assert minder.guard.grant is None
+
+    asyncio.run(story())
+
+
+def test_a_hook_that_hangs_up_leaves_no_grant(host: Host) -> None:
+    async def story() -> None:
+        async with minding(host) as minder:
+            stop_renewing(host)
+            await until(lambda: minder.status().deadline_in_s is None)
+            reader, writer = await asyncio.open_unix_connection(str(host.places.socket))
+            writer.write(b'{"op": "permit", "purpose": "pre_promote", "patience_s": 5}\n')
+            await writer.drain()
+            writer.close()
+            del reader
+            await asyncio.sleep(0.5)
+            assert minder.guard.grant is None
+
+    asyncio.run(story())
