@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import sys
+from typing import TYPE_CHECKING
+
 import click
 from rich.console import Console
 
 from failover.cli.exit_codes import ExitCode
 from failover.cli.options import known_site, output_option
 from failover.cli.output import UserError, print_json
+
+if TYPE_CHECKING:
+    from failover.model import SiteName
+    from failover.policy import Policy
+
+ACTIVE = "active"
 
 
 @click.group()
@@ -26,7 +35,8 @@ def command() -> None:
 @click.option(
     "--zookeeper-leader",
     metavar="SITE",
-    help="Where ZooKeeper's leader is to be before each run. Default: the witness.",
+    help="Where ZooKeeper's leader is to be before each run; `active`: in the site that is lost. "
+    "Default: the witness.",
 )
 @click.option("--seed", type=int, help="Of the random moments.")
 @output_option
@@ -50,12 +60,13 @@ def takeover(
     finished: list[TakeoverRun] = []
     stopped = ""
     try:
-        with borrowed(out.print) as lab, out.status("preparing") as status:
-            site = known_site(lab.policy, zookeeper_leader) if zookeeper_leader else None
-            settings = Settings(runs, phase_jitter, site, seed)
+        with borrowed("failover bench", out.print) as lab, out.status("preparing") as status:
+            settings = Settings(
+                runs, phase_jitter, _leader_place(lab.policy, zookeeper_leader), seed
+            )
             for run in TakeoverBench(lab, settings, status.update).runs():
                 finished.append(run)
-                out.print(run_line(run))
+                out.print(run_line(run), soft_wrap=True)
     except LabError as error:
         if not finished:
             raise UserError(str(error), todo=error.todo) from None
@@ -66,7 +77,9 @@ def takeover(
     if output == "json":
         print_json(as_json(finished))
     else:
-        click.echo("\n".join([*map(run_line, finished), *summary_lines(summary)]))
+        seen_already = sys.stdout.isatty() and sys.stderr.isatty()
+        lines = [] if seen_already else [run_line(run) for run in finished]
+        click.echo("\n".join([*lines, *summary_lines(summary)]))
     if stopped:
         raise UserError(
             f"stopped after {len(finished)} of {runs} runs: {stopped}",
@@ -75,3 +88,8 @@ def takeover(
         )
     if not summary.passed:
         raise SystemExit(ExitCode.FINDINGS)
+
+
+def _leader_place(policy: Policy, said: str | None) -> SiteName | str | None:
+    """A site's name, the word ``active``, or None: the witness."""
+    return known_site(policy, said) if said not in (None, ACTIVE) else said

@@ -36,7 +36,7 @@ def command(down: bool) -> None:
     screen = Screen(console())
     screen.heading("The lab: two data sites and a witness on this machine")
     try:
-        with borrowed(screen.say, keep=True) as lab:
+        with borrowed("failover demo", screen.say, keep=True) as lab:
             Demo(lab, screen).tell()
         if down:
             lab.down(say=screen.say)

@@ -41,11 +41,14 @@ STEADY_S = 2.0
 PHASE_JITTER_S = 3.0  # longer than every interval in the system: renewal, loops, checks
 
 
+ACTIVE = "active"  # for ZooKeeper's leader: in the site that is lost
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     runs: int
     phase_jitter: bool = True
-    zookeeper_site: SiteName | None = None  # where ZooKeeper's leader is to be; None: the witness
+    zookeeper_leader: SiteName | str | None = None  # a site, ACTIVE, or None: the witness
     seed: int | None = None
 
 
@@ -94,7 +97,7 @@ class TakeoverBench:
         lost = self._whole().state.active_site
         new = self._policy.other_data_site(lost).name
         workload = Workload(self._lab, f"{self._name}-{number:03d}")
-        self._prepare()
+        self._prepare(lost)
         with self._customers(workload, lost, new):
             fault = self._lose(lost, workload)
         self._tell("comparing acknowledgements with the database")
@@ -104,14 +107,19 @@ class TakeoverBench:
 
     # ------------------------------------------------------------------ before
 
-    def _prepare(self) -> None:
-        witness = next(one.name for one in self._policy.sites if one.kind is SiteKind.WITNESS)
-        site = self._settings.zookeeper_site or witness
+    def _prepare(self, lost: SiteName) -> None:
+        site = self._leader_site(lost)
         self._tell(f"ZooKeeper's leader to {site}")
         move_zookeeper_leader(self._lab, self._policy, site, self._tell)
         self._whole()
         with open_store(self._policy) as store:
             clear_cooldown(store, self._policy, by="bench")
+
+    def _leader_site(self, lost: SiteName) -> SiteName:
+        wanted = self._settings.zookeeper_leader
+        if wanted is None:
+            return next(one.name for one in self._policy.sites if one.kind is SiteKind.WITNESS)
+        return lost if wanted == ACTIVE else SiteName(wanted)
 
     def _whole(self) -> Whole:
         return wait_whole(self._policy, WHOLE_LIMIT_S)

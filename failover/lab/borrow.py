@@ -16,28 +16,33 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def borrowed(say: Say, *, keep: bool = False) -> Iterator[Lab]:
-    """A whole lab without faults. LabError when there is none to be had.
+def borrowed(what: str, say: Say, *, keep: bool = False) -> Iterator[Lab]:
+    """A whole lab without faults, for ``what``. LabError when there is none to be had.
 
     Left as it was found: taken down again where it was brought up for this, unless ``keep``.
     """
-    lab, brought_up = _attach_or_up(say)
-    try:
-        with lab.reserved("a measurement or the demo"):
+    found = _attached()
+    lab = found or Lab()
+    with lab.reserved(what):
+        if found is None:
+            lab.up(say=say)
+        try:
+            _complete(lab, say)
             yield lab
-    finally:
-        if brought_up and not keep:
-            lab.down(say=say)
+        finally:
+            if found is None and not keep:
+                lab.down(say=say)
 
 
-def _attach_or_up(say: Say) -> tuple[Lab, bool]:
-    """The lab, and whether it was brought up by this call."""
+def _attached() -> Lab | None:
     try:
-        lab = Lab.attach()
+        return Lab.attach()
     except LabError:
-        lab = Lab()
-        lab.up(say=say)
-        return lab, True
+        return None
+
+
+def _complete(lab: Lab, say: Say) -> None:
+    """Every stage reached, and nothing broken by somebody before."""
     if lab.stage is not Stage.CLIENTS:
         lab.go_on(say=say)
     if lab.faults.active:
@@ -45,4 +50,3 @@ def _attach_or_up(say: Say) -> tuple[Lab, bool]:
             f"faults are active: {'; '.join(map(str, lab.faults.active))}",
             todo="`failover lab heal` first",
         )
-    return lab, False
