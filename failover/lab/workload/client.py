@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import cycle
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -29,6 +30,7 @@ from failover.policy import Policy
 # From one attempt that did not get through until the next. HAProxy turns away for next to nothing;
 # a database host pays for every login that it refuses.
 RETRY_AFTER_S = {Via.PROXY: (0.02, 0.05), Via.DIRECT: (0.05, 0.15)}
+PAUSE_POLL_S = 0.02
 
 # "canceling wait for synchronous replication": COMMIT is answered, and may yet be lost (FACTS).
 WARNING_SQLSTATE = "01000"
@@ -72,6 +74,7 @@ class ClientSettings:
     login: Login
     interval_s: float  # between the starts of two transactions, when all is well
     seed: int
+    pause_file: Path | None = None  # while it exists the client keeps its session and is idle
 
 
 def connect(target: Target, login: Login, name: str) -> psycopg.Connection[tuple[Any, ...]]:
@@ -148,6 +151,9 @@ class Client:
         """One attempt after the other, each recorded, until ``stop`` is set."""
         due_s = boottime_s() + self._chance.uniform(0, self._settings.interval_s)
         while not stop.wait(max(0.0, due_s - boottime_s())):
+            if self._paused():
+                due_s = boottime_s() + PAUSE_POLL_S
+                continue
             attempt = self._attempt()
             self._recorder.append(attempt)
             now_s = boottime_s()
@@ -156,6 +162,9 @@ class Client:
             else:
                 due_s = now_s + self._chance.uniform(*RETRY_AFTER_S[self._settings.via])
         self._drop()
+
+    def _paused(self) -> bool:
+        return self._settings.pause_file is not None and self._settings.pause_file.exists()
 
     def _attempt(self) -> Attempt:
         """One transaction under a new id, with a new session where there is none."""

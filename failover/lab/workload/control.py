@@ -26,6 +26,7 @@ CLIENT_HOSTS: dict[SiteName, HostName] = {
     SiteName("makassar"): HostName("mks-client"),
 }
 
+PAUSE = "pause"  # while this file is among the records, its customers do nothing
 START_LIMIT_S = 20.0
 STOP_LIMIT_S = 10.0
 
@@ -91,7 +92,7 @@ class Workload:
         command = (
             f"run --site {team.site} --via {team.via} --clients {team.clients} "
             f"--rate {team.rate:g} --run {self.run} --record {inside}.jsonl "
-            f"--pid-file {inside}.pid --until-stopped"
+            f"--pid-file {inside}.pid --pause-file {inside.with_name(PAUSE)} --until-stopped"
         )
         self.records.mkdir(parents=True, exist_ok=True)
         self._shell(
@@ -112,6 +113,14 @@ class Workload:
             if path.exists():
                 self._signal(path, site, "KILL")
                 path.unlink(missing_ok=True)
+
+    def pause(self) -> None:
+        """All customers keep their sessions and do nothing, until ``go_on``."""
+        (self.records / PAUSE).touch()
+
+    def go_on(self) -> None:
+        """Customers that pause go on within some milliseconds."""
+        (self.records / PAUSE).unlink(missing_ok=True)
 
     def teams(self) -> tuple[str, ...]:
         """The names of the teams that run."""

@@ -103,6 +103,7 @@ def create_shop(target: Target, login: Login) -> None:
 @click.option("--run", "run_name", default="workload", show_default=True)
 @click.option("--seed", type=int, help="Of the customers' choices. Default: a new one.")
 @click.option("--pid-file", type=click.Path(path_type=Path))
+@click.option("--pause-file", type=click.Path(path_type=Path), help="Idle while it exists.")
 @click.option("--seconds", type=float, help="Stop after so long.")
 @click.option("--until-stopped", is_flag=True, help="Go on until SIGTERM; the default.")
 def run(
@@ -116,6 +117,7 @@ def run(
     run_name: str,
     seed: int | None,
     pid_file: Path | None,
+    pause_file: Path | None,
     seconds: float | None,
     until_stopped: bool,
 ) -> None:
@@ -135,6 +137,7 @@ def run(
             login=login_of(found),
             interval_s=clients / rate,
             seed=chance.getrandbits(64),
+            pause_file=pause_file,
         )
         for number in range(1, clients + 1)
     ]
