@@ -115,6 +115,7 @@ def _database_files(policy: Policy, cluster: Cluster, host: DatabaseHost) -> Ite
         "data_dir": data_dir(cluster),
     }
     yield directory, "etc/patroni/patroni.yml", "patroni.yml.j2", values
+    yield directory, "usr/local/bin/patronictl", "patronictl.j2", values
     for name in ("post-bootstrap", "post-bootstrap.sql"):
         yield directory, f"usr/lib/failover/{name}", f"{name}.j2", values
     for name in ("failover-guard", "failover-fence", "patroni"):

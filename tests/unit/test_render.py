@@ -74,8 +74,9 @@ def test_write_makes_the_place_as_rendered_and_leaves_the_rest(tree: Tree, tmp_p
     assert write(tree, tmp_path) == ()
     assert foreign.read_text() == "mine"
     assert not (tmp_path / "jakarta/gone").exists()
-    script = tmp_path / "jakarta/jkt-db1/usr/lib/failover/post-bootstrap"
-    assert stat.S_IMODE(script.stat().st_mode) == 0o755
+    for script in ("usr/lib/failover/post-bootstrap", "usr/local/bin/patronictl"):
+        mode = (tmp_path / "jakarta/jkt-db1" / script).stat().st_mode
+        assert stat.S_IMODE(mode) == 0o755
 
 
 def test_render_command(tmp_path: Path) -> None:
