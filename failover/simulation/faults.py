@@ -205,6 +205,25 @@ def freeze_guard(world: World, random: Random) -> Undo:
     return stack.guard.thaw
 
 
+def kill_minder(world: World, random: Random) -> Undo:
+    """Alone: the worker stands in until systemd has started a new one."""
+    stack = _stack(world, random)
+    world.kernel.note(f"FAULT kill guard's minder {stack.host.name}")
+    if stack.guard.minder is not None:
+        stack.guard.minder.kill()
+    return _nothing
+
+
+def freeze_minder(world: World, random: Random) -> Undo:
+    stack = _stack(world, random)
+    minder = stack.guard.minder
+    world.kernel.note(f"FAULT freeze guard's minder {stack.host.name}")
+    if minder is None:
+        return _nothing
+    minder.freeze()
+    return minder.thaw
+
+
 def lose_guard(world: World, random: Random) -> Undo:
     """It dies again and again: systemd gives up and kills the server."""
     stack = _stack(world, random)
@@ -277,6 +296,8 @@ FAULTS: dict[Fault, float] = {
     freeze_worker: 1.0,
     kill_guard: 1.0,
     freeze_guard: 1.0,
+    kill_minder: 1.0,
+    freeze_minder: 1.0,
     lose_guard: 1.0,
     kill_controller: 2.0,
     freeze_controller: 1.0,

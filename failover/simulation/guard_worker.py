@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from failover.coordination.store import StoreUnavailable
@@ -50,6 +50,9 @@ ROUND_S = 0.5
 WAITING_ROUND_S = 0.1
 COMMIT_TRIES = 3
 SALVAGE_S = (0.1, 1.5)
+SALVAGE_RETRY_S = 5.0
+MINDER_SILENCE_S = 1.0
+KILL_BEFORE_DEADLINE_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,9 @@ class Worker:
             guard.scope.config,
         )
         self._watched: set[str] = set()
+        self._minder = guard.minder
+        self._minder_heard_s = self.kernel.now + start_s
+        self._published: set[Epoch] = set()
         self._wanted_awake = False
         self._holds_lock = False
         self._desk = self._thread("desk", self._run_desk, start_s)
@@ -132,12 +138,35 @@ class Worker:
     def _run_renewals(self) -> None:
         guard = self.guard
         while True:
+            if self._minder_silent():
+                self._stand_in()
+                self.kernel.sleep(0.05)
+                continue
             sent_s = self.kernel.now
             with suppress(StoreUnavailable):
                 self._renew(sent_s)
             guard.tell(guard.heard)
             left_s = sent_s + guard.timing.renewal_interval_s - self.kernel.now
             self.kernel.sleep(max(0.02, left_s))
+
+    def _minder_silent(self) -> bool:
+        """Nobody enforces the deadline: renew no more, and let it come (guard/worker.py)."""
+        if self.guard.answers and self.guard.minder is self._minder:
+            self._minder_heard_s = self.kernel.now
+        return self.kernel.now - self._minder_heard_s > MINDER_SILENCE_S
+
+    def _stand_in(self) -> None:
+        """Enforce the deadline in the minder's place, unless a new one is there."""
+        guard, status = self.guard, self.guard.status_sent
+        if guard.minder is not self._minder or status is None or not status.granted:
+            return
+        near_s = (status.deadline_s or 0.0) - KILL_BEFORE_DEADLINE_S
+        if self.kernel.now >= near_s and guard.server.alive:
+            self.kernel.note(f"{self.me.host}: guard's worker kills in the minder's place")
+            guard.server.kill()
+        if self.kernel.now >= near_s and not guard.server.alive:
+            guard.status_sent = replace(status, granted=False, server_alive=False)
+            self.wake()
 
     def _renew(self, sent_s: float) -> None:
         session_id = self.store.session_id
@@ -330,15 +359,17 @@ class Worker:
 
     def _run_salvager(self) -> None:
         while True:
-            with suppress(StoreUnavailable):
+            try:
                 self._salvage_if_due()
-            self.kernel.sleep(ROUND_S)
+                self.kernel.sleep(ROUND_S)
+            except StoreUnavailable:
+                self.kernel.sleep(SALVAGE_RETRY_S)
 
     def _salvage_if_due(self) -> None:
         guard, state = self.guard, self._state
         taken_over = state is not None and state.active_site != self.me.site and state.epoch > 1
         wanted = guard.salvage_wanted
-        if state is not None and taken_over and guard.files.salvaged_epoch != state.epoch:
+        if state is not None and taken_over and state.epoch not in self._published:
             cluster = state.clusters[self.me.cluster]
             if wanted or cluster.standby is StandbyScope.QUARANTINE:
                 self._salvage_epoch(state)
@@ -347,10 +378,13 @@ class Worker:
             guard.salvage_wanted = False
 
     def _salvage_epoch(self, state: GroupState) -> None:
-        self._publish(state, SalvagePhase.COPYING)
-        self._copy()
-        self.guard.files.salvaged_epoch = state.epoch
-        self._publish(state, SalvagePhase.DONE)
+        """Copied and published; each is repeated until it is done."""
+        if self.guard.files.salvaged_epoch != state.epoch:
+            self._publish(state, SalvagePhase.COPYING)
+            self._copy()
+            self.guard.files.salvaged_epoch = state.epoch
+        if self._publish(state, SalvagePhase.DONE):
+            self._published.add(state.epoch)
 
     def _copy(self) -> None:
         """Everything that stands in pg_wal now."""
@@ -358,7 +392,7 @@ class Worker:
         self.kernel.sleep(self.kernel.random.uniform(*SALVAGE_S))
         self.guard.server.salvaged.append(position)
 
-    def _publish(self, state: GroupState, phase: SalvagePhase) -> None:
+    def _publish(self, state: GroupState, phase: SalvagePhase) -> bool:
         me, server = self.me, self.guard.server
         from_lsn = state.clusters[me.cluster].min_lsn
         progress = SalvageProgress(
@@ -378,7 +412,7 @@ class Worker:
         transaction: Transaction = (
             (Create(path, data),) if before is None else (Set(path, data, before.version),)
         )
-        self.store.commit(transaction)
+        return isinstance(self.store.commit(transaction), Committed)
 
 
 def _wal_end(server: Postgres) -> WalEnd:

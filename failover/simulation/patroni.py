@@ -19,6 +19,7 @@ from failover.simulation.client import Client
 from failover.simulation.kernel import Kernel, Process
 from failover.simulation.network import Network
 from failover.simulation.postgres import Control, Postgres, Run
+from failover.simulation.wal import Branch
 from failover.timing import LeaseTiming
 from failover.znode import Conflict, Create, Delete, Op, OutcomeUnknown, ScopePaths, Set, Znode
 
@@ -96,7 +97,7 @@ class Patroni:
         self._promoting = False
         self._demoting = False
         self._barred_until_s = 0.0
-        self._last_seen: Seen | None = None
+        self._history_of: Branch | None = None
 
     # ------------------------------------------------------------------ the process
 
@@ -152,7 +153,6 @@ class Patroni:
 
     def _cycle(self) -> None:
         seen = self._read_cluster()
-        self._last_seen = seen
         self.paused = seen.paused
         while self.stuck:  # the query for the server's state never returns
             self.kernel.sleep(0.5)
@@ -231,6 +231,7 @@ class Patroni:
             return
         if not self.server.in_recovery:
             self.role = "primary"
+            self._write_history()
         elif not seen.paused:
             self._promote()
 
@@ -297,6 +298,21 @@ class Patroni:
             if znode is None
             else Set(self.paths.status, data, znode.version)
         )
+
+    def _write_history(self) -> None:
+        """The switches of timeline that led to this primary."""
+        branch = self.server.branch
+        if self._history_of is branch:
+            return
+        lines = [[b.parent.number, b.start] for b in branch.lineage if b.parent is not None]
+        data = json.dumps(lines[::-1]).encode()
+        znode = self._retry(lambda: self._store.read(self.paths.history))
+        self._write(
+            Create(self.paths.history, data)
+            if znode is None
+            else Set(self.paths.history, data, znode.version)
+        )
+        self._history_of = branch
 
     def _release_lock(self) -> None:
         """Deletes the key where it names this member."""

@@ -124,7 +124,10 @@ class Postgres:
         return fork_point(self.position, up.position) >= self.lsn
 
     def diverged(self, other: Postgres) -> bool:
-        """It has WAL that the other's history will never have: it needs a rewind."""
+        """It has WAL that the other's history will never have, as far as PostgreSQL can tell:
+        it compares the timelines' numbers, and those of two branches may be the same."""
+        if self.branch.number == other.branch.number:
+            return False
         return fork_point(self.position, Position(other.branch, self.lsn)) < self.lsn
 
     # ------------------------------------------------------------------ what is done to it

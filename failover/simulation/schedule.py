@@ -23,6 +23,7 @@ STEP_S = (0.02, 0.25)
 WARM_UP_S = 3.0
 LIVENESS_S = 120.0
 FAULT_S = (0.1, 15.0)
+SAME_NUMBER = "another branch with the same timeline number"
 
 
 @dataclass(slots=True)
@@ -141,6 +142,8 @@ def _not_streaming(server: Postgres, primary: Postgres) -> str:
         return f"{server.name} is {server.run}, not a standby"
     if not server.streaming:
         up = server.upstream
+        if server.branch is not primary.branch and server.branch.number == primary.branch.number:
+            return f"{server.name}: {SAME_NUMBER} {server.branch.number}"
         return f"{server.name} does not stream (from {up.name if up else 'nobody'})"
     behind = primary.lsn - server.lsn
     if server.branch is not primary.branch or behind > 8192:

@@ -5,6 +5,7 @@ Two timelines may have the same number and be different branches; only the simul
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +17,14 @@ class Branch:
     number: int
     parent: Branch | None = None
     start: int = 0
+
+    @property
+    def lineage(self) -> Iterator[Branch]:
+        """This one, its parent, and so on."""
+        here: Branch | None = self
+        while here is not None:
+            yield here
+            here = here.parent
 
     def fork(self, at: int, number: int) -> Branch:
         return Branch(number, self, at)
