@@ -7,10 +7,10 @@ There is one at a time on a machine; leftovers of a crashed one are removed by `
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -32,6 +32,10 @@ from failover.policy import Policy
 ROOT = PACKAGE.parent
 DIRECTORY = ROOT / ".lab"
 CONFIG = ROOT / "deploy" / "failover.yaml"
+
+# Who holds this name has the lab: there is one on a machine, whichever directory started it. It is
+# given back by the kernel when its holder dies.
+RESERVATION = "\0failover-lab"
 
 Say = Callable[[str], None]
 
@@ -147,22 +151,22 @@ class Lab:
         For whoever would be misled by somebody else's faults: tests, bench, demo.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        with (self.directory / "in-use").open("a+", encoding="utf-8") as file:
+        words = self.directory / "in-use"
+        with socket.socket(socket.AF_UNIX) as name:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                name.bind(RESERVATION)
             except OSError:
-                file.seek(0)
+                who = words.read_text(encoding="utf-8").strip() if words.exists() else "elsewhere"
                 raise LabError(
-                    f"the lab is in use: {file.read().strip()}", todo="wait until that has ended"
+                    f"the lab is in use: {who}", todo="wait until that has ended"
                 ) from None
-            file.truncate(0)
-            file.write(f"{what} (process {os.getpid()})\n")
-            file.flush()
+            words.write_text(f"{what} (process {os.getpid()})\n", encoding="utf-8")
             self._reserved = True
             try:
                 yield
             finally:
                 self._reserved = False
+                words.unlink(missing_ok=True)
 
     # ------------------------------------------------------------------ asked
 
@@ -174,6 +178,11 @@ class Lab:
     def netem(self) -> bool:
         """Whether the delay of the WAN is applied."""
         return self._known().netem
+
+    @property
+    def stall_shim(self) -> bool:
+        """Whether WAL fsyncs can be stalled."""
+        return self._known().stall_shim
 
     def hosts(self, role: Role | None = None, site: SiteName | None = None) -> tuple[LabHost, ...]:
         """The hosts with a role, at a site, in starting order."""
