@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 from rich.console import Console
@@ -13,10 +14,24 @@ from failover.cli.options import known_site, output_option
 from failover.cli.output import UserError, print_json
 
 if TYPE_CHECKING:
+    from failover.lab.bench_isolation import IsolationRun
+    from failover.lab.bench_result import TakeoverRun
+    from failover.lab.lab import Lab
     from failover.model import SiteName
     from failover.policy import Policy
 
 ACTIVE = "active"
+
+# Named here as well, because the lab is only imported where it is used (``trouble.Variant``).
+VARIANTS = (
+    "plain",
+    "patroni-dead",
+    "backend-stopped",
+    "fsync-stalled",
+    "local-zookeeper-idle",
+)
+
+Run = TypeVar("Run")
 
 
 @click.group()
@@ -24,22 +39,31 @@ def command() -> None:
     """Measure a takeover, as a client sees it."""
 
 
+def _measuring_options(function: Callable[..., None]) -> Callable[..., None]:
+    """What every measurement takes."""
+    for option in (
+        output_option,
+        click.option("--seed", type=int, help="Of the random moments."),
+        click.option(
+            "--zookeeper-leader",
+            metavar="SITE",
+            help="Where ZooKeeper's leader is to be before each run; `active`: in the site that "
+            "is lost. Default: the witness.",
+        ),
+        click.option(
+            "--phase-jitter/--no-phase-jitter",
+            default=True,
+            show_default=True,
+            help="Lose the site at a random moment of every interval in the system.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
 @command.command()
 @click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1))
-@click.option(
-    "--phase-jitter/--no-phase-jitter",
-    default=True,
-    show_default=True,
-    help="Lose the site at a random moment of every interval in the system.",
-)
-@click.option(
-    "--zookeeper-leader",
-    metavar="SITE",
-    help="Where ZooKeeper's leader is to be before each run; `active`: in the site that is lost. "
-    "Default: the witness.",
-)
-@click.option("--seed", type=int, help="Of the random moments.")
-@output_option
+@_measuring_options
 def takeover(
     runs: int, phase_jitter: bool, zookeeper_leader: str | None, seed: int | None, output: str
 ) -> None:
@@ -49,7 +73,70 @@ def takeover(
     Exit code 1 when a limit is not kept or anything was acknowledged by two sites.
     """
     from failover.lab.bench import Settings, TakeoverBench
-    from failover.lab.bench_result import TakeoverRun, as_json, run_line, summarise, summary_lines
+    from failover.lab.bench_result import as_json, run_line, summarise, summary_lines
+
+    def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[TakeoverRun]:
+        place = _leader_place(lab.policy, zookeeper_leader)
+        return TakeoverBench(lab, Settings(runs, phase_jitter, place, seed), tell).runs()
+
+    finished, stopped = _measured("failover bench takeover", measure, run_line)
+    summary = summarise(finished)
+    if output == "json":
+        print_json(as_json(finished))
+    else:
+        _print_text(map(run_line, finished), summary_lines(summary))
+    _end(len(finished), runs, stopped, summary.passed)
+
+
+@command.command()
+@click.option(
+    "--variant",
+    default="all",
+    show_default=True,
+    type=click.Choice(["all", *VARIANTS]),
+    help="What else is the matter with the primary that is isolated.",
+)
+@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1), help="Of each.")
+@_measuring_options
+def isolation(
+    variant: str,
+    runs: int,
+    phase_jitter: bool,
+    zookeeper_leader: str | None,
+    seed: int | None,
+    output: str,
+) -> None:
+    """Isolate the active site RUNS times while its primary cannot be stopped by Patroni.
+
+    Customers inside the lost site keep writing in sessions opened before. Exit code 1 when
+    anything was acknowledged there after the other site had begun to, or a run failed otherwise.
+    """
+    from failover.lab.bench import Settings
+    from failover.lab.bench_isolation import as_json, isolation_runs, passed, run_line, tally_lines
+    from failover.lab.trouble import Variant
+
+    variants = tuple(Variant) if variant == "all" else (Variant(variant),)
+
+    def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[IsolationRun]:
+        place = _leader_place(lab.policy, zookeeper_leader)
+        return isolation_runs(lab, Settings(runs, phase_jitter, place, seed), variants, tell)
+
+    finished, stopped = _measured("failover bench isolation", measure, run_line, stall_shim=True)
+    if output == "json":
+        print_json(as_json(finished))
+    else:
+        _print_text(map(run_line, finished), tally_lines(finished))
+    _end(len(finished), runs * len(variants), stopped, passed(finished))
+
+
+def _measured(
+    what: str,
+    measure: Callable[[Lab, Callable[[str], None]], Iterator[Run]],
+    line: Callable[[Run], str],
+    *,
+    stall_shim: bool = False,
+) -> tuple[list[Run], str]:
+    """Every run that ended, told as it does, and why there are no more where that was an error."""
     from failover.lab.borrow import borrowed
     from failover.lab.errors import LabError
     from failover.lab.watch import NotWhole
@@ -57,36 +144,38 @@ def takeover(
     from failover.lab.zookeeper_leader import NoSuchLeader
 
     out = Console(stderr=True, highlight=False)
-    finished: list[TakeoverRun] = []
-    stopped = ""
+    finished: list[Run] = []
     try:
-        with borrowed("failover bench", out.print) as lab, out.status("preparing") as status:
-            settings = Settings(
-                runs, phase_jitter, _leader_place(lab.policy, zookeeper_leader), seed
-            )
-            for run in TakeoverBench(lab, settings, status.update).runs():
+        with (
+            borrowed(what, out.print, stall_shim=stall_shim) as lab,
+            out.status("preparing") as status,
+        ):
+            for run in measure(lab, status.update):
                 finished.append(run)
-                out.print(run_line(run), soft_wrap=True)
+                out.print(line(run), soft_wrap=True)
     except LabError as error:
         if not finished:
             raise UserError(str(error), todo=error.todo) from None
-        stopped = str(error)
+        return finished, str(error)
     except (NotWhole, NoSuchLeader, WorkloadError) as error:
-        stopped = str(error)
-    summary = summarise(finished)
-    if output == "json":
-        print_json(as_json(finished))
-    else:
-        seen_already = sys.stdout.isatty() and sys.stderr.isatty()
-        lines = [] if seen_already else [run_line(run) for run in finished]
-        click.echo("\n".join([*lines, *summary_lines(summary)]))
+        return finished, str(error)
+    return finished, ""
+
+
+def _print_text(runs: Iterable[str], summary: Iterable[str]) -> None:
+    """The runs, unless they have been seen on the same terminal, and the summary."""
+    seen_already = sys.stdout.isatty() and sys.stderr.isatty()
+    click.echo("\n".join([*([] if seen_already else runs), *summary]))
+
+
+def _end(finished: int, wanted: int, stopped: str, passed: bool) -> None:
     if stopped:
         raise UserError(
-            f"stopped after {len(finished)} of {runs} runs: {stopped}",
+            f"stopped after {finished} of {wanted} runs: {stopped}",
             todo="`failover explain` says what holds it",
             code=ExitCode.FINDINGS,
         )
-    if not summary.passed:
+    if not passed:
         raise SystemExit(ExitCode.FINDINGS)
 
 

@@ -16,7 +16,9 @@ from dataclasses import dataclass, field
 
 from failover.coordination.connect import open_store
 from failover.lab.bench_result import LostTransaction, TakeoverRun
+from failover.lab.errors import LabError
 from failover.lab.lab import Lab
+from failover.lab.trouble import TROUBLES, Trouble, Variant
 from failover.lab.watch import (
     NotWhole,
     Whole,
@@ -50,6 +52,7 @@ class Settings:
     phase_jitter: bool = True
     zookeeper_leader: SiteName | str | None = None  # a site, ACTIVE, or None: the witness
     seed: int | None = None
+    variant: Variant = Variant.PLAIN  # what else is the matter with the primary that is lost
 
 
 @dataclass(slots=True)
@@ -99,7 +102,7 @@ class TakeoverBench:
         workload = Workload(self._lab, f"{self._name}-{number:03d}")
         self._prepare(lost)
         with self._customers(workload, lost, new):
-            fault = self._lose(lost, workload)
+            fault = self._lose(lost, workload, self._trouble(workload))
         self._tell("comparing acknowledgements with the database")
         attempts = list(workload.attempts())
         report = self._judge(workload, attempts, new)
@@ -142,18 +145,30 @@ class TakeoverBench:
 
     # ------------------------------------------------------------------ the fault
 
-    def _lose(self, lost: SiteName, workload: Workload) -> _Fault:
+    def _trouble(self, workload: Workload) -> Trouble:
+        """What this variant does besides the black hole, ready to strike."""
+        primary = self._lab.writable_host()
+        if primary is None:
+            raise LabError("no host takes writes", todo="`failover status`")
+        trouble = TROUBLES[self._settings.variant](self._lab, primary, workload)
+        trouble.prepare()
+        return trouble
+
+    def _lose(self, lost: SiteName, workload: Workload, trouble: Trouble) -> _Fault:
         """Unplug, wait for the other site to answer, plug in, wait until all is whole again."""
         cluster = self._policy.clusters[0].name
         leader = zookeeper_leader(self._policy)
         problems: list[str] = []
         with watch_claim(self._policy, cluster, lost) as watch:
             self._tell(f"{lost} unplugged")
-            fault_s = boottime_s()
-            self._lab.faults.unplug(lost)
             try:
+                trouble.strike()
+                fault_s = boottime_s()
+                self._lab.faults.unplug(lost)
+                trouble.cut()
                 if not self._answered(workload, lost, fault_s):
                     problems.append(f"no takeover within {TAKEOVER_LIMIT_S:g} s")
+                trouble.taken_over()
                 time.sleep(LINGER_S)
                 if not self._lab.faults.active:
                     problems.append("somebody else healed the fault meanwhile")
@@ -227,6 +242,7 @@ class TakeoverBench:
             transaction_s=_since(fault.transaction_s, fault.lease_end_s),
             permit_s=_since(fault.permit_s, fault.lease_end_s),
             last_ack_old_site_s=_since(_last_ack_at(attempts, lost), fault.fault_s),
+            first_ack_new_site_s=_since(_first_ack_at(attempts, new, fault.fault_s), fault.fault_s),
             acked=outcomes.count(Outcome.ACKED),
             lost=len(newly_lost),
             indeterminate=outcomes.count(Outcome.INDETERMINATE),
@@ -246,6 +262,12 @@ def _last_ack_at(attempts: Sequence[Attempt], site: SiteName) -> float | None:
     """When a server of that site acknowledged for the last time."""
     acks = (one for one in attempts if one.outcome is Outcome.ACKED and one.server_site == site)
     return max((one.ended_s for one in acks), default=None)
+
+
+def _first_ack_at(attempts: Sequence[Attempt], site: SiteName, since_s: float) -> float | None:
+    """When a server of that site acknowledged for the first time after ``since_s``."""
+    acks = (one for one in attempts if one.outcome is Outcome.ACKED and one.server_site == site)
+    return min((one.ended_s for one in acks if one.ended_s > since_s), default=None)
 
 
 def _since(at_s: float | None, from_s: float | None) -> float | None:

@@ -52,6 +52,7 @@ class TakeoverRun:
     reinstated_s: float | None  # from the heal until the lost site streamed again
     epoch: int | None  # the one that the takeover began
     fault_s: float  # boot time
+    first_ack_new_site_s: float | None = None  # after the fault, to any client
     lost_transactions: tuple[LostTransaction, ...] = ()
     problems: tuple[str, ...] = ()  # money, duplicates, a site that did not come back …
 

@@ -16,8 +16,10 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def borrowed(what: str, say: Say, *, keep: bool = False) -> Iterator[Lab]:
+def borrowed(what: str, say: Say, *, keep: bool = False, stall_shim: bool = False) -> Iterator[Lab]:
     """A whole lab without faults, for ``what``. LabError when there is none to be had.
+
+    ``stall_shim``: one that can stall WAL fsyncs.
 
     Left as it was found: taken down again where it was brought up for this, unless ``keep``.
     """
@@ -25,9 +27,14 @@ def borrowed(what: str, say: Say, *, keep: bool = False) -> Iterator[Lab]:
     lab = found or Lab()
     with lab.reserved(what):
         if found is None:
-            lab.up(say=say)
+            lab.up(stall_shim=stall_shim, say=say)
         try:
             _complete(lab, say)
+            if stall_shim and not lab.stall_shim:
+                raise LabError(
+                    "the lab that is up cannot stall WAL fsyncs",
+                    todo="`failover lab up --stall-shim`, or `failover lab down` first",
+                )
             yield lab
         finally:
             if found is None and not keep:
