@@ -16,7 +16,7 @@ RUN = IsolationRun(Variant.PATRONI_DEAD, replace(GOOD, first_ack_new_site_s=6.4)
 
 
 def test_the_variants_are_named_in_one_way() -> None:
-    assert VARIANTS == tuple(Variant)
+    assert tuple(Variant) == VARIANTS
     assert set(TROUBLES) == set(Variant)
 
 
