@@ -158,6 +158,11 @@ class _Connection(ConnectionHandler):  # type: ignore[misc]
     def _invoke(self, timeout: float, request: Any, xid: int | None = None) -> Any:
         return super()._invoke(min(timeout, self._limit_s), request, xid)
 
+    def _connect(self, host: str, hostip: str, port: int) -> tuple[float, float]:
+        read_timeout_ms, connect_timeout_ms = super()._connect(host, hostip, port)
+        self.client.negotiated_ms = round(read_timeout_ms * 3 / 2)  # kazoo keeps two thirds of it
+        return read_timeout_ms, connect_timeout_ms
+
     def _expand_client_hosts(self) -> list[tuple[str, str, int]]:
         """One server that serves now, another than the last one where there is a choice."""
         found = serving(self.client.servers, avoid=self._last_tried)
@@ -187,6 +192,7 @@ class SessionClient(KazooClient):  # type: ignore[misc]
     ) -> None:
         self.servers = tuple(servers)
         self.answer_limit_s = answer_limit_s
+        self.negotiated_ms = 0  # what the ensemble gave; 0 until it is known
         self._on_session = on_session
         self._on_suspended = on_suspended
         retry = KazooRetry(max_tries=-1, delay=PROBE_PAUSE_S, backoff=1, max_jitter=0.0)

@@ -61,7 +61,7 @@ def main(argv: list[str]) -> int:
 
 def start(arguments: list[str]) -> None:
     """Every start of the server: lock, note, permit where it would be writable, exec."""
-    until_s = boottime_s() + START_LIMIT_S
+    until_s = process_start_s() + START_LIMIT_S
     if any(argument in HARMLESS for argument in arguments):
         become("postgres", arguments)
     data_dir = option(arguments, "-D") or os.environ.get("PGDATA")
@@ -75,8 +75,7 @@ def start(arguments: list[str]) -> None:
         ask(cluster, {"op": "single"}, until_s)
     if mode == "writable":
         refuse_recovery_target(data_dir, arguments)
-        patience_s = max(0.1, until_s - boottime_s() - 0.3)
-        ask(cluster, {"op": "permit", "purpose": "start", "patience_s": patience_s}, until_s)
+        ask(cluster, permit("start"), until_s)
     become("postgres", arguments)
 
 
@@ -84,8 +83,7 @@ def control(arguments: list[str]) -> None:
     """Only a promotion asks: just before it, once more (DESIGN §5, Grant)."""
     if "promote" in arguments:
         cluster = find_cluster(option(arguments, "-D") or os.environ.get("PGDATA"))
-        request = {"op": "permit", "purpose": "promote", "patience_s": PROMOTE_LIMIT_S - 0.3}
-        ask(cluster, request, boottime_s() + PROMOTE_LIMIT_S)
+        ask(cluster, permit("promote"), boottime_s() + PROMOTE_LIMIT_S)
     become("pg_ctl", arguments)
 
 
@@ -107,8 +105,7 @@ def rewind(arguments: list[str]) -> None:
 def before_promotion(arguments: list[str]) -> None:
     """Patroni's hook; an argument names the cluster where a host has several."""
     cluster = arguments[0] if arguments else find_cluster(None)
-    request = {"op": "permit", "purpose": "pre_promote", "patience_s": HOOK_LIMIT_S - 0.5}
-    ask(cluster, request, boottime_s() + HOOK_LIMIT_S)
+    ask(cluster, permit("pre_promote"), boottime_s() + HOOK_LIMIT_S)
 
 
 # --------------------------------------------------------------------------- pieces
@@ -116,6 +113,19 @@ def before_promotion(arguments: list[str]) -> None:
 
 def boottime_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def process_start_s() -> float:
+    """When this process was forked: on a busy host Python's own start is part of the limit."""
+    now_s = boottime_s()
+    with open("/proc/self/stat", encoding="ascii", errors="replace") as stat:
+        fields = stat.read().rpartition(")")[2].split()
+    started_s = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    return min(now_s, max(started_s, now_s - 1.0))
+
+
+def permit(purpose: str) -> dict[str, object]:
+    return {"op": "permit", "purpose": purpose, "patience_s": 0.1}
 
 
 def option(arguments: list[str], name: str) -> str | None:
@@ -204,25 +214,36 @@ def refuse_recovery_target(data_dir: str, arguments: list[str]) -> None:
 
 
 def ask(cluster: str, request: dict[str, object], until_s: float) -> None:
-    """One question, one line of answer. Raises Refused unless it is an explicit yes."""
+    """Refused unless the answer is an explicit yes. A guard being restarted is waited for."""
     path = f"{RUN_DIR}/guard-{cluster}.sock"
-    answer = b""
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(max(0.05, until_s - boottime_s()))
-            connection.connect(path)
-            connection.sendall(json.dumps(request).encode() + b"\n")
-            while not answer.endswith(b"\n"):
-                connection.settimeout(max(0.05, until_s - boottime_s()))
-                chunk = connection.recv(65536)
-                if not chunk:
-                    break
-                answer += chunk
-        said = json.loads(answer)
-    except (OSError, ValueError) as error:
-        raise Refused(f"the guard does not answer ({path}: {error})") from None
+    while True:
+        try:
+            said = ask_once(path, request, until_s)
+            break
+        except (OSError, ValueError) as error:
+            if boottime_s() + 0.1 >= until_s:
+                raise Refused(f"the guard does not answer ({path}: {error})") from None
+            time.sleep(0.05)
     if said.get("yes") is not True:
         raise Refused(said.get("reason", "no reason given"))
+
+
+def ask_once(path: str, request: dict[str, object], until_s: float) -> dict[str, object]:
+    """One question, one line of answer."""
+    answer = b""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.settimeout(max(0.05, until_s - boottime_s()))
+        connection.connect(path)
+        if "patience_s" in request:
+            request["patience_s"] = max(0.1, until_s - boottime_s() - 0.3)
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        while not answer.endswith(b"\n"):
+            connection.settimeout(max(0.05, until_s - boottime_s()))
+            chunk = connection.recv(65536)
+            if not chunk:
+                break
+            answer += chunk
+    return dict(json.loads(answer))
 
 
 def become(name: str, arguments: list[str]) -> None:

@@ -43,6 +43,7 @@ from failover.guard.permits import (
     decide_claim,
     decide_permit,
     is_last_writer,
+    needs_wal_end,
 )
 from failover.guard.records import Places
 from failover.guard.server import lock_if_free, read_note
@@ -54,6 +55,7 @@ from failover.znode import Committed, ScopePaths, Znode
 ROUND_S = 0.5
 WAITING_ROUND_S = 0.1  # while a permit waits for something that passes by itself
 COMMIT_TRIES = 3
+LOCK_TRIES = 10
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +64,6 @@ log = structlog.get_logger(__name__)
 class _Waiting:
     ask: PermitAsk
     until_s: float
-    wal_end: WalEnd | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,45 +221,43 @@ class Desk:
     # ----------------------------------------------------------------------- permits
 
     def _try_permit(self, waiting: _Waiting, seen: _Seen) -> None:
+        synced = False
         for _ in range(COMMIT_TRIES):
             session_id = self._store.session_id
-            decision = (
-                decide_permit(self._me, self._permit_inputs(waiting, seen, session_id))
-                if session_id is not None
-                else Refuse(RefusalReason.NO_ANSWER, "no session")
-            )
+            if session_id is None:
+                return None
+            decision = decide_permit(self._me, self._permit_inputs(waiting, seen, session_id))
             match decision:
                 case Unarmed():
                     return self._answer(waiting, Answer.UNARMED, "unarmed", "")
+                case Refuse() if decision.passes_by_itself and time.monotonic() < waiting.until_s:
+                    return None
+                case Refuse() if not synced:
+                    # A failed hook bars the host for long: never for a follower that lags behind.
+                    self._store.sync()
+                    synced = True
                 case Refuse():
-                    late = time.monotonic() >= waiting.until_s
-                    if decision.passes_by_itself and not late:
-                        return None
                     return self._answer(waiting, Answer.NO, decision.reason, decision.detail)
                 case AskPermit(transaction, epoch, _):
                     outcome = self._store.commit(transaction)
-                    if isinstance(outcome, Committed) and session_id is not None:
+                    if isinstance(outcome, Committed):
                         self._last_yes = max(self._last_yes, waiting.ask.request)
                         return self._answer(waiting, Answer.YES, "granted", "", epoch, session_id)
                     log.info("permit_not_committed", outcome=repr(outcome))
-                    seen = self._read()  # it happened or it did not: read and decide again
+            seen = self._read()  # it happened or it did not: read and decide again
         return None
 
-    def _permit_inputs(
-        self, waiting: _Waiting, seen: _Seen, session_id: int | None
-    ) -> PermitInputs:
-        state = self._decoded(seen.state)
-        cluster = state.clusters.get(self._me.cluster) if state is not None else None
-        needs_end = cluster is not None and not cluster.promoted
-        if needs_end and state is not None and state.active_site == self._me.site:
-            waiting.wal_end = self._wal_end(waiting.ask.purpose)
+    def _permit_inputs(self, waiting: _Waiting, seen: _Seen, session_id: int) -> PermitInputs:
+        wal_end = None
+        if needs_wal_end(self._me, seen.state, seen.claim, session_id):
+            wal_end = self._wal_end(waiting.ask.purpose)
         status = self._status
         return PermitInputs(
-            session_id=session_id or 0,
+            session_id=session_id,
             state=seen.state,
             claim=seen.claim,
             last_writer=seen.last_writer,
-            wal_end=waiting.wal_end,
+            wal_end=wal_end,
             lease_holds=(
                 status is not None
                 and status.session_id == session_id
@@ -313,30 +312,42 @@ class Desk:
         session_id = self._store.session_id
         if session_id is None:
             return
-        if not status.server_alive:
+        own = seen.claim is not None and seen.claim.ephemeral_owner == session_id
+        plan_waits = self._plan_waits(seen, own=own)
+        if not own and not plan_waits:
+            return
+        if status.server_alive:
+            if status.demoted and not status.in_production:
+                note = read_note(self._places, self._boot)
+                control = None if note is None else note.control_bytes
+                self._commit_claim(seen, session_id, control if plan_waits else None)
+            return
+        for _ in range(LOCK_TRIES):  # the minder may be trying the lock in this instant
             with lock_if_free(self._places) as free:
                 if free:
-                    self._commit_claim(seen, session_id, read_control(self._places.control_file))
-        elif status.demoted and not status.in_production:
-            note = read_note(self._places, self._boot)
-            self._commit_claim(seen, session_id, None if note is None else note.control_bytes)
+                    control = read_control(self._places.control_file) if plan_waits else None
+                    self._commit_claim(seen, session_id, control)
+                    return
+            time.sleep(0.005)
 
-    def _commit_claim(self, seen: _Seen, session_id: int, control: bytes | None) -> None:
+    def _plan_waits(self, seen: _Seen, *, own: bool) -> bool:
+        """A plan waits for the proof that this host may give."""
         state = self._decoded(seen.state)
-        own = seen.claim is not None and seen.claim.ephemeral_owner == session_id
-        plan_waits = (
+        return (
             state is not None
             and state.plan is not None
             and state.plan.from_site == self._me.site
             and (own or is_last_writer(self._me, seen.last_writer))
         )
+
+    def _commit_claim(self, seen: _Seen, session_id: int, control: bytes | None) -> None:
         inputs = ClaimInputs(
             session_id=session_id,
             state=seen.state,
             claim=seen.claim,
             last_writer=seen.last_writer,
             proof=seen.proof,
-            stopped=self._stopped(control) if plan_waits and control else None,
+            stopped=None if control is None else self._stopped(control),
         )
         transaction = decide_claim(self._me, inputs)
         if transaction is None:

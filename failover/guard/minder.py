@@ -122,6 +122,8 @@ class Minder:
         worker = asyncio.create_task(self._worker.run())
         try:
             while not (watchdog.done() or worker.done()):
+                if self._files_read and self._deadline_passed():
+                    self.apply()  # after a freeze not even a look comes first
                 await self._look()
                 if self._files_read:
                     self.apply()
@@ -130,6 +132,10 @@ class Minder:
         finally:
             watchdog.cancel()
             worker.cancel()
+
+    def _deadline_passed(self) -> bool:
+        grant = self.guard.grant
+        return grant is not None and not self.guard.lease_holds(grant.session_id, boottime_s())
 
     async def _watchdog(self) -> None:
         notify("READY=1")

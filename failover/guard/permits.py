@@ -49,7 +49,14 @@ class RefusalReason(StrEnum):
 
 
 # These pass by themselves within seconds, so pre_promote waits for them.
-_PASSING = frozenset({RefusalReason.CLAIM_HELD, RefusalReason.NO_LEASE, RefusalReason.NO_ANSWER})
+_PASSING = frozenset(
+    {
+        RefusalReason.CLAIM_HELD,
+        RefusalReason.NO_LEASE,
+        RefusalReason.NO_ANSWER,
+        RefusalReason.WAL_END_UNKNOWN,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +118,7 @@ def decide_permit(me: Member, seen: PermitInputs) -> PermitDecision:
         state = decode_state(seen.state.data, path=me.paths.state)
     except StateError as error:
         return Refuse(RefusalReason.STATE_UNREADABLE, str(error))
-    refusal = _forbidden(me, state, seen.wal_end)
+    refusal = _forbidden(me, state)
     if refusal is not None:
         return refusal
     if not seen.lease_holds:
@@ -119,6 +126,9 @@ def decide_permit(me: Member, seen: PermitInputs) -> PermitDecision:
     own = seen.claim is not None and seen.claim.ephemeral_owner == seen.session_id
     if seen.claim is not None and not own:
         return Refuse(RefusalReason.CLAIM_HELD, f"held by {_holder(me, seen.claim)}")
+    refusal = _behind(me, state, seen.wal_end)
+    if refusal is not None:
+        return refusal
     claim = encode_record(WriterClaim(host=me.host, site=me.site, epoch=state.epoch))
     path = me.paths.writer(me.cluster)
     take: Op = (
@@ -144,7 +154,7 @@ def _session_lives(me: Member, session_id: int) -> Check:
     return Check(me.paths.session(session_id), version=-1)
 
 
-def _forbidden(me: Member, state: GroupState, wal_end: WalEnd | None) -> Refuse | None:
+def _forbidden(me: Member, state: GroupState) -> Refuse | None:
     if state.active_site != me.site:
         return Refuse(
             RefusalReason.NOT_ACTIVE_SITE,
@@ -152,9 +162,24 @@ def _forbidden(me: Member, state: GroupState, wal_end: WalEnd | None) -> Refuse 
         )
     if state.plan is not None and state.plan.from_site == me.site:
         return Refuse(RefusalReason.PLAN_UNDER_WAY, f"{state.plan.kind} {state.plan.id}")
-    cluster = state.clusters.get(me.cluster)
-    if cluster is None:
+    if me.cluster not in state.clusters:
         return Refuse(RefusalReason.STATE_UNREADABLE, f"no cluster {me.cluster} in state")
+    return None
+
+
+def needs_wal_end(me: Member, seen: Znode | None, claim: Znode | None, session_id: int) -> bool:
+    """The permit will turn on where this host's WAL ends, which takes a moment to find out."""
+    if seen is None or (claim is not None and claim.ephemeral_owner != session_id):
+        return False
+    try:
+        state = decode_state(seen.data, path=seen.path)
+    except StateError:
+        return False
+    return _forbidden(me, state) is None and not state.clusters[me.cluster].promoted
+
+
+def _behind(me: Member, state: GroupState, wal_end: WalEnd | None) -> Refuse | None:
+    cluster = state.clusters[me.cluster]
     if cluster.promoted:
         return None
     if wal_end is None:

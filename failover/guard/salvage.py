@@ -72,7 +72,7 @@ def salvage(places: Places, name: str, from_lsn: Lsn | None, bytes_max: int) -> 
     first = from_lsn or min((_start(f) for f in segments), default=Lsn(0))
     end = _end(places)
     needed = sum(f.stat().st_size for f in (*segments, *others) if f.exists())
-    refusal = _no_room(target, needed, bytes_max)
+    refusal = _no_room(target, needed, _held_elsewhere(target), bytes_max)
     if refusal is not None:
         return Copied(False, first, end, 0, 0, target, refusal)
     for file in (*segments, *others):
@@ -103,11 +103,22 @@ def _end(places: Places) -> Lsn:
     return Lsn(0) if end is None else end.lsn
 
 
-def _no_room(target: Path, needed: int, bytes_max: int) -> str | None:
-    if needed > bytes_max:
+def end_of_wal(places: Places) -> Lsn:
+    """Where this host's WAL ends by its files; 0/0 when that cannot be told."""
+    return _end(places)
+
+
+def _held_elsewhere(target: Path) -> int:
+    """Bytes in earlier salvages: the limit is for all of them. None is ever removed by itself."""
+    others = (directory for directory in target.parent.iterdir() if directory != target)
+    return sum(f.stat().st_size for directory in others for f in directory.iterdir())
+
+
+def _no_room(target: Path, needed: int, held: int, bytes_max: int) -> str | None:
+    if needed + held > bytes_max:
         return (
-            f"{needed} bytes of WAL to copy, salvage_size_max is {bytes_max}: raise it, or copy "
-            f"pg_wal by hand and create {target / _DONE}"
+            f"{needed} bytes of WAL to copy, {held} held by earlier salvages, salvage_size_max is "
+            f"{bytes_max}: raise it, or archive what is in {target.parent}"
         )
     free = shutil.disk_usage(target).free
     if needed > free - _SPACE_LEFT_BYTES_MIN:

@@ -19,7 +19,7 @@ from failover.guard.control_file import ControlFileError, parse_control, read_co
 from failover.guard.messages import FromWorker, SalvageAnswer
 from failover.guard.permits import Member
 from failover.guard.records import Places
-from failover.guard.salvage import Copied, newest_done, read_done, salvage
+from failover.guard.salvage import Copied, end_of_wal, newest_done, read_done, salvage
 from failover.model import Epoch, Lsn
 from failover.policy import Policy
 from failover.state import (
@@ -103,7 +103,7 @@ class Salvager:
             copied = self._salvage_epoch(state)
             if not copied.ok:
                 return SalvageAnswer(request, False, None, copied.detail)
-        if request != _FIRST_SIGHT:
+        if request != _FIRST_SIGHT and not self._is_covered(state):
             copied = self._salvage_local()
             if not copied.ok:
                 return SalvageAnswer(request, False, None, copied.detail)
@@ -124,6 +124,12 @@ class Salvager:
         if self._publish(state.epoch, phase, copied) and copied.ok:
             self._published.add(state.epoch)
         return copied
+
+    def _is_covered(self, state: GroupState | None) -> bool:
+        """This epoch's salvage has everything that is there now."""
+        done = None if state is None else read_done(self._places, state.epoch)
+        end = end_of_wal(self._places)
+        return done is not None and Lsn(0) < end <= done.end_of_wal
 
     def _salvage_local(self) -> Copied:
         """Before a rewind inside the site, or behind a new primary of the active one."""

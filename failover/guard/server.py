@@ -148,17 +148,22 @@ def _holds(pid: int, path: Path) -> bool:
     return False
 
 
-def server_processes(places: Places) -> tuple[int, ...]:
-    """Every process of the server: in its directory, or holding its lock. Not this guard's."""
+def processes_in_directory(places: Places) -> Iterator[int]:
+    """The server's processes by directory and name, however they were started."""
+    return (pid for pid in _all_processes() if _is_postgres_in(pid, places.data_dir))
+
+
+def lock_holders(places: Places) -> Iterator[int]:
+    """Whoever holds the server's lock open, but for this guard: its programs' children too."""
     lock = places.lock.resolve()
+    return (pid for pid in _all_processes() if _holds(pid, lock) and not _is_guard(pid))
+
+
+def _all_processes() -> Iterator[int]:
+    """The oldest first: the postmaster before its children."""
+    numbers = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]  # noqa: PTH208
     own = {os.getpid(), os.getppid()}
-    found = []
-    for entry in os.listdir("/proc"):  # noqa: PTH208 - a Path per process is needless work here
-        if not entry.isdigit() or (pid := int(entry)) in own:
-            continue
-        if _is_postgres_in(pid, places.data_dir) or (_holds(pid, lock) and not _is_guard(pid)):
-            found.append(pid)
-    return tuple(found)
+    return (pid for pid in sorted(numbers) if pid not in own)
 
 
 def _is_guard(pid: int) -> bool:
@@ -169,12 +174,14 @@ def _is_guard(pid: int) -> bool:
 
 
 def kill_once(places: Places) -> int:
-    """SIGKILL to all of them; how many there were. The oldest, the postmaster, first."""
-    processes = sorted(server_processes(places))
-    for pid in processes:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
-    return len(processes)
+    """SIGKILL to all of them; how many there were. Those that are told quickest first."""
+    found = 0
+    for processes in (processes_in_directory, lock_holders):
+        for pid in processes(places):
+            found += 1
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+    return found
 
 
 async def kill(places: Places) -> None:

@@ -86,6 +86,10 @@ class SessionKeeper:
     def _renew(self, saved: SavedSession, sent_s: float) -> None:
         if self._token_of != saved.session_id and not self._open(saved):
             return
+        if self._client.negotiated_ms < self._timing.session_ms:
+            # It would end before the deadline: no lease can be had of this ensemble.
+            log.error("session_too_short", given_ms=self._client.negotiated_ms)
+            return
         if renew(self._client, renewal(self._me, saved.session_id)):
             self._send(Renewed(saved.session_id, sent_s))
         else:

@@ -1,0 +1,156 @@
+"""The guard's files: control file, segments, salvage, records."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+from guard_world import Host, control_bytes
+
+from failover.guard.control_file import ControlFileError, DbState, parse_control
+from failover.guard.logic import Grant, Renewals
+from failover.guard.records import (
+    GuardRecord,
+    LeaseRecord,
+    boot_id,
+    read_lease,
+    read_record,
+    write_lease,
+    write_record,
+)
+from failover.guard.salvage import newest_done, read_done, salvage
+from failover.guard.wal_end import segment_name, segment_start, stopped_at, valid_segments
+from failover.model import WAL_SEGMENT_BYTES, Epoch, Lsn
+from failover.state import StopKind
+
+MIB = 1024**2
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+def segment(host: Host, timeline: int, number: int, *, address: int | None = None) -> str:
+    """A segment of one page; ``address`` of another one: a recycled file."""
+    name = segment_name(timeline, number)
+    page = struct.pack("<HHIQ", 0xD116, 2, timeline, address or number * WAL_SEGMENT_BYTES)
+    (host.places.wal / name).write_bytes(page.ljust(8192, b"\0"))
+    return name
+
+
+class TestControlFile:
+    def test_reads_what_it_needs(self) -> None:
+        control = parse_control(control_bytes(DbState.IN_PRODUCTION, 0x1_0300_0148, timeline=7))
+        assert control.state is DbState.IN_PRODUCTION
+        assert str(control.checkpoint) == "1/3000148"
+        assert control.timeline == 7
+
+    @pytest.mark.parametrize(
+        "raw", [b"", b"x" * 40, struct.pack("<QIII", 1, 9999, 1, 6) + b"0" * 60]
+    )
+    def test_refuses_what_it_does_not_know(self, raw: bytes) -> None:
+        with pytest.raises(ControlFileError):
+            parse_control(raw)
+
+
+class TestEndOfWal:
+    def test_after_a_shutdown_it_is_within_the_checkpoint_record(self, host: Host) -> None:
+        stopped = stopped_at(host.places, control_bytes(DbState.SHUT_DOWN, 0x3000148))
+        assert stopped is not None
+        assert stopped.kind is StopKind.SHUT_DOWN
+        assert stopped.end.lsn == Lsn(0x3000149)
+
+    def test_after_a_kill_it_is_where_pg_waldump_stops(self, host: Host) -> None:
+        segment(host, 1, 3)
+        dump = host.places.bin_dir / "pg_waldump"
+        dump.write_text(
+            "#!/bin/sh\necho 'pg_waldump: error: error in WAL record at 0/3000110: invalid record "
+            "length at 0/3000148: expected at least 24, got 0' >&2\nexit 1\n"
+        )
+        dump.chmod(0o755)
+        stopped = stopped_at(host.places, control_bytes(DbState.IN_PRODUCTION, 0x3000060))
+        assert stopped is not None
+        assert stopped.kind is StopKind.KILLED
+        assert str(stopped.end.lsn) == "0/3000148"
+
+    def test_without_segments_nothing_is_guessed(self, host: Host) -> None:
+        assert stopped_at(host.places, control_bytes(DbState.IN_PRODUCTION)) is None
+
+    @pytest.mark.parametrize("number", [0, 3, 255, 256, 70_000])
+    def test_names_of_segments(self, number: int) -> None:
+        start, timeline = segment_start(segment_name(5, number))
+        assert (start.bytes, timeline) == (number * WAL_SEGMENT_BYTES, 5)
+
+
+class TestSalvage:
+    def test_copies_from_the_divergence_on(self, host: Host) -> None:
+        old, first, last = (segment(host, 1, number) for number in (2, 3, 4))
+        recycled = segment(host, 1, 5, address=2 * WAL_SEGMENT_BYTES)
+        (host.places.wal / "00000002.history").write_text("1\t0/3000000\n")
+        copied = salvage(host.places, "7", Lsn(3 * WAL_SEGMENT_BYTES + 5), 100 * MIB)
+        assert copied.ok
+        assert copied.segments == 2
+        names = {file.name for file in copied.directory.iterdir()}
+        assert names == {first, last, "00000002.history", "pg_control", "DONE"}
+        assert not names & {old, recycled}
+        assert newest_done(host.places) == 7
+        assert read_done(host.places, Epoch(7)) == copied
+
+    def test_the_segment_of_the_divergence_is_among_them(self, host: Host) -> None:
+        names = [segment(host, 1, number) for number in (3, 4)]
+        copied = salvage(host.places, "7", Lsn(4 * WAL_SEGMENT_BYTES - 1), 100 * MIB)
+        assert {name for name in names if (copied.directory / name).exists()} == set(names)
+
+    def test_too_much_is_said_and_nothing_is_done(self, host: Host) -> None:
+        segment(host, 1, 3)
+        copied = salvage(host.places, "7", None, 1000)
+        assert not copied.ok
+        assert "salvage_size_max" in copied.detail
+        assert newest_done(host.places) is None
+
+    def test_an_operator_may_do_it_by_hand(self, host: Host) -> None:
+        (host.places.salvage / "7").mkdir(parents=True)
+        (host.places.salvage / "7" / "DONE").touch()
+        done = read_done(host.places, Epoch(7))
+        assert done is not None
+        assert done.ok
+
+    def test_other_files_are_no_segments(self, host: Host) -> None:
+        for name in ("archive_status", "xlogtemp.12", "00000001000000000000000G"):
+            (host.places.wal / name).write_bytes(b"x" * 100)
+        assert valid_segments(host.places.wal) == []
+
+
+class TestRecords:
+    def test_come_back_as_they_were(self, host: Host) -> None:
+        grant = Grant(0x77, Epoch(3), 100.5, promotion=True)
+        record = GuardRecord(boot_id(), 0x77, "00ff", armed=True, grant=grant, epoch=Epoch(3))
+        write_record(host.places, record)
+        assert read_record(host.places, boot_id()) == record
+        lease = LeaseRecord(boot_id(), 42, Renewals(0x77, 100.5, 100.0))
+        write_lease(host.places, lease)
+        assert read_lease(host.places, boot_id()) == lease
+
+    def test_after_a_reboot_there_is_no_grant(self, host: Host) -> None:
+        grant = Grant(0x77, Epoch(3), 100.5, promotion=False)
+        write_record(host.places, GuardRecord("before", 0x77, "00ff", armed=True, grant=grant))
+        write_lease(host.places, LeaseRecord("before", 42, Renewals(0x77, 100.5, 100.0)))
+        record = read_record(host.places, boot_id())
+        assert record.grant is None
+        assert record.armed
+        assert record.session_id == 0x77  # its claim is given back at once, not after an expiry
+        assert read_lease(host.places, boot_id()) is None
+
+    @pytest.mark.parametrize("content", ["", "{", '{"boot_id": 1}', '{"boot_id":"b","x":1}'])
+    def test_unreadable_is_as_if_not_there(self, host: Host, content: str) -> None:
+        host.places.record.write_text(content)
+        host.places.lease.write_text(content)
+        assert read_record(host.places, boot_id()) == GuardRecord(boot_id())
+        assert read_lease(host.places, boot_id()) is None
+
+    def test_the_password_is_for_nobody_else(self, host: Host) -> None:
+        write_record(host.places, GuardRecord(boot_id(), 1, "5ec2e7"))
+        assert host.places.record.stat().st_mode & 0o777 == 0o600
+        assert "5ec2e7" not in repr(read_record(host.places, boot_id()))

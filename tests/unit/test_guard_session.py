@@ -1,0 +1,86 @@
+"""Which ZooKeeper server is dialled (failover/coordination/session.py), with real sockets."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from failover.coordination.session import Server, serving
+
+FOLLOWER = b"Zookeeper version: 3.9.3\nMode: follower\n"
+ELECTING = b"This ZooKeeper instance is not currently serving requests\n"
+FROZEN = None  # accepts and says nothing, as a stopped process does
+
+
+@contextmanager
+def server(answer: bytes | None, delay_s: float = 0.0) -> Iterator[Server]:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                if connection.recv(4) == b"srvr":
+                    time.sleep(delay_s)
+                    connection.sendall(answer or b"")
+
+    if answer is not None:
+        threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield Server(*listener.getsockname())
+    finally:
+        listener.close()
+
+
+def closed() -> Server:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return Server(*listener.getsockname())
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as opened:
+        yield opened
+
+
+def test_a_frozen_server_costs_nothing_where_another_serves(stack: ExitStack) -> None:
+    frozen, good = stack.enter_context(server(FROZEN)), stack.enter_context(server(FOLLOWER))
+    began_s = time.monotonic()
+    assert serving([frozen, good]) == good
+    assert time.monotonic() - began_s < 0.1
+
+
+def test_an_electing_server_does_not_serve(stack: ExitStack) -> None:
+    electing = stack.enter_context(server(ELECTING))
+    assert serving([electing, closed()]) is None
+
+
+def test_the_last_tried_only_where_there_is_no_other(stack: ExitStack) -> None:
+    last, other = stack.enter_context(server(FOLLOWER)), stack.enter_context(server(FOLLOWER, 0.02))
+    assert serving([last, other], avoid=last) == other
+    assert serving([last, closed()], avoid=last) == last
+
+
+def test_nobody_answers_within_the_limit(stack: ExitStack) -> None:
+    frozen = stack.enter_context(server(FROZEN))
+    began_s = time.monotonic()
+    assert serving([frozen, closed()]) is None
+    assert time.monotonic() - began_s < 0.5
+
+
+def test_a_server_that_knows_no_such_command_will_do(stack: ExitStack) -> None:
+    strict = stack.enter_context(
+        server(b"srvr is not executed because it is not in the whitelist.")
+    )
+    assert serving([strict]) == strict
