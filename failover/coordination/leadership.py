@@ -3,8 +3,9 @@
 Candidates are the controllers whose observations keep changing (presence.py), so one that hangs
 is none even while its ZooKeeper session lives. The leader holds an ephemeral znode. It is
 preferably outside the active site, whose loss is what it is there for: one inside it resigns when
-another candidate lives. A leader expires by itself, on the caller's clock, counted from when its
-last committed renewal was sent; kazoo's connection state is never taken as proof.
+another candidate lives. A newcomer stands only where nobody has watched for longer. A leader
+expires by itself, on the caller's clock, counted from when its last committed renewal was sent;
+kazoo's connection state is never taken as proof.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from failover.policy import Policy
 from failover.znode import Committed, Create, Delete, GroupPaths, Transaction, Znode
 
 SILENT_AFTER_S = 4.0  # a candidate whose observation is unchanged for so long is none
+# A newcomer has not seen the primary's WAL grow, so it could only hold; rounds are half a second.
+EXPERIENCED_AFTER_ROUNDS = 40
+EXPERIENCE_STEP_ROUNDS = 10  # less of a difference is none
 MARGIN_S = 1.0  # a leader stops this long before its session can end
 
 
@@ -88,7 +92,13 @@ class Election:
         active_site: SiteName | None,
     ) -> Transaction:
         """The change to the lock that this controller should make now; empty: none."""
-        best = min(living, key=lambda site: (site == active_site, self._order[site]), default=None)
+
+        def preference(site: SiteName) -> tuple[bool, int, int]:
+            rounds = min(self._changed[site].version, EXPERIENCED_AFTER_ROUNDS)
+            experience = rounds // EXPERIENCE_STEP_ROUNDS
+            return (site == active_site, -experience, self._order[site])
+
+        best = min(living, key=preference, default=None)
         stand = Create(self._lock, self._site.encode(), ephemeral=True)
         if lock is None:
             return (stand,) if best == self._site else ()

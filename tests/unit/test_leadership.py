@@ -9,7 +9,7 @@ import pytest
 from memory_store import MemoryStore, World
 
 from failover.config import load
-from failover.coordination.leadership import Election
+from failover.coordination.leadership import EXPERIENCED_AFTER_ROUNDS, Election
 from failover.coordination.presence import Presence
 from failover.model import SiteName
 from failover.policy import Policy
@@ -93,6 +93,22 @@ def test_a_leader_outside_stays_when_a_better_one_comes(policy: Policy, world: W
         makassar.turn(1.0 + step)
         assert surabaya.turn(1.1 + step)
     assert not makassar.leads(4.0)
+
+
+def test_a_newcomer_stands_back_behind_one_that_has_watched(policy: Policy, world: World) -> None:
+    """Restarted in a disaster it has no samples of the primary's WAL, and could only hold."""
+    makassar, surabaya = (candidate(policy, world, s) for s in (MAKASSAR, SURABAYA))
+    for step in range(EXPERIENCED_AFTER_ROUNDS + 2):
+        makassar.turn(step * 0.5)
+        surabaya.turn(step * 0.5)
+    assert makassar.leads(step * 0.5)
+    makassar.store.expire()
+    successor = candidate(policy, world, MAKASSAR)
+    now_s = step * 0.5 + 0.1
+    successor.turn(now_s)
+    surabaya.turn(now_s + 0.1)
+    successor.turn(now_s + 0.5)
+    assert leaders([successor, surabaya], now_s + 0.6) == [SURABAYA]
 
 
 def test_after_a_takeover_the_new_active_site_gives_the_leadership_away(
