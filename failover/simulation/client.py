@@ -45,6 +45,7 @@ class Client:
         self.operations = 0
         self.before_operation: Callable[[], None] | None = None  # for planted crashes
         self.after_operation: Callable[[], None] | None = None
+        self.around_commit: Callable[[Transaction, bool], None] | None = None  # (…, done)
         self._ensemble = ensemble
         self.kernel: Kernel = ensemble.kernel
         self._network = ensemble.network
@@ -104,6 +105,14 @@ class Client:
     def commit(self, transaction: Transaction) -> Outcome:
         if not transaction:
             return Committed()
+        if self.around_commit is not None:
+            self.around_commit(transaction, False)
+        outcome = self._commit(transaction)
+        if self.around_commit is not None:
+            self.around_commit(transaction, True)
+        return outcome
+
+    def _commit(self, transaction: Transaction) -> Outcome:
         try:
             server = self._ask()
         except StoreUnavailable as error:
