@@ -1,9 +1,11 @@
-"""``failover bench``: measure what a takeover costs, on the lab."""
+"""``failover bench``: measure on the lab what faults cost, and that some cost nothing."""
 
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -16,6 +18,7 @@ from failover.cli.output import UserError, print_json
 if TYPE_CHECKING:
     from failover.lab.bench_isolation import IsolationRun
     from failover.lab.bench_result import TakeoverRun
+    from failover.lab.bench_zookeeper_result import ZooKeeperRun
     from failover.lab.lab import Lab
     from failover.model import SiteName
     from failover.policy import Policy
@@ -36,7 +39,7 @@ Run = TypeVar("Run")
 
 @click.group()
 def command() -> None:
-    """Measure a takeover, as a client sees it."""
+    """Measure takeovers, and faults that must do no harm, as a client sees them."""
 
 
 def _measuring_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -127,6 +130,73 @@ def isolation(
     else:
         _print_text(map(run_line, finished), tally_lines(finished))
     _end(len(finished), runs * len(variants), stopped, passed(finished))
+
+
+@command.command()
+@click.option(
+    "--runs",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Of each server and fault.",
+)
+@click.option(
+    "--leader",
+    default="witness",
+    show_default=True,
+    type=click.Choice(["witness", "drifted", "both"]),
+    help="Where ZooKeeper's leader is; drifted: into the data sites by turns.",
+)
+@click.option(
+    "--fault",
+    default="both",
+    show_default=True,
+    type=click.Choice(["blackhole", "freeze", "both"]),
+    help="What happens to a server for 10 s.",
+)
+@click.option(
+    "--resume",
+    metavar="FILE",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Go on with a campaign that was stopped: the runs of its file are not done again.",
+)
+@click.option("--seed", type=int, help="Of the random moments.")
+@output_option
+def zookeeper(
+    runs: int, leader: str, fault: str, resume: Path | None, seed: int | None, output: str
+) -> None:
+    """Black-hole and freeze each ZooKeeper server RUNS times: the primary must not notice.
+
+    Every run is written to results/ as it ends. Exit code 1 when a healthy primary was demoted
+    or killed, writes paused for more than a second, or a run failed otherwise.
+    """
+    from failover.lab import bench_zookeeper_result as result
+    from failover.lab.bench_zookeeper import ZooKeeperBench, cases
+
+    leaders = [one for one in result.LeaderPlace if leader in (one, "both")]
+    faults = [one for one in result.ServerFault if fault in (one, "both")]
+    path = resume or Path("results") / f"zookeeper-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+    try:
+        done = result.read_runs(resume) if resume else []
+    except (result.ResultsError, OSError) as error:
+        raise UserError(str(error), todo="start anew, without --resume") from None
+    append = result.appender(path)
+    todo: list[result.Case] = []
+
+    def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[ZooKeeperRun]:
+        todo.extend(result.still_to_do(cases(lab.policy, leaders, faults, runs), done))
+        for run in ZooKeeperBench(lab, todo, seed, tell).runs():
+            append(run)
+            yield run
+
+    finished, stopped = _measured("failover bench zookeeper", measure, result.run_line)
+    click.echo(f"runs are in {path}", err=True)
+    every = [*done, *finished]
+    if output == "json":
+        print_json(result.as_json(every))
+    else:
+        _print_text(map(result.run_line, every), result.tally_lines(every))
+    _end(len(finished), len(todo), stopped, result.passed(every))
 
 
 def _measured(
