@@ -299,8 +299,10 @@ class Desk:
     def _check_claim(self, seen: _Seen) -> None:
         """Under a grant the claim must be there; a missing one is believed only after a sync."""
         session_id = self._store.session_id
+        if session_id is None:
+            return  # the connection was lost since the read: nothing is known of whose claim it is
         own = seen.claim is not None and seen.claim.ephemeral_owner == session_id
-        if not own and session_id is not None:
+        if not own:
             self._store.sync()
             claim = self._store.read(self._me.paths.writer(self._me.cluster))
             own = claim is not None and claim.ephemeral_owner == session_id

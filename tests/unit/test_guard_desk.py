@@ -1,0 +1,119 @@
+"""The worker's desk against ZooKeeper in memory: what it reports and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path, PurePosixPath
+
+import pytest
+from guard_world import Host
+from memory_store import MemoryStore, World
+
+from failover.config import load
+from failover.guard.desk import Desk
+from failover.guard.messages import ClaimRead, FromWorker, MinderStatus
+from failover.guard.permits import Member
+from failover.guard.records import boot_id
+from failover.model import ClusterName, HostName, SiteName
+from failover.policy import Policy
+from failover.znode import Committed, Create, GroupPaths, ScopePaths, Znode
+
+GRANTED = MinderStatus(
+    granted=True,
+    permits_seen=0,
+    session_id=0x1001,
+    deadline_s=1e12,
+    server_alive=True,
+    in_production=True,
+    demoted=False,
+)
+
+
+class Connection(MemoryStore):
+    """One that may be lost right after a read, like kazoo's: then it names no session."""
+
+    lost_after_read = False
+
+    def read_many(self, paths: Iterable[str]) -> dict[str, Znode | None]:
+        found = {path: self.read(path) for path in paths}
+        self.silent = self.lost_after_read
+        return found
+
+    def wake_on(self, path: str, callback: Callable[[], None]) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def policy() -> Policy:
+    return load(Path(__file__).parents[2] / "deploy" / "failover.yaml")
+
+
+@pytest.fixture
+def connection() -> Connection:
+    return Connection(World(), GRANTED.session_id or 0)
+
+
+@pytest.fixture
+def said() -> list[FromWorker]:
+    return []
+
+
+@pytest.fixture
+def desk(policy: Policy, tmp_path: Path, connection: Connection, said: list[FromWorker]) -> Desk:
+    host = policy.host(HostName("jkt-db1"))
+    me = Member(host.name, host.site, host.cluster, GroupPaths(policy.group))
+    scope = ScopePaths(policy.patroni_namespace, policy.cluster(host.cluster).scope(host.site))
+    places = Host(tmp_path).places
+    made = Desk(
+        me,
+        host,
+        scope,
+        places,
+        boot_id(),
+        connection,  # type: ignore[arg-type]
+        said.append,
+        lambda state: None,
+        armed=True,
+    )
+    made.status(GRANTED)
+    return made
+
+
+def create(connection: Connection, path: str, data: bytes) -> None:
+    parents = [str(parent) for parent in PurePosixPath(path).parents][-2::-1]
+    missing = [Create(parent, b"") for parent in parents if connection.read(parent) is None]
+    outcome = connection.commit((*missing, Create(path, data, ephemeral=True)))
+    assert isinstance(outcome, Committed)
+
+
+def claims_read(said: list[FromWorker]) -> list[bool]:
+    return [message.own for message in said if isinstance(message, ClaimRead)]
+
+
+class TestTheClaimUnderAGrant:
+    def hold(self, policy: Policy, connection: Connection) -> None:
+        """The claim, and Patroni's key, which would otherwise be asked for a second time."""
+        cluster = policy.cluster(ClusterName("marketplace"))
+        scope = ScopePaths(policy.patroni_namespace, cluster.scope(SiteName("jakarta")))
+        create(connection, GroupPaths(policy.group).writer(cluster.name), b"")
+        create(connection, scope.leader, b"jkt-db1")
+
+    def test_is_told_as_its_own(
+        self, policy: Policy, desk: Desk, connection: Connection, said: list[FromWorker]
+    ) -> None:
+        self.hold(policy, connection)
+        desk._round()
+        assert claims_read(said) == [True]
+
+    def test_is_told_as_lost_when_it_is_gone(self, desk: Desk, said: list[FromWorker]) -> None:
+        desk._round()
+        assert claims_read(said) == [False]
+
+    def test_is_not_lost_with_the_connection(
+        self, policy: Policy, desk: Desk, connection: Connection, said: list[FromWorker]
+    ) -> None:
+        """Between two connections there is no session to compare with: that kills nobody."""
+        self.hold(policy, connection)
+        connection.lost_after_read = True
+        desk._round()
+        assert claims_read(said) == []
