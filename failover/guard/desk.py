@@ -134,7 +134,7 @@ class Desk:
     # ----------------------------------------------------------------------- the thread
 
     def run(self) -> None:
-        failing = False
+        failing = True  # until the first connection there is nothing to report
         while True:
             try:
                 self._round()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import Awaitable
 
 from aiohttp import web
@@ -20,6 +21,7 @@ from failover.guard.minder import Minder, Reply
 from failover.guard.records import Places
 from failover.health.observation import GuardSeen
 
+_IP_FREEBIND = 15  # linux/in.h; holds for IPv6 sockets too
 _STATUS: TypeAdapter[GuardSeen] = TypeAdapter(GuardSeen)
 
 
@@ -104,7 +106,14 @@ def http_application(minder: Minder, metrics: GuardMetrics) -> web.Application:
 async def open_http_door(
     minder: Minder, metrics: GuardMetrics, address: str, port: int
 ) -> web.AppRunner:
+    """Listen, also while the host's network is down: the guard must come up all the same."""
     runner = web.AppRunner(http_application(minder, metrics), access_log=None)
     await runner.setup()
-    await web.TCPSite(runner, address, port, reuse_address=True).start()
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)
+    listener.bind((address, port))
+    listener.setblocking(False)
+    await web.SockSite(runner, listener).start()
     return runner

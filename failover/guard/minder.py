@@ -9,7 +9,6 @@ once the deadline has passed no process of a granted server is left alone.
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ import structlog
 
 from failover.guard import logic, server
 from failover.guard.guard_metrics import GuardMetrics
+from failover.guard.memory import Memory
 from failover.guard.messages import (
     Answer,
     ClaimRead,
@@ -35,15 +35,7 @@ from failover.guard.messages import (
     StateRead,
 )
 from failover.guard.notify import notify
-from failover.guard.records import (
-    GuardRecord,
-    LeaseRecord,
-    Places,
-    read_lease,
-    read_record,
-    write_lease,
-    write_record,
-)
+from failover.guard.records import Places
 from failover.guard.worker_process import WorkerProcess
 from failover.health.observation import GuardSeen
 from failover.model import Epoch, HostName
@@ -69,6 +61,14 @@ class Reply:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Pending:
+    """A permit that the worker has yet to answer."""
+
+    ask: PermitAsk
+    answered: asyncio.Future[PermitAnswer]
+
+
 class Minder:
     """One cluster's guard on this host. ``run`` until cancelled."""
 
@@ -86,15 +86,8 @@ class Minder:
         self._boot = boot
         self._metrics = metrics
         self._worker = WorkerProcess(worker_command, self._on_message, metrics.worker_restarted)
-        self._record = read_record(places, boot)
-        lease = read_lease(places, boot)
-        self.guard = logic.Guard(
-            limits,
-            armed=self._record.armed,
-            grant=self._record.grant,
-            epoch=self._record.epoch,
-            renewals=lease.renewals if lease else None,
-        )
+        self._memory = Memory(places, boot)
+        self.guard = self._memory.recall(limits)
         self._files = server.FilesSeen(None, None, None)
         self._files_read = False
         self._control_when_down: bytes | None = None
@@ -103,13 +96,12 @@ class Minder:
         self._salvaged_epoch: int | None = None
         self._requests = 0
         self._permits_seen = 0
-        self._permits: dict[int, tuple[Purpose, asyncio.Future[PermitAnswer]]] = {}
+        self._permits: dict[int, _Pending] = {}
         self._salvages: dict[int, asyncio.Future[SalvageAnswer]] = {}
         self._in_place: asyncio.Task[None] | None = None
         self._killing: asyncio.Task[None] | None = None
         self._looking: asyncio.Future[server.FilesSeen] | None = None
         self._looks = ThreadPoolExecutor(1, "look")
-        self._writes = ThreadPoolExecutor(1, "record")
         self._status_sent: MinderStatus | None = None
         self._status_at_s = 0.0
 
@@ -117,15 +109,16 @@ class Minder:
 
     async def run(self) -> None:
         """Never returns. The first look and the saved grant come before anything else."""
-        self._write_lease()
+        self._memory.write_lease(self.guard.renewals)
         watchdog = asyncio.create_task(self._watchdog())
         worker = asyncio.create_task(self._worker.run())
         try:
             while not (watchdog.done() or worker.done()):
-                if self._files_read and self._deadline_passed():
+                if self._deadline_passed():
                     self.apply()  # after a freeze not even a look comes first
                 await self._look()
-                if self._files_read:
+                # A grant is watched over by the lock alone where the disk does not answer.
+                if self._files_read or self.guard.grant is not None:
                     self.apply()
                 await asyncio.sleep(TICK_S)
             await asyncio.gather(watchdog, worker)
@@ -200,10 +193,10 @@ class Minder:
         self._requests += 1
         request = self._requests
         answered: asyncio.Future[PermitAnswer] = asyncio.get_running_loop().create_future()
-        self._permits[request] = (purpose, answered)
+        self._permits[request] = _Pending(PermitAsk(request, purpose, patience_s), answered)
         before = self.guard.grant
         reply = Reply(False, "no_answer: the guard's worker gives no answer")
-        self._worker.send(PermitAsk(request, purpose, patience_s))
+        self._worker.send(self._permits[request].ask)
         try:
             answer = await asyncio.wait_for(answered, patience_s + 0.2)
             reply = await self._conclude(answer)
@@ -288,7 +281,7 @@ class Minder:
             case Renewed(session_id, sent_s):
                 self.guard = self.guard.renewed(session_id, sent_s)
                 self._metrics.renewed()
-                self._write_lease()
+                self._memory.write_lease(self.guard.renewals)
                 self._send_status()
             case SessionOpened(session_id, password):
                 self._session_opened(session_id, password)
@@ -319,28 +312,29 @@ class Minder:
     def _session_opened(self, session_id: int, password: str) -> None:
         log.info("session", session_id=f"{session_id:016x}")
         self.guard = self.guard.session_opened(session_id)
-        if (session_id, password) != (self._record.session_id, self._record.password):
-            self._record = replace(self._record, session_id=session_id, password=password)
+        if not self._memory.is_session(session_id, password):
+            self._memory.set_session(session_id, password)
             self._save()
         self._send_status()
+        for pending in self._permits.values():  # the worker may be a new one
+            self._worker.send(pending.ask)
 
     def _permit_answered(self, message: PermitAnswer) -> None:
         """Take the grant the moment the yes is known; from here on the deadline binds it."""
         if message.answer is Answer.YES:
             self._permits_seen = message.request
         waiting = self._permits.get(message.request)
-        if waiting is None or waiting[1].done():
+        if waiting is None or waiting.answered.done():
             return  # who asked is gone: no grant, and the worker will give the claim back
-        purpose, answered = waiting
         if message.answer is Answer.YES:
             granted = self.guard.permitted(
                 message.session_id,
                 Epoch(message.epoch),
                 boottime_s(),
-                promotion=purpose.is_promotion,
+                promotion=waiting.ask.purpose.is_promotion,
             )
             self.guard = granted if granted is not None else self.guard
-        answered.set_result(message)
+        waiting.answered.set_result(message)
         self._send_status()
 
     def _send_status(self) -> None:
@@ -360,28 +354,8 @@ class Minder:
             self._status_sent, self._status_at_s = status, now_s
             self._worker.send(status)
 
-    # ----------------------------------------------------------------------- the files
-
     def _save(self) -> asyncio.Future[None]:
-        """Begin to write the record; later calls are written later. Done: it is on the disk."""
-        self._record = GuardRecord(
-            boot_id=self._boot,
-            session_id=self._record.session_id,
-            password=self._record.password,
-            armed=self.guard.armed,
-            grant=self.guard.grant,
-            deadline_s=self.guard.deadline_s,
-            epoch=self.guard.epoch,
-        )
-        return asyncio.get_running_loop().run_in_executor(
-            self._writes, _write_record, self._places, self._record
-        )
-
-    def _write_lease(self) -> None:
-        try:
-            write_lease(self._places, LeaseRecord(self._boot, os.getpid(), self.guard.renewals))
-        except OSError as error:  # a successor will find a lease that has passed; nothing worse
-            log.error("lease_not_written", error=str(error))
+        return self._memory.save(self.guard)
 
     def _export(self) -> None:
         metrics, seen = self._metrics, self.status()
@@ -392,11 +366,3 @@ class Minder:
         metrics.server_alive.set(seen.server_alive)
         metrics.deadline_left_s.set(seen.deadline_in_s or 0.0)
         metrics.salvaged_epoch.set(seen.salvaged_epoch or 0)
-
-
-def _write_record(places: Places, record: GuardRecord) -> None:
-    try:
-        write_record(places, record)
-    except OSError as error:
-        log.error("record_not_written", error=str(error))
-        raise
