@@ -1,0 +1,130 @@
+"""A guard's processes lost, one by one and all, and Patroni's: who stays, and who takes over."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from drill import (
+    PAUSE_MOST_S,
+    Customers,
+    Roles,
+    concluding,
+    customers,
+    sql,
+    state_of,
+    wait_until,
+    whole,
+)
+
+from failover.lab.errors import LabError
+from failover.lab.lab import Lab
+from failover.lab.processes import Process, Processes
+from failover.lab.stages import http_get
+from failover.lab.workload.attempt import Outcome
+from failover.lab.workload.clock import boottime_s
+from failover.policy import DatabaseHost
+
+pytestmark = pytest.mark.lab
+
+TIMES = 3
+
+
+# --------------------------------------------------------------------------- back by itself
+
+
+@pytest.mark.parametrize("process", [Process.GUARD_WORKER, Process.GUARD_MINDER])
+@pytest.mark.parametrize("fault", ["kill", "stop"])
+def test_half_a_guard_lost_costs_no_pause(lab: Lab, process: Process, fault: str) -> None:
+    """Killed or frozen, it is replaced; writes go on, at the same host, in the same epoch."""
+    roles = Roles.now(lab)
+    with customers(lab, roles.active) as shop:
+        shop.wait_served()
+        since_s = boottime_s()
+        for _ in range(TIMES):
+            lose(lab, roles.primary, process, fault)
+        lab.faults.heal()
+        shop.wait_served()
+        print(f"{process} {fault}: longest pause of writes {shop.pause_s(since_s)} s")
+        assert shop.pause_s(since_s) <= PAUSE_MOST_S
+        assert not shop.report().lost
+        assert every_ack_at(shop, roles.primary)
+    assert state_of(lab).epoch == roles.state.epoch
+
+
+def lose(lab: Lab, host: DatabaseHost, process: Process, fault: str) -> None:
+    """Kill or freeze it, and wait until another one does its work."""
+    before = pids(lab, host, process)
+    broken_s = boottime_s()
+    getattr(lab.faults, fault)(host.name, process)
+    wait_until("another one works", lambda: replaced(lab, host, process, before))
+    print(f"{process} {fault}: another one after {boottime_s() - broken_s:.2f} s")
+
+
+def pids(lab: Lab, host: DatabaseHost, process: Process) -> tuple[int, ...]:
+    try:
+        return Processes(lab.containers).pids(lab.host(host.name), process)
+    except LabError:
+        return ()
+
+
+def replaced(lab: Lab, host: DatabaseHost, process: Process, before: tuple[int, ...]) -> bool:
+    now = pids(lab, host, process)
+    return bool(now) and not set(now) & set(before) and guard_works(host)
+
+
+def guard_works(host: DatabaseHost) -> bool:
+    """Its minder answers, hears its worker, and says that the host may write."""
+    code, body = http_get(str(host.address), host.guard_port, "/status")
+    if code != 200:
+        return False
+    status = json.loads(body)
+    return bool(status["worker_alive"] and status["writable"])
+
+
+def every_ack_at(shop: Customers, host: DatabaseHost) -> bool:
+    acks = [one for one in shop.attempts() if one.outcome is Outcome.ACKED]
+    return {one.server for one in acks} == {str(host.address)}
+
+
+# --------------------------------------------------------------------------- dead for good
+
+
+@pytest.mark.parametrize("process", [Process.GUARD, Process.PATRONI])
+def test_killed_for_good_the_other_host_takes_over(lab: Lab, process: Process) -> None:
+    """Inside the site, and only after the first server is stopped."""
+    roles = Roles.now(lab)
+    with customers(lab, roles.active) as shop, concluding(lab) as seen:
+        killed_s = boottime_s()
+        lab.faults.kill(roles.primary.name, process, for_good=True)
+        wait_until("the other host takes writes", lambda: writable_at(lab, roles.replica))
+        shop.wait_served()
+        first_s = shop.first_ack_s(roles.replica, killed_s)
+        last_s = shop.last_ack_s(roles.primary)
+        assert first_s is not None
+        print(
+            f"{process}: last acknowledgement of the first host {last_s - killed_s:.2f} s after "
+            f"the fault, first one of the other {first_s - killed_s:.2f} s"
+        )
+        assert last_s < first_s
+        assert stopped_or_standby(lab, roles.primary)
+        lab.faults.heal()
+        after = whole(lab)
+        assert not shop.report().problems
+    assert (after.epoch, after.active_site) == (roles.state.epoch, roles.active)
+    assert seen.never_took_over(), seen.codes
+
+
+def writable_at(lab: Lab, host: DatabaseHost) -> bool:
+    found = lab.writable_host()
+    return found is not None and found.name == host.name
+
+
+def stopped_or_standby(lab: Lab, host: DatabaseHost) -> bool:
+    """No server that could write lives there."""
+    if not pids(lab, host, Process.POSTMASTER):
+        return True
+    try:
+        return sql(lab, host.name, "select pg_is_in_recovery()") == "t"
+    except LabError:
+        return True
