@@ -57,7 +57,7 @@ def read_note(places: Places, boot: str) -> NoteFile | None:
 @contextlib.contextmanager
 def lock_if_free(places: Places) -> Iterator[bool]:
     """Take the server's lock for as long as the block runs; False: a process of it lives."""
-    descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
+    descriptor = _open_lock(places)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -67,6 +67,15 @@ def lock_if_free(places: Places) -> Iterator[bool]:
             yield True
     finally:
         os.close(descriptor)
+
+
+def _open_lock(places: Places) -> int:
+    """Read-only: opening it to make or to write it would wait, in the kernel, for a disk that hangs
+    (for the lock of its directory, where a record is being written; for a frozen file system)."""
+    try:
+        return os.open(places.lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return os.open(places.lock, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o660)
 
 
 def lock_is_free(places: Places) -> bool:
@@ -107,9 +116,11 @@ def server_seen(
     """The lock is the fresher witness; a server started around the barrier has none.
 
     Waits for no disk. ``control_when_down``: as this guard last read it while nothing lived; it
-    covers the instant between the barrier's lock and its note.
+    covers the instant between the barrier's lock and its note. With the lock free the note is about
+    a server that is gone, so it says nothing about one that lives all the same.
     """
-    note = None if files.note is None else Note(files.note.mode, files.note.at_s)
+    noted = None if files.note is None else Note(files.note.mode, files.note.at_s)
+    note = None if lock_free else noted
     alive = not lock_free or (
         files.postmaster_pid is not None and _is_postgres_in(files.postmaster_pid, places.data_dir)
     )

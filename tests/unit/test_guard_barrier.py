@@ -11,6 +11,7 @@ import pytest
 from guard_world import Host, control_bytes, guard_that_says, wait_for
 
 from failover.guard.control_file import DbState
+from failover.guard.logic import Guard, InPlace, Kill, KillReason, Limits, StartMode, decide
 from failover.guard.records import boot_id
 from failover.guard.server import (
     kill_once,
@@ -199,6 +200,45 @@ class TestSeenFromOutside:
         finally:
             direct.kill()
             direct.wait()
+
+    def test_a_note_says_nothing_about_a_server_without_the_lock(self, host: Host) -> None:
+        """`postgres --single` was the last start; one started by hand is not excused by that."""
+        import subprocess
+
+        with guard_that_says(host.places, yes=True):
+            single = host.begin("postgres", "--single", "-D", data(host))
+            wait_for((host.places.data_dir / "child.pid").exists)
+        note = read_note(host.places, boot_id())
+        assert note is not None
+        assert note.mode is StartMode.SINGLE
+        host.end()
+        single.wait()
+        wait_for(lambda: lock_is_free(host.places))
+        (host.places.data_dir / "child.pid").unlink()
+        host.places.control_file.write_bytes(control_bytes(DbState.SHUT_DOWN, checkpoint=2))
+        direct = subprocess.Popen([str(host.places.bin_dir / "postgres"), "-D", data(host)])
+        try:
+            wait_for((host.places.data_dir / "child.pid").exists)
+            files = look_at_files(host.places, boot_id())
+            seen = server_seen(host.places, files, None, lock_free=lock_is_free(host.places))
+            assert seen.in_production
+            assert seen.note is None
+            guard = Guard(Limits(tick_s=0.5, deadline_s=4.5), armed=True, in_place=InPlace.OVER)
+            assert decide(guard, seen, 100.0)[1] == Kill(KillReason.NO_GRANT)
+        finally:
+            direct.kill()
+            direct.wait()
+
+    def test_looking_at_the_lock_asks_nothing_of_the_disk(self, host: Host) -> None:
+        with lock_if_free(host.places) as free:
+            assert free
+            for entry in Path("/proc/self/fd").iterdir():
+                if entry.resolve() == host.places.lock:
+                    said = Path(f"/proc/self/fdinfo/{entry.name}").read_text()
+                    flags = int(said.partition("flags:")[2].split()[0], 8)
+                    assert flags & os.O_ACCMODE == os.O_RDONLY
+                    return
+        raise AssertionError("the lock was not open")
 
     def test_killing_takes_every_holder_of_the_lock(self, host: Host) -> None:
         (host.places.data_dir / "standby.signal").touch()
