@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from failover.simulation.controller import Stack
 from failover.simulation.policies import JAKARTA, policy
 from failover.simulation.schedule import unwell
 from failover.simulation.world import World
 
-__all__ = ["JAKARTA", "healthy_world", "last_ack_s", "primary", "unwell", "until_well"]
+__all__ = ["JAKARTA", "healthy_world", "last_ack_s", "primary", "until_well", "unwell"]
 
 
 def healthy_world(seed: int = 1, *, clusters: int = 1, log: bool = True) -> World:
@@ -44,4 +46,4 @@ def longest_pause_s(world: World, since_s: float, cluster: str = "marketplace") 
     """The longest time without an acknowledgement, up to now."""
     times = [ack.at_s for ack in world.acknowledgements(cluster) if ack.at_s >= since_s]
     ends = [since_s, *times, world.kernel.now]
-    return max(later - earlier for earlier, later in zip(ends, ends[1:], strict=False))
+    return max(later - earlier for earlier, later in pairwise(ends))

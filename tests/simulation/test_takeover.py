@@ -1,4 +1,4 @@
-"""Jakarta is lost, Makassar takes over, Jakarta returns: as it should be, and with planted trouble."""
+"""Jakarta is lost, Makassar takes over, Jakarta returns; with and without planted trouble."""
 
 from __future__ import annotations
 
@@ -178,6 +178,7 @@ def test_a_controller_dies_at_each_step_and_another_finishes(
     world.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", range(1, 60, 2))
 @pytest.mark.parametrize("after_it", [False, True], ids=["before", "after"])
 def test_a_controller_dies_at_any_store_operation_while_the_lease_ends(

@@ -1,0 +1,35 @@
+"""Random schedules: a few of the first seeds, and every seed that ever failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from failover.simulation.schedule import run_schedule
+
+REGRESSIONS = Path(__file__).with_name("regressions.txt")
+
+
+def regressions() -> list[tuple[int, int]]:
+    """``seed steps`` per line; # begins a comment."""
+    lines = (line.partition("#")[0].split() for line in REGRESSIONS.read_text().splitlines())
+    return [(int(words[0]), int(words[1])) for words in lines if words]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_random_faults(seed: int) -> None:
+    result = run_schedule(seed, 200)
+    assert not result.failure, f"make sim SEED={seed} SCHEDULES=1: {result.failure}"
+
+
+@pytest.mark.parametrize(("seed", "steps"), regressions() or [(0, 1)])
+def test_what_failed_once(seed: int, steps: int) -> None:
+    result = run_schedule(seed, steps)
+    assert not result.failure, result.failure
+
+
+def test_the_same_seed_gives_the_same_history() -> None:
+    first, second = (run_schedule(42, 120, log=True) for _ in range(2))
+    assert first.log == second.log
+    assert first.events == second.events
