@@ -36,14 +36,18 @@ def command(watching: bool, output: str) -> None:
     answer of the ensemble, 4 without a usable state.
     """
     from failover.cli.explanation import as_rich
-    from failover.cli.look import observing
+    from failover.cli.look import observing, without_ensemble
+    from failover.coordination.store import StoreUnavailable
 
     policy = load_policy()
-    with observing(policy) as observer:
-        if watching:
-            shown = map(_explain, observer.forever())
-            watch(shown, output=output, as_json=as_json, as_rich=as_rich)
-        seen = observer.settle()
+    try:
+        with observing(policy) as observer:
+            if watching:
+                shown = map(_explain, observer.forever())
+                watch(shown, output=output, as_json=as_json, as_rich=as_rich)
+            seen = observer.settle()
+    except StoreUnavailable as error:
+        seen = without_ensemble(policy, str(error))  # a named scenario like any other
     explanation = _explain(seen)
     if output == "json":
         print_json(as_json(explanation))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from failover.cli.exit_codes import ExitCode
 from failover.coordination.gather import Gatherer, Now
+from failover.health.inputs import ViewInputs
 from failover.health.verdict import Verdict, judge
 from failover.health.view import View, build_view
 
@@ -67,6 +68,15 @@ class Observer:
         while True:
             yield self.look()
             time.sleep(interval_s)
+
+
+def without_ensemble(policy: Policy, problem: str) -> Seen:
+    """What is to be concluded where the ensemble gave no answer at all."""
+    view = build_view(
+        policy,
+        ViewInputs(now_unix_s=time.time(), reader=policy.sites[-1].name, store_problem=problem),
+    )
+    return Seen(view, judge(view), 0.0)
 
 
 def _boottime_s() -> float:

@@ -28,7 +28,7 @@ def servers_text(policy: Policy) -> str:
 
 
 @contextlib.contextmanager
-def open_store(policy: Policy, timeout_s: float = 4.0) -> Iterator[KazooStore]:
+def open_store(policy: Policy, timeout_s: float = 3.5) -> Iterator[KazooStore]:
     """A store for one command. StoreUnavailable when nothing answers within ``timeout_s``."""
     connection = Connection(policy)
     try:
