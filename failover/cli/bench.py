@@ -167,7 +167,7 @@ def zookeeper(
 ) -> None:
     """Black-hole and freeze each ZooKeeper server RUNS times: the primary must not notice.
 
-    Every run is written to results/ as it ends. Exit code 1 when a healthy primary was demoted
+    Every run is written to results/ as it ends, and where it went wrong the journals. Exit code 1 when a healthy primary was demoted
     or killed, writes paused for more than a second, or a run failed otherwise.
     """
     from failover.lab import bench_zookeeper_result as result
@@ -185,8 +185,12 @@ def zookeeper(
 
     def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[ZooKeeperRun]:
         todo.extend(result.still_to_do(cases(lab.policy, leaders, faults, runs), done))
-        for run in ZooKeeperBench(lab, todo, seed, tell).runs():
+        bench = ZooKeeperBench(lab, todo, seed, tell)
+        for run in bench.runs():
             append(run)
+            if run.violations:
+                case = f"{run.leader}-{run.number}-{run.server}-{run.fault}"
+                path.with_suffix(f".{case}.log").write_text(bench.journals(), encoding="utf-8")
             yield run
 
     finished, stopped = _measured("failover bench zookeeper", measure, result.run_line)

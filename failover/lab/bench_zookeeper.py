@@ -19,6 +19,7 @@ from failover.coordination.store import StoreUnavailable
 from failover.lab.bench_zookeeper_result import Case, LeaderPlace, ServerFault, ZooKeeperRun
 from failover.lab.errors import LabError
 from failover.lab.faults import Kind
+from failover.lab.hosts import Role
 from failover.lab.lab import Lab
 from failover.lab.standing import Harm, Standing, harm, standing, zookeeper_peers
 from failover.lab.watch import NotWhole, Whole, wait_whole, zookeeper_leader
@@ -42,6 +43,7 @@ SERVED_LIMIT_S = 30.0
 PHASE_JITTER_S = 1.0  # longer than the intervals of renewals, pings and Patroni's loop
 
 CLIENTS, RATE = 4, 50.0
+JOURNAL_LINES = 400
 UNHARMED = Harm(False, False, False, ())
 
 
@@ -99,6 +101,16 @@ class ZooKeeperBench:
             last = self._run(todo[-1], workload)
         self._tell("comparing acknowledgements with the database")
         yield replace(last, problems=(*last.problems, *self._books(workload, last)))
+
+    def journals(self) -> str:
+        """What the database hosts of the active site and the ZooKeeper servers last said."""
+        active = self._whole().state.active_site
+        hosts = [
+            *self._lab.hosts(Role.DATABASE, active),
+            *self._lab.hosts(Role.ZOOKEEPER),
+        ]
+        parts = [f"=== {h.name}\n{self._lab.journal(h.name, lines=JOURNAL_LINES)}" for h in hosts]
+        return "\n".join(parts)
 
     @contextmanager
     def _customers(self, workload: Workload, active: SiteName) -> Iterator[None]:
