@@ -27,6 +27,8 @@ from failover.state import (
     SalvagePhase,
     SalvageProgress,
     StandbyScope,
+    StateError,
+    decode_state,
     encode_record,
 )
 from failover.znode import Committed, Create, ScopePaths, Set, Transaction
@@ -85,7 +87,7 @@ class Salvager:
             request = self._asked.get()
             try:
                 answer = self._salvage(request)
-            except (OSError, StoreUnavailable) as error:
+            except (OSError, StoreUnavailable, StateError) as error:
                 answer = SalvageAnswer(request, False, None, f"salvage: {error}")
             self._known.discard(request)
             if not answer.ok:
@@ -97,27 +99,38 @@ class Salvager:
                 self.ask(request)  # who rewinds waits; it is never refused
 
     def _salvage(self, request: int) -> SalvageAnswer:
-        state = self._state
+        state = self._state if request == _FIRST_SIGHT else self._read_state()
         taken_over = state is not None and state.active_site != self._me.site and state.epoch > 1
         if state is not None and taken_over and state.epoch not in self._published:
             copied = self._salvage_epoch(state)
             if not copied.ok:
                 return SalvageAnswer(request, False, None, copied.detail)
         if request != _FIRST_SIGHT and not self._is_covered(state):
-            copied = self._salvage_local()
+            copied = self._salvage_local(state)
             if not copied.ok:
                 return SalvageAnswer(request, False, None, copied.detail)
         return SalvageAnswer(request, True, newest_done(self._places), "salvaged")
 
+    def _read_state(self) -> GroupState | None:
+        """As it is now: before a rewind, what was seen last (or not yet) is not good enough."""
+        self._store.sync()
+        found = self._store.read(self._me.paths.state)
+        return None if found is None else decode_state(found.data, path=found.path)
+
     def _salvage_epoch(self, state: GroupState) -> Copied:
-        """Copied and published; each is repeated until it is done."""
+        """Copied and published; each is repeated until it is done.
+
+        From where this host's branch was left, which for one that was away may be several epochs
+        ago, and at the latest from what the new site has for certain.
+        """
         copied = read_done(self._places, state.epoch)
         if copied is None:
-            cluster = state.clusters[self._me.cluster]
-            nothing = Copied(True, cluster.min_lsn, cluster.min_lsn, 0, 0, self._places.salvage, "")
+            min_lsn = state.clusters[self._me.cluster].min_lsn
+            from_lsn = min(min_lsn, self._divergence(state) or min_lsn)
+            nothing = Copied(True, from_lsn, from_lsn, 0, 0, self._places.salvage, "")
             self._publish(state.epoch, SalvagePhase.COPYING, nothing)
             copied = salvage(
-                self._places, str(state.epoch), cluster.min_lsn, self._policy.salvage_bytes_max
+                self._places, str(state.epoch), from_lsn, self._policy.salvage_bytes_max
             )
             log.warning("salvaged", epoch=state.epoch, ok=copied.ok, segments=copied.segments)
         phase = SalvagePhase.DONE if copied.ok else SalvagePhase.FAILED
@@ -126,20 +139,24 @@ class Salvager:
         return copied
 
     def _is_covered(self, state: GroupState | None) -> bool:
-        """This epoch's salvage has everything that is there now."""
+        """This epoch's salvage has everything from where our branch was left to its present end."""
         done = None if state is None else read_done(self._places, state.epoch)
+        left = None if state is None else self._divergence(state)
+        if done is None or left is None:
+            return False
         end = end_of_wal(self._places)
-        return done is not None and Lsn(0) < end <= done.end_of_wal
+        return Lsn(0) < end <= done.end_of_wal and done.from_lsn <= left
 
-    def _salvage_local(self) -> Copied:
+    def _salvage_local(self, state: GroupState | None) -> Copied:
         """Before a rewind inside the site, or behind a new primary of the active one."""
         name = f"local-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
-        return salvage(self._places, name, self._divergence(), self._policy.salvage_bytes_max)
+        left = None if state is None else self._divergence(state)
+        return salvage(self._places, name, left, self._policy.salvage_bytes_max)
 
-    def _divergence(self) -> Lsn | None:
+    def _divergence(self, state: GroupState) -> Lsn | None:
         """Where the active scope left our timeline (Patroni's history); None: not known."""
-        raw, state = read_control(self._places.control_file), self._state
-        if raw is None or state is None:
+        raw = read_control(self._places.control_file)
+        if raw is None:
             return None
         cluster = self._policy.cluster(self._me.cluster)
         scope = ScopePaths(self._policy.patroni_namespace, cluster.scope(state.active_site))
