@@ -6,6 +6,7 @@ from failover.health import predicates as ask
 from failover.health.observation import NoAnswer
 from failover.health.scope import PatroniConfig
 from failover.health.view import ClusterView, HostView, SideView, View
+from failover.health.wal_kept import wal_gone
 from failover.model import SiteName
 
 Lines = tuple[str, ...]
@@ -115,6 +116,26 @@ def isolation(view: View) -> Lines:
 def standby_side(view: View) -> Lines:
     lines = [line for c in view.clusters for line in _side(c, c.standby)]
     return (*lines, observers(view))
+
+
+def not_streaming(view: View) -> Lines:
+    """The standby side, and which of its hosts need a new copy of the cluster."""
+    return (*standby_side(view), *(line for c in view.clusters for line in _gone(c, c.standby)))
+
+
+def replicas(view: View) -> Lines:
+    """Every replica that does not stream from the leader of its own site."""
+    lines: list[str] = []
+    for cluster in view.clusters:
+        for side in cluster.sides:
+            lines += [host(replica) for replica in ask.replicas_not_streaming(side)]
+            lines += _gone(cluster, side)
+    return tuple(lines)
+
+
+def _gone(cluster: ClusterView, side: SideView) -> Lines:
+    found = (wal_gone(cluster, side, seen) for seen in side.hosts)
+    return tuple(str(gone) for gone in found if gone is not None)
 
 
 def writers(view: View) -> Lines:

@@ -31,6 +31,14 @@ class NoAnswer:
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
+class SlotSeen:
+    """A physical replication slot, and the oldest WAL that it keeps."""
+
+    name: str
+    keeps_from: LsnField
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class PostgresSeen:
     """One query to PostgreSQL. LSNs are None where they have no meaning in that role."""
 
@@ -42,6 +50,9 @@ class PostgresSeen:
     receiver_streaming: bool | None  # standby only: a WAL receiver is connected
     receiver_host: str | None  # the upstream's address, as configured
     system_identifier: str = ""
+    kept: tuple[SlotSeen, ...] | None = (
+        None  # slots that keep WAL (not the lost ones); None: unknown
+    )
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

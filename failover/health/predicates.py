@@ -7,7 +7,8 @@ False`` where the difference to "unknown" matters.
 from __future__ import annotations
 
 from failover.health.scope import Upstream
-from failover.health.view import ClusterView, HostView, View, some
+from failover.health.view import ClusterView, HostView, SideView, View, some
+from failover.health.wal_kept import leader_of, not_streaming
 from failover.model import SiteKind, SiteName
 from failover.policy import DatabaseHost
 from failover.state import StandbyScope
@@ -158,6 +159,12 @@ def _reached_by(view: View, target: SiteName, observers: set[SiteName]) -> bool:
 
 
 # --------------------------------------------------------------------------- the rest
+
+
+def replicas_not_streaming(side: SideView) -> tuple[HostView, ...]:
+    """Those beside a leader. In quarantine nobody streams, and nobody should."""
+    leader = leader_of(side)
+    return tuple(host for host in not_streaming(side) if leader is not None and host != leader)
 
 
 def witness_lost(view: View) -> bool:

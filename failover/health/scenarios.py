@@ -148,5 +148,10 @@ def guard_missing(view: View) -> bool:
     return ask.all_serving(view) and bool(ask.hosts_without_guard(view))
 
 
+def replica_not_streaming(view: View) -> bool:
+    sides = (side for cluster in view.clusters for side in cluster.sides)
+    return ask.all_serving(view) and any(ask.replicas_not_streaming(side) for side in sides)
+
+
 def always(view: View) -> bool:
     return True

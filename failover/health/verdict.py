@@ -230,7 +230,7 @@ RULES: tuple[Rule, ...] = (
         "standby_not_streaming",
         "{standby} is reached but does not stream: what it lacks grows",
         when.standby_not_streaming,
-        tell.standby_side,
+        tell.not_streaming,
         Consequence.HOLD,
         page=True,
     ),
@@ -282,6 +282,13 @@ RULES: tuple[Rule, ...] = (
         "A guard does not answer or is not armed: that host gets no permit",
         when.guard_missing,
         tell.hosts,
+        Consequence.HOLD,
+    ),
+    Rule(
+        "replica_not_streaming",
+        "A replica receives nothing from the leader of its site: that host cannot be promoted",
+        when.replica_not_streaming,
+        tell.replicas,
         Consequence.HOLD,
     ),
     Rule(

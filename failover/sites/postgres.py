@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from failover.health.observation import NoAnswer, NoAnswerKind, PostgresSeen
+from failover.health.observation import NoAnswer, NoAnswerKind, PostgresSeen, SlotSeen
 from failover.model import Lsn, TimelineId
 from failover.policy import DatabaseHost
 from failover.sites.trouble import no_answer, one_line, timed_out
@@ -37,7 +37,11 @@ SELECT r.in_recovery,
        w.status AS receiver_status, w.sender_host, w.received_tli,
        (pg_control_checkpoint()).timeline_id AS checkpoint_tli,
        (pg_control_recovery()).min_recovery_end_timeline AS recovery_tli,
-       (pg_control_system()).system_identifier::text AS system_identifier
+       (pg_control_system()).system_identifier::text AS system_identifier,
+       (SELECT coalesce(json_agg(ARRAY[slot_name::text, restart_lsn::text] ORDER BY slot_name), '[]')
+        FROM pg_replication_slots
+        WHERE slot_type = 'physical' AND NOT temporary AND restart_lsn IS NOT NULL
+          AND wal_status IS DISTINCT FROM 'lost') AS kept
 FROM (SELECT pg_is_in_recovery() AS in_recovery) r
 LEFT JOIN failover.wal_receiver() w ON true
 """
@@ -136,6 +140,7 @@ def seen(row: dict[str, Any]) -> PostgresSeen:
         receiver_streaming=(row["receiver_status"] == "streaming") if in_recovery else None,
         receiver_host=row["sender_host"] if in_recovery else None,
         system_identifier=row["system_identifier"],
+        kept=tuple(SlotSeen(name, Lsn.parse(keeps_from)) for name, keeps_from in row["kept"]),
     )
 
 

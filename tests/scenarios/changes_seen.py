@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from failover.health.inputs import LsnSample
-from failover.health.observation import NoAnswer, ZooKeeperMode, ZooKeeperSeen
+from failover.health.observation import NoAnswer, SlotSeen, ZooKeeperMode, ZooKeeperSeen
 from failover.model import (
     HostName,
     Lsn,
@@ -101,6 +101,14 @@ def _received(world: World, host: str, received: str, replayed: str) -> None:
         received_lsn=None if received == "nothing" else Lsn.parse(received),
         replayed_lsn=Lsn.parse(replayed),
     )
+
+
+@change("<w> keeps WAL from <w> on, for slot <w>")
+def _keeps(world: World, host: str, keeps_from: str, slot: str) -> None:
+    seen = world.hosts[HostName(host)]
+    assert not isinstance(seen.postgres, NoAnswer)
+    kept = (*(seen.postgres.kept or ()), SlotSeen(slot, Lsn.parse(keeps_from)))
+    seen.postgres = replace(seen.postgres, kept=kept)
 
 
 @change("Patroni on <w> (refuses|is silent)")

@@ -9,7 +9,13 @@ import aiohttp
 import psycopg
 import pytest
 
-from failover.health.observation import NoAnswer, NoAnswerKind, ZooKeeperMode, ZooKeeperSeen
+from failover.health.observation import (
+    NoAnswer,
+    NoAnswerKind,
+    SlotSeen,
+    ZooKeeperMode,
+    ZooKeeperSeen,
+)
 from failover.model import Lsn
 from failover.sites import guard_http, patroni, postgres, zookeeper_status
 from failover.sites.trouble import no_answer
@@ -26,6 +32,7 @@ STANDBY: dict[str, Any] = {
     "recovery_tli": 1,
     "checkpoint_tli": 1,
     "system_identifier": "7",
+    "kept": [["failover_makassar", "0/2000000"]],
 }
 
 
@@ -33,6 +40,7 @@ def test_a_standby() -> None:
     seen = postgres.seen(STANDBY)
     assert (seen.in_recovery, seen.timeline, seen.receiver_streaming) == (True, 2, True)
     assert (seen.received_lsn, seen.replayed_lsn) == (Lsn(0x3000148), Lsn(0x3000100))
+    assert seen.kept == (SlotSeen("failover_makassar", Lsn(0x2000000)),)
 
 
 def test_a_standby_that_never_streamed() -> None:
