@@ -167,8 +167,9 @@ def zookeeper(
 ) -> None:
     """Black-hole and freeze each ZooKeeper server RUNS times: the primary must not notice.
 
-    Every run is written to results/ as it ends, and where it went wrong the journals. Exit code 1 when a healthy primary was demoted
-    or killed, writes paused for more than a second, or a run failed otherwise.
+    Every run is written to results/ as it ends, with the journals where it went wrong. Exit code 1
+    when a healthy primary was demoted or killed, writes paused for more than a second, or a run
+    failed otherwise.
     """
     from failover.lab import bench_zookeeper_result as result
     from failover.lab.bench_zookeeper import ZooKeeperBench, cases
