@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from failover.coordination.connect import open_store
 from failover.lab.bench_result import LostTransaction, TakeoverRun
 from failover.lab.errors import LabError
+from failover.lab.hosts import Role
 from failover.lab.lab import Lab
 from failover.lab.trouble import TROUBLES, Trouble, Variant
 from failover.lab.watch import (
@@ -40,6 +41,7 @@ TAKEOVER_LIMIT_S = 60.0
 # How long the lost site stays lost after the other one answered: time for a late answer there.
 LINGER_S = 4.0
 STEADY_S = 2.0
+JOURNAL_LINES = 400
 PHASE_JITTER_S = 3.0  # longer than every interval in the system: renewal, loops, checks
 
 
@@ -168,6 +170,7 @@ class TakeoverBench:
                 trouble.cut()
                 if not self._answered(workload, lost, fault_s):
                     problems.append(f"no takeover within {TAKEOVER_LIMIT_S:g} s")
+                    self._keep_journals(workload)
                 trouble.taken_over()
                 time.sleep(LINGER_S)
                 if not self._lab.faults.active:
@@ -202,6 +205,13 @@ class TakeoverBench:
                 return True
             time.sleep(0.1)
         return False
+
+    def _keep_journals(self, workload: Workload) -> None:
+        """What controllers and database hosts said, beside the records of the run."""
+        for role in (Role.CONTROLLER, Role.DATABASE):
+            for host in self._lab.hosts(role):
+                text = self._lab.journal(host.name, lines=JOURNAL_LINES)
+                (workload.records / f"{host.name}.journal").write_text(text, encoding="utf-8")
 
     def _come_back(self, lost: SiteName, problems: list[str]) -> Whole | None:
         try:
