@@ -88,6 +88,7 @@ class Minder:
         self._worker = WorkerProcess(worker_command, self._on_message, metrics.worker_restarted)
         self._memory = Memory(places, boot)
         self.guard = self._memory.recall(limits)
+        self._told = self.guard.grant is not None  # somebody heard a yes and may act on it
         self._files = server.FilesSeen(None, None, None)
         self._files_read = False
         self._control_when_down: bytes | None = None
@@ -164,6 +165,7 @@ class Minder:
                 self._kill(reason)
             case logic.EndGrant():
                 log.warning("grant_over", server_alive=seen.alive)
+                self._told = False
                 if self._killing is not None:
                     self._killing.cancel()  # what lives now is another server
                 self._save()
@@ -194,19 +196,19 @@ class Minder:
         request = self._requests
         answered: asyncio.Future[PermitAnswer] = asyncio.get_running_loop().create_future()
         self._permits[request] = _Pending(PermitAsk(request, purpose, patience_s), answered)
-        before = self.guard.grant
         reply = Reply(False, "no_answer: the guard's worker gives no answer")
         self._worker.send(self._permits[request].ask)
         try:
             answer = await asyncio.wait_for(answered, patience_s + 0.2)
             reply = await self._conclude(answer)
+            self._told = self._told or (reply.yes and self.guard.grant is not None)
         except TimeoutError:
             pass
         finally:
             self._permits.pop(request, None)
             self._worker.send(PermitWithdrawn(request))
-            if not reply.yes and before is None and self.guard.grant is not None:
-                # Nobody heard a yes, so nobody acts on it.
+            if not reply.yes and not self._told and self.guard.grant is not None:
+                # Nobody heard a yes, no other request either, so nobody acts on it.
                 self.guard = replace(self.guard, grant=None)
                 self._save()
                 self._send_status()
@@ -226,7 +228,9 @@ class Minder:
             await asyncio.wait_for(self._save(), _RECORD_LIMIT_S)
         except (TimeoutError, OSError) as error:
             return Reply(False, f"record: the grant could not be written: {error!r}")
-        if self.guard.grant != grant or not self.guard.lease_holds(grant.session_id, boottime_s()):
+        held = self.guard.grant  # another request's permit may have renewed it meanwhile
+        same = held is not None and (held.session_id, held.epoch) == (grant.session_id, grant.epoch)
+        if not same or not self.guard.lease_holds(grant.session_id, boottime_s()):
             return Reply(False, "no_lease: the lease ended meanwhile")
         return Reply(True, f"granted: epoch {grant.epoch}")
 

@@ -16,6 +16,7 @@ from guard_world import Host
 from failover.guard.doors import open_barrier_door
 from failover.guard.guard_metrics import GuardMetrics
 from failover.guard.logic import Limits
+from failover.guard.messages import Purpose
 from failover.guard.minder import Minder
 from failover.guard.records import boot_id, read_record
 from failover.guard.server import lock_is_free
@@ -151,5 +152,26 @@ def test_a_hook_that_hangs_up_leaves_no_grant(host: Host) -> None:
             del reader
             await asyncio.sleep(0.5)
             assert minder.guard.grant is None
+
+    asyncio.run(story())
+
+
+def test_a_hook_that_hangs_up_takes_no_grant_from_one_that_was_told_yes(host: Host) -> None:
+    """Patroni was restarted: the hook of the one before still waits, then goes."""
+
+    async def story() -> None:
+        async with minding(host) as minder:
+            (host.places.data_dir / "standby.signal").touch()
+            await start(host)
+            await until(lambda: minder.server.alive)
+            late, told = (
+                asyncio.create_task(minder.permit(Purpose.PRE_PROMOTE, 5.0)) for _ in range(2)
+            )
+            done, _ = await asyncio.wait({late, told}, return_when=asyncio.FIRST_COMPLETED)
+            assert done.pop().result().yes
+            late.cancel()
+            told.cancel()
+            await asyncio.wait({late, told})
+            assert minder.guard.grant is not None
 
     asyncio.run(story())
