@@ -24,6 +24,7 @@ from failover.coordination.session import SavedSession, Server
 from failover.guard import server
 from failover.guard.desk import Desk
 from failover.guard.link import Link
+from failover.guard.logic import Limits
 from failover.guard.messages import (
     MinderStatus,
     PermitAsk,
@@ -33,7 +34,15 @@ from failover.guard.messages import (
     decode_from_minder,
 )
 from failover.guard.permits import Member
-from failover.guard.records import Places, boot_id, default_places, read_lease, read_record
+from failover.guard.records import (
+    GuardRecord,
+    LeaseRecord,
+    Places,
+    boot_id,
+    default_places,
+    read_lease,
+    read_record,
+)
 from failover.guard.salvager import Salvager
 from failover.guard.session_keeper import SessionKeeper
 from failover.model import HostName
@@ -61,14 +70,16 @@ class Worker:
         keeper: SessionKeeper,
         desk: Desk,
         salvager: Salvager,
+        status: MinderStatus | None,
     ) -> None:
+        """``status``: what its minder began with, until it says more itself."""
         self._link = link
         self._places = places
         self._boot = boot
         self._keeper = keeper
         self._desk = desk
         self._salvager = salvager
-        self._status: MinderStatus | None = None
+        self._status = status
         self._minder_pid = minder_pid
 
     def run(self) -> None:
@@ -122,6 +133,8 @@ class Worker:
                 continue
             log.error("killing_server", reason="deadline, in the minder's place")
             while server.kill_once(self._places) or not server.lock_is_free(self._places):
+                if self._successor():
+                    return  # it has the grant and its deadline; what starts next has its permit
                 time.sleep(0.02)
             self._give_back()
 
@@ -140,6 +153,28 @@ class Worker:
 
 def boottime_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def inherited(
+    record: GuardRecord, lease: LeaseRecord | None, limits: Limits
+) -> MinderStatus | None:
+    """The grant with which our minder began; None without one.
+
+    The minder may be lost before its first word, when the worker before this one has already stood
+    down for it.
+    """
+    if record.grant is None:
+        return None
+    renewals = lease.renewals if lease is not None else None
+    return MinderStatus(
+        granted=True,
+        permits_seen=0,
+        session_id=record.grant.session_id,
+        deadline_s=None if renewals is None else renewals.deadline_s(limits),
+        server_alive=True,
+        in_production=True,
+        demoted=False,
+    )
 
 
 Threads = tuple[Callable[[], None], ...]
@@ -173,7 +208,8 @@ def build(
         salvager.state_seen,
         armed=record.armed,
     )
-    worker = Worker(link, places, boot, minder_pid, keeper, desk, salvager)
+    begun = inherited(record, read_lease(places, boot), Limits.of(lease_timing(policy.lease_s)))
+    worker = Worker(link, places, boot, minder_pid, keeper, desk, salvager, begun)
     return worker, (keeper.run, desk.run, salvager.run)
 
 

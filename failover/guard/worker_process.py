@@ -54,7 +54,10 @@ class WorkerProcess:
 
     async def run(self) -> None:
         while True:
-            await self._one_worker()
+            try:
+                await self._one_worker()
+            except OSError as error:  # no process or descriptor to be had: the deadline still holds
+                log.error("worker_not_started", error=str(error))
             self._on_restart()
             await asyncio.sleep(_RESTART_PAUSE_S)
 
@@ -66,11 +69,12 @@ class WorkerProcess:
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
             )
-        reader, self._writer = await asyncio.open_unix_connection(sock=ours, limit=2**20)
         self._spoke = False
-        self._heard_s = time.monotonic()
-        listener = asyncio.create_task(self._listen(reader))
+        listener: asyncio.Task[None] | None = None
         try:
+            reader, self._writer = await asyncio.open_unix_connection(sock=ours, limit=2**20)
+            self._heard_s = time.monotonic()
+            listener = asyncio.create_task(self._listen(reader))
             while not listener.done() and process.poll() is None:
                 limit_s = SILENCE_LIMIT_S if self._spoke else START_LIMIT_S
                 if time.monotonic() - self._heard_s > limit_s:
@@ -82,11 +86,14 @@ class WorkerProcess:
                     self._heard_s = time.monotonic()
         finally:
             self._spoke = False
-            listener.cancel()
-            self._writer.close()
-            self._writer = None
+            # Before the connection: a worker that lost it would stand in for a minder that lives.
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
+            if listener is not None:
+                listener.cancel()
+            if self._writer is not None:
+                self._writer.close()
+                self._writer = None
             await asyncio.get_running_loop().run_in_executor(None, process.wait)
         log.warning("worker_ended", pid=process.pid, code=process.returncode)
 
