@@ -4,8 +4,10 @@ The *record* (durable, /var/lib/failover) says which session is ours and whether
 is on the disk before a permit is answered. The *lease* (memory, /run) has the last two renewals;
 it is written at every renewal and so must never wait for a disk that may be the thing that hangs.
 
-Invariant: a record of another boot never carries a grant, because no process outlives a boot. What
-cannot be read is as if it were not there; a grant without a lease file has passed its deadline.
+Invariant: a record of another boot never carries a grant, because no process outlives a boot. A
+record that is there but cannot be read still arms the guard: a grant may have stood in it, and an
+unarmed guard would let that server write without a deadline. A grant without a lease file has
+passed its deadline.
 """
 
 from __future__ import annotations
@@ -103,11 +105,17 @@ def boot_id() -> str:
 
 
 def read_record(places: Places, boot: str) -> GuardRecord:
-    """The record, without its grant where it is of another boot; empty where there is none."""
+    """The record, without its grant where it is of another boot; empty where there is none.
+
+    Armed and otherwise empty where it cannot be read: a running primary then needs a new permit
+    within seconds.
+    """
     try:
         record = _RECORD.validate_json(places.record.read_bytes())
-    except (OSError, ValidationError):
+    except FileNotFoundError:
         return GuardRecord(boot_id=boot)
+    except (OSError, ValidationError):
+        return GuardRecord(boot_id=boot, armed=True)
     if record.boot_id == boot:
         return record
     return GuardRecord(boot, record.session_id, record.password, record.armed)

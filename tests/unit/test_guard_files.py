@@ -144,10 +144,12 @@ class TestRecords:
         assert read_lease(host.places, boot_id()) is None
 
     @pytest.mark.parametrize("content", ["", "{", '{"boot_id": 1}', '{"boot_id":"b","x":1}'])
-    def test_unreadable_is_as_if_not_there(self, host: Host, content: str) -> None:
+    def test_unreadable_may_have_been_a_grant(self, host: Host, content: str) -> None:
+        """Armed, so that a primary that runs needs a permit: nobody knows of its deadline."""
+        assert read_record(host.places, boot_id()) == GuardRecord(boot_id())
         host.places.record.write_text(content)
         host.places.lease.write_text(content)
-        assert read_record(host.places, boot_id()) == GuardRecord(boot_id())
+        assert read_record(host.places, boot_id()) == GuardRecord(boot_id(), armed=True)
         assert read_lease(host.places, boot_id()) is None
 
     def test_the_password_is_for_nobody_else(self, host: Host) -> None:
