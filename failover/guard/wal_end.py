@@ -20,14 +20,25 @@ WALDUMP_LIMIT_S = 5.0
 _SEGMENT_NAME = re.compile(r"[0-9A-F]{24}")
 _POSITION = re.compile(r"\bat ([0-9A-F]+/[0-9A-F]+)|LSN ([0-9A-F]+/[0-9A-F]+)")
 
+# While nothing is received the newest file tells the timeline: the control file's is as old as the
+# last restartpoint (failover.wal_timeline says the same to the controllers).
 _QUERY = """
-select greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()),
-       greatest((pg_control_checkpoint()).timeline_id,
-                (pg_control_recovery()).min_recovery_end_timeline,
-                (select received_tli from pg_stat_wal_receiver))
+select at.lsn,
+       coalesce(
+           (select received_tli from pg_stat_wal_receiver),
+           (select max(split.timeline_id)::integer
+            from pg_ls_waldir() file, pg_split_walfile_name(file.name) split
+            where file.name ~ '^[0-9A-F]{24}$'
+              and split.segment_number = trunc((at.lsn - '0/0')
+                  / pg_size_bytes(current_setting('wal_segment_size')))),
+           greatest((pg_control_checkpoint()).timeline_id,
+                    (pg_control_recovery()).min_recovery_end_timeline))
+from (select greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) as lsn) at
 where pg_is_in_recovery()
 union all
-select pg_current_wal_lsn(), (pg_control_checkpoint()).timeline_id
+select pg_current_wal_lsn(),
+       (select timeline_id::integer
+        from pg_split_walfile_name(pg_walfile_name(pg_current_wal_lsn())))
 where not pg_is_in_recovery()
 """
 

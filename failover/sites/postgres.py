@@ -25,8 +25,9 @@ from failover.sites.trouble import no_answer, one_line, timed_out
 OBSERVER_ROLE = "failover_observer"
 OBSERVER_DATABASE = "postgres"
 
-# The timeline of a primary is in the name of the file it writes; a standby's is what it received
-# or, where nothing was received since the start, what its control file says.
+# The timeline of a primary is in the name of the file it writes; a standby's is what it receives
+# or, while it receives nothing, that of the file it received last. Its control file is older, by
+# up to a restartpoint, and is asked only in case there is no such file.
 QUERY = """
 SELECT r.in_recovery,
        CASE WHEN r.in_recovery THEN NULL ELSE pg_current_wal_lsn()::text END AS current_lsn,
@@ -35,16 +36,20 @@ SELECT r.in_recovery,
        CASE WHEN r.in_recovery THEN pg_last_wal_receive_lsn()::text END AS received_lsn,
        CASE WHEN r.in_recovery THEN pg_last_wal_replay_lsn()::text END AS replayed_lsn,
        w.status AS receiver_status, w.sender_host, w.received_tli,
+       CASE WHEN r.in_recovery AND w.received_tli IS NULL
+            THEN failover.wal_timeline() END AS wal_tli,
        (pg_control_checkpoint()).timeline_id AS checkpoint_tli,
        (pg_control_recovery()).min_recovery_end_timeline AS recovery_tli,
        (pg_control_system()).system_identifier::text AS system_identifier,
-       (SELECT coalesce(json_agg(ARRAY[slot_name::text, restart_lsn::text] ORDER BY slot_name), '[]')
+       (SELECT coalesce(json_agg(ARRAY[slot_name::text, restart_lsn::text]), '[]')
         FROM pg_replication_slots
         WHERE slot_type = 'physical' AND NOT temporary AND restart_lsn IS NOT NULL
           AND wal_status IS DISTINCT FROM 'lost') AS kept
 FROM (SELECT pg_is_in_recovery() AS in_recovery) r
 LEFT JOIN failover.wal_receiver() w ON true
 """
+
+SIZE_LIMIT_S = 30.0  # it stats every file of every database
 
 
 class PostgresProbe:
@@ -127,6 +132,28 @@ class PostgresProbe:
         return self._password_file.read_text(encoding="utf-8").strip()
 
 
+async def ask_size(host: DatabaseHost, password: str) -> int | NoAnswer:
+    """Bytes of all databases of the cluster, as its server says; WAL is not counted."""
+    try:
+        async with asyncio.timeout(SIZE_LIMIT_S):
+            async with await psycopg.AsyncConnection.connect(
+                host=str(host.address),
+                port=host.postgres_port,
+                user=OBSERVER_ROLE,
+                password=password,
+                dbname=OBSERVER_DATABASE,
+                application_name="failover reseed",
+                autocommit=True,
+            ) as connection:
+                cursor = await connection.execute("SELECT failover.databases_bytes()")
+                row = await cursor.fetchone()
+    except (psycopg.Error, OSError, ValueError) as error:
+        return _no_answer(error, SIZE_LIMIT_S)
+    if row is None or row[0] is None:
+        return NoAnswer(NoAnswerKind.MALFORMED, "the query gave no size")
+    return int(row[0])
+
+
 def seen(row: dict[str, Any]) -> PostgresSeen:
     """The row of ``QUERY`` as an observation. ValueError where it cannot be understood."""
     in_recovery = bool(row["in_recovery"])
@@ -147,7 +174,8 @@ def seen(row: dict[str, Any]) -> PostgresSeen:
 def _timeline(row: dict[str, Any]) -> TimelineId:
     if not row["in_recovery"]:
         return TimelineId(int(row["current_timeline_hex"], 16))
-    known = (row["received_tli"], row["recovery_tli"], row["checkpoint_tli"])
+    names = ("received_tli", "wal_tli", "recovery_tli", "checkpoint_tli")
+    known = (row[name] for name in names)
     return TimelineId(max(int(timeline) for timeline in known if timeline is not None))
 
 

@@ -29,6 +29,7 @@ STANDBY: dict[str, Any] = {
     "receiver_status": "streaming",
     "sender_host": "10.77.1.11",
     "received_tli": 2,
+    "wal_tli": None,
     "recovery_tli": 1,
     "checkpoint_tli": 1,
     "system_identifier": "7",
@@ -47,6 +48,12 @@ def test_a_standby_that_never_streamed() -> None:
     row = STANDBY | {"received_lsn": None, "receiver_status": None, "received_tli": None}
     seen = postgres.seen(row | {"sender_host": None})
     assert (seen.received_lsn, seen.receiver_streaming, seen.timeline) == (None, False, 1)
+
+
+def test_a_standby_that_lost_its_upstream_knows_its_timeline_from_its_files() -> None:
+    """Its control file is older: after a local failover it may stay so for minutes."""
+    row = STANDBY | {"receiver_status": None, "received_tli": None, "wal_tli": 2}
+    assert postgres.seen(row).timeline == 2
 
 
 def test_a_primary_reads_its_timeline_from_the_file_it_writes() -> None:

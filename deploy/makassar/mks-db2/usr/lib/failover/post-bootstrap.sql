@@ -18,6 +18,7 @@ REVOKE ALL ON DATABASE marketplace FROM PUBLIC;
 -- return just these columns.
 CREATE ROLE failover_functions NOLOGIN;
 GRANT pg_read_all_stats TO failover_functions;
+GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_waldir() TO failover_functions;
 CREATE SCHEMA failover;
 REVOKE ALL ON SCHEMA failover FROM PUBLIC;
 GRANT USAGE ON SCHEMA failover TO failover_observer;
@@ -33,6 +34,21 @@ AS $$
     FROM pg_catalog.pg_stat_wal_receiver
 $$;
 
+-- The timeline of the WAL at hand. A standby whose receiver is gone says so nowhere else: what its
+-- control file names is as old as its last restartpoint. NULL where the next byte starts a segment.
+CREATE FUNCTION failover.wal_timeline() RETURNS integer
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT max(split.timeline_id)::integer
+    FROM pg_catalog.pg_ls_waldir() AS file
+    CROSS JOIN LATERAL pg_catalog.pg_split_walfile_name(file.name) AS split
+    WHERE file.name ~ '^[0-9A-F]{24}$'
+      AND split.segment_number = pg_catalog.trunc(
+          (greatest(pg_catalog.pg_last_wal_receive_lsn(), pg_catalog.pg_last_wal_replay_lsn())
+           - '0/0'::pg_catalog.pg_lsn)
+          / pg_catalog.pg_size_bytes(pg_catalog.current_setting('wal_segment_size')))
+$$;
+
 CREATE FUNCTION failover.walsenders(
     OUT application_name text, OUT client_addr inet, OUT state text, OUT sent_lsn pg_lsn,
     OUT flush_lsn pg_lsn, OUT replay_lsn pg_lsn, OUT sync_state text)
@@ -43,7 +59,16 @@ AS $$
     FROM pg_catalog.pg_stat_replication
 $$;
 
+-- What a new copy of the cluster has to carry (`failover reseed`): one number.
+CREATE FUNCTION failover.databases_bytes() RETURNS bigint
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT sum(pg_catalog.pg_database_size(oid))::bigint FROM pg_catalog.pg_database
+$$;
+
 ALTER FUNCTION failover.wal_receiver() OWNER TO failover_functions;
+ALTER FUNCTION failover.wal_timeline() OWNER TO failover_functions;
 ALTER FUNCTION failover.walsenders() OWNER TO failover_functions;
+ALTER FUNCTION failover.databases_bytes() OWNER TO failover_functions;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA failover FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA failover TO failover_observer;
