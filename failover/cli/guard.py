@@ -50,6 +50,15 @@ def work(arguments: tuple[str, ...]) -> None:
 
 
 @command.command()
+@click.argument("config_file", metavar="PATRONI_YML", type=click.Path(dir_okay=False))
+def patroni(config_file: str) -> None:
+    """Run Patroni (systemd does: patroni.service), so that it leaves a silent ZooKeeper server."""
+    from failover.coordination.patroni import run as run_patroni
+
+    run_patroni(config_file)
+
+
+@command.command()
 @config_option
 @host_option
 @click.option("--limit", type=float, default=0.0, help="Seconds; 0: for ever.")

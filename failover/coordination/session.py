@@ -147,29 +147,34 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
         return super().create_connection(*args, **kwargs)
 
 
-class _Connection(ConnectionHandler):  # type: ignore[misc]
+class ImpatientConnection(ConnectionHandler):  # type: ignore[misc]
     """kazoo's connection with a limit on the handshake and a better choice of the server."""
 
-    def __init__(self, client: SessionClient, retry: KazooRetry, limit_s: float) -> None:
-        super().__init__(client, retry, logger=client.logger)
-        self._limit_s = limit_s
-        self._last_tried: Server | None = None
+    limit_s = 1.0
+    _last_tried: Server | None = None
 
     def _invoke(self, timeout: float, request: Any, xid: int | None = None) -> Any:
-        return super()._invoke(min(timeout, self._limit_s), request, xid)
+        return super()._invoke(min(timeout, self.limit_s), request, xid)
+
+    def _expand_client_hosts(self) -> list[tuple[str, str, int]]:
+        """One server that serves now, another than the last one where there is a choice."""
+        listed = [Server(address, port) for address, port in self.client.hosts]
+        found = serving(listed, avoid=self._last_tried)
+        if found is None:
+            raise ForceRetryError("no server serves")
+        self._last_tried = found
+        return [(found.address, found.address, found.port)]
+
+
+class _Connection(ImpatientConnection):
+    def __init__(self, client: SessionClient, retry: KazooRetry, limit_s: float) -> None:
+        super().__init__(client, retry, logger=client.logger)
+        self.limit_s = limit_s
 
     def _connect(self, host: str, hostip: str, port: int) -> tuple[float, float]:
         read_timeout_ms, connect_timeout_ms = super()._connect(host, hostip, port)
         self.client.negotiated_ms = round(read_timeout_ms * 3 / 2)  # kazoo keeps two thirds of it
         return read_timeout_ms, connect_timeout_ms
-
-    def _expand_client_hosts(self) -> list[tuple[str, str, int]]:
-        """One server that serves now, another than the last one where there is a choice."""
-        found = serving(self.client.servers, avoid=self._last_tried)
-        if found is None:
-            raise ForceRetryError("no server serves")
-        self._last_tried = found
-        return [(found.address, found.address, found.port)]
 
 
 class SessionClient(KazooClient):  # type: ignore[misc]

@@ -1,0 +1,37 @@
+"""Runs Patroni with a connection to ZooKeeper as impatient as the guard's. Nothing else is changed.
+
+kazoo alone, having lost a frozen server, dials it again as readily as another one: the frozen
+host's kernel accepts, and the handshake is waited for as long as ``ttl`` / number of servers, 10 s.
+Patroni demotes a healthy primary after ``retry_timeout``, 5 s (docs/decisions/0006). Patroni has
+no setting for this, so the class of the connection is replaced before it is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import kazoo.client
+from kazoo.retry import KazooRetry
+
+from failover.coordination.session import PROBE_PAUSE_S, ImpatientConnection
+
+
+class PatroniConnection(ImpatientConnection):
+    """Asks again at once which server serves, instead of after a growing pause."""
+
+    def __init__(
+        self, client: Any, retry_sleeper: KazooRetry, logger: Any = None, sasl_options: Any = None
+    ) -> None:
+        retry_sleeper.delay = PROBE_PAUSE_S
+        retry_sleeper.backoff = 1
+        retry_sleeper.max_jitter = 0.0
+        super().__init__(client, retry_sleeper, logger, sasl_options)
+
+
+def run(config_file: str) -> None:
+    """Patroni's own main program. Returns or exits as it does."""
+    kazoo.client.ConnectionHandler = PatroniConnection
+    sys.argv = ["patroni", config_file]
+    importlib.import_module("patroni.__main__").main()
