@@ -41,6 +41,7 @@ NOUNS: dict[str, Noun] = {
         Noun("history", "What happened: epochs, takeovers, reinstatements. Newest last."),
         Noun("config", "Check failover.yaml; render what follows from it."),
         Noun("init", "First start: create the state in ZooKeeper and arm the guards."),
+        Noun("reseed", "Give a host a new copy of its cluster; size and duration first."),
         Noun("controller", "Run the controller of this site."),
         Noun("guard", "Run the guard of this database host; the barriers' questions."),
         Noun("lab", "Both data sites and the witness in containers on this machine."),

@@ -17,7 +17,7 @@ import click
 from failover.cli.output import UserError
 
 if TYPE_CHECKING:
-    from failover.model import ClusterName, SiteName
+    from failover.model import ClusterName, HostName, SiteName
     from failover.policy import Policy
 
 CONFIG_VARIABLE = "FAILOVER_CONFIG"
@@ -117,6 +117,14 @@ def known_cluster(policy: Policy, name: str) -> ClusterName:
     from failover.model import ClusterName
 
     return ClusterName(_known("cluster", name, (cluster.name for cluster in policy.clusters)))
+
+
+def known_host(policy: Policy, name: str) -> HostName:
+    """The database host of that name. UserError with the known ones when there is none."""
+    from failover.model import HostName
+
+    hosts = (host.name for cluster in policy.clusters for host in cluster.hosts)
+    return HostName(_known("database host", name, hosts))
 
 
 def _known(noun: str, name: str, names: Iterable[str]) -> str:

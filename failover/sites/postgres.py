@@ -51,6 +51,8 @@ LEFT JOIN failover.wal_receiver() w ON true
 
 SIZE_LIMIT_S = 30.0  # it stats every file of every database
 
+SIZE_LIMIT_S = 30.0  # it stats every file of every database
+
 
 class PostgresProbe:
     """Asks one server, again and again, over one connection."""
@@ -130,6 +132,28 @@ class PostgresProbe:
         if self._password_file is None:  # libpq then looks at PGPASSFILE
             return None
         return self._password_file.read_text(encoding="utf-8").strip()
+
+
+async def ask_size(host: DatabaseHost, password: str) -> int | NoAnswer:
+    """Bytes of all databases of the cluster, as its server says; WAL is not counted."""
+    try:
+        async with asyncio.timeout(SIZE_LIMIT_S):
+            async with await psycopg.AsyncConnection.connect(
+                host=str(host.address),
+                port=host.postgres_port,
+                user=OBSERVER_ROLE,
+                password=password,
+                dbname=OBSERVER_DATABASE,
+                application_name="failover reseed",
+                autocommit=True,
+            ) as connection:
+                cursor = await connection.execute("SELECT failover.databases_bytes()")
+                row = await cursor.fetchone()
+    except (psycopg.Error, OSError, ValueError) as error:
+        return _no_answer(error, SIZE_LIMIT_S)
+    if row is None or row[0] is None:
+        return NoAnswer(NoAnswerKind.MALFORMED, "the query gave no size")
+    return int(row[0])
 
 
 async def ask_size(host: DatabaseHost, password: str) -> int | NoAnswer:
