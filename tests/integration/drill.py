@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from failover.cli.main import cli
 from failover.coordination.connect import open_store
 from failover.health.verdict import Consequence
+from failover.lab.errors import LabError
 from failover.lab.evidence import Evidence, EvidenceReader, evidence_reader
 from failover.lab.lab import Lab
 from failover.lab.watch import wait_whole
@@ -228,6 +229,19 @@ def standby_leader(lab: Lab, site: SiteName) -> DatabaseHost:
         found = store.read(path)
     assert found is not None, path
     return lab.policy.host(HostName(found.data.decode()))
+
+
+def writable_at(lab: Lab, host: DatabaseHost) -> bool:
+    found = lab.writable_host()
+    return found is not None and found.name == host.name
+
+
+def streams_from(lab: Lab, leader: DatabaseHost, primary: DatabaseHost) -> bool:
+    query = "select sender_host from pg_stat_wal_receiver where status = 'streaming'"
+    try:
+        return sql(lab, leader.name, query) == str(primary.address)
+    except LabError:  # it is being started again, after a rewind
+        return False
 
 
 def sql(lab: Lab, host: str, query: str) -> str:

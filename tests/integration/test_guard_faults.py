@@ -15,6 +15,7 @@ from drill import (
     state_of,
     wait_until,
     whole,
+    writable_at,
 )
 
 from failover.lab.errors import LabError
@@ -113,11 +114,6 @@ def test_killed_for_good_the_other_host_takes_over(lab: Lab, process: Process) -
         assert not shop.report().problems
     assert (after.epoch, after.active_site) == (roles.state.epoch, roles.active)
     assert seen.never_took_over(), seen.codes
-
-
-def writable_at(lab: Lab, host: DatabaseHost) -> bool:
-    found = lab.writable_host()
-    return found is not None and found.name == host.name
 
 
 def stopped_or_standby(lab: Lab, host: DatabaseHost) -> bool:

@@ -11,13 +11,14 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from drill import Roles, logged_at, state_of, wait_until, whole
+from drill import Roles, logged_at, state_of, streams_from, wait_until, whole, writable_at
 
 from failover.coordination.connect import open_store
 from failover.coordination.kazoo_store import KazooStore
 from failover.lab.bench import Settings
 from failover.lab.bench_isolation import isolation_runs, run_line
 from failover.lab.lab import Lab
+from failover.lab.processes import Process
 from failover.lab.trouble import Variant
 from failover.model import SiteName
 from failover.policy import DatabaseHost
@@ -42,6 +43,19 @@ def test_nothing_is_acknowledged_too_late(lab: Lab, variant: Variant) -> None:
     for run in isolation_runs(lab, Settings(RUNS), (variant,), print):
         print(run_line(run))
         assert run.violations == ()
+
+
+def test_a_site_lost_right_after_its_local_failover_is_taken_over(lab: Lab) -> None:
+    """The other site has followed to the new timeline; its control file does not say so yet."""
+    roles = Roles.now(lab)
+    lab.faults.kill(roles.primary.name, Process.PATRONI, for_good=True)
+    wait_until("local failover", lambda: writable_at(lab, roles.replica))
+    leader = roles.standby_leader
+    wait_until("the other site follows", lambda: streams_from(lab, leader, roles.replica))
+    lab.faults.unplug(roles.active)
+    wait_until("the takeover is on record", lambda: taken_over(lab, roles))
+    lab.faults.heal()
+    whole(lab)
 
 
 # --------------------------------------------------------------------------- a stale host

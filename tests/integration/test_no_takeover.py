@@ -24,6 +24,7 @@ from drill import (
     sql,
     standby_leader,
     state_of,
+    streams_from,
     wait_until,
     whole,
 )
@@ -123,13 +124,11 @@ def promoted(lab: Lab) -> DatabaseHost:
 
 def follows(lab: Lab, roles: Roles, since_unix_s: float) -> None:
     """The other site streams from the new primary, within seconds of its promotion."""
-    address = str(promoted(lab).address)
-    query = "select sender_host from pg_stat_wal_receiver where status = 'streaming'"
-    leader = standby_leader(lab, roles.standby).name
-    wait_until(f"{leader} streams from {address}", lambda: sql(lab, leader, query) == address)
+    primary, leader = promoted(lab), standby_leader(lab, roles.standby)
+    wait_until(f"{leader.name} follows", lambda: streams_from(lab, leader, primary))
     at = logged_at(lab, roles.replica.name, "archive recovery complete", since_unix_s)
-    timeline = sql(lab, leader, "select received_tli from pg_stat_wal_receiver")
-    streams = logged_at(lab, leader, f"on timeline {timeline}", since_unix_s)
+    timeline = sql(lab, leader.name, "select received_tli from pg_stat_wal_receiver")
+    streams = logged_at(lab, leader.name, f"on timeline {timeline}", since_unix_s)
     assert at is not None
     assert streams is not None
     print(f"streams {streams - at:.3f} s after the promotion")

@@ -50,7 +50,8 @@ as $bin/psql -h /run/postgresql -p 5432 -qc \
 as $bin/pg_ctl -D /tmp/d/c reload >/dev/null
 until as $bin/psql -h /run/postgresql -p 5432 -XAtc \
     'select received_tli from pg_stat_wal_receiver' postgres | grep -qx 2; do sleep 0.1; done
-as $bin/psql -h /run/postgresql -p 5433 -qc "select pg_logical_emit_message(true, 'x', 'y')" postgres
+as $bin/psql -h /run/postgresql -p 5433 \
+    -qc "select pg_logical_emit_message(true, 'x', 'y')" postgres
 as $bin/pg_ctl -D /tmp/d/b -w -m fast stop >/dev/null
 until test -z "$(as $bin/psql -h /run/postgresql -p 5432 -XAtc \
     'select pid from pg_stat_wal_receiver' postgres)"; do sleep 0.1; done
