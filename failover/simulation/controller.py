@@ -91,6 +91,7 @@ class SiteController:
         host: Host,
         stacks: dict[str, Stack],
         lost_answers: Callable[[], bool],
+        round_s: float,
     ) -> None:
         self.kernel = kernel
         self.network = network
@@ -105,6 +106,7 @@ class SiteController:
         self.steps: list[str] = []  # every plan that was acted on
         self.enabled = True
         self.on_connect: Callable[[Client], None] = lambda _: None  # to plant a crash
+        self.round_s = round_s
         self._lost_answers = lost_answers
         self._process: Process | None = None
         self._local: SiteObservation | None = None
@@ -185,7 +187,8 @@ class SiteController:
             now_unix_s = UNIX_EPOCH_S + self.kernel.now + self.clock_skew_s
             result = controller.tick(now_unix_s, self.kernel.now, self._local)
             self._report(result)
-            self.kernel.sleep(max(0.02, min(TICK_INTERVAL_S, result.look_again_in_s)))
+            soon = result.look_again_in_s < TICK_INTERVAL_S
+            self.kernel.sleep(max(0.02, result.look_again_in_s) if soon else self.round_s)
 
     def _woken(self, watched: set[str], path: str) -> None:
         watched.discard(path)
@@ -227,7 +230,7 @@ class SiteController:
                 hosts=hosts,
                 zookeeper=zookeeper,
             )
-            self.kernel.sleep(max(0.0, started_s + ROUND_S - self.kernel.now))
+            self.kernel.sleep(max(0.0, started_s + self.round_s - self.kernel.now))
 
     def _look_at(self, stack: Stack) -> HostObservation:
         if not self.network.talks(self.host, stack.host):

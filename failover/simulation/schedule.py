@@ -14,6 +14,7 @@ from random import Random
 
 from failover.simulation.checker import Violation
 from failover.simulation.faults import FAULTS, Fault, isolate_site, kill_site
+from failover.simulation.memory import remember_what_was_decoded
 from failover.simulation.policies import policy
 from failover.simulation.postgres import Postgres
 from failover.simulation.world import World
@@ -22,6 +23,7 @@ from failover.state import StandbyScope
 STEP_S = (0.02, 0.25)
 WARM_UP_S = 3.0
 LIVENESS_S = 120.0
+RESEED_AFTER_S = 30.0
 FAULT_S = (0.1, 15.0)
 SAME_NUMBER = "another branch with the same timeline number"
 
@@ -37,6 +39,7 @@ class Result:
     events: int = 0
     takeovers: int = 0
     lost_writes: int = 0
+    reseeds: int = 0
     healed_after_s: float = 0.0
     log: list[str] = field(default_factory=list)
 
@@ -51,7 +54,8 @@ def run_schedule(seed: int, steps: int, *, log: bool = False) -> Result:
     )
     collecting = gc.isenabled()
     gc.disable()
-    world = World(seed, chosen, log=log)
+    remember_what_was_decoded()
+    world = World(seed, chosen, log=log, round_s=random.choice((0.5, 1.0, 1.0)))
     result = Result(seed, steps)
     try:
         _faults(world, random, steps)
@@ -106,12 +110,25 @@ def _heal(world: World, result: Result) -> None:
     while world.kernel.now - healed_s < LIVENESS_S:
         world.run(1.0)
         problem = unwell(world)
+        if SAME_NUMBER in problem and world.kernel.now - healed_s > RESEED_AFTER_S:
+            _reseed_stuck(world)
+            result.reseeds += 1
         if not problem:
             result.healed_after_s = world.kernel.now - healed_s
             for cluster in world.policy.clusters:
                 world.checker.one_history(world.acknowledgements(cluster.name))
             return
     raise Violation(f"liveness: not well {LIVENESS_S:.0f} s after the last fault: {problem}")
+
+
+def _reseed_stuck(world: World) -> None:
+    """PostgreSQL cannot tell two branches with the same timeline number apart, so a host on the
+    wrong one neither streams nor is rewound: that needs an operator's reseed."""
+    for cluster in world.policy.clusters:
+        (primary,) = (stack.server for stack in world.writable(cluster.name))
+        for server in world.servers(cluster.name):
+            if server is not primary and SAME_NUMBER in _not_streaming(server, primary):
+                world.reseed(server.name, primary)
 
 
 def unwell(world: World) -> str:

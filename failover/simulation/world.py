@@ -18,14 +18,14 @@ from failover.model import SiteName
 from failover.policy import Cluster, DatabaseHost, Policy
 from failover.simulation.checker import Checker
 from failover.simulation.client import Client
-from failover.simulation.controller import UNIX_EPOCH_S, SiteController, Stack
+from failover.simulation.controller import ROUND_S, UNIX_EPOCH_S, SiteController, Stack
 from failover.simulation.ensemble import Ensemble, Server
 from failover.simulation.guard import Guard
 from failover.simulation.kernel import Kernel, Process
 from failover.simulation.network import Network
 from failover.simulation.patroni import Patroni
 from failover.simulation.policies import policy as default_policy
-from failover.simulation.postgres import Acknowledgement, Postgres
+from failover.simulation.postgres import Acknowledgement, Control, Postgres
 from failover.simulation.wal import Branch
 from failover.state import GroupState, decode_state
 from failover.timing import lease_timing
@@ -36,9 +36,19 @@ SUPERVISION_S = 0.3
 
 
 class World:
-    """See the module. ``lost_answers_p``: the chance that ZooKeeper's answer to a write is lost."""
+    """See the module. ``round_s``: how often controllers look and observers probe.
 
-    def __init__(self, seed: int, policy: Policy | None = None, *, log: bool = False) -> None:
+    ``lost_answers_p``: the chance that ZooKeeper's answer to a write is lost.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        policy: Policy | None = None,
+        *,
+        log: bool = False,
+        round_s: float = ROUND_S,
+    ) -> None:
         self.policy = policy if policy is not None else default_policy()
         self.seed = seed
         self.timing = lease_timing(self.policy.lease_s)
@@ -48,6 +58,7 @@ class World:
         self.network = Network(self.kernel)
         self.paths = GroupPaths(self.policy.group)
         self.lost_answers_p = 0.0
+        self.round_s = round_s
         servers = [
             Server(self.network.add(server.name, server.site), server.myid)
             for server in self.policy.zookeeper_servers
@@ -146,6 +157,16 @@ class World:
             stack.server.end_stall()
         for controller in self.controllers.values():
             controller.enabled = True
+
+    def reseed(self, name: str, source: Postgres) -> None:
+        """An operator copies away the WAL of a host and makes it a fresh copy of the primary."""
+        server = self.stacks[name].server
+        server.salvaged.append(server.position)
+        self.kernel.note(f"operator reseeds {name} from {source.name}")
+        server.kill()
+        self.checker.rewound(server, source)
+        server.branch, server.lsn = source.branch, source.lsn
+        server.control = Control.SHUT_DOWN_IN_RECOVERY
 
     def operator_patches(self, path: str, change: Callable[[bytes], bytes]) -> None:
         """An operator changes a znode; one change after the other, each until it has happened."""
@@ -264,6 +285,7 @@ class World:
             host,
             self.stacks,
             self._loses_answer,
+            self.round_s,
         )
 
     def _data_sites(self) -> tuple[SiteName, ...]:
