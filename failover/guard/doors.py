@@ -11,6 +11,7 @@ import json
 import socket
 from collections.abc import Awaitable
 
+import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import TypeAdapter
@@ -22,6 +23,10 @@ from failover.guard.records import Places
 from failover.health.observation import GuardSeen
 
 _IP_FREEBIND = 15  # linux/in.h; holds for IPv6 sockets too
+_HTTP_RETRY_S = 0.5
+
+log = structlog.get_logger(__name__)
+
 _STATUS: TypeAdapter[GuardSeen] = TypeAdapter(GuardSeen)
 
 
@@ -117,3 +122,21 @@ async def open_http_door(
     listener.setblocking(False)
     await web.SockSite(runner, listener).start()
     return runner
+
+
+async def open_http_door_at_last(
+    minder: Minder, metrics: GuardMetrics, address: str, port: int
+) -> web.AppRunner:
+    """Try until it opens: an address that is not there yet, at boot, must not end the guard.
+
+    A few ends in a row and systemd gives the guard up for good.
+    """
+    told = ""
+    while True:
+        try:
+            return await open_http_door(minder, metrics, address, port)
+        except OSError as error:
+            if str(error) != told:
+                log.error("http_door_closed", address=address, port=port, error=str(error))
+            told = str(error)
+            await asyncio.sleep(_HTTP_RETRY_S)

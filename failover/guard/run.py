@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from failover.guard.doors import open_barrier_door, open_http_door
+from failover.guard.doors import open_barrier_door, open_http_door_at_last
 from failover.guard.guard_metrics import GuardMetrics
 from failover.guard.logic import Limits
 from failover.guard.minder import Minder
@@ -45,9 +45,8 @@ async def _run(policy: Policy, config: Path, host_name: HostName) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, 0)
     guarding = asyncio.create_task(minder.run())
     door = await open_barrier_door(minder, places)
-    http = await open_http_door(minder, metrics, str(host.address), host.guard_port)
+    http = open_http_door_at_last(minder, metrics, str(host.address), host.guard_port)
     try:
-        await guarding
+        await asyncio.gather(guarding, http)
     finally:
         door.close()
-        await http.cleanup()

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from guard_world import Host
 
-from failover.guard.doors import open_barrier_door
+from failover.guard.doors import open_barrier_door, open_http_door_at_last
 from failover.guard.guard_metrics import GuardMetrics
 from failover.guard.logic import Limits
 from failover.guard.messages import Purpose
@@ -173,5 +174,22 @@ def test_a_hook_that_hangs_up_takes_no_grant_from_one_that_was_told_yes(host: Ho
             told.cancel()
             await asyncio.wait({late, told})
             assert minder.guard.grant is not None
+
+    asyncio.run(story())
+
+
+def test_a_port_that_is_taken_is_waited_for(host: Host) -> None:
+    async def story() -> None:
+        async with minding(host) as minder:
+            with socket.create_server(("127.0.0.1", 0)) as taken:
+                port = taken.getsockname()[1]
+                metrics = GuardMetrics("shop", "jkt-db1")
+                opening = asyncio.create_task(
+                    open_http_door_at_last(minder, metrics, "127.0.0.1", port)
+                )
+                await asyncio.sleep(0.2)
+                assert not opening.done()
+            runner = await asyncio.wait_for(opening, 5.0)
+            await runner.cleanup()
 
     asyncio.run(story())
