@@ -118,7 +118,7 @@ def _database_files(policy: Policy, cluster: Cluster, host: DatabaseHost) -> Ite
     yield directory, "usr/local/bin/patronictl", "patronictl.j2", values
     for name in ("post-bootstrap", "post-bootstrap.sql"):
         yield directory, f"usr/lib/failover/{name}", f"{name}.j2", values
-    for name in ("failover-guard", "failover-fence", "patroni"):
+    for name in ("failover-guard", "failover-guard-again", "failover-fence", "patroni"):
         yield directory, f"{_UNITS}/{name}.service", f"{name}.service.j2", values
 
 

@@ -181,6 +181,15 @@ def test_the_guards_unit(tree: Tree) -> None:
         assert expected in lines
 
 
+def test_a_guard_that_was_given_up_gets_another_chance_once_nothing_lives(tree: Tree) -> None:
+    assert "OnSuccess=failover-guard-again.service" in unit(
+        tree, "jakarta/jkt-db1", "failover-fence"
+    )
+    again = unit(tree, "jakarta/jkt-db1", "failover-guard-again")
+    assert "OnSuccess=failover-guard.service" in again
+    assert "ExecStart=/usr/bin/sleep 30" in again  # longer than StartLimitIntervalSec
+
+
 def test_patroni_waits_for_the_guard_and_is_not_restarted_with_it(tree: Tree) -> None:
     lines = unit(tree, "jakarta/jkt-db1", "patroni")
     assert "After=network.target failover-guard.service" in lines
