@@ -143,9 +143,14 @@ class Faults:
         where, what = self._process(f"{host}:{process}")
         if for_good:
             self._processes.pids(where, what)  # first of all: is there anything to kill
-            self._add(Fault(Kind.KILL_FOR_GOOD, f"{host}:{process}"))
-            self._processes.keep_dead(where, what)
+            self.doom(host, process)
         self._processes.signal(where, what, "KILL")
+
+    def doom(self, host: str, process: Process | str) -> None:
+        """It runs on; once it has ended, its unit does not start again until healed."""
+        where, what = self._process(f"{host}:{process}")
+        self._add(Fault(Kind.KILL_FOR_GOOD, f"{host}:{process}"))
+        self._processes.keep_dead(where, what)
 
     def stop(self, host: str, process: Process | str) -> None:
         """SIGSTOP for a process."""
