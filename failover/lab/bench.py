@@ -11,7 +11,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 from failover.coordination.connect import open_store
@@ -32,7 +32,7 @@ from failover.lab.workload.attempt import Attempt, Outcome, Via
 from failover.lab.workload.checker import Report, acked_by_both, judge, longest_gap
 from failover.lab.workload.clock import boottime_s
 from failover.lab.workload.control import Workload, standard_teams
-from failover.lab.zookeeper_leader import move_zookeeper_leader
+from failover.lab.zookeeper_leader import drift_not_corrected, move_zookeeper_leader
 from failover.model import Epoch, SiteKind, SiteName
 
 WHOLE_LIMIT_S = 180.0
@@ -93,8 +93,9 @@ class TakeoverBench:
 
     def runs(self) -> Iterator[TakeoverRun]:
         """Every run, as it ends. NotWhole when the lab does not get ready for the next one."""
-        for number in range(1, self._settings.runs + 1):
-            yield self.run(number)
+        with self._leader_stays():
+            for number in range(1, self._settings.runs + 1):
+                yield self.run(number)
 
     def run(self, number: int) -> TakeoverRun:
         """Lose the site that is active now."""
@@ -119,6 +120,12 @@ class TakeoverBench:
         self._whole()
         with open_store(self._policy) as store:
             clear_cooldown(store, self._policy, by="bench")
+
+    def _leader_stays(self) -> AbstractContextManager[None]:
+        """A leader wanted elsewhere than on the witness is not moved back by the controllers."""
+        if self._settings.zookeeper_leader is None:
+            return nullcontext()
+        return drift_not_corrected(self._lab, self._policy)
 
     def _leader_site(self, lost: SiteName) -> SiteName:
         wanted = self._settings.zookeeper_leader
