@@ -107,12 +107,7 @@ def command(
         if not yes:
             _ask(name)
         seen, again = _judged(observer, name)
-        if (again.source, again.leader, again.across) != (
-            reseed.source,
-            reseed.leader,
-            reseed.across,
-        ):
-            _refuse(name, ["meanwhile another host leads: look again"])
+        _compare(reseed, again)
         _carry_out(policy, store, seen, again, forecast, reason, password, output)
 
 
@@ -171,6 +166,14 @@ def _judged(observer: Observer, name: HostName) -> tuple[Seen, Reseed]:
     if judged.reseed is None:
         _refuse(name, _lines(judged.blocking))
     return seen, judged.reseed
+
+
+def _compare(before: Reseed, now: Reseed) -> None:
+    """What was shown to the human is what is done. A host that replays may have more WAL yet."""
+    if (before.source, before.leader, before.across) != (now.source, now.leader, now.across):
+        _refuse(now.host.name, ["meanwhile another host leads: look again"])
+    if None not in (before.host_end, now.host_end) and before.host_end != now.host_end:
+        _refuse(now.host.name, [f"it still replays WAL ({before.host_end}, then {now.host_end})"])
 
 
 def _lines(gates: Iterable[Gate]) -> list[str]:

@@ -36,6 +36,7 @@ class Reseed:
     leader: DatabaseHost  # of the host's scope
     end_of_wal: Lsn  # of the source, now: the new copy has at least this
     across: bool  # from the active primary; afterwards the host takes over the leadership
+    host_end: Lsn | None  # where its WAL ends, as it says; None while it streams or does not say
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ def _reseed(view: View, cluster: ClusterView, side: SideView, host: HostView) ->
         leader=leader.host,
         end_of_wal=end,
         across=across,
+        host_end=None if _streams(host) or host.postgres is None else end_of(host.postgres),
     )
 
 
@@ -174,7 +176,11 @@ def _not_paused(cluster: ClusterView, side: SideView) -> Gate:
 
 
 def _nothing_to_lose(view: View, cluster: ClusterView, side: SideView, host: HostView) -> Gate:
-    """Its WAL is on the primary's history, or what is not has been copied in this epoch."""
+    """Its WAL is on the primary's history, or what is not has been copied in this epoch.
+
+    After a takeover a host that still stands on its old timeline has to be salvaged: what it says
+    of its WAL is only what it has replayed of it so far.
+    """
     name, invariant = "nothing_to_lose", Invariant.NOTHING_LOST_SILENTLY
     epoch = view.state.epoch if view.state is not None else None
     mine = [r for r in cluster.salvage if r.host == host.host.name and r.epoch == epoch]
@@ -188,6 +194,9 @@ def _nothing_to_lose(view: View, cluster: ClusterView, side: SideView, host: Hos
     if seen is None or primary is None or end is None:
         text = f"{salvage} in epoch {epoch}, and it is not known what WAL {host.host.name} has"
         return Gate(name, None, text, invariant, cluster.name)
+    if side is cluster.standby and epoch != 1 and seen.timeline != primary.timeline:
+        text = f"it stands on timeline {seen.timeline}, from before the takeover, {salvage}"
+        return Gate(name, False, text, invariant, cluster.name)
     scope = cluster.active.scope
     switches = parse_switches(scope.history if scope is not None else "")
     why = apart(end, seen.timeline, primary.timeline, switches)

@@ -1,0 +1,390 @@
+"""``failover reseed``: what refuses it, from where it copies, what it predicts, what it orders."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+
+import pytest
+from cli_world import CONFIG, POLICY, healthy, jakarta_returned
+from click.testing import CliRunner
+from memory_store import MemoryStore, World
+
+from failover.cli import look, reseed, reseeding
+from failover.cli.exit_codes import ExitCode
+from failover.cli.main import cli
+from failover.cli.output import UserError
+from failover.cli.reseeding import Order, Reseeding
+from failover.coordination import connect
+from failover.health.observation import NoAnswer, NoAnswerKind
+from failover.health.verdict import judge
+from failover.health.view import build_view
+from failover.model import ClusterName, Epoch, HostName, Lsn, ScopeName
+from failover.planning.reseed import Reseed, judge_reseed
+from failover.sites import patroni, postgres
+from failover.state import HistoryEntry, SalvagePhase, SalvageProgress, decode_record
+from failover.znode import Create, GroupPaths, Set
+from tests.scenarios.language import build
+
+PATHS = GroupPaths(POLICY.group)
+NOBODY_STREAMS = ("PostgreSQL on mks-db1 does not stream", "PostgreSQL on mks-db2 does not stream")
+
+
+def judged(name: str, *lines: str):
+    return judge_reseed(build(list(lines)).view(), HostName(name))
+
+
+def blocking(name: str, *lines: str) -> list[str]:
+    return [gate.name for gate in judged(name, *lines).blocking]
+
+
+# --------------------------------------------------------------------------- what refuses
+
+
+def test_a_replica_whose_leader_streams_is_copied_from_it() -> None:
+    found = judged("mks-db2", "PostgreSQL on mks-db2 does not stream").reseed
+    assert found is not None
+    assert (found.source.name, found.across, found.scope) == (
+        "mks-db1",
+        False,
+        "marketplace-makassar",
+    )
+    assert found.end_of_wal == Lsn.parse("0/5000000")
+
+
+def test_a_replica_whose_leader_lacks_the_wal_too_is_copied_from_the_active_primary() -> None:
+    found = judged("mks-db2", *NOBODY_STREAMS).reseed
+    assert found is not None
+    assert (found.source.name, found.leader.name, found.across) == ("jkt-db1", "mks-db1", True)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "gates"),
+    [
+        ("jkt-db1", (), ["not_the_writer", "not_the_leader"]),
+        ("mks-db1", (), ["not_the_leader"]),
+        ("jkt-db2", (), ["not_the_last_standby"]),
+        ("jkt-db2", ("PostgreSQL on jkt-db2 does not stream",), []),
+        ("mks-db2", ("PostgreSQL on mks-db2 is a working primary",), ["not_the_writer"]),
+        ("mks-db2", ("a switchover to makassar is frozen with 20 s left",), ["nothing_under_way"]),
+        ("mks-db2", ("marketplace-makassar is paused",), ["not_paused"]),
+        ("mks-db2", ("the guard on mks-db2 is silent",), ["no_grant"]),
+        ("mks-db2", ("the guard on mks-db2 is not armed",), ["no_grant"]),
+        ("mks-db2", ("Patroni on mks-db2 refuses",), ["patroni_answers"]),
+        ("mks-db2", ("marketplace-makassar has no leader key",), ["not_the_leader"]),
+        ("mks-db2", ("the claim of marketplace could not be read",), ["not_the_writer"]),
+        ("mks-db2", ("PostgreSQL on mks-db2 is silent for 5 s",), ["not_the_writer"]),
+        ("mks-db2", ("PostgreSQL on mks-db2 refuses for 5 s",), ["nothing_to_lose"]),
+        ("mks-db2", ("PostgreSQL on jkt-db1 refuses for 3 s",), ["primary_works"]),
+    ],
+)  # fmt: skip
+def test_gates(name: str, lines: tuple[str, ...], gates: list[str]) -> None:
+    found = blocking(name, *lines)
+    assert set(gates) <= set(found)
+    assert bool(gates) == bool(found)
+    assert (judged(name, *lines).reseed is None) == bool(gates)
+
+
+def test_nothing_is_deleted_in_quarantine_or_before_the_salvage() -> None:
+    inputs = jakarta_returned()  # on timeline 3, the active site on 4
+    (copying,) = inputs.salvage
+
+    def gates(*salvage: SalvageProgress) -> set[str]:
+        view = build_view(POLICY, replace(inputs, salvage=salvage))
+        return {gate.name for gate in judge_reseed(view, copying.host).blocking}
+
+    done = replace(copying, phase=SalvagePhase.DONE)
+    assert {"not_quarantined", "nothing_to_lose"} <= gates()
+    assert "nothing_to_lose" in gates(copying)
+    assert "nothing_to_lose" in gates(replace(done, epoch=Epoch(3)))
+    assert "nothing_to_lose" not in gates(done)
+    assert "not_quarantined" in gates(done)
+
+
+def test_a_host_with_a_grant_is_not_touched() -> None:
+    found = judge_reseed(build_view(POLICY, healthy()), HostName("jkt-db1"))
+    assert "no_grant" in [gate.name for gate in found.blocking]
+
+
+def test_a_host_that_still_replays_may_have_more() -> None:
+    before = replace(NEAR, host_end=Lsn(1))
+    reseed._compare(before, before)
+    reseed._compare(before, replace(before, host_end=None))
+    with pytest.raises(UserError, match="still replays"):
+        reseed._compare(before, replace(before, host_end=Lsn(2)))
+    with pytest.raises(UserError, match="another host leads"):
+        reseed._compare(before, replace(before, across=True))
+
+
+def test_without_a_state_only_that_is_said() -> None:
+    assert blocking("mks-db2", "there is no state") == ["state_readable"]
+
+
+def test_an_unknown_host_is_not_guessed() -> None:
+    with pytest.raises(KeyError):
+        judged("mks-db9")
+
+
+# --------------------------------------------------------------------------- what it predicts
+
+
+def entry(event: str, **details: str) -> HistoryEntry:
+    return HistoryEntry(1_760_000_000.0, Epoch(1), event, "x", "root@ctl", details)
+
+
+def test_the_rate_is_that_of_the_newest_reseed_that_was_large_enough() -> None:
+    gib = str(1024**3)
+    entries = [
+        entry("reseeded", host="a", size_bytes=gib, took_s="15.0"),
+        entry("reseeded", host="b", size_bytes=gib, took_s="25.0"),
+        entry("reseeded", host="small", size_bytes="30000000", took_s="9.0"),
+        entry("reseed_started", host="c", size_bytes=gib),
+        entry("takeover", loss="3 bytes"),
+    ]
+    found = reseed.last_measured(entries)
+    assert found == (1024**3 / 20, "measured when b was reseeded")
+    assert reseed.last_measured(entries[2:]) is None
+
+
+def test_rate_option() -> None:
+    assert reseed._rate("40MiB") == reseed._rate("40MiB/s") == 40 * 1024**2
+    for wrong in ("40", "fast", "0MiB"):
+        with pytest.raises(UserError):
+            reseed._rate(wrong)
+
+
+# --------------------------------------------------------------------------- what it orders
+
+
+HOST, LEADER, SOURCE = (POLICY.host(HostName(n)) for n in ("mks-db2", "mks-db1", "jkt-db1"))
+NEAR = Reseed(
+    HOST, LEADER, ClusterName("marketplace"), ScopeName("marketplace-makassar"), LEADER,
+    Lsn(100), across=False, host_end=None,
+)  # fmt: skip
+ACROSS = replace(NEAR, source=SOURCE, across=True)
+ORDER = Order("ops@ctl", "its WAL is gone", Epoch(1), 0, 1000, 5.0)
+
+
+class FakePatroni:
+    """Answers as told, and remembers what was ordered while which guests were there."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self.store = store
+        self.ordered: list[tuple[str, tuple[str, ...]]] = []
+        self.answer: object = patroni.Ordered(True, "ok")
+        self.seen = [self.member("running", "t0", 100)]
+
+    @staticmethod
+    def member(state: str, started: str | None, replayed: int | None, streams: bool = False):
+        lsn = Lsn(replayed) if replayed is not None else None
+        return patroni.MemberSeen("replica", state, started, streams, lsn)
+
+    async def ask_member(self, _host: object) -> object:
+        return self.seen.pop(0) if len(self.seen) > 1 else self.seen[0]
+
+    async def ask_members(self, _host: object) -> tuple[str, ...]:
+        return self._guests()
+
+    async def reinitialize(self, host, _password: str) -> object:
+        self.ordered.append((f"reinitialize {host.name}", self._guests()))
+        return self.answer
+
+    async def hand_over(self, leader, candidate, _password: str) -> object:
+        self.ordered.append((f"{leader.name} to {candidate.name}", self._guests()))
+        return patroni.Ordered(True, "ok")
+
+    def _guests(self) -> tuple[str, ...]:
+        return self.store.children("/service/marketplace-makassar/members")
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    found = World().session()
+    found.commit(tuple(Create(path, b"") for path in (*PATHS.all_parents, PATHS.state)))
+    parents = ("/service", "/service/marketplace-makassar", "/service/marketplace-makassar/members")
+    found.commit(tuple(Create(path, b"") for path in parents))
+    return found
+
+
+@pytest.fixture
+def fake(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> FakePatroni:
+    found = FakePatroni(store)
+    for name in ("ask_member", "ask_members", "reinitialize", "hand_over"):
+        monkeypatch.setattr(patroni, name, getattr(found, name))
+    monkeypatch.setattr(reseeding, "POLL_S", 0.0)
+    return found
+
+
+def events(store: MemoryStore) -> list[HistoryEntry]:
+    found = [store.read(f"{PATHS.history}/{n}") for n in store.children(PATHS.history)]
+    return [decode_record(HistoryEntry, z.data, path=z.path) for z in found if z is not None]
+
+
+def test_on_record_before_it_is_ordered_and_when_it_streams(store, fake) -> None:
+    work = Reseeding(POLICY, store, NEAR, ORDER, "secret")
+    work.start()
+    assert [e.event for e in events(store)] == ["reseed_started"]
+    assert fake.ordered == [("reinitialize mks-db2", ())]
+    fake.seen = [
+        fake.member("running", "t0", 200, streams=True),  # the old server, still
+        fake.member("creating replica", None, None),
+        fake.member("running", "t1", 90, streams=True),  # not yet where the source was
+        fake.member("running", "t1", 100),
+        fake.member("running", "t1", 101, streams=True),
+    ]
+    told: list[str] = []
+    assert work.follow(10.0, told.append) is not None
+    assert any("creating replica" in line for line in told)
+    done = events(store)[-1]
+    assert (done.event, done.by) == ("reseeded", "ops@ctl")
+    assert done.details["reason"] == "its WAL is gone"
+    assert float(done.details["took_s"]) >= 0
+
+
+def test_across_the_primary_is_a_guest_only_while_the_source_is_chosen(store, fake) -> None:
+    work = Reseeding(POLICY, store, ACROSS, ORDER, "secret")
+    work.start()
+    assert fake.ordered == [("reinitialize mks-db2", ("jkt-db1",))]
+    assert fake._guests() == ()
+    guest = next(op for t in store.committed for op in t if "members/jkt-db1" in op.path)
+    assert isinstance(guest, Create)
+    assert guest.ephemeral
+    tags = json.loads(guest.data)["tags"]
+    assert tags["clonefrom"]
+    assert tags["nofailover"]
+    fake.seen = [fake.member("running", "t1", 100), fake.member("running", "t2", 120, streams=True)]
+    assert work.follow(10.0, lambda _: None) is not None
+    assert fake.ordered[1:] == [("mks-db1 to mks-db2", ())]
+
+
+def test_a_state_that_changed_since_refuses(store, fake) -> None:
+    store.commit((Set(PATHS.state, b"another", 0),))
+    with pytest.raises(UserError) as refused:
+        Reseeding(POLICY, store, NEAR, ORDER, "secret").start()
+    assert refused.value.exit_code == ExitCode.REFUSED
+    assert fake.ordered == []
+
+
+def test_patronis_refusal_is_passed_on_and_the_guest_leaves(store, fake) -> None:
+    fake.answer = patroni.Ordered(False, "I am the leader, can not reinitialize")
+    with pytest.raises(UserError, match="can not reinitialize"):
+        Reseeding(POLICY, store, ACROSS, ORDER, "secret").start()
+    assert fake._guests() == ()
+
+
+def test_the_following_is_bounded(store, fake) -> None:
+    work = Reseeding(POLICY, store, NEAR, ORDER, "secret")
+    work.start()
+    assert work.follow(0.05, lambda _: None) is None
+    assert [e.event for e in events(store)] == ["reseed_started"]
+
+
+def test_patronis_document() -> None:
+    document = {
+        "state": "running",
+        "role": "replica",
+        "postmaster_start_time": "2026-01-01 00:00:00+00:00",
+        "replication_state": "streaming",
+        "xlog": {"received_location": 7, "replayed_location": 7},
+    }
+    assert patroni.member(document) == patroni.MemberSeen(
+        "replica", "running", "2026-01-01 00:00:00+00:00", True, Lsn(7)
+    )
+    assert patroni.member({"state": "creating replica", "role": "uninitialized"}).started is None
+
+
+# --------------------------------------------------------------------------- the command
+
+
+@pytest.fixture
+def run(store, fake, monkeypatch, tmp_path):
+    """The command in a world of scenario lines."""
+    for name in ("observer", "patroni-rest"):
+        (tmp_path / f"{name}.password").write_text("secret\n")
+
+    async def size(_host, _password):
+        return 640 * 1024**2
+
+    @contextmanager
+    def open_store(_policy):
+        yield store
+
+    def settle(self) -> look.Seen:
+        view = replace(build(list(run.lines)).view(), state_version=0)
+        return look.Seen(view, judge(view), 1.2)
+
+    monkeypatch.setattr(connect, "open_store", open_store)
+    monkeypatch.setattr(postgres, "ask_size", size)
+    monkeypatch.setattr(look.Observer, "settle", settle)
+    monkeypatch.setenv("FAILOVER_CONFIG", str(CONFIG))
+
+    def run(*arguments: str, lines: tuple[str, ...] = (), **more: str):
+        run.lines = lines
+        command = ["reseed", "--secrets", str(tmp_path), *arguments]
+        return CliRunner().invoke(cli, command, prog_name="failover", **more)
+
+    return run
+
+
+def test_dry_run_tells_what_it_costs_and_changes_nothing(run, fake, store) -> None:
+    result = run("mks-db2", "--dry-run")
+    assert result.exit_code == ExitCode.OK, result.output
+    assert "640.0 MiB" in result.stdout
+    assert "about 15 s" in result.stdout
+    assert "assumed" in result.stdout
+    assert fake.ordered == []
+    assert events(store) == []
+    document = json.loads(run("mks-db2", "--dry-run", "-o", "json", "--rate", "10MiB").stdout)
+    assert document["outcome"] == "predicted"
+    assert document["predicted_s"] == pytest.approx(69.0)
+    assert document["rate_from"] == "as said with --rate"
+
+
+def test_refused_with_all_reasons_at_once(run, fake) -> None:
+    result = run("jkt-db1", "--yes", "--reason", "x")
+    assert result.exit_code == ExitCode.REFUSED
+    for gate in ("not_the_writer", "not_the_leader"):
+        assert gate in result.stderr
+    assert fake.ordered == []
+
+
+def test_the_name_is_typed_or_nothing_happens(run, fake) -> None:
+    assert run("mks-db2", "--reason", "x", input="mks-db1\n").exit_code == ExitCode.REFUSED
+    assert run("mks-db2", "--reason", "x", input="").exit_code == ExitCode.REFUSED
+    assert fake.ordered == []
+    fake.seen = [
+        fake.member("running", "t0", 0),
+        fake.member("running", "t1", Lsn.parse("0/5000000").bytes, streams=True),
+    ]
+    result = run("mks-db2", "--reason", "x", input="mks-db2\n")
+    assert result.exit_code == ExitCode.OK, result.output
+    assert [name for name, _ in fake.ordered] == ["reinitialize mks-db2"]
+
+
+def test_bad_input(run) -> None:
+    assert run("mks-db9", "--dry-run").exit_code == ExitCode.BAD_INPUT
+    assert "mks-db2" in run("mks-db9", "--dry-run").stderr
+    assert run("mks-db2", "--yes").exit_code == ExitCode.BAD_INPUT  # no reason
+    assert run("mks-db2", "--dry-run", "--rate", "fast").exit_code == ExitCode.BAD_INPUT
+
+
+def test_a_size_that_is_not_known_refuses(run, monkeypatch) -> None:
+    async def size(_host, _password):
+        return NoAnswer(NoAnswerKind.REJECTED, "no pg_hba.conf entry")
+
+    monkeypatch.setattr(postgres, "ask_size", size)
+    result = run("mks-db2", "--dry-run")
+    assert result.exit_code == ExitCode.REFUSED
+    assert "controller's host" in result.stderr
+
+
+def test_ctrl_c_detaches_and_says_how_to_follow(run, fake, monkeypatch) -> None:
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Reseeding, "follow", interrupted)
+    result = run("mks-db2", "--yes", "--reason", "x")
+    assert result.exit_code == ExitCode.INTERRUPTED
+    assert "failover status --watch" in result.stderr
+    assert [name for name, _ in fake.ordered] == ["reinitialize mks-db2"]
