@@ -29,6 +29,8 @@ from failover.policy import DatabaseHost
 pytestmark = pytest.mark.lab
 
 TIMES = 3
+# HAProxy asks the minder: while there is none it sends nobody to the host.
+PAUSE_WITHOUT_MINDER_MOST_S = 4.0
 
 
 # --------------------------------------------------------------------------- back by itself
@@ -38,6 +40,8 @@ TIMES = 3
 @pytest.mark.parametrize("fault", ["kill", "stop"])
 def test_half_a_guard_lost_costs_no_pause(lab: Lab, process: Process, fault: str) -> None:
     """Killed or frozen, it is replaced; writes go on, at the same host, in the same epoch."""
+    worker = process is Process.GUARD_WORKER
+    most_s = PAUSE_MOST_S if worker else PAUSE_WITHOUT_MINDER_MOST_S
     roles = Roles.now(lab)
     with customers(lab, roles.active) as shop:
         shop.wait_served()
@@ -47,7 +51,7 @@ def test_half_a_guard_lost_costs_no_pause(lab: Lab, process: Process, fault: str
         lab.faults.heal()
         shop.wait_served()
         print(f"{process} {fault}: longest pause of writes {shop.pause_s(since_s)} s")
-        assert shop.pause_s(since_s) <= PAUSE_MOST_S
+        assert shop.pause_s(since_s) <= most_s
         assert not shop.report().lost
         assert every_ack_at(shop, roles.primary)
     assert state_of(lab).epoch == roles.state.epoch

@@ -72,6 +72,7 @@ def test_a_host_that_takes_the_lock_after_the_takeover_is_not_promoted(lab: Lab)
         lab.faults.unplug(roles.active)
         wait_until("the takeover is on record", lambda: taken_over(lab, roles))
         refuses_the_lock(store, scope)
+        fence = read(store, scope.leader).data
         quarantine = plant(store, scope, stale)
         lab.faults.heal()
         hosts = lab.policy.clusters[0].at(roles.active)
@@ -80,7 +81,7 @@ def test_a_host_that_takes_the_lock_after_the_takeover_is_not_promoted(lab: Lab)
             assert logged_at(lab, host.name, "archive recovery complete", began_unix_s) is None
         claim = read(store, GroupPaths(lab.policy.group).writer(lab.policy.clusters[0].name))
         assert json.loads(claim.data)["site"] == roles.standby
-        wait_until("quarantined again", lambda: restore(store, scope, quarantine))
+        wait_until("quarantined again", lambda: restore(store, scope, quarantine, fence))
     after = whole(lab)
     assert (after.epoch, after.active_site) == (roles.state.epoch + 1, roles.standby)
 
@@ -122,7 +123,7 @@ def plant(store: KazooStore, scope: ScopePaths, stale: bytes) -> bytes:
     return config.data
 
 
-def restore(store: KazooStore, scope: ScopePaths, quarantine: bytes) -> bool:
+def restore(store: KazooStore, scope: ScopePaths, quarantine: bytes, fence: bytes) -> bool:
     """Quarantine and fence as the takeover made them. False: a host was quicker, try again."""
     store.sync()
     lock = store.read(scope.leader)
@@ -130,8 +131,8 @@ def restore(store: KazooStore, scope: ScopePaths, quarantine: bytes) -> bool:
         (
             Set(scope.config, quarantine, read(store, scope.config).version),
             *((Delete(scope.leader, lock.version),) if lock else ()),
-            Create(scope.leader, b"fenced by a drill"),
-            Create(f"{scope.leader}/fence", b""),
+            Create(scope.leader, fence),
+            Create(scope.leader_child, b""),
         )
     )
     return isinstance(outcome, Committed)
