@@ -59,6 +59,7 @@ class Salvager:
         self._asked: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._known: set[int] = set()
         self._published: set[Epoch] = set()
+        self._local = ""  # the directory of a local salvage that is not done yet
 
     def state_seen(self, state: GroupState) -> None:
         self._state = state
@@ -149,9 +150,14 @@ class Salvager:
 
     def _salvage_local(self, state: GroupState | None) -> Copied:
         """Before a rewind inside the site, or behind a new primary of the active one."""
-        name = f"local-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+        # Tried again it goes on in the same place: each half copy counts against the limit.
+        name = self._local or f"local-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
+        self._local = name
         left = None if state is None else self._divergence(state)
-        return salvage(self._places, name, left, self._policy.salvage_bytes_max)
+        copied = salvage(self._places, name, left, self._policy.salvage_bytes_max)
+        if copied.ok:
+            self._local = ""
+        return copied
 
     def _divergence(self, state: GroupState) -> Lsn | None:
         """Where the active scope left our timeline (Patroni's history); None: not known."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import struct
+import time
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -144,3 +146,18 @@ def test_what_this_epochs_salvage_has_is_not_copied_twice(old: Old) -> None:
     assert old.salvager._salvage(0).ok
     assert old.salvager._salvage(REWIND).ok
     assert not list(old.host.places.salvage.glob("local-*"))
+
+
+def test_a_salvage_that_failed_is_repeated_in_the_same_place(
+    old: Old, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half copies in ever new places would fill the disk by themselves."""
+    old.record(old.state(1, JAKARTA, at(0)))
+    now = iter(range(10))
+    monkeypatch.setattr(time, "strftime", lambda *_: str(next(now)))
+    old.salvager._policy = replace(old.policy, salvage_bytes_max=1)
+    assert not old.salvager._salvage(REWIND).ok
+    assert not old.salvager._salvage(REWIND).ok
+    old.salvager._policy = old.policy
+    assert old.salvager._salvage(REWIND).ok
+    assert [place.name for place in old.host.places.salvage.glob("local-*")] == ["local-0"]
