@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 import pytest
-from drill import whole
+from drill import explains, wait_until, whole
 
 from failover.lab.lab import Lab
 from failover.lab.stages import http_get
@@ -69,8 +69,8 @@ def test_a_replica_of_the_standby_site_gets_a_new_copy(lab: Lab) -> None:
 def test_a_standby_site_whose_wal_is_gone_gets_new_copies(lab: Lab) -> None:
     """Patroni reinitializes no leader: the replica is copied across, leads, and is then copied."""
     leader, replica = standby_hosts(lab)
-    names = (leader.name, replica.name)
-    lab.faults.freeze(names)
+    for host in (leader, replica):
+        lab.faults.freeze(host.name)
     _lose_wal(lab)
     lab.faults.heal()
 
