@@ -156,28 +156,6 @@ async def ask_size(host: DatabaseHost, password: str) -> int | NoAnswer:
     return int(row[0])
 
 
-async def ask_size(host: DatabaseHost, password: str) -> int | NoAnswer:
-    """Bytes of all databases of the cluster, as its server says; WAL is not counted."""
-    try:
-        async with asyncio.timeout(SIZE_LIMIT_S):
-            async with await psycopg.AsyncConnection.connect(
-                host=str(host.address),
-                port=host.postgres_port,
-                user=OBSERVER_ROLE,
-                password=password,
-                dbname=OBSERVER_DATABASE,
-                application_name="failover reseed",
-                autocommit=True,
-            ) as connection:
-                cursor = await connection.execute("SELECT failover.databases_bytes()")
-                row = await cursor.fetchone()
-    except (psycopg.Error, OSError, ValueError) as error:
-        return _no_answer(error, SIZE_LIMIT_S)
-    if row is None or row[0] is None:
-        return NoAnswer(NoAnswerKind.MALFORMED, "the query gave no size")
-    return int(row[0])
-
-
 def seen(row: dict[str, Any]) -> PostgresSeen:
     """The row of ``QUERY`` as an observation. ValueError where it cannot be understood."""
     in_recovery = bool(row["in_recovery"])
