@@ -45,7 +45,7 @@ NOUNS: dict[str, Noun] = {
         Noun("controller", "Run the controller of this site."),
         Noun("guard", "Run the guard of this database host; the barriers' questions."),
         Noun("lab", "Both data sites and the witness in containers on this machine."),
-        Noun("bench", "Measure takeovers, and faults that must do no harm, as a client sees them."),
+        Noun("bench", "Measure takeovers and harmless faults, as a client sees them."),
         Noun("demo", "The story: Jakarta is lost, Makassar takes over, Jakarta returns."),
     )
 }
