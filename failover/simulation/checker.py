@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # DESIGN I1: before the acknowledgement barrier (issue 5) a host frozen whole and thawed may
 # acknowledge for that long.
 THAW_S_MAX = 0.1
+# With the guard's own processes stopped as well, systemd first has to replace them.
+REPLACED_S_MAX = 0.7
 LOSS_SLACK_S = 2.5  # the estimate counts in samples of observers
 
 
@@ -37,7 +39,7 @@ class Checker:
         self.lost: dict[int, list[Acknowledgement]] = {}  # by epoch
         self._state: GroupState | None = None
         self._first_of_epoch: dict[tuple[str, int], str] = {}
-        self._thawed_at: dict[str, float] = {}
+        self._thawed_at: dict[str, tuple[float, float]] = {}
 
     # ------------------------------------------------------------------ I1
 
@@ -56,7 +58,10 @@ class Checker:
                 self._count_loss(server, state)
 
     def thawed(self, host: str) -> None:
-        self._thawed_at[host] = self.kernel.now
+        stack = self.world.stacks.get(host)
+        stopped = stack is not None and stack.guard.stopped
+        grace_s = THAW_S_MAX + (REPLACED_S_MAX if stopped else 0.0)
+        self._thawed_at[host] = (self.kernel.now, grace_s)
 
     def single_writer(self, cluster: str) -> None:
         """At most one server of a cluster may acknowledge now."""
@@ -67,7 +72,11 @@ class Checker:
     def _acknowledges(self, server: Postgres) -> bool:
         if not server.writable or server.host.frozen:
             return False
-        return self.kernel.now - self._thawed_at.get(server.name, -1.0) > THAW_S_MAX
+        return not self._within_grace(server.name, self.kernel.now)
+
+    def _within_grace(self, host: str, at_s: float) -> bool:
+        thawed_s, grace_s = self._thawed_at.get(host, (-9.0, 0.0))
+        return 0 <= at_s - thawed_s <= grace_s
 
     # ------------------------------------------------------------------ I2
 
@@ -105,8 +114,14 @@ class Checker:
                 f"below min_lsn {recorded.min_lsn.bytes}"
             )
         acks = self.world.acknowledgements(server.cluster)
-        old = [ack for ack in acks if ack.site != server.site]
-        lost = [ack for ack in old if not history.contains(ack.position)]
+        old = [ack for ack in acks if ack.site != server.site and not self._was_thawed(ack)]
+        if not old:
+            return
+        # What a failover inside the old site had lost before is not this takeover's loss.
+        last = old[-1].position
+        lost = [
+            ack for ack in old if last.contains(ack.position) and not history.contains(ack.position)
+        ]
         if not lost:
             return
         self.lost[int(state.epoch)] = lost
@@ -135,15 +150,17 @@ class Checker:
         last: Acknowledgement | None = None
         done: set[tuple[str, int]] = set()
         for ack in acks:
+            if self._was_thawed(ack):
+                continue
             writer = (ack.host, ack.run_id)
             if last is not None and (last.host, last.run_id) != writer:
                 done.add((last.host, last.run_id))
-            if writer in done and not self._was_thawed(ack):
+            if writer in done:
                 self._fail(f"I1: {ack.host} acknowledged at {ack.at_s:.3f} after another host did")
             last = ack
 
     def _was_thawed(self, ack: Acknowledgement) -> bool:
-        return 0 <= ack.at_s - self._thawed_at.get(ack.host, -9.0) <= THAW_S_MAX
+        return self._within_grace(ack.host, ack.at_s)
 
     def _fail(self, text: str) -> None:
         self.kernel.note(f"VIOLATION {text}")

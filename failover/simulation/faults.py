@@ -220,7 +220,7 @@ def freeze_minder(world: World, random: Random) -> Undo:
     world.kernel.note(f"FAULT freeze guard's minder {stack.host.name}")
     if minder is None:
         return _nothing
-    minder.freeze()
+    stack.guard.freeze_minder()
     return minder.thaw
 
 

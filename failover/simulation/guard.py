@@ -104,7 +104,7 @@ class Guard:
         self._minder: Process | None = None
         self._inbox: list[Callable[[], None]] = []
         self._worker_heard_s = 0.0
-        self._frozen_since_s: float | None = None
+        self._frozen_since_s = 0.0
 
     # ------------------------------------------------------------------ systemd
 
@@ -148,10 +148,20 @@ class Guard:
 
     def freeze(self) -> None:
         """SIGSTOP to the whole guard."""
-        if self._minder is not None:
-            self._minder.freeze()
+        self.freeze_minder()
         if self.worker is not None:
             self.worker.freeze()
+
+    def freeze_minder(self) -> None:
+        if self._minder is not None and self._minder.alive:
+            self._minder.freeze()
+            self._frozen_since_s = self.kernel.now
+
+    @property
+    def stopped(self) -> bool:
+        """Its minder itself is frozen or dead, not only the host."""
+        minder = self._minder
+        return minder is None or not minder.alive or "process" in minder.stops
 
     def thaw(self) -> None:
         if self._minder is not None:
@@ -167,14 +177,8 @@ class Guard:
         minder = self._minder
         if minder is None or not minder.alive:
             self.launch()
-        elif minder.frozen:
-            since_s = self._frozen_since_s
-            self._frozen_since_s = self.kernel.now if since_s is None else since_s
-            if self.kernel.now - self._frozen_since_s > WATCHDOG_S:
-                self._frozen_since_s = None
-                self.kill()
-        else:
-            self._frozen_since_s = None
+        elif minder.frozen and self.kernel.now - self._frozen_since_s > WATCHDOG_S:
+            self.kill()
 
     def give_up(self) -> None:
         """It died for good: systemd's OnFailure kills the server with it."""

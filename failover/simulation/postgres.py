@@ -220,9 +220,13 @@ class Postgres:
         self.fsync_stalled = False
         if self.run is Run.KILLED:
             self._new_run(Run.DOWN)
-        for _ in range(self.waiting_commits):
-            self._acknowledge()
-        self.waiting_commits = 0
+        self._answer_waiting()
+
+    def _answer_waiting(self) -> None:
+        if self.host.answers and not self.fsync_stalled:
+            for _ in range(self.waiting_commits):
+                self._acknowledge()
+            self.waiting_commits = 0
 
     def rewind(self, source: Postgres) -> bool:
         """pg_rewind: this server's own branch after the fork is gone afterwards."""
@@ -265,6 +269,7 @@ class Postgres:
 
     def write(self) -> None:
         """A client at this site writes, where the server lets it."""
+        self._answer_waiting()
         if not (self.host.answers and self.run is Run.RUNNING and not self.in_recovery):
             return
         self.lsn += self.kernel.random.randrange(64, 512)
