@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
+
+import pytest
 
 from failover.simulation.controller import Stack
 from failover.simulation.policies import JAKARTA, policy
@@ -12,9 +15,17 @@ from failover.simulation.world import World
 __all__ = ["JAKARTA", "healthy_world", "last_ack_s", "primary", "until_well", "unwell"]
 
 
-def healthy_world(seed: int = 1, *, clusters: int = 1, log: bool = True) -> World:
+def seeds(quick: int, all_of_them: int) -> list[Any]:
+    """Seeds to run a story with: the first few in ``make check``, the others in ``make test``."""
+    slow = (pytest.param(seed, marks=pytest.mark.slow) for seed in range(quick, all_of_them))
+    return [*range(quick), *slow]
+
+
+def healthy_world(
+    seed: int = 1, *, clusters: int = 1, cooldown_s: float = 3600.0, log: bool = True
+) -> World:
     """A group that has just become well in Jakarta."""
-    world = World(seed, policy(clusters=clusters), log=log)
+    world = World(seed, policy(clusters=clusters, cooldown_s=cooldown_s), log=log)
     world.run(5.0)
     assert unwell(world) == ""
     return world

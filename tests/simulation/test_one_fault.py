@@ -95,7 +95,7 @@ def test_one_fault_changes_no_active_site_and_stops_no_writes(fault: str) -> Non
     since_s = world.kernel.now
     harm(world)
     verdicts = set()
-    for _ in range(60):
+    for _ in range(36):
         world.run(0.5)
         verdicts |= {c.result.verdict.code for c in world.controllers.values() if c.result}
     log = "\n".join(world.kernel.log or [])

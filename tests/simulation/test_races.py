@@ -98,6 +98,7 @@ def test_a_thawed_patroni_cannot_delete_the_fence() -> None:
     world.close()
 
 
+@pytest.mark.slow
 def test_permit_and_takeover_race_and_one_of_them_wins() -> None:
     """A local replica asks for its permit in the very milliseconds of the takeover."""
     winners = set()

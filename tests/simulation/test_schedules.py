@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from failover.simulation.schedule import run_schedule
+from tests.simulation.stories import seeds
 
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 
@@ -17,12 +18,13 @@ def regressions() -> list[tuple[int, int]]:
     return [(int(words[0]), int(words[1])) for words in lines if words]
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", seeds(5, 20))
 def test_random_faults(seed: int) -> None:
     result = run_schedule(seed, 200)
     assert not result.failure, f"make sim SEED={seed} SCHEDULES=1: {result.failure}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "steps"), regressions() or [(0, 1)])
 def test_what_failed_once(seed: int, steps: int) -> None:
     result = run_schedule(seed, steps)

@@ -9,7 +9,14 @@ import pytest
 from failover.simulation.controller import Stack
 from failover.simulation.world import World
 from failover.znode import Transaction
-from tests.simulation.stories import JAKARTA, healthy_world, last_ack_s, primary, until_well
+from tests.simulation.stories import (
+    JAKARTA,
+    healthy_world,
+    last_ack_s,
+    primary,
+    seeds,
+    until_well,
+)
 
 LEASE_S = 6.0
 
@@ -24,7 +31,7 @@ def first_ack_s(world: World, site: str) -> float:
     return min(ack.at_s for ack in world.acknowledgements("marketplace") if ack.site == site)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", seeds(2, 8))
 def test_makassar_writes_within_the_lease_and_a_moment(seed: int) -> None:
     world = healthy_world(seed)
     lost_s = lose_jakarta(world)
@@ -69,7 +76,7 @@ TROUBLES: dict[str, Callable[[Stack], None]] = {
 }
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seeds(1, 5))
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_isolated_with_a_trouble_on_the_primary_nothing_is_acknowledged_late(
     trouble: str, seed: int
@@ -162,7 +169,7 @@ def crash_at_step(world: World, number: int, *, done: bool, restarts: bool) -> l
 
 @pytest.mark.parametrize("restarts", [False, True], ids=["for good", "restarted"])
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("number", range(1, 4))
+@pytest.mark.parametrize("number", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 3))])
 def test_a_controller_dies_at_each_step_and_another_finishes(
     number: int, done: bool, restarts: bool
 ) -> None:
@@ -197,7 +204,7 @@ def test_a_controller_dies_at_any_store_operation_while_the_lease_ends(
     world.close()
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", seeds(1, 6))
 def test_unknown_outcomes_change_nothing(seed: int) -> None:
     """Every third write is left without an answer; some of those have happened."""
     world = healthy_world(seed)
@@ -209,3 +216,48 @@ def test_unknown_outcomes_change_nothing(seed: int) -> None:
     until_well(world)
     assert world.state.epoch == 2
     world.close()
+
+
+# --------------------------------------------------------------------------- branches
+
+
+def back_and_forth() -> World:
+    """Makassar has taken over and Jakarta has just been told to follow, but is not rewound yet."""
+    world = healthy_world(9, cooldown_s=0.0)
+    lose_jakarta(world)
+    world.run(12.0)
+    world.network.heal()
+    while world.state.clusters[world.policy.clusters[0].name].standby != "following":
+        world.run(0.05)
+    return world
+
+
+def test_a_site_not_rewound_yet_is_no_candidate() -> None:
+    """Its position, ahead on the old timeline, would count as nothing lost."""
+    world = back_and_forth()
+    for stack in world.at("makassar"):
+        world.power_off(stack.host.name)
+    world.run(25.0)
+    assert (world.state.epoch, world.state.active_site) == (2, "makassar")
+    world.heal()
+    until_well(world)
+    world.close()
+
+
+@pytest.mark.xfail(strict=True, reason="two branches with one timeline number: needs a reseed")
+def test_a_local_failover_that_the_other_site_never_saw() -> None:
+    """Jakarta goes to timeline 3 behind a cut link, and is lost; Makassar goes to 3 as well."""
+    world = healthy_world(10)
+    world.network.cut_link("jakarta", "makassar")
+    world.run(1.0)
+    primary(world).server.kill()
+    primary_was = next(s for s in world.at("jakarta") if not s.server.alive)
+    primary_was.patroni.kill()
+    primary_was.patroni.enabled = False
+    while not world.writable("marketplace"):
+        world.run(0.5)
+    world.network.isolate(JAKARTA)
+    world.run(15.0)
+    assert world.state.epoch == 2
+    world.heal()
+    until_well(world)
