@@ -66,17 +66,9 @@ AS $$
     SELECT sum(pg_catalog.pg_database_size(oid))::bigint FROM pg_catalog.pg_database
 $$;
 
--- What a new copy of the cluster has to carry (`failover reseed`): one number.
-CREATE FUNCTION failover.databases_bytes() RETURNS bigint
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
-AS $$
-    SELECT sum(pg_catalog.pg_database_size(oid))::bigint FROM pg_catalog.pg_database
-$$;
-
 ALTER FUNCTION failover.wal_receiver() OWNER TO failover_functions;
 ALTER FUNCTION failover.wal_timeline() OWNER TO failover_functions;
 ALTER FUNCTION failover.walsenders() OWNER TO failover_functions;
-ALTER FUNCTION failover.databases_bytes() OWNER TO failover_functions;
 ALTER FUNCTION failover.databases_bytes() OWNER TO failover_functions;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA failover FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA failover TO failover_observer;
