@@ -1,4 +1,4 @@
-"""The words of the field as value types (DESIGN §3). Pure; imports nothing of this project."""
+"""The words of the field as value types. Pure; imports nothing of this project."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class ProtectionMode(StrEnum):
 
 
 class Invariant(StrEnum):
-    """DESIGN §4. The values are the names in metrics and in ``explain``."""
+    """Their promises: docs/architecture.md. The values are the names in metrics and ``explain``."""
 
     SINGLE_WRITER = "I1_single_writer"
     PROOF_BEFORE_PROMOTION = "I2_proof_before_promotion"

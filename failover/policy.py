@@ -1,4 +1,4 @@
-"""What the operator wants, as frozen values. Built by config.py only; pure."""
+"""What the operator wants, as frozen values. Built by config/ only; pure."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ class Policy:
     def patroni_zookeeper(self, site: SiteName) -> tuple[ZooKeeperServer, ...]:
         """The servers that Patroni and the guard of a data site list: never the witness's.
 
-        Its own where it has two, else those of both data sites (DESIGN §2).
+        Its own where it has two, else those of both data sites (decision 0002).
         """
         own = self.site(site).zookeeper
         if len(own) > 1:
@@ -154,6 +154,6 @@ class Policy:
         return tuple(server for data_site in self.data_sites for server in data_site.zookeeper)
 
     def other_data_site(self, name: SiteName) -> Site:
-        """The data site that is not ``name``. There are exactly two (config.py sees to it)."""
+        """The data site that is not ``name``. There are exactly two (config/ sees to it)."""
         (other,) = (site for site in self.data_sites if site.name != name)
         return other

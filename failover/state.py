@@ -82,7 +82,7 @@ class ClusterState:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class GroupState:
-    """Everything that decides who may write (DESIGN §5)."""
+    """Everything that decides who may write (decision 0001)."""
 
     group: GroupName
     epoch: Epoch

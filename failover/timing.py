@@ -1,4 +1,4 @@
-"""The lease arithmetic (DESIGN §7): from one number, ``lease``, to every time-out.
+"""The lease arithmetic (decision 0002): from one number, ``lease``, to every time-out.
 
 Invariant: deadline + time to kill + margin < session, and an election of the ensemble fits
 between two renewals and the deadline. docs/decisions/ has the measurements.

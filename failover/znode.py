@@ -97,7 +97,7 @@ Outcome = Committed | Conflict | OutcomeUnknown
 
 @dataclass(frozen=True, slots=True)
 class GroupPaths:
-    """The znodes of one failover group (DESIGN §5)."""
+    """The znodes of one failover group."""
 
     group: GroupName
 
@@ -200,7 +200,7 @@ class ScopePaths:
 
     @property
     def leader_child(self) -> str:
-        """Under the fence: it keeps Patroni from deleting the fenced key (FACTS)."""
+        """Under the fence: it keeps Patroni from deleting the fenced key as stale."""
         return f"{self.root}/leader/fence"
 
     @property

@@ -1,4 +1,4 @@
-"""failover.yaml to a Policy; every mistake at once, each with its path and a hint (DESIGN §7).
+"""failover.yaml to a Policy; every mistake at once, each with its path and a hint.
 
 Invariant: a Policy comes from here only when the whole file is right; nothing is guessed and no
 secret is read from, or printed of, the file. Must not look at any host: what is really running is

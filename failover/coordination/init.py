@@ -1,4 +1,4 @@
-"""First start of a group: the parents of all znodes, then ``state`` (DESIGN §5 "First start").
+"""First start of a group: the parents of all znodes, then ``state``.
 
 Invariant: what exists is never overwritten. Doing it twice, or after a crash half way, ends in the
 same place; a ``state`` that says anything else than the first epoch of this policy is left alone

@@ -1,7 +1,7 @@
 """A kazoo client that gives up on a silent server in time, and keeps its session.
 
 kazoo alone waits up to five seconds for a frozen server (connect and handshake), and does not
-notice a black-holed one while requests are being sent (FACTS, "ZooKeeper and kazoo"). Here
+notice a black-holed one while requests are being sent. Here
 
 * a server is dialled only after it said that it serves (``srvr``, all servers asked at once), so
   that neither a frozen nor a black-holed nor an electing server costs a second of the lease;

@@ -1,5 +1,5 @@
 #!/usr/bin/python3 -IS
-"""The barriers of a database host: nothing passes here without the guard (DESIGN §5).
+"""The barriers of a database host: nothing passes here without the guard.
 
 One file, no dependency, called under four names (links in /usr/lib/failover/barrier): ``postgres``
 (every start), ``pg_ctl`` (promotion), ``pg_rewind`` (salvage first) and ``pre_promote`` (Patroni's
@@ -80,7 +80,7 @@ def start(arguments: list[str]) -> None:
 
 
 def control(arguments: list[str]) -> None:
-    """Only a promotion asks: just before it, once more (DESIGN §5, Grant)."""
+    """Only a promotion asks: just before it, once more."""
     if "promote" in arguments:
         cluster = find_cluster(option(arguments, "-D") or os.environ.get("PGDATA"))
         ask(cluster, permit("promote"), boottime_s() + PROMOTE_LIMIT_S)

@@ -1,4 +1,4 @@
-"""The guard's metrics. Help texts name the invariant (DESIGN §4) that the number watches."""
+"""The guard's metrics. Help texts name the invariant that the number watches."""
 
 from __future__ import annotations
 

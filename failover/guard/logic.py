@@ -1,7 +1,7 @@
 """When a grant holds and when it ends: the minder's half of the guard's decisions.
 
-DESIGN §5 "Writability". ``Guard`` holds the grant and counts the deadline, ``decide`` says when to
-kill; neither knows ZooKeeper. The worker's half, permits and claims, is in ``permits``.
+``Guard`` holds the grant and counts the deadline, ``decide`` says when to kill; neither knows
+ZooKeeper. The worker's half, permits and claims, is in ``permits``.
 
 Invariant: a server out of recovery has a grant; a grant has a claim in the same ZooKeeper session;
 the deadline of the grant passes before that session can end. A grant ends only when no process of
@@ -26,7 +26,7 @@ class Limits:
     tick_s: float
     deadline_s: float
     leader_absent_s: float = 2.0
-    # A new cluster's first start comes before any leader key exists (FACTS, Patroni).
+    # A new cluster's first start comes before any leader key exists.
     first_leader_key_s: float = 60.0
     in_place_s: float = 3.0
 

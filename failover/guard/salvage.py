@@ -1,4 +1,4 @@
-"""Copy the WAL that a rewind would remove (DESIGN §5, Rewind barrier; invariant I3).
+"""Copy the WAL that a rewind would remove (invariant I3).
 
 Everything from the divergence point on is copied before anything else touches it, with history
 files and control file, and is on the disk before the salvage counts as done. Invariant: a salvage

@@ -1,4 +1,4 @@
-"""Renewals: one write on the session's own token, twice a second (DESIGN §5, Renewal).
+"""Renewals: one write on the session's own token, twice a second.
 
 A thread of the worker. Invariant: what is reported as renewed was committed, in the session that
 is named, and was sent no earlier than said. An answer that takes longer than the limit ends the

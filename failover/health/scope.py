@@ -49,7 +49,8 @@ def fence_value(epoch: Epoch) -> str:
 
 
 def is_fence(leader: LeaderKeySeen | None) -> bool:
-    """A fence holds only as a persistent znode with a child under it (FACTS, Patroni)."""
+    """A fence holds only as a persistent znode with a child under it: Patroni deletes a key
+    that it believes stale, and cannot delete one that has a child."""
     return (
         leader is not None
         and leader.value.startswith(FENCE_PREFIX)
@@ -90,7 +91,7 @@ def slot_name(site: SiteName) -> str:
 
 
 def quarantined(config: PatroniConfig) -> bytes:
-    """A standby cluster of nobody: what returns stands still with its WAL (DESIGN §5, step 4)."""
+    """A standby cluster of nobody: what returns stands still with its WAL."""
     return _dump({**config.document, "standby_cluster": {"restore_command": "false"}})
 
 
@@ -102,7 +103,7 @@ def promoted(config: PatroniConfig, other: SiteName) -> bytes:
 
 
 def following(config: PatroniConfig, own: SiteName, primary: DatabaseHost) -> bytes:
-    """A standby cluster of exactly one host: with several, a dead first one costs 130 s (FACTS)."""
+    """A standby cluster of exactly one host: with several, a dead first one cost 130 s."""
     standby = {
         "host": str(primary.address),
         "port": primary.postgres_port,

@@ -1,7 +1,7 @@
 """`failover bench isolation`: the active site cut off while its primary does not stop by itself.
 
 The runs of `failover bench takeover`, each with one of the troubles on the primary that Patroni
-alone does not survive (FACTS). What counts is one thing: nothing is acknowledged in the old site
+alone does not survive. What counts is one thing: nothing is acknowledged in the old site
 after the new one has begun to (I1). Limits of time are the other bench's.
 """
 

@@ -1,6 +1,6 @@
-"""What else is the matter with the primary of a site that is lost: DESIGN §5 held against it.
+"""What else is the matter with the primary of a site that is lost, held against the protocol.
 
-Each trouble is one way in which Patroni alone would not stop a primary in time (FACTS), as four
+Each trouble is one way in which Patroni alone would not stop a primary in time, as four
 moments around the black hole of one run. The plain one does nothing. Only the bench calls this;
 whatever lasts is a fault of the lab and is healed with the black hole.
 """

@@ -1,4 +1,4 @@
-"""The preconditions of a takeover (DESIGN §5), each with its evidence. Pure.
+"""The preconditions of a takeover, each with its evidence. Pure.
 
 Invariant: a gate passes only on something seen. Unknown is None and holds (I5). Gates read the
 view and nothing else; none of them is the safety argument, which is the transaction's proof (I2).

@@ -1,4 +1,4 @@
-"""The four transactions of the controller, as plain operations (DESIGN §5). Pure.
+"""The four transactions of the controller, as plain operations. Pure.
 
 Each is all or nothing and conditional on every version that was judged, so a world that changed
 in between refuses it and is read again. The gates have passed before: what they proved to be
@@ -168,7 +168,7 @@ def record_promotion(view: View, clusters: tuple[ClusterView, ...]) -> Transacti
 def reinstate(view: View, cluster: ClusterView) -> Transaction:
     """Lift the fence of the standby scope and point it at the present primary.
 
-    ``status`` goes too: its LSN, ahead of every survivor, would block Patroni's election (FACTS).
+    ``status`` goes too: its LSN, ahead of every survivor, would block Patroni's election.
     """
     paths = GroupPaths(view.policy.group)
     scope_paths = _scope_paths(view, cluster, cluster.standby)

@@ -1,6 +1,8 @@
-"""Planted races between a takeover and what the lost site still tries (DESIGN §5)."""
+"""Planted races between a takeover and what the lost site still tries."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 
@@ -22,18 +24,19 @@ def lose_primary_and_hold_replica(world: World, hold_s: float) -> Stack:
     world.power_off(primary(world).host.name)
     world.run(8.0)  # Patroni's key and the claim are gone or about to go
 
-    read = replica.patroni._read_cluster
+    dcs = replica.patroni.dcs
+    read = dcs.read_cluster
 
-    def read_and_stop() -> object:
-        seen = read()
+    def read_and_stop(changed: Callable[[], None]) -> object:
+        seen = read(changed)
         if seen.leader is None:
             world.kernel.note(f"{replica.host.name}: Patroni stops with the old config in hand")
-            replica.patroni._read_cluster = read  # type: ignore[method-assign]
+            dcs.read_cluster = read  # type: ignore[method-assign]
             replica.patroni.freeze()
             world.kernel.sleep(0.001)
         return seen
 
-    replica.patroni._read_cluster = read_and_stop  # type: ignore[method-assign,assignment]
+    dcs.read_cluster = read_and_stop  # type: ignore[method-assign,assignment]
     world.run(hold_s)
     return replica
 
@@ -75,16 +78,16 @@ def test_a_thawed_patroni_cannot_delete_the_fence() -> None:
     """``_update_leader`` deletes the key by name when the session is another one than it read."""
     world = healthy_world(2)
     patroni = primary(world).patroni
-    update = patroni._update_lock
+    update = patroni.dcs.update_lock
 
-    def stop_first(seen: object) -> bool:
-        patroni._update_lock = update  # type: ignore[method-assign]
+    def stop_first(seen: object, lsn: int | None) -> bool:
+        patroni.dcs.update_lock = update  # type: ignore[method-assign]
         world.kernel.note("Patroni stops between get_cluster and update_leader")
         patroni.freeze()
         world.kernel.sleep(0.001)
-        return update(seen)  # type: ignore[arg-type]
+        return update(seen, lsn)  # type: ignore[arg-type]
 
-    patroni._update_lock = stop_first  # type: ignore[method-assign,assignment]
+    patroni.dcs.update_lock = stop_first  # type: ignore[method-assign,assignment]
     world.run(1.5)
     world.network.isolate("jakarta")
     world.run(13.0)
@@ -124,7 +127,7 @@ def _promote(stack: Stack) -> None:
     """What Patroni does with the lock in hand."""
 
     def promotion() -> None:
-        stack.patroni._store.commit(
+        stack.patroni.dcs.store.commit(
             (Create(stack.patroni.paths.leader, stack.host.name.encode(), ephemeral=True),)
         )
         stack.patroni._promotion()

@@ -244,7 +244,7 @@ def test_in_any_world_plans_are_clean_and_takeovers_are_safe(seed: int) -> None:
 
 
 def _takeover_is_safe(view: View, takeover: Plan) -> None:
-    """Restated from DESIGN §5 in the plainest words, without the gates."""
+    """Restated in the plainest words, without the gates."""
     assert view.state is not None
     assert view.living_observers
     for cluster in view.clusters:

@@ -32,7 +32,7 @@ from failover.policy import Policy
 RETRY_AFTER_S = {Via.PROXY: (0.02, 0.05), Via.DIRECT: (0.05, 0.15)}
 PAUSE_POLL_S = 0.02
 
-# "canceling wait for synchronous replication": COMMIT is answered, and may yet be lost (FACTS).
+# "canceling wait for synchronous replication": COMMIT is answered, and may yet be lost.
 WARNING_SQLSTATE = "01000"
 
 CONNECTION_SETTINGS: dict[str, Any] = {
