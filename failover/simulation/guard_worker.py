@@ -1,7 +1,7 @@
 """The guard's worker: renewals, permits, claim and salvage, around ``failover/guard/permits.py``.
 
-Mirrors guard/session_keeper.py, guard/desk.py and guard/salvager.py: three threads on one ZooKeeper
-session. What is decided, and every transaction, is the product's own code.
+Mirrors guard/session_keeper.py and guard/desk.py: threads on one ZooKeeper session, the third is
+in guard_salvage.py. What is decided, and every transaction, is the product's own code.
 """
 
 from __future__ import annotations
@@ -29,19 +29,16 @@ from failover.guard.permits import (
     renewal,
 )
 from failover.model import Epoch, Lsn, TimelineId
+from failover.simulation.guard_salvage import Salvager
 from failover.simulation.kernel import Process
 from failover.simulation.postgres import Control, Postgres
 from failover.state import (
     GroupState,
-    SalvagePhase,
-    SalvageProgress,
-    StandbyScope,
     StateError,
     StopKind,
     decode_state,
-    encode_record,
 )
-from failover.znode import Committed, Create, Set, Transaction, Znode
+from failover.znode import Committed, Znode
 
 if TYPE_CHECKING:
     from failover.simulation.guard import Guard, Question
@@ -49,8 +46,6 @@ if TYPE_CHECKING:
 ROUND_S = 0.5
 WAITING_ROUND_S = 0.1
 COMMIT_TRIES = 3
-SALVAGE_S = (0.1, 1.5)
-SALVAGE_RETRY_S = 5.0
 MINDER_SILENCE_S = 1.0
 KILL_BEFORE_DEADLINE_S = 0.2
 
@@ -77,7 +72,6 @@ class Worker:
         self._waiting: list[Question] = []
         self._last_yes = 0
         self._token_of: int | None = None
-        self._state: GroupState | None = None
         self._paths = (
             self.me.paths.state,
             self.me.paths.writer(self.me.cluster),
@@ -89,12 +83,12 @@ class Worker:
         self._watched: set[str] = set()
         self._minder = guard.minder
         self._minder_heard_s = self.kernel.now + start_s
-        self._published: set[Epoch] = set()
+        self._salvage = Salvager(guard)
         self._wanted_awake = False
         self._holds_lock = False
         self._desk = self._thread("desk", self._run_desk, start_s)
         self._renewals = self._thread("renewals", self._run_renewals, start_s)
-        self._salvager = self._thread("salvager", self._run_salvager, start_s)
+        self._salvager = self._thread("salvager", lambda: self._salvage.run(self.store), start_s)
         self.store = guard.connect(self._renewals, guard.files.session_id)
 
     @property
@@ -232,7 +226,7 @@ class Worker:
         self.wake()
 
     def _report(self, seen: _Seen) -> None:
-        state = self._state = _decoded(seen.state)
+        state = self._salvage.state = _decoded(seen.state)
         guard, exists = self.guard, seen.state is not None
         epoch = None if state is None else state.epoch
         guard.tell(lambda: guard.state_read(exists=exists, epoch=epoch))
@@ -354,65 +348,6 @@ class Worker:
         if transaction is not None:
             self.store.commit(transaction)
             self._wanted_awake = True
-
-    # ------------------------------------------------------------------ salvage
-
-    def _run_salvager(self) -> None:
-        while True:
-            try:
-                self._salvage_if_due()
-                self.kernel.sleep(ROUND_S)
-            except StoreUnavailable:
-                self.kernel.sleep(SALVAGE_RETRY_S)
-
-    def _salvage_if_due(self) -> None:
-        guard, state = self.guard, self._state
-        taken_over = state is not None and state.active_site != self.me.site and state.epoch > 1
-        wanted = guard.salvage_wanted
-        if state is not None and taken_over and state.epoch not in self._published:
-            cluster = state.clusters[self.me.cluster]
-            if wanted or cluster.standby is StandbyScope.QUARANTINE:
-                self._salvage_epoch(state)
-        if wanted:
-            self._copy()
-            guard.salvage_wanted = False
-
-    def _salvage_epoch(self, state: GroupState) -> None:
-        """Copied and published; each is repeated until it is done."""
-        if self.guard.files.salvaged_epoch != state.epoch:
-            self._publish(state, SalvagePhase.COPYING)
-            self._copy()
-            self.guard.files.salvaged_epoch = state.epoch
-        if self._publish(state, SalvagePhase.DONE):
-            self._published.add(state.epoch)
-
-    def _copy(self) -> None:
-        """Everything that stands in pg_wal now."""
-        position = self.guard.server.position
-        self.kernel.sleep(self.kernel.random.uniform(*SALVAGE_S))
-        self.guard.server.salvaged.append(position)
-
-    def _publish(self, state: GroupState, phase: SalvagePhase) -> bool:
-        me, server = self.me, self.guard.server
-        from_lsn = state.clusters[me.cluster].min_lsn
-        progress = SalvageProgress(
-            host=me.host,
-            site=me.site,
-            epoch=state.epoch,
-            phase=phase,
-            from_lsn=from_lsn,
-            end_of_wal=Lsn(server.lsn),
-            segments=1,
-            bytes=max(0, server.lsn - from_lsn.bytes),
-            directory=f"/var/lib/failover/salvage/{state.epoch}",
-        )
-        path = me.paths.salvaged(state.epoch, me.cluster, me.host)
-        before = self.store.read(path)
-        data = encode_record(progress)
-        transaction: Transaction = (
-            (Create(path, data),) if before is None else (Set(path, data, before.version),)
-        )
-        return isinstance(self.store.commit(transaction), Committed)
 
 
 def _wal_end(server: Postgres) -> WalEnd:

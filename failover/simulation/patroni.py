@@ -1,37 +1,28 @@
 """Patroni's loop on one host, as far as it matters here: what it reads, when it acts, its holes.
 
-Follows ha.py and dcs/zookeeper.py of Patroni 4.1 (FACTS "Patroni"). The holes are there on
-purpose: one cycle acts on the configuration that was read at its start; ``_update_leader`` deletes
-a leader key by name without a version; a primary that keeps its key is restarted in place without
-``pre_promote``; paused, it demotes nobody. The barriers on its way are the guard's.
+Follows ha.py of Patroni 4.1 (FACTS "Patroni"); patroni_dcs.py follows dcs/zookeeper.py. The holes
+are there on purpose: one cycle acts on the configuration that was read at its start; a primary that
+keeps its key is restarted in place without ``pre_promote``; paused, it demotes nobody. The barriers
+on its way are the guard's.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol
 
-from failover.coordination.store import StoreUnavailable
 from failover.simulation.client import Client
 from failover.simulation.kernel import Kernel, Process
 from failover.simulation.network import Network
+from failover.simulation.patroni_dcs import Dcs, DcsFailed, Seen
 from failover.simulation.postgres import Control, Postgres, Run
-from failover.simulation.wal import Branch
 from failover.timing import LeaseTiming
-from failover.znode import Conflict, Create, Delete, Op, OutcomeUnknown, ScopePaths, Set, Znode
+from failover.znode import ScopePaths
 
 BAR_AFTER_FAILED_HOOK_S = 20.0
 MAXIMUM_LAG_ON_FAILOVER = 1048576
 DEMOTION_CALLBACK_S = 2.0  # a demotion through the config keeps the key that long
-
-T = TypeVar("T")
-
-
-class DcsFailed(Exception):
-    """ZooKeeper did not answer for ``retry_timeout``."""
 
 
 class Barriers(Protocol):
@@ -41,27 +32,6 @@ class Barriers(Protocol):
     def pre_promote(self) -> bool: ...
     def pg_ctl_promote(self) -> bool: ...
     def rewind(self, source: Postgres) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What one cycle read at its start, and acts on to its end."""
-
-    leader: Znode | None
-    config: Mapping[str, Any]
-    optime: int
-
-    @property
-    def leader_name(self) -> str | None:
-        return None if self.leader is None else self.leader.data.decode()
-
-    @property
-    def paused(self) -> bool:
-        return bool(self.config.get("pause"))
-
-    @property
-    def standby_cluster(self) -> dict[str, Any] | None:
-        return self.config.get("standby_cluster") or None
 
 
 class Patroni:
@@ -92,18 +62,23 @@ class Patroni:
         self._connect = connect
         self._peers = peers
         self._upstream = upstream
-        self._client: Client | None = None
+        self._dcs: Dcs | None = None
         self._process: Process | None = None
         self._promoting = False
         self._demoting = False
         self._barred_until_s = 0.0
-        self._history_of: Branch | None = None
 
     # ------------------------------------------------------------------ the process
 
     @property
     def name(self) -> str:
         return self.server.name
+
+    @property
+    def dcs(self) -> Dcs:
+        """Its view of ZooKeeper; a new one for every start of the process."""
+        assert self._dcs is not None
+        return self._dcs
 
     @property
     def alive(self) -> bool:
@@ -123,14 +98,16 @@ class Patroni:
         process = self.kernel.spawn(f"patroni {self.name}", self._run)
         self._process = self.server.host.adopt(process)
         self._promoting = self._demoting = False
-        self._client = self._connect(process)
+        self._dcs = Dcs(
+            self._connect(process), self.paths, self.name, self.timing.patroni_retry_timeout_s
+        )
 
     def kill(self) -> None:
         """SIGKILL; the server it started lives on (KillMode=process)."""
         if self._process is not None:
             self._process.kill()
-        if self._client is not None:
-            self._client.drop()
+        if self._dcs is not None:
+            self._dcs.store.drop()
 
     def freeze(self) -> None:
         if self._process is not None:
@@ -139,6 +116,10 @@ class Patroni:
     def thaw(self) -> None:
         if self._process is not None:
             self._process.thaw()
+
+    def _wake(self) -> None:
+        if self._process is not None:
+            self._process.wake()
 
     def _run(self) -> None:
         self.kernel.sleep(self.kernel.random.uniform(0.0, 1.0))
@@ -152,13 +133,13 @@ class Patroni:
     # ------------------------------------------------------------------ one cycle
 
     def _cycle(self) -> None:
-        seen = self._read_cluster()
+        seen = self.dcs.read_cluster(self._wake)
         self.paused = seen.paused
         while self.stuck:  # the query for the server's state never returns
             self.kernel.sleep(0.5)
         if self._promoting or self._demoting or self.server.run is Run.STOPPING:
             if seen.leader_name == self.name:
-                self._update_lock(seen)
+                self.dcs.update_lock(seen, self._lsn)
             return
         if not self.server.alive:
             self._recover(seen)
@@ -170,32 +151,18 @@ class Patroni:
             else:
                 self._without_lock(seen)
 
-    def _read_cluster(self) -> Seen:
-        paths = self.paths
-        found = self._retry(
-            lambda: self._store.read_many((paths.config, paths.leader, paths.status))
-        )
-        for path in (paths.config, paths.leader):
-            self._store.wake_on(path, self._wake)
-        config, status = found[paths.config], found[paths.status]
-        return Seen(
-            leader=found[paths.leader],
-            config=json.loads(config.data) if config is not None else {},
-            optime=int(json.loads(status.data)["optime"]) if status is not None else 0,
-        )
-
     def _recover(self, seen: Seen) -> None:
         """The server is down: start it, in place as a primary where the key is still ours."""
         if seen.paused:
             return
         crashed_primary = self.server.control in (Control.IN_PRODUCTION, Control.SHUT_DOWN)
         if seen.leader_name == self.name and not seen.standby_cluster and crashed_primary:
-            if not self._update_lock(seen):
+            if not self.dcs.update_lock(seen, self._lsn):
                 return
             if not self._start(standby=False):
-                self._release_lock()  # "after trying and failing to start postgres"
+                self.dcs.release_lock()  # "after trying and failing to start postgres"
             return
-        if seen.leader_name == self.name and not self._update_lock(seen):
+        if seen.leader_name == self.name and not self.dcs.update_lock(seen, self._lsn):
             return
         source = self._rewind_source(seen)
         if source is not None and self.server.diverged(source) and self._can_rewind(source):
@@ -207,7 +174,7 @@ class Patroni:
         if seen.paused and self.server.in_recovery:
             return
         if self._is_healthiest(seen):
-            if self._acquire_lock():
+            if self.dcs.acquire_lock():
                 self._with_lock(seen)  # on the configuration of this cycle, stale or not
             elif not self.server.in_recovery:
                 self._demote("lost the race for the key")
@@ -218,7 +185,7 @@ class Patroni:
         self._follow(seen)
 
     def _with_lock(self, seen: Seen) -> None:
-        if seen.leader_name == self.name and not self._update_lock(seen):
+        if seen.leader_name == self.name and not self.dcs.update_lock(seen, self._lsn):
             if not self.server.in_recovery and not seen.paused:
                 self._demote("failed to update the leader lock")
             return
@@ -231,7 +198,7 @@ class Patroni:
             return
         if not self.server.in_recovery:
             self.role = "primary"
-            self._write_history()
+            self.dcs.write_history(self.server.branch)
         elif not seen.paused:
             self._promote()
 
@@ -249,7 +216,12 @@ class Patroni:
         if self.server.run is Run.RUNNING:
             self._demote("DCS is not accessible", offline=True)
 
-    # ------------------------------------------------------------------ the leader key
+    @property
+    def _lsn(self) -> int | None:
+        """What it writes to ``status``; None while the server does not run."""
+        return self.server.lsn if self.server.run is Run.RUNNING else None
+
+    # ------------------------------------------------------------------ the race for the key
 
     def _is_healthiest(self, seen: Seen) -> bool:
         if self.kernel.now < self._barred_until_s:
@@ -270,56 +242,6 @@ class Patroni:
                 return False
         return True
 
-    def _acquire_lock(self) -> bool:
-        create = Create(self.paths.leader, self.name.encode(), ephemeral=True)
-        return self._write(create) is None
-
-    def _update_lock(self, seen: Seen) -> bool:
-        """``_update_leader``: compares the session that was read with its own; on a mismatch it
-        deletes whatever is there, without a version, and makes it anew."""
-        assert seen.leader is not None
-        if seen.leader.ephemeral_owner != self._store.session_id:
-            refusal = self._write(Delete(self.paths.leader))
-            if refusal is not None and refusal.reason != "does not exist":
-                return False  # NotEmptyError: a fence with its child
-            if not self._acquire_lock():
-                return False
-        if self.server.run is Run.RUNNING:
-            self._write_status(seen)
-        return True
-
-    def _write_status(self, seen: Seen) -> None:
-        if seen.optime == self.server.lsn:
-            return
-        data = json.dumps({"optime": self.server.lsn}).encode()
-        znode = self._retry(lambda: self._store.read(self.paths.status))
-        self._write(
-            Create(self.paths.status, data)
-            if znode is None
-            else Set(self.paths.status, data, znode.version)
-        )
-
-    def _write_history(self) -> None:
-        """The switches of timeline that led to this primary."""
-        branch = self.server.branch
-        if self._history_of is branch:
-            return
-        lines = [[b.parent.number, b.start] for b in branch.lineage if b.parent is not None]
-        data = json.dumps(lines[::-1]).encode()
-        znode = self._retry(lambda: self._store.read(self.paths.history))
-        self._write(
-            Create(self.paths.history, data)
-            if znode is None
-            else Set(self.paths.history, data, znode.version)
-        )
-        self._history_of = branch
-
-    def _release_lock(self) -> None:
-        """Deletes the key where it names this member."""
-        znode = self._retry(lambda: self._store.read(self.paths.leader))
-        if znode is not None and znode.data.decode() == self.name:
-            self._write(Delete(self.paths.leader, znode.version))
-
     # ------------------------------------------------------------------ the server
 
     def _promote(self) -> None:
@@ -336,7 +258,7 @@ class Patroni:
             return
         self._barred_until_s = self.kernel.now + BAR_AFTER_FAILED_HOOK_S
         with suppress(DcsFailed):
-            self._release_lock()
+            self.dcs.release_lock()
         self._promoting = False
 
     def _demote(self, why: str, *, offline: bool = False) -> None:
@@ -364,7 +286,7 @@ class Patroni:
             self.server.stop()
             self.kernel.sleep(DEMOTION_CALLBACK_S)
             with suppress(DcsFailed):
-                self._release_lock()
+                self.dcs.release_lock()
             self._demoting = False
 
         self._beside("demotion", demotion)
@@ -442,36 +364,3 @@ class Patroni:
         owner.children.append(thread)
         for reason in owner.stops:
             thread.freeze(reason)
-
-    # ------------------------------------------------------------------ ZooKeeper
-
-    @property
-    def _store(self) -> Client:
-        assert self._client is not None
-        return self._client
-
-    def _wake(self) -> None:
-        if self._process is not None:
-            self._process.wake()
-
-    def _retry(self, ask: Callable[[], T]) -> T:
-        """kazoo's retries, up to ``retry_timeout``."""
-        until_s = self.kernel.now + self.timing.patroni_retry_timeout_s
-        while True:
-            try:
-                return ask()
-            except StoreUnavailable:
-                if self.kernel.now >= until_s:
-                    raise DcsFailed from None
-                self.kernel.sleep(0.1)
-
-    def _write(self, op: Op) -> Conflict | None:
-        """One write; None: it happened. After a lost connection it is tried again (kazoo does)."""
-
-        def attempt() -> Conflict | None:
-            outcome = self._store.commit((op,))
-            if isinstance(outcome, OutcomeUnknown):
-                raise StoreUnavailable(outcome.reason)
-            return outcome if isinstance(outcome, Conflict) else None
-
-        return self._retry(attempt)

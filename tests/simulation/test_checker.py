@@ -12,6 +12,7 @@ from failover.guard.permits import AskPermit, PermitDecision, PermitInputs
 from failover.simulation import guard_worker
 from failover.simulation.checker import Violation
 from failover.simulation.guard import Guard
+from failover.simulation.guard_salvage import Salvager
 from failover.simulation.patroni import Patroni
 from failover.simulation.world import World
 from failover.state import encode_state
@@ -118,7 +119,7 @@ def _promote_anyhow(patroni: Patroni) -> None:
 
 def test_a_rewind_before_the_salvage(monkeypatch: Patch) -> None:
     monkeypatch.setattr(Guard, "rewind", lambda self, source: None)
-    monkeypatch.setattr(guard_worker.Worker, "_copy", lambda self: None)
+    monkeypatch.setattr(Salvager, "copy", lambda self: None)
 
     def story(world: World) -> None:
         world.network.isolate("jakarta")
