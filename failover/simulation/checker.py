@@ -1,4 +1,4 @@
-"""The invariants of DESIGN §4, asserted on what really is, at every moment at which it matters.
+"""The invariants (I1, I2, I3), asserted on what really is, at every moment at which it matters.
 
 The checker sees everything, frozen hosts and lost messages included; nothing in the simulated
 world asks it. A violation ends the schedule with its name, its time and what was seen.
@@ -17,7 +17,7 @@ from failover.znode import Set, Transaction
 if TYPE_CHECKING:
     from failover.simulation.world import World
 
-# DESIGN I1: before the acknowledgement barrier (issue 5) a host frozen whole and thawed may
+# Before there is an acknowledgement barrier a host frozen whole and thawed may
 # acknowledge for that long.
 THAW_S_MAX = 0.1
 # With the guard's own processes stopped as well, systemd first has to replace them.

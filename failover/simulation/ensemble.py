@@ -1,6 +1,6 @@
 """The ZooKeeper ensemble: one committed tree, its servers, elections, and the sessions' ends.
 
-What is true of the real one and matters here (FACTS "ZooKeeper and kazoo"):
+What is true of the real one and matters here (measured, or read in its source):
  * a commit needs the leader and a majority that it reaches; without them it hangs, and may still
    happen later;
  * a server cut off, the old leader too, goes on answering reads from its old tree for

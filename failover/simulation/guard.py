@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from failover.guard import logic
 from failover.guard.messages import Purpose
-from failover.guard.permits import Member, WalEnd
+from failover.guard.permits import Member
 from failover.health.observation import GuardSeen
 from failover.model import Epoch
 from failover.simulation.client import Client
@@ -69,7 +69,6 @@ class Question:
     yes: bool | None = None
     reason: str = ""
     withdrawn: bool = False
-    wal_end: WalEnd | None = None
 
 
 class Guard:
@@ -101,6 +100,8 @@ class Guard:
         self.questions = 0
         self.salvage_wanted = False  # a rewind waits at its barrier
         self._permits_seen = 0
+        self._pending: list[Question] = []
+        self._told = False  # somebody heard a yes and may act on it
         self._minder: Process | None = None
         self._inbox: list[Callable[[], None]] = []
         self._worker_heard_s = 0.0
@@ -124,6 +125,8 @@ class Guard:
         self._inbox.clear()
         self.status_sent = None
         self._permits_seen = 0
+        self._pending.clear()
+        self._told = files.grant is not None
         self._minder = self._spawn("minder", self._run)
         self._start_worker()
 
@@ -241,6 +244,7 @@ class Guard:
             self._kill_server(decision.reason)
         elif isinstance(decision, logic.EndGrant):
             self.kernel.note(f"{self.server.name}: guard: grant over")
+            self._told = False
             self.save()
         elif isinstance(decision, logic.AskInPlace):
             self._ask_in_place()
@@ -296,6 +300,8 @@ class Guard:
     def session_opened(self, session_id: int) -> None:
         self.logic = self.logic.session_opened(session_id)
         self.files.session_id = session_id
+        for question in self._pending:  # the worker may be a new one
+            self._ask_worker(question)
 
     def state_read(self, *, exists: bool, epoch: Epoch | None) -> None:
         armed_before = self.logic.armed
@@ -320,7 +326,6 @@ class Guard:
         if question.yes is not None or question.withdrawn:
             return
         if yes and epoch is not None:  # None: unarmed, everything passes and nothing is granted
-            before = self.logic.grant
             granted = self.logic.permitted(
                 session_id, epoch, self.kernel.now, promotion=question.purpose.is_promotion
             )
@@ -328,8 +333,9 @@ class Guard:
                 yes, reason = False, "no_lease: the permit came too late"
             else:
                 self.logic = granted
-                gone = question.asker is not None and not question.asker.alive
-                if gone and before is None:  # nobody hears the yes, so nobody acts on it
+                if question.asker is not None and question.asker.alive:
+                    self._told = True
+                elif not self._told:  # nobody hears the yes, so nobody acts on it
                     self.logic = replace(self.logic, grant=None)
                 self.save()
         question.yes, question.reason = yes, reason
@@ -381,12 +387,18 @@ class Guard:
         return Question(self.questions, purpose, self.kernel.now + patience_s, asker)
 
     def _wait_for(self, question: Question) -> None:
-        self.tell(lambda: self._ask_worker(question))
+        self.tell(lambda: self._take(question))
         while question.yes is None and self.kernel.now < question.until_s + 0.2:
             self.kernel.sleep(min(0.2, max(0.01, question.until_s + 0.2 - self.kernel.now)))
         if question.yes is None:
             question.withdrawn = True
             question.reason = "no_answer"
+        if question in self._pending:
+            self._pending.remove(question)
+
+    def _take(self, question: Question) -> None:
+        self._pending.append(question)
+        self._ask_worker(question)
 
     def _ask_worker(self, question: Question) -> None:
         if self.worker is not None:

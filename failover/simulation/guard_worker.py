@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from failover.coordination.store import StoreUnavailable
 from failover.guard.messages import Purpose
 from failover.guard.permits import (
-    AskPermit,
     ClaimInputs,
     PermitInputs,
     RefusalReason,
@@ -25,6 +24,7 @@ from failover.guard.permits import (
     WalEnd,
     decide_claim,
     decide_permit,
+    needs_wal_end,
     open_session,
     renewal,
 )
@@ -116,7 +116,8 @@ class Worker:
 
     def ask(self, question: Question) -> None:
         """A permit is wanted; answered within its patience."""
-        self._waiting.append(question)
+        if question not in self._waiting:
+            self._waiting.append(question)
         self.wake()
 
     def _thread(self, name: str, body: Callable[[], None], start_s: float) -> Process:
@@ -239,41 +240,38 @@ class Worker:
         guard.tell(lambda: guard.leader_read(name, paused=paused, synced=synced))
 
     def _try_permit(self, question: Question, seen: _Seen) -> None:
+        synced = False
         for _ in range(COMMIT_TRIES):
             session_id = self.store.session_id
-            decision = (
-                decide_permit(self.me, self._permit_inputs(question, seen, session_id))
-                if session_id is not None
-                else Refuse(RefusalReason.NO_ANSWER, "no session")
-            )
+            if session_id is None:
+                return None
+            decision = decide_permit(self.me, self._permit_inputs(question, seen, session_id))
             if isinstance(decision, Unarmed):
                 return self._answer(question, "unarmed", yes=True, epoch=None)
             if isinstance(decision, Refuse):
                 if decision.passes_by_itself and self.kernel.now < question.until_s:
                     return None
-                return self._answer(question, decision.reason, yes=False, epoch=None)
-            assert isinstance(decision, AskPermit)
-            outcome = self.store.commit(decision.transaction)
-            if isinstance(outcome, Committed) and session_id == self.store.session_id:
-                self._last_yes = max(self._last_yes, question.number)
-                return self._answer(question, "granted", yes=True, epoch=decision.epoch)
+                if synced:
+                    return self._answer(question, decision.reason, yes=False, epoch=None)
+                self.store.sync()  # never refused because of a follower that lags behind
+                synced = True
+            else:
+                outcome = self.store.commit(decision.transaction)
+                if isinstance(outcome, Committed):
+                    self._last_yes = max(self._last_yes, question.number)
+                    return self._answer(question, "granted", yes=True, epoch=decision.epoch)
             seen = self._read()  # it happened or it did not: read and decide again
         return None
 
-    def _permit_inputs(
-        self, question: Question, seen: _Seen, session_id: int | None
-    ) -> PermitInputs:
-        state = _decoded(seen.state)
-        cluster = state.clusters.get(self.me.cluster) if state is not None else None
-        if cluster is not None and not cluster.promoted:
-            question.wal_end = self._wal_end(question.purpose)
+    def _permit_inputs(self, question: Question, seen: _Seen, session_id: int) -> PermitInputs:
+        needed = needs_wal_end(self.me, seen.state, seen.claim, session_id)
         status = self.guard.status_sent
         return PermitInputs(
-            session_id=session_id or 0,
+            session_id=session_id,
             state=seen.state,
             claim=seen.claim,
             last_writer=seen.last_writer,
-            wal_end=question.wal_end,
+            wal_end=self._wal_end(question.purpose) if needed else None,
             lease_holds=(
                 status is not None
                 and status.session_id == session_id
@@ -308,8 +306,10 @@ class Worker:
 
     def _check_claim(self, seen: _Seen) -> None:
         guard, session_id = self.guard, self.store.session_id
+        if session_id is None:
+            return
         own = seen.claim is not None and seen.claim.ephemeral_owner == session_id
-        if not own and session_id is not None:
+        if not own:
             self.store.sync()
             claim = self.store.read(self._paths[1])
             own = claim is not None and claim.ephemeral_owner == session_id

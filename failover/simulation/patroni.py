@@ -1,6 +1,6 @@
 """Patroni's loop on one host, as far as it matters here: what it reads, when it acts, its holes.
 
-Follows ha.py of Patroni 4.1 (FACTS "Patroni"); patroni_dcs.py follows dcs/zookeeper.py. The holes
+Follows ha.py of Patroni 4.1; patroni_dcs.py follows dcs/zookeeper.py. The holes
 are there on purpose: one cycle acts on the configuration that was read at its start; a primary that
 keeps its key is restarted in place without ``pre_promote``; paused, it demotes nobody. The barriers
 on its way are the guard's.
