@@ -15,7 +15,7 @@ import structlog
 
 from failover.controller import TickResult
 from failover.executor import CommandStarted, Execution, NotNow
-from failover.planning.plan import Hold, Plan
+from failover.planning.plan import Gate, Hold, Plan
 from failover.znode import Committed, Conflict, OutcomeUnknown
 
 
@@ -162,5 +162,5 @@ def _said(result: TickResult) -> _Said:
     )
 
 
-def _gate_name(gate: Any) -> str:
-    return f"{gate.cluster}/{gate.name}" if gate.cluster else str(gate.name)
+def _gate_name(gate: Gate) -> str:
+    return f"{gate.cluster}/{gate.name}" if gate.cluster else gate.name

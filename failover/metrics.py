@@ -1,7 +1,7 @@
 """Every metric of a controller, in one table, and how a tick's result sets them.
 
-Invariant: names, labels and help stand in ``METRICS`` and nowhere else (docs and alerts are
-generated from it). A value that is not known is not exported: absent, never 0.
+Invariant: names, labels and help stand in ``METRICS`` and nowhere else. A value that is not known
+is not exported: absent, never 0.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from failover.controller import TickResult
 from failover.executor import Execution
-from failover.health.view import ClusterView, View
-from failover.model import Invariant
+from failover.health import predicates as ask
+from failover.health.view import ClusterView, HostView, View
+from failover.model import ClusterName, Invariant, Lsn
 from failover.planning.gates import takeover_gates
-from failover.planning.plan import Plan
+from failover.planning.plan import Plan, StepName
 from failover.policy import Policy
 from failover.replication.loss import LossUnknown, cluster_loss
 from failover.znode import Committed, Conflict, OutcomeUnknown
@@ -241,8 +242,8 @@ class ControllerMetrics:
         leader = view.zookeeper_leader
         if leader is None:
             return
-        in_data_site = leader.site in [site.name for site in view.policy.data_sites]
-        self._set("failover_zookeeper_leader_misplaced", float(in_data_site))
+        misplaced = ask.zookeeper_leader_misplaced(view)
+        self._set("failover_zookeeper_leader_misplaced", float(misplaced))
         self._set("failover_zookeeper_leader", 1.0, server=leader.name, site=leader.site)
 
     def _cluster(self, cluster: ClusterView) -> None:
@@ -255,24 +256,22 @@ class ControllerMetrics:
         end = primary.current_lsn if primary is not None else None
         for side in cluster.sides:
             for host in side.hosts:
-                name, postgres = host.host.name, host.postgres
-                if host.reached is not None:
-                    self._set(
-                        "failover_host_reached",
-                        float(host.reached),
-                        cluster=cluster.name,
-                        site=side.site,
-                        host=name,
-                    )
-                if postgres is None or postgres.received_lsn is None:
-                    continue
-                labels = {"cluster": cluster.name, "host": name}
-                if end is not None:
-                    lag = max(0, end - postgres.received_lsn)
-                    self._set("failover_replication_lag_bytes", float(lag), **labels)
-                if postgres.replayed_lsn is not None:
-                    behind = max(0, postgres.received_lsn - postgres.replayed_lsn)
-                    self._set("failover_replay_lag_bytes", float(behind), **labels)
+                self._host(cluster.name, host, end)
+
+    def _host(self, cluster: ClusterName, host: HostView, end_of_wal: Lsn | None) -> None:
+        labels = {"cluster": cluster, "host": host.host.name}
+        if host.reached is not None:
+            reached = float(host.reached)
+            self._set("failover_host_reached", reached, site=host.host.site, **labels)
+        postgres = host.postgres
+        if postgres is None or postgres.received_lsn is None:
+            return
+        if end_of_wal is not None:
+            lag = max(0, end_of_wal - postgres.received_lsn)
+            self._set("failover_replication_lag_bytes", float(lag), **labels)
+        if postgres.replayed_lsn is not None:
+            behind = max(0, postgres.received_lsn - postgres.replayed_lsn)
+            self._set("failover_replay_lag_bytes", float(behind), **labels)
 
     def _loss(self, view: View, cluster: ClusterView) -> None:
         loss = cluster_loss(view, cluster)
@@ -288,7 +287,7 @@ class ControllerMetrics:
         if execution is None or not isinstance(decision, Plan):
             return
         self._count("failover_steps_total", step=decision.step, outcome=_outcome(execution))
-        if decision.step == "takeover" and isinstance(execution, Committed):
+        if decision.step is StepName.TAKEOVER and isinstance(execution, Committed):
             self._count("failover_takeovers_total")
             waited = [cluster.claim_absent_for_s for cluster in result.view.clusters]
             first_sight_s = max(waited, default=0.0)
