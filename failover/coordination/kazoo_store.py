@@ -2,9 +2,9 @@
 
 Every call is answered within ``limit_s`` or given up; then the socket is dropped, so that the
 client dials another server: kazoo itself does not notice a black-holed server while it keeps
-sending. A request that was given up and never sent is taken out of
-the queue again, so that it cannot happen later, in another session. Nothing is retried here and
-kazoo's connection state proves nothing: all writes are conditional.
+sending. A request that was given up and never sent is taken out of the queue again, so that it
+cannot happen later, in another session. Nothing is retried here and kazoo's connection state proves
+nothing: all writes are conditional.
 """
 
 from __future__ import annotations
