@@ -1,9 +1,9 @@
 """The worker's half of the guard's decisions: what was read of ZooKeeper → one transaction.
 
-A permit, a release and a stopped-proof are each one conditional transaction: reads may be stale (an
-isolated ZooKeeper leader answers even ``sync`` for seconds), only a commit decides. After an unknown
-outcome read again and decide again: whether a claim is its own a guard tells by ``ephemeralOwner``,
-never from memory. Pure.
+A permit, a release and a stopped-proof are each one conditional transaction: reads may be stale
+(an isolated ZooKeeper leader answers even ``sync`` for seconds), only a commit decides. After an
+unknown outcome read again and decide again: whether a claim is its own a guard tells by
+``ephemeralOwner``, never from memory. Pure.
 """
 
 from __future__ import annotations
