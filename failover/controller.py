@@ -1,4 +1,4 @@
-"""The loop's one turn: gather, judge, plan, check, commit, publish. No rules of its own.
+"""The loop's one turn: gather, decide, commit, publish. No rules of its own.
 
 Synchronous and without threads, clocks or sleeps: the service (controller_service.py) and the
 simulation call the same ``tick``. Only the leader acts, and leadership is a convenience: every
@@ -17,12 +17,12 @@ from failover.coordination.presence import Presence
 from failover.coordination.store import Store, StoreUnavailable
 from failover.executor import CommandEnded, CommandRunner, CommandStarted, Execution, Executor
 from failover.health.observation import SiteObservation, encode_observation
-from failover.health.verdict import Verdict, judge
+from failover.health.verdict import Verdict
 from failover.health.view import View, build_view
 from failover.model import SiteName
-from failover.planning.plan import Gate, Hold, Plan
-from failover.planning.plan_checks import Problem, lint
-from failover.planning.planner import plan as plan_next
+from failover.planning.decision import decide
+from failover.planning.plan import Hold, Plan
+from failover.planning.plan_checks import Problem
 from failover.policy import Policy
 from failover.state import HistoryEntry, encode_record
 from failover.timing import lease_timing
@@ -30,7 +30,6 @@ from failover.znode import Committed, Conflict, Create, GroupPaths
 
 TICK_INTERVAL_S = 0.5
 CONFLICT_PAUSE_S = 0.02  # doubled with each conflict in a row
-AUTOMATION_GATES = frozenset({"automation_auto", "automation_acts"})  # planning/gates, step_gates
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +109,8 @@ class Controller:
             zookeeper_restarted_s_ago=self._executor.restarted_s_ago(now.boottime_s),
         )
         view = build_view(self._policy, inputs)
-        verdict = judge(view)
-        decision = plan_next(view, verdict)
-        problems: tuple[Problem, ...] = ()
-        if isinstance(decision, Plan):
-            problems = lint(decision, view)
-            if problems:
-                decision = _refused(decision, problems)
+        decided = decide(view)
+        decision = decided.next_step
         leading = self._leads_now(now)
         execution: Execution | None = None
         if leading and isinstance(decision, Plan):
@@ -127,9 +121,9 @@ class Controller:
             self._record_what_would_have_been(decision, view)
         return TickResult(
             view=view,
-            verdict=verdict,
+            verdict=decided.verdict,
             decision=decision,
-            problems=problems,
+            problems=decided.problems,
             leading=leading,
             leader=None,
             execution=execution,
@@ -172,10 +166,7 @@ class Controller:
 
     def _record_what_would_have_been(self, hold: Hold, view: View) -> None:
         """Automation that only observes says once per epoch what it would have done."""
-        if hold.wanted is None or view.state is None:
-            return
-        blocking = {gate.name for gate in hold.blocking}
-        if not blocking or not blocking <= AUTOMATION_GATES:
+        if hold.wanted is None or view.state is None or not hold.only_automation_blocks:
             return
         key = (int(view.state.epoch), hold.wanted)
         if key in self._would_have:
@@ -209,19 +200,3 @@ class Controller:
             if self._presence.publish(self._store, data, sent_s):
                 self._published = local
         self._election.turn(self._store, sent_s, active)
-
-
-def _refused(plan: Plan, problems: tuple[Problem, ...]) -> Hold:
-    """A plan that its independent checks refuse is a bug somewhere: hold, and say it."""
-    last = plan.gates[-1].invariant if plan.gates else None
-    checks = tuple(
-        Gate(f"plan check {problem.check}", False, problem.detail, last)
-        for problem in problems
-        if last is not None
-    )
-    return Hold(
-        sentence="The plan was refused by the plan checks: "
-        + "; ".join(f"{problem.check}: {problem.detail}" for problem in problems),
-        wanted=plan.step,
-        gates=(*plan.gates, *checks),
-    )

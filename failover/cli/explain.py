@@ -18,7 +18,6 @@ from failover.cli.output import console, print_json, watch
 if TYPE_CHECKING:
     from failover.cli.explanation import ExplainSnapshot
     from failover.cli.look import Seen
-    from failover.planning.plan import Hold, Plan
 
 EXPLAIN_SCHEMA = 1
 
@@ -58,24 +57,12 @@ def command(watching: bool, output: str) -> None:
 
 def _explain(seen: Seen) -> ExplainSnapshot:
     from failover.cli.explanation import explain_snapshot
+    from failover.planning.decision import decide
     from failover.planning.explain import explain
 
-    explained = explain(seen.view, seen.verdict, _decide(seen))
+    decided = decide(seen.view)
+    explained = explain(seen.view, decided.verdict, decided.next_step)
     return explain_snapshot(seen.view, explained, looked_for_s=seen.looked_for_s)
-
-
-def _decide(seen: Seen) -> Plan | Hold:
-    """As the controller does: what the independent checks refuse is a hold."""
-    from failover.planning.plan import Hold, Plan
-    from failover.planning.plan_checks import lint
-    from failover.planning.planner import plan
-
-    decided = plan(seen.view, seen.verdict)
-    problems = lint(decided, seen.view) if isinstance(decided, Plan) else ()
-    if not isinstance(decided, Plan) or not problems:
-        return decided
-    refused = "; ".join(f"{problem.check}: {problem.detail}" for problem in problems)
-    return Hold(f"the plan was refused by the plan checks: {refused}", decided.step, decided.gates)
 
 
 def exit_code(seen: Seen, explanation: ExplainSnapshot) -> ExitCode:

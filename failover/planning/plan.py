@@ -8,6 +8,8 @@ from enum import StrEnum
 from failover.model import ClusterName, HostName, Invariant, SiteName
 from failover.znode import Transaction
 
+AUTOMATION_GATES = frozenset({"automation_auto", "automation_acts"})  # gates, step_gates
+
 
 class StepName(StrEnum):
     TAKEOVER = "takeover"
@@ -66,3 +68,9 @@ class Hold:
     @property
     def blocking(self) -> tuple[Gate, ...]:
         return tuple(gate for gate in self.gates if gate.passes is not True)
+
+    @property
+    def only_automation_blocks(self) -> bool:
+        """The step would be made if the controller were allowed to."""
+        names = {gate.name for gate in self.blocking}
+        return bool(names) and names <= AUTOMATION_GATES

@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from failover.health.verdict import RULES, judge
+from failover.health.verdict import RULES
+from failover.planning.decision import decide
 from failover.planning.explain import Explanation, explain
 from failover.planning.plan import Plan, StepName
-from failover.planning.plan_checks import lint
-from failover.planning.planner import plan
 from tests.scenarios.language import build
 from tests.scenarios.render import decision
 
@@ -40,11 +39,9 @@ def load(path: Path) -> Case:
 
 def run(case: Case) -> Explanation:
     view = build(case.world).view()
-    verdict = judge(view)
-    decided = plan(view, verdict)
-    if isinstance(decided, Plan):
-        assert lint(decided, view) == ()
-    return explain(view, verdict, decided)
+    decided = decide(view)
+    assert decided.problems == ()
+    return explain(view, decided.verdict, decided.next_step)
 
 
 @pytest.mark.parametrize("path", CASES, ids=lambda path: path.stem)
