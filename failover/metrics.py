@@ -14,7 +14,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from failover.controller import TickResult
 from failover.executor import Execution
 from failover.health import predicates as ask
-from failover.health.view import ClusterView, HostView, View
+from failover.health.sightings import HostView
+from failover.health.view import ClusterView, View
 from failover.model import ClusterName, Invariant, Lsn
 from failover.planning.gates import takeover_gates
 from failover.planning.plan import Plan, StepName

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from failover.cli.units import size
 from failover.health.observation import NoAnswer
+from failover.health.sightings import HostView
 from failover.health.verdict import Consequence, Verdict
-from failover.health.view import ClusterView, HostView, ObserverView, SideView, View, ZooKeeperView
+from failover.health.view import ClusterView, ObserverView, SideView, View, ZooKeeperView
 from failover.model import Lsn, SiteKind, SiteName
 from failover.policy import Policy, Site
 from failover.replication.loss import end_of_received

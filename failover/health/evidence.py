@@ -5,7 +5,8 @@ from __future__ import annotations
 from failover.health import predicates as ask
 from failover.health.observation import NoAnswer
 from failover.health.scope import PatroniConfig
-from failover.health.view import ClusterView, HostView, SideView, View
+from failover.health.sightings import HostView
+from failover.health.view import ClusterView, SideView, View
 from failover.health.wal_kept import wal_gone
 from failover.model import SiteName
 

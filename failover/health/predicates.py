@@ -7,7 +7,8 @@ False`` where the difference to "unknown" matters.
 from __future__ import annotations
 
 from failover.health.scope import Upstream
-from failover.health.view import ClusterView, HostView, SideView, View, some
+from failover.health.sightings import HostView, some
+from failover.health.view import ClusterView, SideView, View
 from failover.health.wal_kept import leader_of, not_streaming
 from failover.model import SiteKind, SiteName
 from failover.policy import DatabaseHost

@@ -12,13 +12,9 @@ from dataclasses import dataclass
 
 from failover.health.inputs import (
     ClaimSeen,
-    ConfigSeen,
-    HostSilence,
-    LeaderKeySeen,
     LsnSample,
     ObserverSeen,
     ScopeSeen,
-    StateSeen,
     StoppedSeen,
     ViewInputs,
 )
@@ -30,35 +26,10 @@ from failover.health.observation import (
     ZooKeeperSeen,
 )
 from failover.health.scope import PatroniConfig, is_fence, parse_config
-from failover.health.sightings import HostView, Sighting, Tri, every, some
+from failover.health.sightings import HostView, Sighting, Tri, some
 from failover.model import ClusterName, HostName, SiteKind, SiteName
 from failover.policy import Cluster, DatabaseHost, Policy, ZooKeeperServer
 from failover.state import ClusterState, GroupState, SalvageProgress
-
-__all__ = [
-    "ClaimSeen",
-    "ClusterView",
-    "ConfigSeen",
-    "HostSilence",
-    "HostView",
-    "LeaderKeySeen",
-    "LsnSample",
-    "ObserverSeen",
-    "ObserverView",
-    "ScopeSeen",
-    "SideView",
-    "Sighting",
-    "StandbyLeader",
-    "StateSeen",
-    "StoppedSeen",
-    "Tri",
-    "View",
-    "ViewInputs",
-    "ZooKeeperView",
-    "build_view",
-    "every",
-    "some",
-]
 
 OBSERVATION_AGE_S_MAX = 3.0  # an observer that says nothing new for longer is not alive
 READ_DELAY_S = 1.0  # an observation may be that much older than its age (written, then read)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from failover.health.observation import PostgresSeen
 from failover.health.scope import slot_name
-from failover.health.view import ClusterView, HostView, SideView
+from failover.health.sightings import HostView
+from failover.health.view import ClusterView, SideView
 from failover.model import HostName, Lsn
 
 

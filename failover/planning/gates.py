@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from failover.health import evidence as tell
 from failover.health import predicates as ask
-from failover.health.view import ClusterView, View, some
+from failover.health.sightings import some
+from failover.health.view import ClusterView, View
 from failover.model import Automation, Invariant, ProtectionMode
 from failover.planning.plan import Gate
 from failover.replication.loss import LossUnknown, cluster_loss

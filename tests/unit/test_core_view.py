@@ -15,8 +15,9 @@ from failover.health.scope import (
     quarantined,
     slot_name,
 )
+from failover.health.sightings import HostView, every, some
 from failover.health.verdict import judge
-from failover.health.view import HostView, View, build_view, every, some
+from failover.health.view import View, build_view
 from failover.model import ClusterName, Epoch, GroupName, SiteName
 from failover.planning.plan import Hold
 from failover.planning.planner import plan
