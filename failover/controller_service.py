@@ -25,6 +25,7 @@ from prometheus_client import (
 )
 
 from failover import __version__
+from failover.clock import boottime_s
 from failover.controller import TICK_INTERVAL_S, Controller, TickResult
 from failover.coordination.connect import Connection
 from failover.events import EventLog
@@ -35,11 +36,6 @@ from failover.model import SiteName
 from failover.policy import Policy
 
 OBSERVER_PASSWORD_FILE = Path("/etc/failover/secrets/observer.password")
-
-
-def boottime_s() -> float:
-    """CLOCK_BOOTTIME: goes on during suspend, and nobody sets it."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from failover.cli.exit_codes import ExitCode
+from failover.clock import boottime_s
 from failover.coordination.gather import Gatherer, Now
 from failover.health.inputs import ViewInputs
 from failover.health.verdict import Verdict, judge
@@ -50,10 +51,10 @@ class Observer:
         self._policy = policy
         self._store = store
         self._gatherer = Gatherer(policy, policy.sites[-1].name, first_sight_age_s=None)
-        self._started_s = _boottime_s()
+        self._started_s = boottime_s()
 
     def look(self) -> Seen:
-        now = Now(time.time(), _boottime_s())
+        now = Now(time.time(), boottime_s())
         view = build_view(self._policy, self._gatherer.gather(self._store, now))
         return Seen(view, judge(view), now.boottime_s - self._started_s)
 
@@ -77,10 +78,6 @@ def without_ensemble(policy: Policy, problem: str) -> Seen:
         ViewInputs(now_unix_s=time.time(), reader=policy.sites[-1].name, store_problem=problem),
     )
     return Seen(view, judge(view), 0.0)
-
-
-def _boottime_s() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @contextmanager

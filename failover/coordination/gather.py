@@ -7,7 +7,6 @@ when *this* reader saw a thing change.
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from failover.coordination.memory import HostMemory, Since
@@ -277,13 +276,3 @@ def _text(znode: Znode) -> str:
 
 def _version(znode: Znode | None) -> int | None:
     return None if znode is None else znode.version
-
-
-def read_view_inputs(store: Store, policy: Policy, reader: SiteName | None = None) -> ViewInputs:
-    """One look for a command. Ages of observations are by their observers' clocks: to show only.
-
-    StoreUnavailable is not raised: it is ``store_problem`` in the answer.
-    """
-    gatherer = Gatherer(policy, reader or policy.sites[-1].name, first_sight_age_s=None)
-    now = Now(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
-    return gatherer.gather(store, now)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from failover.clock import boottime_s
 from failover.coordination.kazoo_store import KazooStore
 from failover.coordination.store import StoreUnavailable
 from failover.guard.control_file import read_control
@@ -262,7 +263,7 @@ class Desk:
                 status is not None
                 and status.session_id == session_id
                 and status.deadline_s is not None
-                and _boottime_s() < status.deadline_s
+                and boottime_s() < status.deadline_s
             ),
             armed=self._armed,
         )
@@ -376,7 +377,3 @@ def _is_paused(config: Znode | None) -> bool:
         return bool(json.loads(config.data).get("pause"))
     except (ValueError, AttributeError):
         return False
-
-
-def _boottime_s() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from failover.clock import boottime_s
 from failover.guard import logic, server
 from failover.guard.guard_metrics import GuardMetrics
 from failover.guard.memory import Memory
@@ -47,10 +48,6 @@ _LOOK_LIMIT_S = 0.1
 _RECORD_LIMIT_S = 1.5  # a disk that takes longer gets no permit
 
 log = structlog.get_logger(__name__)
-
-
-def boottime_s() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)

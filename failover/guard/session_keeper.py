@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import structlog
 
+from failover.clock import boottime_s
 from failover.coordination.kazoo_store import KazooStore
 from failover.coordination.session import SavedSession, Server, SessionClient, renew
 from failover.coordination.store import StoreUnavailable
@@ -65,7 +66,7 @@ class SessionKeeper:
         self._client.start_async()
         sent_s, failing = 0.0, False
         while True:
-            wait_s = sent_s + self._timing.renewal_interval_s - _boottime_s()
+            wait_s = sent_s + self._timing.renewal_interval_s - boottime_s()
             if wait_s > 0:
                 time.sleep(wait_s)
             self._connected.wait(self._timing.renewal_interval_s)
@@ -73,7 +74,7 @@ class SessionKeeper:
             if saved is None or self.paused.is_set():
                 time.sleep(0.02)
                 continue
-            sent_s = _boottime_s()
+            sent_s = boottime_s()
             try:
                 self._renew(saved, sent_s)
             except StoreUnavailable as error:
@@ -107,7 +108,3 @@ class SessionKeeper:
         self._token_of = saved.session_id
         self._send(SessionOpened(saved.session_id, saved.password.hex()))
         return True
-
-
-def _boottime_s() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

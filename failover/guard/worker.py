@@ -20,6 +20,7 @@ from pathlib import Path
 import click
 import structlog
 
+from failover.clock import boottime_s
 from failover.coordination.session import SavedSession, Server
 from failover.guard import server
 from failover.guard.desk import Desk
@@ -149,10 +150,6 @@ class Worker:
         """A new minder has written its lease file, and with it has read the grant."""
         lease = read_lease(self._places, self._boot)
         return lease is not None and lease.minder_pid != self._minder_pid
-
-
-def boottime_s() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def inherited(

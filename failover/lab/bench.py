@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 
+from failover.clock import boottime_s
 from failover.coordination.connect import open_store
 from failover.lab.bench_result import LostTransaction, TakeoverRun
 from failover.lab.errors import LabError
@@ -30,7 +31,6 @@ from failover.lab.watch import (
 )
 from failover.lab.workload.attempt import Attempt, Outcome, Via
 from failover.lab.workload.checker import Report, acked_by_both, judge, longest_gap
-from failover.lab.workload.clock import boottime_s
 from failover.lab.workload.control import Workload, standard_teams
 from failover.lab.zookeeper_leader import drift_not_corrected, move_zookeeper_leader
 from failover.model import Epoch, SiteKind, SiteName

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+from failover.clock import boottime_s
 from failover.coordination.store import StoreUnavailable
 from failover.lab.bench_zookeeper_result import Case, LeaderPlace, ServerFault, ZooKeeperRun
 from failover.lab.errors import LabError
@@ -25,7 +26,6 @@ from failover.lab.standing import Harm, Standing, harm, standing, zookeeper_peer
 from failover.lab.watch import NotWhole, Whole, wait_whole, zookeeper_leader
 from failover.lab.workload.attempt import Attempt, Outcome, Via
 from failover.lab.workload.checker import Gap, acks_of, judge, longest_gap
-from failover.lab.workload.clock import boottime_s
 from failover.lab.workload.control import Team, Workload, WorkloadError
 from failover.lab.zookeeper_leader import (
     NoSuchLeader,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+from failover.clock import boottime_s
 from failover.coordination.connect import open_store
 from failover.lab.bench_result import seconds
 from failover.lab.demo_screen import HEALTHY, Screen, Show, SiteTraffic, title
@@ -17,7 +18,6 @@ from failover.lab.lab import Lab
 from failover.lab.watch import Whole, clear_cooldown, wait_whole, watch_claim
 from failover.lab.workload.attempt import Attempt, Outcome, Via
 from failover.lab.workload.checker import Report, acked_by_both, judge, longest_gap
-from failover.lab.workload.clock import boottime_s
 from failover.lab.workload.control import Workload, standard_teams
 from failover.model import SiteName
 

@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from failover.clock import boottime_s
 from failover.coordination.connect import open_store
 from failover.coordination.gather import Gatherer, Now
 from failover.coordination.kazoo_store import KazooStore
 from failover.health.verdict import Verdict, judge
 from failover.health.view import View, build_view
 from failover.lab.watch import without_servers_of
-from failover.lab.workload.clock import boottime_s
 from failover.model import SiteKind, SiteName
 from failover.planning.plan import Gate, Hold, Plan
 from failover.planning.planner import plan

@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 
+from failover.clock import boottime_s
 from failover.lab.errors import LabError
 from failover.lab.faults import Kind
 from failover.lab.hosts import LabHost
 from failover.lab.lab import Lab
 from failover.lab.processes import Process
-from failover.lab.workload.clock import boottime_s
 from failover.lab.workload.control import Workload
 
 CLIENTS_OF_ZOOKEEPER = 2  # Patroni and the guard

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
+from failover.clock import boottime_s
 from failover.coordination.connect import open_store
 from failover.coordination.kazoo_store import KazooStore
 from failover.coordination.store import StoreUnavailable
@@ -22,7 +23,6 @@ from failover.health.observation import (
     SiteObservation,
     decode_observation,
 )
-from failover.lab.workload.clock import boottime_s
 from failover.model import ClusterName, SiteName
 from failover.policy import Cluster, Policy, ZooKeeperServer
 from failover.state import (

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from click.testing import CliRunner
 
 from failover.cli.main import cli
+from failover.clock import boottime_s
 from failover.coordination.connect import open_store
 from failover.health.verdict import Consequence
 from failover.lab.errors import LabError
@@ -23,7 +24,6 @@ from failover.lab.lab import Lab
 from failover.lab.watch import wait_whole
 from failover.lab.workload.attempt import Attempt, Outcome, Via
 from failover.lab.workload.checker import Report, acks_of, judge, longest_gap
-from failover.lab.workload.clock import boottime_s
 from failover.lab.workload.control import Team, Workload
 from failover.model import HostName, SiteName
 from failover.policy import DatabaseHost

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import pytest
 from drill import Roles, state_of, wait_until, whole
 
+from failover.clock import boottime_s
 from failover.coordination.connect import open_store
 from failover.coordination.kazoo_store import KazooStore
 from failover.coordination.store import StoreUnavailable
@@ -26,7 +27,6 @@ from failover.lab.processes import Process
 from failover.lab.watch import without_servers_of
 from failover.lab.workload.attempt import Outcome, Via
 from failover.lab.workload.checker import acked_by_both, judge, longest_gap
-from failover.lab.workload.clock import boottime_s
 from failover.lab.workload.control import Workload, standard_teams
 from failover.model import Epoch, SiteName
 from failover.state import (

@@ -19,8 +19,9 @@ import pytest
 from policies import JAKARTA, MAKASSAR, SURABAYA, policy
 from single_container import ZooKeeperContainer
 
+from failover.clock import boottime_s
 from failover.coordination.connect import open_store
-from failover.coordination.gather import read_view_inputs
+from failover.coordination.gather import Gatherer, Now
 from failover.coordination.init import initialise
 from failover.model import SiteName
 from failover.policy import Policy
@@ -125,7 +126,8 @@ def test_controllers_lead_hand_over_and_say_so(
     first = leader(running, 5.0)
     assert first.site in (MAKASSAR, SURABAYA)
     with open_store(group) as store:
-        inputs = read_view_inputs(store, group)
+        gatherer = Gatherer(group, MAKASSAR, first_sight_age_s=None)
+        inputs = gatherer.gather(store, Now(time.time(), boottime_s()))
         assert {o.site for o in inputs.observers if o.age_s < 3.0} == set(running)
         assert inputs.state.state is not None
 

@@ -18,12 +18,12 @@ from drill import (
     writable_at,
 )
 
+from failover.clock import boottime_s
 from failover.lab.errors import LabError
 from failover.lab.lab import Lab
 from failover.lab.processes import Process, Processes
 from failover.lab.stages import http_get
 from failover.lab.workload.attempt import Outcome
-from failover.lab.workload.clock import boottime_s
 from failover.policy import DatabaseHost
 
 pytestmark = pytest.mark.lab

@@ -11,6 +11,7 @@ import pytest
 from policies import JAKARTA, MAKASSAR, policy
 from single_container import ZooKeeperContainer
 
+from failover.clock import boottime_s
 from failover.coordination.connect import open_store
 from failover.coordination.init import initialise
 from failover.coordination.kazoo_store import KazooStore
@@ -22,7 +23,6 @@ from failover.lab.watch import (
     watch_claim,
     zookeeper_mode,
 )
-from failover.lab.workload.clock import boottime_s
 from failover.model import ClusterName, Epoch, HostName, SiteName
 from failover.policy import Policy
 from failover.state import WriterClaim, decode_state, encode_record, encode_state

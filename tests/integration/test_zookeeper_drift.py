@@ -9,13 +9,13 @@ import pytest
 from drill import PAUSE_MOST_S, Roles, customers, explains, wait_until, whole
 from prometheus_client.parser import text_string_to_metric_families
 
+from failover.clock import boottime_s
 from failover.coordination.connect import open_store
 from failover.lab.hosts import Role
 from failover.lab.lab import Lab
 from failover.lab.stages import http_get
 from failover.lab.standing import harm, standing
 from failover.lab.watch import zookeeper_leader
-from failover.lab.workload.clock import boottime_s
 from failover.lab.zookeeper_leader import drift_not_corrected, move_zookeeper_leader
 from failover.model import SiteKind, SiteName
 from failover.policy import ControllerHost

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from guard_world import Host, guard_that_says
 
+from failover.clock import boottime_s
 from failover.guard import worker as worker_module
 from failover.guard.link import Link
 from failover.guard.logic import Grant, Limits, Renewals
@@ -27,7 +28,7 @@ from failover.guard.records import (
     write_record,
 )
 from failover.guard.server import lock_is_free
-from failover.guard.worker import Worker, boottime_s, inherited
+from failover.guard.worker import Worker, inherited
 from failover.guard.worker_process import WorkerProcess
 from failover.model import Epoch
 

@@ -14,11 +14,11 @@ import click
 from failover.cli.exit_codes import ExitCode
 from failover.cli.options import known_site, output_option
 from failover.cli.output import UserError, print_json
+from failover.clock import boottime_s
 from failover.lab.errors import LabError
 from failover.lab.lab import Lab
 from failover.lab.workload.attempt import Attempt, Outcome, RecordReader
 from failover.lab.workload.checker import Report, judge
-from failover.lab.workload.clock import boottime_s
 from failover.lab.workload.control import CLIENT_HOSTS, Team, Workload, WorkloadError
 from failover.model import SiteName
 

@@ -21,8 +21,8 @@ from typing import Any
 import psycopg
 from psycopg.errors import Diagnostic
 
+from failover.clock import boottime_s
 from failover.lab.workload.attempt import Attempt, Outcome, Recorder, Via
-from failover.lab.workload.clock import boottime_s
 from failover.lab.workload.marketplace import INSTEAD, STATEMENTS, Kind, Purchase, pick
 from failover.model import SiteName
 from failover.policy import Policy

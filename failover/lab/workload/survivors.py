@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 
-from failover.lab.workload.clock import boottime_s
+from failover.clock import boottime_s
 
 
 @dataclass(frozen=True, slots=True)
