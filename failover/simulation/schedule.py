@@ -157,10 +157,10 @@ def unwell(world: World) -> str:
 def _not_streaming(server: Postgres, primary: Postgres) -> str:
     if not (server.answers and server.in_recovery):
         return f"{server.name} is {server.run}, not a standby"
+    if server.branch is not primary.branch and server.branch.number == primary.branch.number:
+        return f"{server.name}: {SAME_NUMBER} {server.branch.number}"
     if not server.streaming:
         up = server.upstream
-        if server.branch is not primary.branch and server.branch.number == primary.branch.number:
-            return f"{server.name}: {SAME_NUMBER} {server.branch.number}"
         return f"{server.name} does not stream (from {up.name if up else 'nobody'})"
     behind = primary.lsn - server.lsn
     if server.branch is not primary.branch or behind > 8192:
