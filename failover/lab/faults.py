@@ -38,19 +38,6 @@ class Kind(StrEnum):
     STALL_FSYNC = "stall-fsync"
 
 
-# What `failover lab fault list` says of each.
-SUMMARY: dict[Kind, tuple[str, str]] = {
-    Kind.UNPLUG: ("SITE|HOST", "a black hole around it; inside a site all is as before"),
-    Kind.CUT: ("A>B | A-B", "packets between sites or hosts vanish, one way or both (--port)"),
-    Kind.KILL_HOST: ("SITE|HOST", "power lost; healed: it boots again"),
-    Kind.FREEZE: ("SITE|HOST", "every process stands still; healed: they go on"),
-    Kind.KILL: ("HOST:PROCESS", "SIGKILL, once; nothing to heal"),
-    Kind.KILL_FOR_GOOD: ("HOST:PROCESS", "SIGKILL, and its unit does not start again"),
-    Kind.STOP: ("HOST:PROCESS", "SIGSTOP; healed: SIGCONT"),
-    Kind.STALL_FSYNC: ("HOST", "a WAL fsync does not return (lab up --stall-shim)"),
-}
-
-
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One that lasts."""

@@ -61,7 +61,6 @@ from failover.state import (
 
 CONFIG = Path(__file__).parents[2] / "deploy" / "failover.yaml"
 JAKARTA, MAKASSAR, SURABAYA = (SiteName(n) for n in ("jakarta", "makassar", "surabaya"))
-MARKETPLACE = ClusterName("marketplace")
 NOW_UNIX_S = 1_800_000_000.0
 STATE_VERSION = 7
 CONFIG_VERSION = 4

@@ -25,8 +25,8 @@ from failover.health.observation import (
 from failover.health.scope import slot_name
 from failover.model import Automation, ClusterName, Epoch, HostName, Lsn, SiteName, TimelineId
 from failover.policy import DatabaseHost, Policy
-from failover.state import GroupState, WriterClaim, decode_state, encode_record, encode_state
-from failover.znode import Create, Delete, GroupPaths, ScopePaths, Set
+from failover.state import GroupState, WriterClaim, decode_state, encode_record
+from failover.znode import Create, Delete, GroupPaths, ScopePaths
 
 CLUSTER = ClusterName("marketplace")
 JAKARTA, MAKASSAR, SURABAYA = (SiteName(n) for n in ("jakarta", "makassar", "surabaya"))
@@ -121,11 +121,6 @@ class Group:
             for name in self.guard.children(self.paths.history)
         )
         return [json.loads(znode.data)["event"] for znode in found if znode is not None]
-
-    def set_state(self, state: GroupState) -> None:
-        found = self.guard.read(self.paths.state)
-        assert found is not None
-        self.guard.commit((Set(self.paths.state, encode_state(state), found.version),))
 
     # ------------------------------------------------------------------ what happens to it
 

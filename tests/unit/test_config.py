@@ -101,9 +101,11 @@ def test_units() -> None:
     assert policy.salvage_bytes_max == 2 * 1024**4
 
 
-@pytest.mark.parametrize("lease", ["6s", "7500ms", "8s", "20s"])
-def test_leases_that_are_tried(lease: str) -> None:
-    parse(f"lease: {lease}\n" + GOOD)
+@pytest.mark.parametrize(
+    ("lease", "lease_s"), [("6s", 6.0), ("7500ms", 7.5), ("8s", 8.0), ("20s", 20.0)]
+)
+def test_leases_that_are_tried(lease: str, lease_s: float) -> None:
+    assert parse(f"lease: {lease}\n" + GOOD).lease_s == lease_s
 
 
 def test_five_zookeeper_servers_and_ipv6() -> None:
