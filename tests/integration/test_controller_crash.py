@@ -43,6 +43,7 @@ from failover.znode import GroupPaths
 pytestmark = pytest.mark.lab
 
 POLL_S = 0.005
+LEASE_STILL_HELD_S = 5.0
 TAKEOVER_LIMIT_S = 40.0
 REINSTATED_LIMIT_S = 90.0
 
@@ -51,6 +52,7 @@ REINSTATED_LIMIT_S = 90.0
 class Seen:
     """What ZooKeeper has at one moment."""
 
+    watched_s: float  # since the drill's fault
     epoch: Epoch  # the one that the drill began in
     state: GroupState
     claimed: bool
@@ -64,6 +66,11 @@ class Seen:
 Moment = Callable[[Seen], bool]
 
 # Of a takeover.
+
+
+def the_lease_is_about_to_end(seen: Seen) -> bool:
+    """Nobody leads then: another has to see first that the leader is gone."""
+    return seen.watched_s > LEASE_STILL_HELD_S
 
 
 def the_lease_ends(seen: Seen) -> bool:
@@ -98,9 +105,10 @@ def the_reinstatement_is_committed(seen: Seen) -> bool:
 @pytest.mark.parametrize(
     ("in_takeover", "in_reinstatement"),
     [
-        (the_lease_ends, the_salvage_begins),
-        (the_takeover_is_committed, the_salvage_is_done),
-        (the_promotion_is_on_record, the_reinstatement_is_committed),
+        (the_lease_is_about_to_end, the_salvage_begins),
+        (the_lease_ends, the_salvage_is_done),
+        (the_takeover_is_committed, the_reinstatement_is_committed),
+        (the_promotion_is_on_record, the_salvage_begins),
     ],
 )
 def test_another_finishes(lab: Lab, in_takeover: Moment, in_reinstatement: Moment) -> None:
@@ -167,6 +175,7 @@ class Killer:
         thread = threading.Thread(target=self._watch, args=(moment, pids, stop), daemon=True)
         with open_store(self._policy) as store:
             self._store = store
+            self._since_s = boottime_s()
             thread.start()
             try:
                 yield
@@ -214,6 +223,7 @@ class Killer:
         return (
             SiteName(leader.data.decode()) if leader else None,
             Seen(
+                watched_s=boottime_s() - self._since_s,
                 epoch=self._epoch,
                 state=decode_state(record.data),
                 claimed=found[writer] is not None,
