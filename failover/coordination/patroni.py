@@ -1,9 +1,13 @@
-"""Runs Patroni with a connection to ZooKeeper as impatient as the guard's. Nothing else is changed.
+"""Runs Patroni with a connection to ZooKeeper as impatient as the guard's, and little else changed.
 
 kazoo alone, having lost a frozen server, dials it again as readily as another one: the frozen
 host's kernel accepts, and the handshake is waited for as long as ``ttl`` / number of servers, 10 s.
 Patroni demotes a healthy primary after ``retry_timeout``, 5 s (docs/decisions/0006). Patroni has
 no setting for this, so the class of the connection is replaced before it is loaded.
+
+The other change is how long Patroni waits for a connection to another PostgreSQL. A standby leader
+whose upstream is black-holed asks it in every loop, and notices only then that its configuration
+names another upstream by now.
 """
 
 from __future__ import annotations
@@ -16,6 +20,8 @@ import kazoo.client
 from kazoo.retry import KazooRetry
 
 from failover.coordination.session import PROBE_PAUSE_S, ImpatientConnection
+
+CONNECT_LIMIT_S = 2  # the least that libpq knows; Patroni has 3
 
 
 class PatroniConnection(ImpatientConnection):
@@ -33,5 +39,7 @@ class PatroniConnection(ImpatientConnection):
 def run(config_file: str) -> None:
     """Patroni's own main program. Returns or exits as it does."""
     kazoo.client.ConnectionHandler = PatroniConnection
+    databases: Any = importlib.import_module("patroni.postgresql.connection")
+    databases.DEFAULT_CONNECT_TIMEOUT = CONNECT_LIMIT_S
     sys.argv = ["patroni", config_file]
     importlib.import_module("patroni.__main__").main()
