@@ -206,16 +206,23 @@ def _nothing_to_lose(view: View, cluster: ClusterView, side: SideView, host: Hos
 
 
 def _spare(cluster: ClusterView, side: SideView, host: HostView) -> Gate:
-    """While it is copied it can be nobody's successor: another one streams, or it does not."""
+    """While it is copied it can be nobody's successor: another one keeps up, or it does not.
+
+    Who streams from a standby leader that receives nothing does not keep up either.
+    """
     name, invariant = "not_the_last_standby", Invariant.ONE_FAULT_NO_HARM
     others = [h.host.name for h in side.hosts if h != host and _streams(h)]
-    if not _streams(host):
+    cut_off = side is cluster.standby and not ask.streaming(cluster)
+    if cut_off:
+        text = f"{side.site} does not stream, so none of its hosts keeps up"
+    elif not _streams(host):
         text = f"{host.host.name} does not stream, so nothing is lost with it"
     elif others:
         text = f"{', '.join(others)} streams at {side.site} meanwhile"
     else:
         text = f"{host.host.name} is the only host at {side.site} that streams"
-    return Gate(name, not _streams(host) or bool(others), text, invariant, cluster.name)
+    passes = cut_off or not _streams(host) or bool(others)
+    return Gate(name, passes, text, invariant, cluster.name)
 
 
 def _streams(host: HostView) -> bool:

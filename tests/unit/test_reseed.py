@@ -57,6 +57,9 @@ def test_a_replica_whose_leader_lacks_the_wal_too_is_copied_from_the_active_prim
     found = judged("mks-db2", *NOBODY_STREAMS).reseed
     assert found is not None
     assert (found.source.name, found.leader.name, found.across) == ("jkt-db1", "mks-db1", True)
+    cascading = judged("mks-db2", "PostgreSQL on mks-db1 does not stream").reseed
+    assert cascading is not None
+    assert cascading.across
 
 
 @pytest.mark.parametrize(
