@@ -224,7 +224,11 @@ def _replayed(cluster: ClusterView) -> Gate:
         text = f"received {received or 'unknown'}, replayed {replayed or 'unknown'}"
         return Gate(name, None, text, invariant, cluster.name)
     text = f"received {received}, replayed {replayed}"
-    return Gate(name, replayed >= received, text, invariant, cluster.name)
+    if received < replayed:
+        # It has just begun the first segment of a new timeline. Promoted from half a segment,
+        # PostgreSQL ends in "PANIC: invalid magic number in WAL segment" and does not start again.
+        text += ": the segment of its timeline is not whole yet"
+    return Gate(name, replayed == received, text, invariant, cluster.name)
 
 
 def _protection(view: View, cluster: ClusterView) -> Gate:

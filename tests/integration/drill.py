@@ -244,6 +244,15 @@ def streams_from(lab: Lab, leader: DatabaseHost, primary: DatabaseHost) -> bool:
         return False
 
 
+def segment_is_whole(lab: Lab, standby: DatabaseHost) -> bool:
+    """On a new timeline the receiver begins again at the start of the segment."""
+    query = "select pg_last_wal_receive_lsn() >= pg_last_wal_replay_lsn()"
+    try:
+        return sql(lab, standby.name, query) == "t"
+    except LabError:
+        return False
+
+
 def sql(lab: Lab, host: str, query: str) -> str:
     """The answer of a host's own server to its superuser."""
     command = f'cd /; psql -h /run/postgresql -d postgres -qXAtc "{query}"'

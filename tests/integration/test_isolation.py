@@ -11,7 +11,16 @@ import time
 from collections.abc import Sequence
 
 import pytest
-from drill import Roles, logged_at, state_of, streams_from, wait_until, whole, writable_at
+from drill import (
+    Roles,
+    logged_at,
+    segment_is_whole,
+    state_of,
+    streams_from,
+    wait_until,
+    whole,
+    writable_at,
+)
 
 from failover.coordination.connect import open_store
 from failover.coordination.kazoo_store import KazooStore
@@ -46,12 +55,16 @@ def test_nothing_is_acknowledged_too_late(lab: Lab, variant: Variant) -> None:
 
 
 def test_a_site_lost_right_after_its_local_failover_is_taken_over(lab: Lab) -> None:
-    """The other site has followed to the new timeline; its control file does not say so yet."""
+    """The other site has followed to the new timeline; its control file does not say so yet.
+
+    A moment earlier, with half of the new timeline's segment, nobody could promote it: held.
+    """
     roles = Roles.now(lab)
     lab.faults.kill(roles.primary.name, Process.PATRONI, for_good=True)
     wait_until("local failover", lambda: writable_at(lab, roles.replica))
     leader = roles.standby_leader
     wait_until("the other site follows", lambda: streams_from(lab, leader, roles.replica))
+    wait_until("it has the new timeline's segment", lambda: segment_is_whole(lab, leader))
     lab.faults.unplug(roles.active)
     wait_until("the takeover is on record", lambda: taken_over(lab, roles))
     lab.faults.heal()

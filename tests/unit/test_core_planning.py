@@ -46,6 +46,7 @@ BLOCKS = {
     "Patroni on mks-db1 says replica": "standby_leader_ready",
     "PostgreSQL on mks-db1 has received 0/5000000, replayed 0/4FFFFFF": "received_wal_replayed",
     "PostgreSQL on mks-db1 has received nothing, replayed 0/5000000": "received_wal_replayed",
+    "PostgreSQL on mks-db1 has received 0/4000000, replayed 0/5000000": "received_wal_replayed",
     "protection is max-protection, not in sync": "protection",
     "no samples of the primary's WAL": "loss_within_budget",
     "the last sample is 60 s old": "loss_within_budget",
