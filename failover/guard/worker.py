@@ -215,18 +215,30 @@ def build(
 @click.option("--host", required=True)
 @click.option("--fd", required=True, type=int, help="The socket to the minder.")
 @click.option("--minder", required=True, type=int, help="The minder's process id.")
-def main(config: Path, host: str, fd: int, minder: int) -> None:
+@click.option("--spare", is_flag=True, help="Wait for the minder's first word.")
+def main(config: Path, host: str, fd: int, minder: int, spare: bool) -> None:
     from failover.config import load
 
-    link = Link(socket.socket(fileno=fd))
+    policy, connection = load(config), socket.socket(fileno=fd)
+    if spare:
+        _call_myself("guard-spare")
+        if not connection.recv(1, socket.MSG_PEEK):
+            return  # the minder is gone, and this one has never been its worker
+    _call_myself("guard-worker")
+    link = Link(connection)
     link.send(WorkerAlive())
-    worker, threads = build(load(config), HostName(host), link, minder)
+    worker, threads = build(policy, HostName(host), link, minder)
     for run in threads:
         threading.Thread(target=_or_die, args=(run,), daemon=True).start()
     _or_die(worker.run)
     # Not through Python's exit: nothing may stop the client, which would close the session.
     sys.stdout.flush()
     os._exit(0)
+
+
+def _call_myself(name: str) -> None:
+    """For whoever looks at the processes of a host (at most 15 characters)."""
+    Path("/proc/self/comm").write_text(name, encoding="ascii")
 
 
 def _or_die(run: Callable[[], None]) -> None:

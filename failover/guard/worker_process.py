@@ -1,7 +1,8 @@
 """The minder's side of its worker: start it, hear it, replace it when it falls silent.
 
 Invariant: a worker that has said nothing for a second is killed with SIGKILL and replaced at once;
-the new one takes up the same ZooKeeper session, so that this costs no write.
+the new one takes up the same ZooKeeper session, so that this costs no write. It has been started
+in advance and waits for the minder's first word.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
@@ -22,9 +24,17 @@ from failover.guard.messages import FromMinder, FromWorker, decode_from_worker, 
 
 SILENCE_LIMIT_S = 1.0
 START_LIMIT_S = 5.0  # until its first word: it has libraries to load on a busy machine
+SPARE_AFTER_S = 3.0  # a worker that has lived so long is given a spare
 _RESTART_PAUSE_S = 0.1
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Started:
+    process: subprocess.Popen[bytes]
+    ours: socket.socket
+    spare: bool  # it was started in advance, and waits for the first word
 
 
 class WorkerProcess:
@@ -42,6 +52,7 @@ class WorkerProcess:
         self._writer: asyncio.StreamWriter | None = None
         self._heard_s = 0.0
         self._spoke = False
+        self._spare: _Started | None = None
 
     @property
     def alive(self) -> bool:
@@ -53,33 +64,71 @@ class WorkerProcess:
             self._writer.write(encode(message))
 
     async def run(self) -> None:
-        while True:
-            try:
-                await self._one_worker()
-            except OSError as error:  # no process or descriptor to be had: the deadline still holds
-                log.error("worker_not_started", error=str(error))
-            self._on_restart()
-            await asyncio.sleep(_RESTART_PAUSE_S)
+        try:
+            while True:
+                try:
+                    await self._one_worker()
+                except OSError as error:  # nothing to be had: the deadline still holds
+                    log.error("worker_not_started", error=str(error))
+                self._on_restart()
+                await asyncio.sleep(_RESTART_PAUSE_S)
+        finally:
+            if self._spare is not None:
+                self._spare.ours.close()  # which ends it
 
-    async def _one_worker(self) -> None:
+    def _start(self, *, spare: bool) -> _Started:
+        """OSError where there is no process or descriptor to be had."""
         ours, theirs = socket.socketpair()
         with theirs:
-            process = subprocess.Popen(  # noqa: ASYNC220 - a fork; nothing is waited for
-                [*self._command, "--fd", str(theirs.fileno()), "--minder", str(os.getpid())],
+            process = subprocess.Popen(
+                [
+                    *self._command,
+                    *("--fd", str(theirs.fileno()), "--minder", str(os.getpid())),
+                    *(["--spare"] if spare else []),
+                ],
                 pass_fds=(theirs.fileno(),),
                 stdin=subprocess.DEVNULL,
             )
+        return _Started(process, ours, spare)
+
+    def _have_spare(self) -> None:
+        """One that has loaded its libraries: on a busy machine that takes longer than a lease has
+        to spare."""
+        if self._spare is not None and self._spare.process.poll() is not None:
+            self._spare.ours.close()
+            self._spare = None
+        if self._spare is None:
+            with contextlib.suppress(OSError):
+                self._spare = self._start(spare=True)
+
+    def _next(self) -> _Started:
+        """The spare where it lives, else a new one."""
+        spare, self._spare = self._spare, None
+        if spare is not None and spare.process.poll() is None:
+            return spare
+        if spare is not None:
+            spare.ours.close()
+        return self._start(spare=False)
+
+    async def _one_worker(self) -> None:
+        started = self._next()
+        process, began_s = started.process, time.monotonic()
         self._spoke = False
         listener: asyncio.Task[None] | None = None
         try:
-            reader, self._writer = await asyncio.open_unix_connection(sock=ours, limit=2**20)
+            reader, self._writer = await asyncio.open_unix_connection(
+                sock=started.ours, limit=2**20
+            )
             self._heard_s = time.monotonic()
             listener = asyncio.create_task(self._listen(reader))
             while not listener.done() and process.poll() is None:
-                limit_s = SILENCE_LIMIT_S if self._spoke else START_LIMIT_S
+                loaded = self._spoke or started.spare
+                limit_s = SILENCE_LIMIT_S if loaded else START_LIMIT_S
                 if time.monotonic() - self._heard_s > limit_s:
                     log.warning("worker_silent", pid=process.pid, limit_s=limit_s)
                     break
+                if self._spoke and time.monotonic() - began_s > SPARE_AFTER_S:
+                    self._have_spare()
                 asked_s = time.monotonic()
                 await asyncio.wait({listener}, timeout=0.1)
                 if time.monotonic() - asked_s > 0.5:  # we were frozen ourselves: ask it anew

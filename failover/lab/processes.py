@@ -59,13 +59,16 @@ def _all(unit: str) -> str:
     return f"cat {_CGROUP}{group}/cgroup.procs"
 
 
+def _named(unit: str, name: str) -> str:
+    """Those of the unit's processes that call themselves so."""
+    return f"for pid in $({_all(unit)}); do grep -qx {name} /proc/$pid/comm && echo $pid; done"
+
+
 _GUARD, _PATRONI = "failover-guard.service", "patroni.service"
 _OF: dict[Process, _Where] = {
     Process.GUARD: _Where(Role.DATABASE, _GUARD, _all(_GUARD)),
     Process.GUARD_MINDER: _Where(Role.DATABASE, _GUARD, _main(_GUARD)),
-    Process.GUARD_WORKER: _Where(
-        Role.DATABASE, _GUARD, f"{_all(_GUARD)} | grep -vx $({_main(_GUARD)})"
-    ),
+    Process.GUARD_WORKER: _Where(Role.DATABASE, _GUARD, _named(_GUARD, "guard-worker")),
     Process.PATRONI: _Where(Role.DATABASE, _PATRONI, _main(_PATRONI)),
     Process.POSTMASTER: _Where(Role.DATABASE, _PATRONI, f"head -qn1 {DATA}/*/postmaster.pid"),
     Process.BACKEND: _Where(Role.DATABASE, _PATRONI, _backend("datname <> 'postgres'")),

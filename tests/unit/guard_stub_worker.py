@@ -27,8 +27,12 @@ def main() -> None:
     parser.add_argument("directory", type=Path)
     parser.add_argument("--fd", type=int)
     parser.add_argument("--minder", type=int)
+    parser.add_argument("--spare", action="store_true")
     said = parser.parse_args()
-    link = Link(socket.socket(fileno=said.fd))
+    connection = socket.socket(fileno=said.fd)
+    if said.spare and not connection.recv(1, socket.MSG_PEEK):
+        return
+    link = Link(connection)
     link.send(SessionOpened(SESSION, "00ff"))
     link.send(StateRead(exists=True, epoch=1, plan_here=False))
     while (lines := link.lines(0.05)) is not None:

@@ -1,0 +1,120 @@
+"""A worker that falls is followed by one that was started before."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from failover.guard import worker_process
+from failover.guard.messages import FromWorker, MinderStatus
+from failover.guard.worker_process import WorkerProcess
+
+STUB = Path(__file__).with_name("guard_stub_worker.py")
+FIRST_WORD = MinderStatus(
+    granted=False,
+    permits_seen=0,
+    session_id=None,
+    deadline_s=None,
+    server_alive=False,
+    in_production=False,
+    demoted=False,
+)
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if holds():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("not within 20 s")
+
+
+class Workers:
+    """A minder's side that says a word now and then, as the minder does."""
+
+    def __init__(self, directory: Path) -> None:
+        self.heard: list[FromWorker] = []
+        command = (sys.executable, str(STUB), str(directory))
+        self.process = WorkerProcess(command, self.heard.append, lambda: None)
+
+    async def speak(self) -> None:
+        while True:
+            self.process.send(FIRST_WORD)
+            await asyncio.sleep(0.05)
+
+    async def has_spare(self) -> int:
+        await until(lambda: self.process._spare is not None)
+        assert self.process._spare is not None
+        return self.process._spare.process.pid
+
+
+@contextlib.asynccontextmanager
+async def working(directory: Path) -> AsyncIterator[Workers]:
+    workers = Workers(directory)
+    tasks = [asyncio.create_task(workers.process.run()), asyncio.create_task(workers.speak())]
+    try:
+        yield workers
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_process, "SPARE_AFTER_S", 0.1)
+
+
+def children() -> set[int]:
+    pid = os.getpid()
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return {int(child) for child in found.split()}
+
+
+async def alive(workers: Workers) -> None:
+    await until(lambda: workers.process.alive)
+
+
+def test_the_spare_takes_over_and_there_is_a_new_one(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with asyncio.timeout(20), working(tmp_path) as workers:
+            await alive(workers)
+            spare = await workers.has_spare()
+            (worker,) = children() - {spare}
+            os.kill(worker, signal.SIGKILL)
+            await until(lambda: worker not in children())
+            await alive(workers)
+            assert spare in children()
+            assert await workers.has_spare() != spare
+
+    asyncio.run(story())
+
+
+def test_a_spare_that_died_is_replaced(tmp_path: Path) -> None:
+    async def story() -> None:
+        async with asyncio.timeout(20), working(tmp_path) as workers:
+            await alive(workers)
+            dead = await workers.has_spare()
+            os.kill(dead, signal.SIGKILL)
+            await until(lambda: dead not in children())
+            assert await workers.has_spare() != dead
+            assert workers.process.alive
+
+    asyncio.run(story())
+
+
+def test_no_spare_outlives_its_minder(tmp_path: Path) -> None:
+    async def story() -> int:
+        async with asyncio.timeout(20), working(tmp_path) as workers:
+            await alive(workers)
+            return await workers.has_spare()
+
+    spare = asyncio.run(story())
+    os.waitpid(spare, 0)
