@@ -178,8 +178,8 @@ def _not_paused(cluster: ClusterView, side: SideView) -> Gate:
 def _nothing_to_lose(view: View, cluster: ClusterView, side: SideView, host: HostView) -> Gate:
     """Its WAL is on the primary's history, or what is not has been copied in this epoch.
 
-    After a takeover a host that still stands on its old timeline has to be salvaged: what it says
-    of its WAL is only what it has replayed of it so far.
+    After a takeover a host that does not follow has to be salvaged: what it says of its WAL is only
+    what it has replayed so far, and two branches may bear the same timeline number.
     """
     name, invariant = "nothing_to_lose", Invariant.NOTHING_LOST_SILENTLY
     epoch = view.state.epoch if view.state is not None else None
@@ -194,8 +194,9 @@ def _nothing_to_lose(view: View, cluster: ClusterView, side: SideView, host: Hos
     if seen is None or primary is None or end is None:
         text = f"{salvage} in epoch {epoch}, and it is not known what WAL {host.host.name} has"
         return Gate(name, None, text, invariant, cluster.name)
-    if side is cluster.standby and epoch != 1 and seen.timeline != primary.timeline:
-        text = f"it stands on timeline {seen.timeline}, from before the takeover, {salvage}"
+    follows = _streams(host) and seen.timeline == primary.timeline
+    if side is cluster.standby and epoch != 1 and not follows:
+        text = f"it stands on timeline {seen.timeline} and does not follow, {salvage}"
         return Gate(name, False, text, invariant, cluster.name)
     scope = cluster.active.scope
     switches = parse_switches(scope.history if scope is not None else "")

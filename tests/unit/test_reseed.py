@@ -20,7 +20,7 @@ from failover.coordination import connect
 from failover.health.observation import NoAnswer, NoAnswerKind
 from failover.health.verdict import judge
 from failover.health.view import build_view
-from failover.model import ClusterName, Epoch, HostName, Lsn, ScopeName
+from failover.model import ClusterName, Epoch, HostName, Lsn, ScopeName, TimelineId
 from failover.planning.reseed import Reseed, judge_reseed
 from failover.sites import patroni, postgres
 from failover.state import HistoryEntry, SalvagePhase, SalvageProgress, decode_record
@@ -103,6 +103,27 @@ def test_nothing_is_deleted_in_quarantine_or_before_the_salvage() -> None:
     assert "nothing_to_lose" in gates(replace(done, epoch=Epoch(3)))
     assert "nothing_to_lose" not in gates(done)
     assert "not_quarantined" in gates(done)
+
+
+def test_the_same_timeline_number_is_no_proof_after_a_takeover() -> None:
+    """Both sites may have promoted to it: a host that does not follow is salvaged first."""
+    inputs = jakarta_returned()
+    hosts = {h.host: h for h in inputs.observers[0].observation.hosts}
+    seen = hosts["jkt-db1"]
+    same = replace(seen, postgres=replace(seen.postgres, timeline=TimelineId(4)))
+    observers = tuple(
+        replace(
+            o,
+            observation=replace(
+                o.observation,
+                hosts=tuple(same if h.host == "jkt-db1" else h for h in o.observation.hosts),
+            ),
+        )
+        for o in inputs.observers
+    )
+    view = build_view(POLICY, replace(inputs, observers=observers, salvage=()))
+    found = judge_reseed(view, HostName("jkt-db1"))
+    assert "nothing_to_lose" in [gate.name for gate in found.blocking]
 
 
 def test_a_host_with_a_grant_is_not_touched() -> None:
