@@ -117,6 +117,11 @@ def concluding(lab: Lab) -> Iterator[Conclusions]:
         thread.start()
         try:
             yield found
+        except BaseException:
+            last = found.looks[-1]
+            print(last.verdict)
+            print(*(gate for gate in last.gates if gate.passes is not True), sep="\n")
+            raise
         finally:
             stop.set()
             thread.join(timeout=10)

@@ -14,7 +14,6 @@ import pytest
 from drill import (
     Roles,
     logged_at,
-    segment_is_whole,
     state_of,
     streams_from,
     wait_until,
@@ -60,15 +59,15 @@ def test_a_site_lost_right_after_its_local_failover_is_taken_over(lab: Lab) -> N
     A moment earlier, with half of the new timeline's segment, nobody could promote it: held.
     """
     roles = Roles.now(lab)
-    lab.faults.kill(roles.primary.name, Process.PATRONI, for_good=True)
-    wait_until("local failover", lambda: writable_at(lab, roles.replica))
-    leader = roles.standby_leader
-    wait_until("the other site follows", lambda: streams_from(lab, leader, roles.replica))
-    wait_until("it has the new timeline's segment", lambda: segment_is_whole(lab, leader))
-    lab.faults.unplug(roles.active)
-    wait_until("the takeover is on record", lambda: taken_over(lab, roles))
-    lab.faults.heal()
-    whole(lab)
+    with concluding(lab):
+        lab.faults.kill(roles.primary.name, Process.PATRONI, for_good=True)
+        wait_until("local failover", lambda: writable_at(lab, roles.replica))
+        leader = roles.standby_leader
+        wait_until("the other site follows", lambda: streams_from(lab, leader, roles.replica))
+        lab.faults.unplug(roles.active)
+        wait_until("the takeover is on record", lambda: taken_over(lab, roles))
+        lab.faults.heal()
+        whole(lab)
 
 
 # --------------------------------------------------------------------------- a stale host
@@ -79,7 +78,7 @@ def test_a_host_that_takes_the_lock_after_the_takeover_is_not_promoted(lab: Lab)
     and find no fence. One takes Patroni's lock, as it would, and the guard refuses the permit."""
     roles = Roles.now(lab)
     scope = scope_of(lab, roles.active)
-    with open_store(lab.policy) as store:
+    with concluding(lab), open_store(lab.policy) as store:
         stale = read(store, scope.config).data
         began_unix_s = time.time()
         lab.faults.unplug(roles.active)
