@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import pytest
 from drill import (
     Roles,
+    concluding,
     logged_at,
     state_of,
     streams_from,
