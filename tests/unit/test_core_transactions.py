@@ -10,7 +10,7 @@ import pytest
 from failover.health.verdict import judge
 from failover.model import Epoch
 from failover.planning import transactions
-from failover.planning.plan import Plan, RestartZooKeeper
+from failover.planning.plan import Hold, Plan, RestartZooKeeper
 from failover.planning.planner import plan
 from failover.simulation.tree import EMPTY, Tree, apply
 from failover.state import (
@@ -211,11 +211,13 @@ def test_takeover_is_not_committed_twice() -> None:
     assert isinstance(apply(tree, takeover, CONTROLLER), Conflict)
 
 
-def test_minimum_is_what_was_replayed_where_nothing_was_streamed_since_a_restart() -> None:
+def test_half_a_segment_is_not_promoted() -> None:
+    """The receiver begins a new timeline at the start of the segment; so does a restarted one."""
     received = "PostgreSQL on mks-db1 has received 0/4000000, replayed 0/5000000"
-    takeover = planned(build([received, *SITE_LOST]))
-    written = next(op for op in takeover if isinstance(op, Set) and op.path == GROUP.state)
-    assert str(decode_state(written.data).clusters["marketplace"].min_lsn) == "0/5000000"
+    view = build([received, *SITE_LOST]).view()
+    decided = plan(view, judge(view))
+    assert isinstance(decided, Hold)
+    assert [gate.name for gate in decided.blocking] == ["received_wal_replayed"]
 
 
 def test_takeover_cannot_be_built_without_a_standby_leader() -> None:
