@@ -24,7 +24,7 @@ from failover.guard.messages import FromMinder, FromWorker, decode_from_worker, 
 
 SILENCE_LIMIT_S = 1.0
 START_LIMIT_S = 5.0  # until its first word: it has libraries to load on a busy machine
-SPARE_AFTER_S = 3.0  # a worker that has lived so long is given a spare
+SPARE_AFTER_S = 2.0  # a worker that has lived so long is given a spare
 _RESTART_PAUSE_S = 0.1
 
 log = structlog.get_logger(__name__)

@@ -29,6 +29,7 @@ from failover.policy import DatabaseHost
 pytestmark = pytest.mark.lab
 
 TIMES = 3
+RENEWED_S = 3.3  # of the deadline's 4.5 s: what is left just before a renewal
 
 
 # --------------------------------------------------------------------------- back by itself
@@ -74,6 +75,14 @@ def lose(lab: Lab, host: DatabaseHost, process: Process, fault: str) -> None:
     getattr(lab.faults, fault)(host.name, process)
     wait_until("another one works", lambda: replaced(lab, host, process, before))
     print(f"{process} {fault}: another one after {boottime_s() - broken_s:.2f} s")
+    wait_until("the lease is renewed, a spare is there", lambda: settled(lab, host))
+
+
+def settled(lab: Lab, host: DatabaseHost) -> bool:
+    """One more fault is a fault of its own: nothing of the last one is left to make up for."""
+    script = "grep -lx guard-spare /proc/[0-9]*/comm || true"
+    left_s = guard_status(host).get("deadline_in_s")
+    return bool(lab.shell(host.name, script)) and isinstance(left_s, float) and left_s > RENEWED_S
 
 
 def pids(lab: Lab, host: DatabaseHost, process: Process) -> tuple[int, ...]:
@@ -88,13 +97,16 @@ def replaced(lab: Lab, host: DatabaseHost, process: Process, before: tuple[int, 
     return bool(now) and not set(now) & set(before) and guard_works(host)
 
 
+def guard_status(host: DatabaseHost) -> dict[str, object]:
+    code, body = http_get(str(host.address), host.guard_port, "/status")
+    found: dict[str, object] = json.loads(body) if code == 200 else {}
+    return found
+
+
 def guard_works(host: DatabaseHost) -> bool:
     """Its minder answers, hears its worker, and says that the host may write."""
-    code, body = http_get(str(host.address), host.guard_port, "/status")
-    if code != 200:
-        return False
-    status = json.loads(body)
-    return bool(status["worker_alive"] and status["writable"])
+    status = guard_status(host)
+    return bool(status.get("worker_alive") and status.get("writable"))
 
 
 def every_ack_at(shop: Customers, host: DatabaseHost) -> bool:
