@@ -249,12 +249,19 @@ def streams_from(lab: Lab, leader: DatabaseHost, primary: DatabaseHost) -> bool:
         return False
 
 
-def segment_is_whole(lab: Lab, standby: DatabaseHost) -> bool:
-    """On a new timeline the receiver begins again at the start of the segment."""
-    query = "select pg_last_wal_receive_lsn() >= pg_last_wal_replay_lsn()"
+def segment_is_whole(lab: Lab, standby: DatabaseHost, primary: DatabaseHost) -> bool:
+    """It receives the primary's timeline, and has its segment up to what was replayed before.
+
+    On a new timeline the receiver begins again at the start of the segment.
+    """
+    received = (
+        "select upper(lpad(to_hex(received_tli), 8, '0')) from pg_stat_wal_receiver "
+        "where pg_last_wal_receive_lsn() >= pg_last_wal_replay_lsn()"
+    )
+    written = "select substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
     try:
-        return sql(lab, standby.name, query) == "t"
-    except LabError:
+        return sql(lab, standby.name, received) == sql(lab, primary.name, written)
+    except LabError:  # it is being started again, after a rewind
         return False
 
 
