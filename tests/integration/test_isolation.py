@@ -14,6 +14,7 @@ import pytest
 from drill import (
     Roles,
     concluding,
+    customers,
     logged_at,
     state_of,
     streams_from,
@@ -60,7 +61,7 @@ def test_a_site_lost_right_after_its_local_failover_is_taken_over(lab: Lab) -> N
     A moment earlier, with half of the new timeline's segment, nobody could promote it: held.
     """
     roles = Roles.now(lab)
-    with concluding(lab):
+    with customers(lab, roles.active), concluding(lab):
         lab.faults.kill(roles.primary.name, Process.PATRONI, for_good=True)
         wait_until("local failover", lambda: writable_at(lab, roles.replica))
         leader = roles.standby_leader
@@ -79,7 +80,7 @@ def test_a_host_that_takes_the_lock_after_the_takeover_is_not_promoted(lab: Lab)
     and find no fence. One takes Patroni's lock, as it would, and the guard refuses the permit."""
     roles = Roles.now(lab)
     scope = scope_of(lab, roles.active)
-    with concluding(lab), open_store(lab.policy) as store:
+    with customers(lab, roles.active), concluding(lab), open_store(lab.policy) as store:
         stale = read(store, scope.config).data
         began_unix_s = time.time()
         lab.faults.unplug(roles.active)
