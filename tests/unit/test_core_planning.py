@@ -44,7 +44,7 @@ BLOCKS = {
     "marketplace-makassar has no leader key": "standby_leader_ready",
     "mks-db1 gone for 5 s": "standby_leader_ready",
     "Patroni on mks-db1 says replica": "standby_leader_ready",
-    "PostgreSQL on mks-db1 has received 0/5000000, replayed 0/4FFFFFF": "received_wal_replayed",
+    "PostgreSQL on mks-db1 has received 0/5000000, replayed 0/4EFFFFF": "received_wal_replayed",
     "PostgreSQL on mks-db1 has received nothing, replayed 0/5000000": "received_wal_replayed",
     "PostgreSQL on mks-db1 has received 0/4000000, replayed 0/5000000": "received_wal_replayed",
     "protection is max-protection, not in sync": "protection",

@@ -220,6 +220,14 @@ def test_half_a_segment_is_not_promoted() -> None:
     assert [gate.name for gate in decided.blocking] == ["received_wal_replayed"]
 
 
+def test_half_a_record_at_the_end_is_not_waited_for() -> None:
+    """Nobody sends the rest of it any more; who is promoted must have it all the same."""
+    received = "PostgreSQL on mks-db1 has received 0/5002000, replayed 0/5000F18"
+    takeover = planned(build([received, *SITE_LOST]))
+    written = next(op for op in takeover if isinstance(op, Set) and op.path == GROUP.state)
+    assert str(decode_state(written.data).clusters["marketplace"].min_lsn) == "0/5002000"
+
+
 def test_takeover_cannot_be_built_without_a_standby_leader() -> None:
     with pytest.raises(ValueError, match="although a gate holds"):
         transactions.takeover(build(["marketplace-makassar has no leader key"]).view())
