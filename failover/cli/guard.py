@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import socket
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +69,10 @@ def wait(host: str, limit: float) -> None:
     path = _socket_path(load_policy(), host)
     told = ""
     while True:
-        answer = _ask(path, {"op": "ping"})
-        if answer is not None and answer.get("yes"):
+        answer = _ask(path, "ping")
+        if answer is not None and answer.yes:
             return
-        why = "the guard does not answer" if answer is None else str(answer.get("reason"))
+        why = "the guard does not answer" if answer is None else answer.reason
         if why != told:
             click.echo(f"waiting: {why}", err=True)
             told = why
@@ -104,7 +105,7 @@ def fence(host: str) -> None:
 def status(host: str) -> None:
     """What the guard says of itself, as JSON."""
     path = _socket_path(load_policy(), host)
-    answer = _ask(path, {"op": "status"})
+    answer = _ask(path, "status")
     if answer is None:
         raise UserError(
             "the guard does not answer",
@@ -112,7 +113,7 @@ def status(host: str) -> None:
             todo="systemctl status failover-guard",
             code=ExitCode.FINDINGS,
         )
-    click.echo(json.dumps(json.loads(str(answer["reason"])), indent=1))
+    click.echo(json.dumps(json.loads(answer.reason), indent=1))
 
 
 def _known_host(policy: Any, host: str) -> Any:
@@ -131,14 +132,21 @@ def _socket_path(policy: Any, host: str) -> Path:
     return Path(f"/run/failover/guard-{_known_host(policy, host)}.sock")
 
 
-def _ask(path: Path, question: dict[str, str]) -> dict[str, object] | None:
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    yes: bool
+    reason: str
+
+
+def _ask(path: Path, question: str) -> _Answer | None:
     """The guard's answer; None without one."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(2.0)
             connection.connect(str(path))
-            connection.sendall(json.dumps(question).encode() + b"\n")
-            answer = connection.makefile("rb").readline()
-        return dict(json.loads(answer))
+            connection.sendall(question.encode() + b"\n")
+            answer = connection.makefile("r", encoding="utf-8").readline()
     except (OSError, ValueError):
         return None
+    said, _, reason = answer.rstrip("\n").partition(" ")
+    return _Answer(said == "yes", reason) if said else None

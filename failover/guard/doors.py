@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import socket
 from collections.abc import Awaitable
 
@@ -45,32 +44,33 @@ async def _serve(
     minder: Minder, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
     try:
-        question = json.loads(await reader.readline())
-        reply = await _unless_gone(_answer(minder, question), reader)
+        words = (await reader.readline()).decode().split()
+        reply = await _unless_gone(_answer(minder, words), reader)
         if reply is not None:
-            writer.write(json.dumps({"yes": reply.yes, "reason": reply.reason}).encode() + b"\n")
+            reason = " ".join(reply.reason.split())
+            writer.write(f"{'yes' if reply.yes else 'no'} {reason}\n".encode())
             await writer.drain()
-    except (ValueError, KeyError, TypeError, ConnectionError):
+    except (ValueError, ConnectionError):
         pass  # a question that cannot be understood gets no answer, which is a no
     finally:
         writer.close()
 
 
-async def _answer(minder: Minder, question: dict[str, object]) -> Reply:
-    match question.get("op"):
-        case "permit":
-            patience_s = min(float(str(question["patience_s"])), 60.0)
-            return await minder.permit(Purpose(str(question["purpose"])), patience_s)
-        case "single":
+async def _answer(minder: Minder, words: list[str]) -> Reply:
+    """The question's one line: see barrier.py, which asks it."""
+    match words:
+        case ["permit", purpose, patience_s]:
+            return await minder.permit(Purpose(purpose), min(float(patience_s), 60.0))
+        case ["single"]:
             return await minder.single()
-        case "salvage":
+        case ["salvage"]:
             return await minder.salvage()
-        case "ping":
+        case ["ping"]:
             return Reply(minder.guard.armed, "armed" if minder.guard.armed else "no state yet")
-        case "status":
+        case ["status"]:
             return Reply(True, _STATUS.dump_json(minder.status()).decode())
-        case other:
-            return Reply(False, f"unknown question {other!r}")
+        case _:
+            return Reply(False, f"unknown question {' '.join(words)!r}")
 
 
 async def _unless_gone(answer: Awaitable[Reply], reader: asyncio.StreamReader) -> Reply | None:

@@ -6,7 +6,6 @@ directory, has a child, writes the control file's state, and keeps what it inher
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -80,8 +79,12 @@ class Host:
         file = root / "barrier.py"
         file.write_text(source)
         file.chmod(0o755)
-        for name in ("postgres", "pg_ctl", "pg_rewind", "pre_promote"):
+        for name in ("postgres", "promote", "pg_rewind", "pre_promote"):
             (self._barriers / name).symlink_to(file)
+        pg_ctl = self._barriers / "pg_ctl"
+        script = Path(barrier.__file__).with_name("pg_ctl.sh").read_text()
+        pg_ctl.write_text(script.replace(f"BIN_DIR={barrier.BIN_DIR}", f"BIN_DIR={root / 'bin'}"))
+        pg_ctl.chmod(0o755)
         server = root / "bin" / "postgres"
         server.write_text(SERVER.format(python=sys.executable))
         for name in ("pg_ctl", "pg_rewind"):
@@ -146,9 +149,9 @@ def wait_for(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
 
 
 @contextmanager
-def guard_that_says(places: Places, *, yes: bool) -> Iterator[list[dict[str, object]]]:
+def guard_that_says(places: Places, *, yes: bool) -> Iterator[list[str]]:
     """The other end of the socket: one answer to everything; the questions are kept."""
-    asked: list[dict[str, object]] = []
+    asked: list[str] = []
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(places.socket))
     listener.listen()
@@ -160,8 +163,8 @@ def guard_that_says(places: Places, *, yes: bool) -> Iterator[list[dict[str, obj
             except OSError:
                 return
             with connection:
-                asked.append(json.loads(connection.makefile("rb").readline()))
-                connection.sendall(json.dumps({"yes": yes, "reason": "said so"}).encode() + b"\n")
+                asked.append(connection.makefile("r").readline().rstrip("\n"))
+                connection.sendall(b"yes said so\n" if yes else b"no said so\n")
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()

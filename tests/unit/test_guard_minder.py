@@ -147,7 +147,7 @@ def test_a_hook_that_hangs_up_leaves_no_grant(host: Host) -> None:
             stop_renewing(host)
             await until(lambda: minder.status().deadline_in_s is None)
             reader, writer = await asyncio.open_unix_connection(str(host.places.socket))
-            writer.write(b'{"op": "permit", "purpose": "pre_promote", "patience_s": 5}\n')
+            writer.write(b"permit pre_promote 5\n")
             await writer.drain()
             writer.close()
             del reader
