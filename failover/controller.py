@@ -106,7 +106,7 @@ class Controller:
             self._store,
             now,
             local=local,
-            zookeeper_restarted_s_ago=self._executor.restarted_s_ago(now.boottime_s),
+            zookeeper_restarts_s_ago=self._executor.restarts_s_ago(now.boottime_s),
         )
         view = build_view(self._policy, inputs)
         decided = decide(view)

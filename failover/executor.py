@@ -1,8 +1,8 @@
 """Carries out one planned step. No judgement: a plan leaves no choice, and every step is idempotent
 because its transaction is conditional on what the planner had read.
 
-A command (moving a misplaced ZooKeeper leader) runs in the background, at most once per
-``COMMAND_PAUSE_S``, with a time limit; nothing waits for it, and its end is reported later.
+A command (moving a misplaced ZooKeeper leader) runs in the background, one at a time and with a
+time limit; nothing waits for it, and its end is reported later.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import shlex
 import signal
 import subprocess
 import tempfile
+from collections import deque
 from dataclasses import dataclass
 from typing import IO, Protocol, assert_never
 
@@ -23,7 +24,7 @@ from failover.policy import Policy
 from failover.znode import Committed, Conflict, OutcomeUnknown
 
 COMMAND_LIMIT_S = 30.0
-COMMAND_PAUSE_S = 180.0
+RESTARTS_KEPT = 16
 OUTPUT_LENGTH_MAX = 500
 
 
@@ -67,7 +68,7 @@ class Executor:
     def __init__(self, policy: Policy, commands: CommandRunner | None = None) -> None:
         self._policy = policy
         self._commands = commands if commands is not None else Subprocess()
-        self._restarted_s: float | None = None
+        self._restarted_s: deque[float] = deque(maxlen=RESTARTS_KEPT)
 
     def execute(self, store: Store, plan: Plan, boottime_s: float) -> Execution:
         """Carry out the plan's one action."""
@@ -79,9 +80,9 @@ class Executor:
             case _:
                 assert_never(plan.action)
 
-    def restarted_s_ago(self, boottime_s: float) -> float | None:
-        """Since this controller last restarted a ZooKeeper server; None: it has not."""
-        return None if self._restarted_s is None else boottime_s - self._restarted_s
+    def restarts_s_ago(self, boottime_s: float) -> tuple[float, ...]:
+        """How long ago this controller restarted ZooKeeper servers, the newest first."""
+        return tuple(boottime_s - at_s for at_s in reversed(self._restarted_s))
 
     def command_ended(self, boottime_s: float) -> CommandEnded | None:
         """The result of a command that has just ended, once."""
@@ -91,16 +92,13 @@ class Executor:
         wanted = self._policy.zookeeper_restart_command
         if wanted is None:
             return NotNow("no zookeeper_restart_command is configured")
-        ago_s = self.restarted_s_ago(boottime_s)
-        if ago_s is not None and ago_s < COMMAND_PAUSE_S:
-            return NotNow(f"a ZooKeeper server was restarted {ago_s:.0f} s ago")
         command = wanted.replace("{server}", shlex.quote(server))
         try:
             self._commands.start(command, boottime_s)
         except OSError as error:
             return NotNow(f"{command}: {error}")
         finally:
-            self._restarted_s = boottime_s
+            self._restarted_s.append(boottime_s)
         return CommandStarted(command)
 
 

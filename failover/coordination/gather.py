@@ -85,7 +85,7 @@ class Gatherer:
         now: Now,
         *,
         local: SiteObservation | None = None,
-        zookeeper_restarted_s_ago: float | None = None,
+        zookeeper_restarts_s_ago: tuple[float, ...] = (),
     ) -> ViewInputs:
         """One look. ``local``: this process's own newest observation, fresher than its znode."""
         problem = ""
@@ -107,7 +107,7 @@ class Gatherer:
             silences=self._hosts.silences(now.boottime_s),
             samples=self._hosts.samples(now.boottime_s),
             store_problem=problem,
-            zookeeper_restarted_s_ago=zookeeper_restarted_s_ago,
+            zookeeper_restarts_s_ago=zookeeper_restarts_s_ago,
         )
 
     # ------------------------------------------------------------------ reading

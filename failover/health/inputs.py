@@ -124,4 +124,4 @@ class ViewInputs:
     silences: tuple[HostSilence, ...] = ()
     samples: tuple[LsnSample, ...] = ()
     store_problem: str = ""
-    zookeeper_restarted_s_ago: float | None = None  # the reader's last RestartZooKeeper
+    zookeeper_restarts_s_ago: tuple[float, ...] = ()  # the reader's own, newest first

@@ -188,7 +188,7 @@ class View:
     clusters: tuple[ClusterView, ...]
     observers: tuple[ObserverView, ...]
     zookeeper: tuple[ZooKeeperView, ...]
-    zookeeper_restarted_s_ago: float | None
+    zookeeper_restarts_s_ago: tuple[float, ...]
     missing: tuple[str, ...]
 
     @property
@@ -238,7 +238,7 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
         clusters=clusters,
         observers=observers,
         zookeeper=_zookeeper(policy, living),
-        zookeeper_restarted_s_ago=inputs.zookeeper_restarted_s_ago,
+        zookeeper_restarts_s_ago=inputs.zookeeper_restarts_s_ago,
         missing=_missing(clusters, observers),
     )
 

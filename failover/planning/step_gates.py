@@ -14,7 +14,11 @@ from failover.planning.plan import Gate
 from failover.residency.allowlist import allowed
 from failover.state import SalvagePhase
 
-RESTART_INTERVAL_S = 300.0  # an election that ends badly again is not repeated at once
+# Restarting the leader moves it to the witness in most elections, not in all: a rival that has
+# logged one write more wins. So it is tried again, each time after twice as long.
+RESTART_INTERVAL_S = 30.0
+RESTART_INTERVAL_S_MAX = 600.0
+RESTARTS_COUNTED_S = 3600.0  # what is longer ago was another story
 
 
 def record_gates(cluster: ClusterView) -> tuple[Gate, ...]:
@@ -48,9 +52,7 @@ def reinstate_gates(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
 
 def restart_gates(view: View) -> tuple[Gate, ...]:
     """ZooKeeper's leader may be restarted: everything else is well, and it was not just done."""
-    name, invariant = "zookeeper_restart_allowed", Invariant.ONE_FAULT_NO_HARM
-    since_s = view.zookeeper_restarted_s_ago
-    left_s = 0.0 if since_s is None else RESTART_INTERVAL_S - since_s
+    invariant = Invariant.ONE_FAULT_NO_HARM
     return (
         _automation_acts(view),
         Gate(
@@ -59,13 +61,7 @@ def restart_gates(view: View) -> tuple[Gate, ...]:
             f"zookeeper_restart_command: {view.policy.zookeeper_restart_command or 'not set'}",
             invariant,
         ),
-        Gate(
-            name,
-            left_s <= 0,
-            "not restarted lately" if since_s is None else f"restarted {since_s:.0f} s ago",
-            invariant,
-            opens_in_s=left_s if left_s > 0 else None,
-        ),
+        _restart_allowed(view),
         Gate(
             "every_server_serves",
             not ask.zookeeper_degraded(view),
@@ -104,6 +100,21 @@ def _primary_works(cluster: ClusterView) -> Gate:
     text = tell.host(holder) if holder is not None else tell.claim(cluster)
     invariant = Invariant.PROOF_BEFORE_PROMOTION
     return Gate("primary_works", works, text, invariant, cluster.name)
+
+
+def _restart_allowed(view: View) -> Gate:
+    """Not again before an interval that doubles with every restart of the last hour."""
+    name, invariant = "zookeeper_restart_allowed", Invariant.ONE_FAULT_NO_HARM
+    restarts = [s for s in view.zookeeper_restarts_s_ago if s < RESTARTS_COUNTED_S]
+    if not restarts:
+        return Gate(name, True, "not restarted lately", invariant)
+    interval_s = min(RESTART_INTERVAL_S * 2 ** (len(restarts) - 1), RESTART_INTERVAL_S_MAX)
+    left_s = interval_s - min(restarts)
+    text = (
+        f"restarted {min(restarts):.0f} s ago, {len(restarts)} times in an hour: "
+        f"not again within {interval_s:.0f} s"
+    )
+    return Gate(name, left_s <= 0, text, invariant, opens_in_s=left_s if left_s > 0 else None)
 
 
 def _upstream_in_country(view: View, cluster: ClusterView) -> Gate:

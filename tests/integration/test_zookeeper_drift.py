@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from drill import PAUSE_MOST_S, Roles, customers, explains, wait_until, whole
+from drill import PAUSE_MOST_S, Roles, concluding, customers, explains, wait_until, whole
 from prometheus_client.parser import text_string_to_metric_families
 
 from failover.clock import boottime_s
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.lab
 
 CODE = "zookeeper_leader_misplaced"
 SAID_WITHIN_S = 10.0
-MOVED_WITHIN_S = 30.0
+MOVED_WITHIN_S = 240.0  # three restarts: the election after one may end in a data site again
 
 
 def witness(lab: Lab) -> SiteName:
@@ -66,7 +66,7 @@ def leader_at_the_witness(lab: Lab) -> Iterator[None]:
 
 
 def forget_restarts(lab: Lab) -> None:
-    """New controllers: a controller restarts a server once in five minutes at most."""
+    """New controllers: with every restart of the last hour a controller waits for longer."""
     for host in lab.hosts(Role.CONTROLLER):
         lab.shell(host.name, "systemctl restart failover-controller")
     whole(lab)
@@ -97,10 +97,10 @@ def restarts_on_record(lab: Lab) -> list[HistoryEntry]:
 
 
 def test_a_drifted_leader_is_said_and_moved_back(lab: Lab) -> None:
-    """By the configured command, once, while customers notice nothing."""
+    """By the configured command, while customers notice nothing."""
     forget_restarts(lab)
     roles = Roles.now(lab)
-    with leader_at_the_witness(lab), customers(lab, roles.active) as shop:
+    with leader_at_the_witness(lab), customers(lab, roles.active) as shop, concluding(lab):
         shop.wait_served()
         before, on_record = standing(lab), len(restarts_on_record(lab))
         since_s = boottime_s()
@@ -112,8 +112,10 @@ def test_a_drifted_leader_is_said_and_moved_back(lab: Lab) -> None:
         print(f"said after {said_s - drifted_s:.1f} s, moved back after {back_s - drifted_s:.1f} s")
         print(f"longest pause of writes {shop.pause_s(since_s)} s")
         assert said_s - drifted_s <= SAID_WITHIN_S
-        (restart,) = restarts_on_record(lab)[on_record:]
-        assert "restart-zookeeper" in restart.details["command"]
+        restarts = restarts_on_record(lab)[on_record:]
+        print(f"restarts: {[restart.details['command'] for restart in restarts]}")
+        assert 1 <= len(restarts) <= 3
+        assert all("restart-zookeeper" in restart.details["command"] for restart in restarts)
         assert not harm(before, standing(lab)).words
         assert shop.pause_s(since_s) <= PAUSE_MOST_S
         assert not shop.report().lost

@@ -190,4 +190,4 @@ def _server_down(world: World, server: str, answer: str) -> None:
 
 @change(r"ZooKeeper's leader was restarted <n> s ago")
 def _restarted(world: World, seconds: str) -> None:
-    world.zookeeper_restarted_s_ago = float(seconds)
+    world.zookeeper_restarts_s_ago += (float(seconds),)

@@ -161,7 +161,7 @@ class World:
     samples: list[LsnSample] = field(default_factory=list)
     salvage: list[SalvageProgress] = field(default_factory=list)
     stopped: list[StoppedSeen] = field(default_factory=list)
-    zookeeper_restarted_s_ago: float | None = None
+    zookeeper_restarts_s_ago: tuple[float, ...] = ()
     reader: SiteName = SURABAYA
 
     @classmethod
@@ -237,7 +237,7 @@ class World:
             silences=tuple(HostSilence(h, s) for h, s in self.silent_s.items()),
             samples=tuple(self.samples),
             store_problem=self.store_problem,
-            zookeeper_restarted_s_ago=self.zookeeper_restarted_s_ago,
+            zookeeper_restarts_s_ago=self.zookeeper_restarts_s_ago,
         )
 
     def view(self) -> View:

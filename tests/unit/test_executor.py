@@ -46,14 +46,14 @@ def wait_for_end(executor: Executor, boottime_s: float = 0.0) -> CommandEnded:
 def test_a_command_runs_once_and_is_reported_once(policy: Policy) -> None:
     executor = Executor(replace(policy, zookeeper_restart_command="echo restarting {server}"))
     store = World().session()
-    assert executor.restarted_s_ago(0.0) is None
+    assert executor.restarts_s_ago(0.0) == ()
     assert executor.execute(store, restart(), 0.0) == CommandStarted("echo restarting jkt-zk1")
     ended = wait_for_end(executor)
     assert ended == CommandEnded("echo restarting jkt-zk1", 0, "restarting jkt-zk1")
     assert executor.command_ended(1.0) is None
-    assert isinstance(executor.execute(store, restart(), 60.0), NotNow)
-    assert executor.restarted_s_ago(60.0) == 60.0
-    assert isinstance(executor.execute(store, restart(), 200.0), CommandStarted)
+    assert executor.restarts_s_ago(60.0) == (60.0,)
+    assert isinstance(executor.execute(store, restart(), 60.0), CommandStarted)
+    assert executor.restarts_s_ago(70.0) == (10.0, 70.0)
 
 
 def test_a_command_that_cannot_start_is_said(policy: Policy) -> None:
