@@ -106,7 +106,6 @@ class Gatherer:
             salvage=self._salvage(znodes) if read else (),
             silences=self._hosts.silences(now.boottime_s),
             samples=self._hosts.samples(now.boottime_s),
-            whole_segments=self._hosts.whole_segments(),
             store_problem=problem,
             zookeeper_restarts_s_ago=zookeeper_restarts_s_ago,
         )

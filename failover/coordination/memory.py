@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from failover.health.inputs import HostSilence, LsnSample, WholeSegment
+from failover.health.inputs import HostSilence, LsnSample
 from failover.health.observation import PostgresSeen, SiteObservation
 from failover.model import ClusterName, HostName, Lsn, TimelineId
 from failover.policy import Policy
@@ -48,13 +48,11 @@ class _Sample:
 
 
 class HostMemory:
-    """Per host: when its PostgreSQL last answered anybody, where a primary's WAL ended, and which
-    standby had its segment whole."""
+    """Per host: when its PostgreSQL last answered anybody, and where a primary's WAL ended."""
 
     def __init__(self, policy: Policy) -> None:
         self._cluster_of = {h.name: c.name for c in policy.clusters for h in c.hosts}
         self._answered_s: dict[HostName, float] = {}
-        self._whole: dict[HostName, WholeSegment] = {}
         self._samples: dict[ClusterName, deque[_Sample]] = {
             cluster.name: deque(maxlen=SAMPLES_MAX) for cluster in policy.clusters
         }
@@ -66,9 +64,6 @@ class HostMemory:
             if not isinstance(postgres, PostgresSeen) or host.host not in self._cluster_of:
                 continue
             self._answered_s[host.host] = max(seen_s, self._answered_s.get(host.host, seen_s))
-            if postgres.segment_written:
-                whole = WholeSegment(host.host, postgres.started, postgres.timeline)
-                self._whole[host.host] = whole
             if not postgres.in_recovery and postgres.current_lsn is not None:
                 self._sample(host.host, seen_s, postgres.current_lsn, postgres.timeline)
 
@@ -78,9 +73,6 @@ class HostMemory:
             HostSilence(host, boottime_s - self._answered_s.setdefault(host, boottime_s))
             for host in self._cluster_of
         )
-
-    def whole_segments(self) -> tuple[WholeSegment, ...]:
-        return tuple(self._whole.values())
 
     def samples(self, boottime_s: float) -> tuple[LsnSample, ...]:
         return tuple(

@@ -98,18 +98,6 @@ class HostSilence:
 
 
 @dataclass(frozen=True, slots=True)
-class WholeSegment:
-    """A standby, since this start of it, was seen with all of its timeline's present segment.
-
-    Seen while its receiver had written as far as was replayed; from then on it stays so.
-    """
-
-    host: HostName
-    started: str
-    timeline: TimelineId
-
-
-@dataclass(frozen=True, slots=True)
 class LsnSample:
     """Where a primary's WAL ended, ``age_s`` ago (by the reader's clock). Bounded by the reader:
     one per round for the last few minutes is plenty."""
@@ -135,6 +123,5 @@ class ViewInputs:
     salvage: tuple[SalvageProgress, ...] = ()
     silences: tuple[HostSilence, ...] = ()
     samples: tuple[LsnSample, ...] = ()
-    whole_segments: tuple[WholeSegment, ...] = ()
     store_problem: str = ""
     zookeeper_restarts_s_ago: tuple[float, ...] = ()  # the reader's own, newest first

@@ -50,23 +50,9 @@ class PostgresSeen:
     receiver_streaming: bool | None  # standby only: a WAL receiver is connected
     receiver_host: str | None  # the upstream's address, as configured
     system_identifier: str = ""
-    written_lsn: LsnField | None = None  # standby only: up to where its receiver has written
-    started: str = ""  # when this server was started, as it says
     kept: tuple[SlotSeen, ...] | None = (
         None  # slots that keep WAL (not the lost ones); None: unknown
     )
-
-    @property
-    def segment_written(self) -> bool:
-        """Its receiver has written as far as was replayed: no half segment.
-
-        The received LSN does not tell: on a new timeline the receiver begins at the start of the
-        segment, and reports nothing as received before it has passed what was replayed already,
-        which on an idle primary may be hours later.
-        """
-        if not self.receiver_streaming or self.written_lsn is None or self.replayed_lsn is None:
-            return False
-        return self.written_lsn >= self.replayed_lsn
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

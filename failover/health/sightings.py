@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from failover.health.inputs import WholeSegment
 from failover.health.observation import (
     GuardSeen,
     HostObservation,
@@ -53,7 +52,6 @@ class HostView:
     host: DatabaseHost
     sightings: tuple[Sighting, ...]
     unreachable_s: float  # since any of them had an answer from its PostgreSQL
-    whole: WholeSegment | None = None  # as some observation before this one saw it
 
     @property
     def reached(self) -> Tri:
@@ -79,14 +77,6 @@ class HostView:
         """The freshest answer of PostgreSQL."""
         answers = (s.seen.postgres for s in self.sightings)
         return next((a for a in answers if isinstance(a, PostgresSeen)), None)
-
-    @property
-    def segment_whole(self) -> bool:
-        """The server that answers has all of its timeline's present segment, as far as was seen."""
-        seen, whole = self.postgres, self.whole
-        if seen is None or whole is None:
-            return False
-        return (whole.started, whole.timeline) == (seen.started, seen.timeline)
 
     @property
     def patroni(self) -> PatroniSeen | None:

@@ -44,7 +44,6 @@ class StandbyLeader:
 
     host: DatabaseHost
     postgres: PostgresSeen
-    segment_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ class SideView:
                 and host.postgres is not None
                 and host.postgres.in_recovery
             ):
-                return StandbyLeader(host.host, host.postgres, host.segment_whole)
+                return StandbyLeader(host.host, host.postgres)
         return None
 
 
@@ -298,18 +297,12 @@ def _side(
     found = (s for s in inputs.scopes if s.cluster == cluster.name and s.site == site)
     scope = next(found, None)
     silence = {s.host: s.unreachable_s for s in inputs.silences}
-    whole = {segment.host: segment for segment in inputs.whole_segments}
     return SideView(
         site=site,
         scope=scope,
         config=parse_config(scope.config) if scope is not None else None,
         hosts=tuple(
-            HostView(
-                host,
-                _sightings(host.name, living),
-                silence.get(host.name, 0.0),
-                whole.get(host.name),
-            )
+            HostView(host, _sightings(host.name, living), silence.get(host.name, 0.0))
             for host in cluster.at(site)
         ),
     )

@@ -225,13 +225,10 @@ def _replayed(cluster: ClusterView) -> Gate:
     leader = cluster.standby.standby_leader
     received = leader.postgres.received_lsn if leader is not None else None
     replayed = leader.postgres.replayed_lsn if leader is not None else None
-    if leader is None or received is None or replayed is None:
+    if received is None or replayed is None:
         text = f"received {received or 'unknown'}, replayed {replayed or 'unknown'}"
         return Gate(name, None, text, invariant, cluster.name)
     text = f"received {received}, replayed {replayed}"
-    if received < replayed and leader.segment_whole:
-        text += ", and the segment before that was seen whole"
-        return Gate(name, True, text, invariant, cluster.name)
     if received < replayed:
         # It has just begun the first segment of a new timeline. Promoted from half a segment,
         # PostgreSQL ends in "PANIC: invalid magic number in WAL segment" and does not start again.

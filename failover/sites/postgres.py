@@ -35,8 +35,7 @@ SELECT r.in_recovery,
             ELSE left(pg_walfile_name(pg_current_wal_lsn()), 8) END AS current_timeline_hex,
        CASE WHEN r.in_recovery THEN pg_last_wal_receive_lsn()::text END AS received_lsn,
        CASE WHEN r.in_recovery THEN pg_last_wal_replay_lsn()::text END AS replayed_lsn,
-       w.status AS receiver_status, w.sender_host, w.received_tli, w.written_lsn::text,
-       pg_postmaster_start_time()::text AS started,
+       w.status AS receiver_status, w.sender_host, w.received_tli,
        CASE WHEN r.in_recovery AND w.received_tli IS NULL
             THEN failover.wal_timeline() END AS wal_tli,
        (pg_control_checkpoint()).timeline_id AS checkpoint_tli,
@@ -49,6 +48,8 @@ SELECT r.in_recovery,
 FROM (SELECT pg_is_in_recovery() AS in_recovery) r
 LEFT JOIN failover.wal_receiver() w ON true
 """
+
+SIZE_LIMIT_S = 30.0  # it stats every file of every database
 
 SIZE_LIMIT_S = 30.0  # it stats every file of every database
 
@@ -167,8 +168,6 @@ def seen(row: dict[str, Any]) -> PostgresSeen:
         replayed_lsn=_lsn(row["replayed_lsn"]),
         receiver_streaming=(row["receiver_status"] == "streaming") if in_recovery else None,
         receiver_host=row["sender_host"] if in_recovery else None,
-        written_lsn=_lsn(row["written_lsn"]) if in_recovery else None,
-        started=row["started"],
         system_identifier=row["system_identifier"],
         kept=tuple(SlotSeen(name, Lsn.parse(keeps_from)) for name, keeps_from in row["kept"]),
     )

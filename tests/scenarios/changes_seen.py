@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from failover.health.inputs import LsnSample, WholeSegment
+from failover.health.inputs import LsnSample
 from failover.health.observation import NoAnswer, SlotSeen, ZooKeeperMode, ZooKeeperSeen
 from failover.model import (
     HostName,
@@ -101,14 +101,6 @@ def _received(world: World, host: str, received: str, replayed: str) -> None:
         received_lsn=None if received == "nothing" else Lsn.parse(received),
         replayed_lsn=Lsn.parse(replayed),
     )
-
-
-@change("<w> was seen with its segment whole")
-def _segment_whole(world: World, host: str) -> None:
-    seen = world.hosts[HostName(host)]
-    assert not isinstance(seen.postgres, NoAnswer)
-    whole = WholeSegment(HostName(host), seen.postgres.started, seen.postgres.timeline)
-    world.whole_segments += (whole,)
 
 
 @change("<w> keeps WAL from <w> on, for slot <w>")

@@ -26,7 +26,6 @@ from failover.health.inputs import (
     StateSeen,
     StoppedSeen,
     ViewInputs,
-    WholeSegment,
 )
 from failover.health.observation import (
     GuardSeen,
@@ -163,7 +162,6 @@ class World:
     salvage: list[SalvageProgress] = field(default_factory=list)
     stopped: list[StoppedSeen] = field(default_factory=list)
     zookeeper_restarts_s_ago: tuple[float, ...] = ()
-    whole_segments: tuple[WholeSegment, ...] = ()
     reader: SiteName = SURABAYA
 
     @classmethod
@@ -240,7 +238,6 @@ class World:
             samples=tuple(self.samples),
             store_problem=self.store_problem,
             zookeeper_restarts_s_ago=self.zookeeper_restarts_s_ago,
-            whole_segments=self.whole_segments,
         )
 
     def view(self) -> View:

@@ -212,7 +212,7 @@ def test_takeover_is_not_committed_twice() -> None:
 
 
 def test_half_a_segment_is_not_promoted() -> None:
-    """The receiver begins a new timeline at the start of the segment."""
+    """The receiver begins a new timeline at the start of the segment; so does a restarted one."""
     received = "PostgreSQL on mks-db1 has received 0/4000000, replayed 0/5000000"
     view = build([received, *SITE_LOST]).view()
     decided = plan(view, judge(view))

@@ -29,8 +29,6 @@ STANDBY: dict[str, Any] = {
     "receiver_status": "streaming",
     "sender_host": "10.77.1.11",
     "received_tli": 2,
-    "written_lsn": "0/3000148",
-    "started": "2026-01-01 00:00:00+00",
     "wal_tli": None,
     "recovery_tli": 1,
     "checkpoint_tli": 1,
@@ -44,23 +42,6 @@ def test_a_standby() -> None:
     assert (seen.in_recovery, seen.timeline, seen.receiver_streaming) == (True, 2, True)
     assert (seen.received_lsn, seen.replayed_lsn) == (Lsn(0x3000148), Lsn(0x3000100))
     assert seen.kept == (SlotSeen("failover_makassar", Lsn(0x2000000)),)
-    assert seen.segment_written
-
-
-@pytest.mark.parametrize(
-    ("written", "status", "whole"),
-    [
-        ("0/3000100", "streaming", True),
-        ("0/30000FF", "streaming", False),  # begins the segment of a new timeline again
-        ("0/3000148", "waiting", False),
-        (None, "streaming", False),
-    ],
-)
-def test_a_segment_is_whole_once_written_as_far_as_replayed(
-    written: str | None, status: str, whole: bool
-) -> None:
-    row = {"received_lsn": "0/3000000", "written_lsn": written, "receiver_status": status}
-    assert postgres.seen(STANDBY | row).segment_written is whole
 
 
 def test_a_standby_that_never_streamed() -> None:

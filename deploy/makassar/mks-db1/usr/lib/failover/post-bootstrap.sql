@@ -25,12 +25,11 @@ GRANT USAGE ON SCHEMA failover TO failover_observer;
 
 CREATE FUNCTION failover.wal_receiver(
     OUT status text, OUT sender_host text, OUT sender_port integer, OUT slot_name text,
-    OUT received_tli integer, OUT written_lsn pg_lsn, OUT flushed_lsn pg_lsn,
-    OUT last_message_age_s double precision)
+    OUT received_tli integer, OUT flushed_lsn pg_lsn, OUT last_message_age_s double precision)
 RETURNS SETOF record
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT status, sender_host, sender_port, slot_name, received_tli, written_lsn, flushed_lsn,
+    SELECT status, sender_host, sender_port, slot_name, received_tli, flushed_lsn,
            extract(epoch FROM clock_timestamp() - last_msg_receipt_time)
     FROM pg_catalog.pg_stat_wal_receiver
 $$;
