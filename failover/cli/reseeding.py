@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from failover.policy import Policy
 
 POLL_S = 0.5
+BUSY = "already in progress"  # how Patroni's refusal ends while it works on something else
+BUSY_LIMIT_S = 60.0
 MEMBER_SEEN_LIMIT_S = 10.0  # a Patroni attached to a follower sees a new znode a little later
 
 Say = Callable[[str], None]
@@ -110,7 +112,14 @@ class Reseeding:
     # ------------------------------------------------------------------ orders
 
     def _reinitialize(self) -> None:
-        answer = asyncio.run(patroni.reinitialize(self._reseed.host, self._password))
+        """Once Patroni has ended what it is doing, a hand-over of the leadership for instance."""
+        give_up_s = time.monotonic() + BUSY_LIMIT_S
+        while True:
+            answer = asyncio.run(patroni.reinitialize(self._reseed.host, self._password))
+            busy = isinstance(answer, Ordered) and not answer.accepted and BUSY in answer.text
+            if not busy or time.monotonic() > give_up_s:
+                break
+            time.sleep(POLL_S)
         if isinstance(answer, NoAnswer):
             raise UserError(
                 f"whether it has begun is not known: {answer.detail}",

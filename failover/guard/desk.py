@@ -48,7 +48,7 @@ from failover.guard.permits import (
 )
 from failover.guard.records import Places
 from failover.guard.server import lock_if_free, read_note
-from failover.guard.wal_end import ask_server, stopped_at
+from failover.guard.wal_end import SOCKET_DIR, ask_server, stopped_at
 from failover.policy import DatabaseHost
 from failover.state import GroupState, StateError, decode_state
 from failover.znode import Committed, ScopePaths, Znode
@@ -122,6 +122,12 @@ class Desk:
             status.demoted,
         ):
             self._wake.set()
+
+    @property
+    def serves(self) -> bool:
+        """This host's server is the primary, under a grant, as far as the minder last said."""
+        status = self._status
+        return status is not None and status.granted and status.in_production
 
     def ask(self, ask: PermitAsk) -> None:
         with self._mutex:
@@ -270,7 +276,7 @@ class Desk:
 
     def _wal_end(self, purpose: Purpose) -> WalEnd | None:
         if purpose is not Purpose.START:
-            return ask_server("/run/postgresql", self._host.postgres_port)
+            return ask_server(SOCKET_DIR, self._host.postgres_port)
         raw = read_control(self._places.control_file)
         stopped = None if raw is None else stopped_at(self._places, raw)
         return None if stopped is None else stopped.end

@@ -15,6 +15,7 @@ from failover.guard.records import Places
 from failover.model import WAL_SEGMENT_BYTES, Lsn, TimelineId
 from failover.state import StopKind
 
+SOCKET_DIR = "/run/postgresql"
 SQL_LIMIT_S = 1
 WALDUMP_LIMIT_S = 5.0
 _SEGMENT_NAME = re.compile(r"[0-9A-F]{24}")
@@ -43,24 +44,29 @@ where not pg_is_in_recovery()
 """
 
 
+def connect_locally(socket_dir: str, port: int) -> psycopg.Connection[tuple[object, ...]]:
+    """To the running server on this host, as its superuser. psycopg.Error within two seconds."""
+    return psycopg.connect(
+        host=socket_dir,
+        port=port,
+        user="postgres",
+        dbname="postgres",
+        connect_timeout=SQL_LIMIT_S,
+        application_name="failover_guard",
+        options=f"-c statement_timeout={SQL_LIMIT_S}s",
+    )
+
+
 def ask_server(socket_dir: str, port: int) -> WalEnd | None:
     """What the running server has received; None when it does not answer within a second."""
     try:
-        with psycopg.connect(
-            host=socket_dir,
-            port=port,
-            user="postgres",
-            dbname="postgres",
-            connect_timeout=SQL_LIMIT_S,
-            application_name="failover_guard",
-            options=f"-c statement_timeout={SQL_LIMIT_S}s",
-        ) as connection:
+        with connect_locally(socket_dir, port) as connection:
             row = connection.execute(_QUERY).fetchone()
     except psycopg.Error:
         return None
     if row is None or row[0] is None or row[1] is None:
         return None
-    return WalEnd(Lsn.parse(str(row[0])), TimelineId(int(row[1])))
+    return WalEnd(Lsn.parse(str(row[0])), TimelineId(int(str(row[1]))))
 
 
 def stopped_at(places: Places, raw: bytes) -> Stopped | None:

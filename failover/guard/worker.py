@@ -1,9 +1,10 @@
 """The worker: everything of the guard that needs ZooKeeper, in a process of its own.
 
-It renews the session (``session_keeper``), gives permits and gives claims back (``desk``) and
-salvages (``salvager``); this module is its main thread: the link to the minder. Invariant: when
-the minder is dead or silent the worker stops renewing and enforces the last known deadline itself,
-unless a new minder has taken over; and it never closes its session.
+It renews the session (``session_keeper``), gives permits and gives claims back (``desk``), salvages
+(``salvager``) and keeps an idle primary writing (``heartbeat``); this module is its main thread: the
+link to the minder. Invariant: when the minder is dead or silent the worker stops renewing and
+enforces the last known deadline itself, unless a new minder has taken over; and it never closes its
+session.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from failover.clock import boottime_s
 from failover.coordination.session import SavedSession, Server
 from failover.guard import server
 from failover.guard.desk import Desk
+from failover.guard.heartbeat import Heartbeat
 from failover.guard.link import Link
 from failover.guard.logic import Limits
 from failover.guard.messages import (
@@ -46,6 +48,7 @@ from failover.guard.records import (
 )
 from failover.guard.salvager import Salvager
 from failover.guard.session_keeper import SessionKeeper
+from failover.guard.wal_end import SOCKET_DIR
 from failover.model import HostName
 from failover.policy import Policy
 from failover.timing import lease_timing
@@ -207,7 +210,8 @@ def build(
     )
     begun = inherited(record, read_lease(places, boot), Limits.of(lease_timing(policy.lease_s)))
     worker = Worker(link, places, boot, minder_pid, keeper, desk, salvager, begun)
-    return worker, (keeper.run, desk.run, salvager.run)
+    heartbeat = Heartbeat(SOCKET_DIR, host.postgres_port, lambda: desk.serves)
+    return worker, (keeper.run, desk.run, salvager.run, heartbeat.run)
 
 
 @click.command()

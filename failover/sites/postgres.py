@@ -51,8 +51,6 @@ LEFT JOIN failover.wal_receiver() w ON true
 
 SIZE_LIMIT_S = 30.0  # it stats every file of every database
 
-SIZE_LIMIT_S = 30.0  # it stats every file of every database
-
 
 class PostgresProbe:
     """Asks one server, again and again, over one connection."""

@@ -1,0 +1,61 @@
+"""A little WAL now and then on an idle primary, so that its standbys are not left in doubt.
+
+A standby that was restarted, or has changed its timeline, begins to receive at the start of the
+segment, and says nothing of what it has received before it is past what was replayed. On an idle
+primary that could take hours, and so long a takeover would hold: promoted from half a segment,
+PostgreSQL panics. Nothing of what a standby says of its receiver would tell sooner
+(``written_lsn`` may be left over from the timeline before).
+
+Only where this host has a grant. Never waits for long, and nothing waits for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import psycopg
+
+from failover.guard.wal_end import connect_locally
+
+INTERVAL_S = 5.0
+
+
+class Heartbeat:
+    """``run`` in a thread of its own: a disk that hangs holds nobody else up."""
+
+    def __init__(self, socket_dir: str, port: int, serves: Callable[[], bool]) -> None:
+        """``serves``: whether this host's server is the primary, under a grant."""
+        self._socket_dir = socket_dir
+        self._port = port
+        self._serves = serves
+        self._end_of_wal = ""
+
+    def run(self) -> None:
+        while True:
+            time.sleep(INTERVAL_S)
+            if self._serves():
+                self.beat()
+
+    def beat(self) -> bool:
+        """Write a record where nobody has written since the last beat. Whether it did.
+
+        The record is a snapshot of the running transactions, which PostgreSQL writes every
+        15 seconds itself while there is anything to say (a hundred bytes).
+        """
+        try:
+            with connect_locally(self._socket_dir, self._port) as connection:
+                end, before = _end_of_wal(connection), self._end_of_wal
+                idle = end == before
+                if idle:
+                    connection.execute("select pg_log_standby_snapshot()")
+                    end = _end_of_wal(connection)
+        except psycopg.Error:
+            return False  # it is being stopped, or started
+        self._end_of_wal = end
+        return idle
+
+
+def _end_of_wal(connection: psycopg.Connection[tuple[object, ...]]) -> str:
+    row = connection.execute("select pg_current_wal_insert_lsn()").fetchone()
+    return str(row[0]) if row is not None else ""
