@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +36,7 @@ from failover.metrics import ControllerMetrics, Instruments
 from failover.model import SiteName
 from failover.policy import Policy
 
+STAND_IN_END_LIMIT_S = 3.0
 OBSERVER_PASSWORD_FILE = Path("/etc/failover/secrets/observer.password")
 
 
@@ -72,6 +74,31 @@ def run(
         for group in groups:
             group.worker.shutdown(wait=False, cancel_futures=True)
             group.connection.close()
+
+
+@contextlib.contextmanager
+def standing_in(policy: Policy, site: SiteName, password_file: Path) -> Iterator[None]:
+    """A controller of ``site`` in this process while the block runs, where none lives.
+
+    It stands for the leadership like any other and shares everything with it but the metrics door.
+    """
+    group = _group(policy, site, Instruments(CollectorRegistry()), password_file)
+    loop = asyncio.new_event_loop()
+    running = loop.create_task(_run_group(group))
+    thread = threading.Thread(target=_until_cancelled, args=(loop, running), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        loop.call_soon_threadsafe(running.cancel)
+        thread.join(timeout=STAND_IN_END_LIMIT_S)
+        group.worker.shutdown(wait=False, cancel_futures=True)
+        group.connection.close()
+
+
+def _until_cancelled(loop: asyncio.AbstractEventLoop, running: asyncio.Task[None]) -> None:
+    with contextlib.suppress(asyncio.CancelledError):
+        loop.run_until_complete(running)
 
 
 def _group(policy: Policy, site: SiteName, instruments: Instruments, password_file: Path) -> _Group:
@@ -167,6 +194,9 @@ async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
         else:
             group.metrics.tick_done(result, time.monotonic() - started_s)
             group.log.report(result)
+            state = result.view.state
+            plan_stands = state is not None and state.plan is not None
+            group.observer.be_attentive(plan_stands and result.leading)
             pause_s = result.look_again_in_s
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):

@@ -19,8 +19,9 @@ from failover.planning.plan import Gate, Hold, Plan
 from failover.znode import Committed, Conflict, OutcomeUnknown
 
 
-def configure(level: int = logging.INFO) -> None:
+def configure(level: int = logging.INFO, *, to_stderr: bool = False) -> None:
     """JSON lines for our events and for the libraries' logs, to standard output."""
+    stream = sys.stderr if to_stderr else sys.stdout
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -32,9 +33,9 @@ def configure(level: int = logging.INFO) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stdout),
+        logger_factory=structlog.PrintLoggerFactory(stream),
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],

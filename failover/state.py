@@ -66,6 +66,38 @@ class PlanRecord:
     requested_by: str
 
 
+class RequestPhase(StrEnum):
+    WAITING = "waiting"  # for the leading controller
+    RUNNING = "running"  # the plan of the same id stands, or its promotion is awaited
+    DONE = "done"
+    REFUSED = "refused"  # nothing was begun
+    GONE_BACK = "gone_back"  # begun, and back where it was
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class OperatorRequest:
+    """What an operator asks the leading controller for. One at a time per group.
+
+    ``answer_by_unix_s``: nobody wants it any more if it was not begun by then. ``limit_s``: how
+    long its plan may stand, and so writes may wait, before it goes back. ``outcome``: reasons.
+    """
+
+    id: str
+    kind: PlanKind
+    to_site: SiteName
+    by: str
+    reason: str
+    at_unix_s: float
+    answer_by_unix_s: float
+    limit_s: float
+    phase: RequestPhase = RequestPhase.WAITING
+    outcome: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> bool:
+        return self.phase not in (RequestPhase.WAITING, RequestPhase.RUNNING)
+
+
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class ClusterState:
     """One cluster of the group in the present epoch.
@@ -189,10 +221,14 @@ class HistoryEntry:
     details: dict[str, str]
 
 
-Record = TypeVar("Record", WriterClaim, StoppedProof, SalvageProgress, HistoryEntry)
+Record = TypeVar(
+    "Record", WriterClaim, StoppedProof, SalvageProgress, HistoryEntry, OperatorRequest
+)
 
 
-def encode_record(record: WriterClaim | StoppedProof | SalvageProgress | HistoryEntry) -> bytes:
+def encode_record(
+    record: WriterClaim | StoppedProof | SalvageProgress | HistoryEntry | OperatorRequest,
+) -> bytes:
     """JSON of one of the small records."""
     return TypeAdapter(type(record)).dump_json(record)
 

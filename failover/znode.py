@@ -159,6 +159,11 @@ class GroupPaths:
         return f"{self.root}/requests"
 
     @property
+    def request(self) -> str:
+        """The one request of an operator that stands, or the last one with its outcome."""
+        return f"{self.requests}/operator"
+
+    @property
     def salvage(self) -> str:
         return f"{self.root}/salvage"
 

@@ -39,6 +39,7 @@ NOUNS: dict[str, Noun] = {
         Noun("status", "Sites, hosts, roles, lag, lease and verdict, as a tree."),
         Noun("explain", "What is decided now, and why: every gate with its evidence."),
         Noun("history", "What happened: epochs, takeovers, reinstatements. Newest last."),
+        Noun("switchover", "Move the group to the other data site, planned: nothing is lost."),
         Noun("config", "Check failover.yaml; render what follows from it."),
         Noun("init", "First start: create the state in ZooKeeper and arm the guards."),
         Noun("reseed", "Give a host a new copy of its cluster; size and duration first."),

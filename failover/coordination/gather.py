@@ -17,6 +17,7 @@ from failover.health.inputs import (
     ConfigSeen,
     LeaderKeySeen,
     ObserverSeen,
+    RequestSeen,
     ScopeSeen,
     StateSeen,
     StoppedSeen,
@@ -26,6 +27,7 @@ from failover.health.observation import SiteObservation, decode_observation
 from failover.model import ClusterName, Epoch, SiteName
 from failover.policy import Policy
 from failover.state import (
+    OperatorRequest,
     SalvageProgress,
     StateError,
     StoppedProof,
@@ -74,7 +76,9 @@ class Gatherer:
         scopes = self._scopes()
         return (
             self._paths.state,
+            self._paths.request,
             *(self._paths.writer(cluster.name) for cluster in self._policy.clusters),
+            *(self._paths.stopped(cluster.name) for cluster in self._policy.clusters),
             *(scope.config for _, _, scope in scopes),
             *(scope.leader for _, _, scope in scopes),
         )
@@ -106,6 +110,7 @@ class Gatherer:
             salvage=self._salvage(znodes) if read else (),
             silences=self._hosts.silences(now.boottime_s),
             samples=self._hosts.samples(now.boottime_s),
+            request=self._request(znodes) if read else None,
             store_problem=problem,
             zookeeper_restarts_s_ago=zookeeper_restarts_s_ago,
         )
@@ -122,7 +127,7 @@ class Gatherer:
         return znodes
 
     def _fixed_paths(self) -> tuple[str, ...]:
-        paths = [self._paths.state]
+        paths = [self._paths.state, self._paths.request]
         paths += [self._paths.observer(site.name) for site in self._policy.sites]
         for cluster in self._policy.clusters:
             paths += [self._paths.writer(cluster.name), self._paths.stopped(cluster.name)]
@@ -198,6 +203,16 @@ class Gatherer:
                 proof = None
             seen.append(StoppedSeen(cluster.name, found.version, proof))
         return tuple(seen)
+
+    def _request(self, znodes: Znodes) -> RequestSeen | None:
+        path = self._paths.request
+        if (found := znodes[path]) is None:
+            return None
+        try:
+            request = decode_record(OperatorRequest, found.data, path=path)
+        except StateError as error:
+            return RequestSeen(found.version, None, str(error))
+        return RequestSeen(found.version, request)
 
     def _salvage(self, znodes: Znodes) -> tuple[SalvageProgress, ...]:
         """Records that cannot be understood are left out: what is not salvaged is held back."""

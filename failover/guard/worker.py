@@ -1,10 +1,10 @@
 """The worker: everything of the guard that needs ZooKeeper, in a process of its own.
 
-It renews the session (``session_keeper``), gives permits and gives claims back (``desk``), salvages
-(``salvager``) and keeps an idle primary writing (``heartbeat``); this module is its main thread: the
-link to the minder. Invariant: when the minder is dead or silent the worker stops renewing and
-enforces the last known deadline itself, unless a new minder has taken over; and it never closes its
-session.
+It renews the session (``session_keeper``), gives permits and gives claims back (``desk``),
+salvages (``salvager``) and keeps an idle primary writing (``heartbeat``); this module is its main
+thread: the link to the minder. Invariant: when the minder is dead or silent the worker stops
+renewing and enforces the last known deadline itself, unless a new minder has taken over; and it
+never closes its session.
 """
 
 from __future__ import annotations

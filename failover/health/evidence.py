@@ -32,6 +32,14 @@ def plan(view: View) -> Lines:
     return (f"plan {frozen.id}: {frozen.from_site} to {frozen.to_site}, {until}",)
 
 
+def request(view: View) -> Lines:
+    waiting = view.waiting_request
+    if waiting is None:
+        return ()
+    why = f": {waiting.reason}" if waiting.reason else ""
+    return (f"{waiting.by} asks for a {waiting.kind} to {waiting.to_site}{why}",)
+
+
 def claim(cluster: ClusterView) -> str:
     """One line on the writer claim of one cluster."""
     seen = cluster.claim

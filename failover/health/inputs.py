@@ -11,7 +11,13 @@ from dataclasses import dataclass
 
 from failover.health.observation import SiteObservation
 from failover.model import ClusterName, HostName, Lsn, SiteName, TimelineId
-from failover.state import GroupState, SalvageProgress, StoppedProof, WriterClaim
+from failover.state import (
+    GroupState,
+    OperatorRequest,
+    SalvageProgress,
+    StoppedProof,
+    WriterClaim,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,15 @@ class StoppedSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestSeen:
+    """The operator's request. ``problem``: it is there, but cannot be understood."""
+
+    version: int
+    request: OperatorRequest | None
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class HostSilence:
     """How long no living observer has had an answer from PostgreSQL on this host."""
 
@@ -123,5 +138,6 @@ class ViewInputs:
     salvage: tuple[SalvageProgress, ...] = ()
     silences: tuple[HostSilence, ...] = ()
     samples: tuple[LsnSample, ...] = ()
+    request: RequestSeen | None = None  # None: nobody has ever asked for anything
     store_problem: str = ""
     zookeeper_restarts_s_ago: tuple[float, ...] = ()  # the reader's own, newest first

@@ -6,6 +6,8 @@ False`` where the difference to "unknown" matters.
 
 from __future__ import annotations
 
+from math import inf
+
 from failover.health.scope import Upstream
 from failover.health.sightings import HostView, some
 from failover.health.view import ClusterView, SideView, View
@@ -18,9 +20,18 @@ from failover.state import StandbyScope
 
 
 def writing_sites(view: View, cluster: ClusterView) -> tuple[SiteName, ...]:
-    """Every site of which something says that it may write: the claim, or a working primary."""
+    """Every site of which something says that it may write: the claim, or a working primary.
+
+    Seen wholly within the present epoch: what was seen of the old primary before a switchover, or
+    of a site before its loss, says nothing about now.
+    """
     claim = cluster.claim.claim if cluster.claim is not None else None
-    sites = {side.site for side in cluster.sides if side.working_primary}
+    since_s = inf if view.state is None else view.now_unix_s - view.state.epoch_started_unix_s
+    sites = {
+        side.site
+        for side in cluster.sides
+        if any(host.working_primary_after(since_s) for host in side.hosts)
+    }
     return tuple(sorted(sites | ({claim.site} if claim is not None else set())))
 
 

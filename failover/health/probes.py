@@ -9,6 +9,7 @@ comes later only ends the suspicion. A timeout is a value, not an exception. Not
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -40,6 +41,7 @@ SUSPECT_WAIT_S = 0.25  # what was silent last time goes on being waited for in t
 ABORT_GRACE_S = 0.1  # for a broken connection to be noticed by the one who waits on it
 CLOCK_SLACK_S = 0.01
 ROUND_INTERVAL_S = 0.5
+ATTENTIVE_INTERVAL_S = 0.05  # while a plan waits for what the next round may show
 
 Answer = TypeVar("Answer")
 
@@ -144,10 +146,21 @@ class Observer:
         self._password_file = password_file
         self._version = version
         self._sequence = 0
+        self._attentive = asyncio.Event()
         self.latest: SiteObservation | None = None
 
+    def be_attentive(self, wanted: bool) -> None:
+        """Look as often as it goes, or as usual. Call in the loop that runs it."""
+        if wanted:
+            self._attentive.set()
+        else:
+            self._attentive.clear()
+
     async def run(self, round_done: Callable[[SiteObservation], None]) -> None:
-        """Rounds without end, ``ROUND_INTERVAL_S`` apart or as soon as the last one is over."""
+        """Rounds without end, ``ROUND_INTERVAL_S`` apart or as soon as the last one is over.
+
+        While attentive they follow each other at once.
+        """
         timeout = aiohttp.ClientTimeout(total=LIMIT_S)
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
@@ -158,10 +171,18 @@ class Observer:
                     started_s = time.monotonic()
                     self.latest = await self._round(hosts, servers)
                     round_done(self.latest)
-                    await asyncio.sleep(started_s + ROUND_INTERVAL_S - time.monotonic())
+                    await self._pause(started_s)
             finally:
                 for host in hosts:
                     await host.close()
+
+    async def _pause(self, started_s: float) -> None:
+        """Until the next round is due: as usual, or earlier where somebody gets attentive."""
+        await asyncio.sleep(started_s + ATTENTIVE_INTERVAL_S - time.monotonic())
+        left_s = started_s + ROUND_INTERVAL_S - time.monotonic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, left_s)):
+                await self._attentive.wait()
 
     def _hosts(self, session: aiohttp.ClientSession) -> tuple[_HostQuestions, ...]:
         return tuple(

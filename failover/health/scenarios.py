@@ -40,6 +40,10 @@ def switchover_in_progress(view: View) -> bool:
     return view.state is not None and view.state.plan is not None
 
 
+def switchover_requested(view: View) -> bool:
+    return view.waiting_request is not None
+
+
 def takeover_stuck(view: View) -> bool:
     since_s = view.now_unix_s - (view.state.epoch_started_unix_s if view.state else 0.0)
     return takeover_in_progress(view) and since_s > PROMOTION_S_MAX

@@ -27,6 +27,8 @@ class Consequence(StrEnum):
     REINSTATE = "reinstate"
     FOLLOW = "follow"
     RESTART_ZOOKEEPER = "restart_zookeeper"
+    ANSWER_REQUEST = "answer_request"
+    SWITCHOVER = "switchover"
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ RULES: tuple[Rule, ...] = (
         "A switchover is under way; nothing else is started until it ends or its deadline passes",
         when.switchover_in_progress,
         tell.plan,
-        Consequence.HOLD,
+        Consequence.SWITCHOVER,
     ),
     Rule(
         "takeover_stuck",
@@ -134,6 +136,13 @@ RULES: tuple[Rule, ...] = (
         when.takeover_in_progress,
         tell.active_side,
         Consequence.RECORD_PROMOTION,
+    ),
+    Rule(
+        "switchover_requested",
+        "An operator asks for a switchover: it is begun now, or refused with all reasons",
+        when.switchover_requested,
+        tell.request,
+        Consequence.ANSWER_REQUEST,
     ),
     Rule(
         "patroni_paused",

@@ -14,6 +14,7 @@ from failover.health.inputs import (
     ClaimSeen,
     LsnSample,
     ObserverSeen,
+    RequestSeen,
     ScopeSeen,
     StoppedSeen,
     ViewInputs,
@@ -29,7 +30,13 @@ from failover.health.scope import PatroniConfig, is_fence, parse_config
 from failover.health.sightings import HostView, Sighting, Tri, some
 from failover.model import ClusterName, HostName, SiteKind, SiteName
 from failover.policy import Cluster, DatabaseHost, Policy, ZooKeeperServer
-from failover.state import ClusterState, GroupState, SalvageProgress
+from failover.state import (
+    ClusterState,
+    GroupState,
+    OperatorRequest,
+    RequestPhase,
+    SalvageProgress,
+)
 
 OBSERVATION_AGE_S_MAX = 3.0  # an observer that says nothing new for longer is not alive
 READ_DELAY_S = 1.0  # an observation may be that much older than its age (written, then read)
@@ -189,6 +196,7 @@ class View:
     observers: tuple[ObserverView, ...]
     zookeeper: tuple[ZooKeeperView, ...]
     zookeeper_restarts_s_ago: tuple[float, ...]
+    request: RequestSeen | None
     missing: tuple[str, ...]
 
     @property
@@ -201,6 +209,13 @@ class View:
     @property
     def witness_sites(self) -> tuple[SiteName, ...]:
         return tuple(s.name for s in self.policy.sites if s.kind is SiteKind.WITNESS)
+
+    @property
+    def waiting_request(self) -> OperatorRequest | None:
+        """The operator's request that nobody has taken up yet."""
+        request = self.request.request if self.request is not None else None
+        waits = request is not None and request.phase is RequestPhase.WAITING
+        return request if waits else None
 
     @property
     def zookeeper_leader(self) -> ZooKeeperServer | None:
@@ -239,6 +254,7 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
         observers=observers,
         zookeeper=_zookeeper(policy, living),
         zookeeper_restarts_s_ago=inputs.zookeeper_restarts_s_ago,
+        request=inputs.request,
         missing=_missing(clusters, observers),
     )
 

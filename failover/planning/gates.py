@@ -25,10 +25,10 @@ UNREPLAYED_BYTES_MAX = 1024 * 1024
 def takeover_gates(view: View) -> tuple[Gate, ...]:
     """Every precondition of moving the group to the standby site, group first."""
     if view.store_problem or view.state is None or view.state_version is None:
-        return (_state_readable(view),)
+        return (state_readable(view),)
     group = (
-        _state_readable(view),
-        _nothing_under_way(view.state),
+        state_readable(view),
+        nothing_under_way(view.state),
         _automation(view.state),
         _not_paused(view, view.state),
         _no_cooldown(view, view.state),
@@ -44,11 +44,11 @@ def cluster_gates(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
         _local_recovery_over(view, cluster),
         _no_working_primary(cluster),
         _old_scope_unpaused(cluster),
-        _old_scope_unfenced(cluster),
-        _new_scope_follows(cluster),
+        old_scope_unfenced(cluster),
+        new_scope_follows(cluster),
         _new_scope_unpaused(cluster),
-        _residency(view, cluster),
-        _standby_leader_ready(cluster),
+        residency(view, cluster),
+        standby_leader_ready(cluster),
         _replayed(cluster),
         _protection(view, cluster),
         _loss(view, cluster),
@@ -58,7 +58,7 @@ def cluster_gates(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
 # --------------------------------------------------------------------------- the group
 
 
-def _state_readable(view: View) -> Gate:
+def state_readable(view: View) -> Gate:
     if view.store_problem:
         return Gate("state_readable", None, view.store_problem, Invariant.DOUBT_MEANS_HOLD)
     if view.state is None or view.state_version is None:
@@ -68,7 +68,7 @@ def _state_readable(view: View) -> Gate:
     return Gate("state_readable", True, text, Invariant.DOUBT_MEANS_HOLD)
 
 
-def _nothing_under_way(state: GroupState) -> Gate:
+def nothing_under_way(state: GroupState) -> Gate:
     name, invariant = "nothing_under_way", Invariant.RESUMABLE
     if state.plan is not None:
         return Gate(name, False, f"plan {state.plan.id} ({state.plan.kind}) stands", invariant)
@@ -150,21 +150,21 @@ def _no_working_primary(cluster: ClusterView) -> Gate:
 
 
 def _old_scope_unpaused(cluster: ClusterView) -> Gate:
-    return _unpaused("old_scope_not_paused", cluster, cluster.active.paused, cluster.active.site)
+    return unpaused("old_scope_not_paused", cluster, cluster.active.paused, cluster.active.site)
 
 
 def _new_scope_unpaused(cluster: ClusterView) -> Gate:
-    return _unpaused("new_scope_not_paused", cluster, cluster.standby.paused, cluster.standby.site)
+    return unpaused("new_scope_not_paused", cluster, cluster.standby.paused, cluster.standby.site)
 
 
-def _unpaused(name: str, cluster: ClusterView, paused: bool | None, site: str) -> Gate:
+def unpaused(name: str, cluster: ClusterView, paused: bool | None, site: str) -> Gate:
     said = {True: "is paused", False: "is not paused", None: "has no usable configuration"}
     passes = None if paused is None else not paused
     text = f"{cluster.name}-{site} {said[paused]}"
     return Gate(name, passes, text, Invariant.SINGLE_WRITER, cluster.name)
 
 
-def _old_scope_unfenced(cluster: ClusterView) -> Gate:
+def old_scope_unfenced(cluster: ClusterView) -> Gate:
     """A fence or quarantine at the site that is active on record contradicts the record."""
     name, invariant = "old_scope_not_fenced", Invariant.DOUBT_MEANS_HOLD
     side = cluster.active
@@ -181,7 +181,7 @@ def _old_scope_unfenced(cluster: ClusterView) -> Gate:
 # --------------------------------------------------------------------------- the new site
 
 
-def _new_scope_follows(cluster: ClusterView) -> Gate:
+def new_scope_follows(cluster: ClusterView) -> Gate:
     name, invariant = "new_scope_follows", Invariant.PROOF_BEFORE_PROMOTION
     side = cluster.standby
     scope = f"{cluster.name}-{side.site}"
@@ -196,7 +196,7 @@ def _new_scope_follows(cluster: ClusterView) -> Gate:
     return Gate(name, True, f"{scope} is a standby cluster", invariant, cluster.name)
 
 
-def _residency(view: View, cluster: ClusterView) -> Gate:
+def residency(view: View, cluster: ClusterView) -> Gate:
     """Every host that Patroni might promote there, before any of them is considered."""
     hosts = [host.host for host in cluster.standby.hosts]
     denied = [h for h in hosts if h not in candidates(view.policy, hosts)]
@@ -209,7 +209,7 @@ def _residency(view: View, cluster: ClusterView) -> Gate:
     return Gate("residency", passes, text, Invariant.IN_COUNTRY, cluster.name)
 
 
-def _standby_leader_ready(cluster: ClusterView) -> Gate:
+def standby_leader_ready(cluster: ClusterView) -> Gate:
     name, invariant = "standby_leader_ready", Invariant.PROOF_BEFORE_PROMOTION
     leader = cluster.standby.standby_leader
     if leader is None:

@@ -17,6 +17,10 @@ class StepName(StrEnum):
     REINSTATE = "reinstate"
     FOLLOW = "follow"
     RESTART_ZOOKEEPER = "restart_zookeeper"
+    BEGIN_SWITCHOVER = "begin_switchover"
+    SWITCHOVER = "switchover"
+    ABANDON_SWITCHOVER = "abandon_switchover"
+    REFUSE_REQUEST = "refuse_request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +78,15 @@ class Hold:
         """The step would be made if the controller were allowed to."""
         names = {gate.name for gate in self.blocking}
         return bool(names) and names <= AUTOMATION_GATES
+
+
+def passing(gates: tuple[Gate, ...]) -> bool:
+    """Every one of them; unknown is not enough (I5)."""
+    return all(gate.passes is True for gate in gates)
+
+
+def held(wanted: StepName, gates: tuple[Gate, ...]) -> Hold:
+    """The step is wanted, and these gates keep it."""
+    blocking = dict.fromkeys(gate.name for gate in gates if gate.passes is not True)
+    words = wanted.replace("_", " ")
+    return Hold(f"{words} waits for: {', '.join(blocking)}", wanted, gates)

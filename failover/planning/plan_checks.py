@@ -2,7 +2,8 @@
 
 It reads the operations themselves and compares them with the view and the policy, as a reviewer
 would. Invariant: a plan with a problem is not committed; a check that cannot tell is a problem.
-The checks of a takeover are in ``takeover_checks``, those of the other steps in ``step_checks``.
+The checks of a takeover are in ``takeover_checks``, those of a planned move in
+``switchover_checks``, those of the other steps in ``step_checks``.
 """
 
 from __future__ import annotations
@@ -13,6 +14,12 @@ from failover.health.view import View
 from failover.planning.linting import Problem, Problems, Reading, read
 from failover.planning.plan import Plan, RestartZooKeeper, StepName
 from failover.planning.step_checks import FOLLOW, RECORD_PROMOTION, REINSTATE
+from failover.planning.switchover_checks import (
+    ABANDON_SWITCHOVER,
+    BEGIN_SWITCHOVER,
+    REFUSE_REQUEST,
+    SWITCHOVER,
+)
 from failover.planning.takeover_checks import TAKEOVER
 from failover.planning.transitions import edge, phase
 from failover.znode import Check, Create, Delete, Set
@@ -65,6 +72,11 @@ def state_conditional(reading: Reading) -> Problems:
 def never_unconditional(reading: Reading) -> Problems:
     """Every Set and Check names a version; a Delete may do without only on our own znodes."""
     own = {reading.paths.writer(c.name) for c in reading.clusters}
+    own |= {
+        reading.paths.stopped(c.name)
+        for c in reading.clusters
+        if reading.find(Create, reading.paths.stopped(c.name)) is not None  # proof of absence
+    }
     own |= {reading.scope(c, side).leader_child for c in reading.clusters for side in c.sides}
     for op in reading.ops:
         if isinstance(op, Check | Set) and op.version < 0:
@@ -76,7 +88,7 @@ def never_unconditional(reading: Reading) -> Problems:
 def known_paths(reading: Reading) -> Problems:
     """Nothing outside the group's own znodes and the scopes of the clusters in the plan."""
     paths = reading.paths
-    known = {paths.state, paths.history_entry}
+    known = {paths.state, paths.history_entry, paths.request}
     for cluster in reading.clusters:
         known |= {paths.writer(cluster.name), paths.stopped(cluster.name)}
         for side in cluster.sides:
@@ -152,4 +164,8 @@ _CHECKS: dict[StepName, tuple[Callable[[Reading], Problems], ...]] = {
     StepName.RECORD_PROMOTION: RECORD_PROMOTION,
     StepName.REINSTATE: REINSTATE,
     StepName.FOLLOW: FOLLOW,
+    StepName.BEGIN_SWITCHOVER: BEGIN_SWITCHOVER,
+    StepName.SWITCHOVER: SWITCHOVER,
+    StepName.ABANDON_SWITCHOVER: ABANDON_SWITCHOVER,
+    StepName.REFUSE_REQUEST: REFUSE_REQUEST,
 }

@@ -11,9 +11,9 @@ from typing import assert_never
 from failover.health import predicates as ask
 from failover.health.verdict import Consequence, Verdict
 from failover.health.view import ClusterView, View
-from failover.planning import transactions
+from failover.planning import switchover, transactions
 from failover.planning.gates import takeover_gates
-from failover.planning.plan import Gate, Hold, Plan, RestartZooKeeper, StepName
+from failover.planning.plan import Gate, Hold, Plan, RestartZooKeeper, StepName, held, passing
 from failover.planning.step_gates import (
     follow_gates,
     record_gates,
@@ -40,18 +40,18 @@ def plan(view: View, verdict: Verdict) -> Plan | Hold:
             return _follow(view)
         case Consequence.RESTART_ZOOKEEPER:
             return _restart_zookeeper(view)
+        case Consequence.ANSWER_REQUEST:
+            return switchover.answer(view)
+        case Consequence.SWITCHOVER:
+            return switchover.go_on(view)
         case _:
             assert_never(verdict.consequence)
-
-
-def passing(gates: tuple[Gate, ...]) -> bool:
-    return all(gate.passes is True for gate in gates)
 
 
 def _takeover(view: View) -> Plan | Hold:
     gates = takeover_gates(view)
     if not passing(gates):
-        return _held(StepName.TAKEOVER, gates)
+        return held(StepName.TAKEOVER, gates)
     return Plan(
         step=StepName.TAKEOVER,
         sentence=f"{view.standby_site} takes over from {view.active_site}",
@@ -68,7 +68,7 @@ def _record_promotion(view: View) -> Plan | Hold:
     waiting = [c for c in view.clusters if c.recorded is not None and not c.recorded.promoted]
     ready, gates = _ready(waiting, {c.name: record_gates(c) for c in waiting})
     if not ready:
-        return _held(StepName.RECORD_PROMOTION, gates)
+        return held(StepName.RECORD_PROMOTION, gates)
     sentence = f"the promotion in {view.active_site} is put on record"
     action = transactions.record_promotion(view, ready)
     return _step(StepName.RECORD_PROMOTION, sentence, view, ready, gates, action)
@@ -79,7 +79,7 @@ def _reinstate(view: View) -> Plan | Hold:
     waiting = [c for c in view.clusters if not ask.recorded_following(c)]
     ready, gates = _ready(waiting, {c.name: reinstate_gates(view, c) for c in waiting})
     if not ready:
-        return _held(StepName.REINSTATE, gates)
+        return held(StepName.REINSTATE, gates)
     first = ready[0]
     sentence = f"{view.standby_site} comes back as standby of {view.active_site}"
     action = transactions.reinstate(view, first)
@@ -90,7 +90,7 @@ def _follow(view: View) -> Plan | Hold:
     outdated = [c for c in view.clusters if ask.upstream_outdated(c)]
     ready, gates = _ready(outdated, {c.name: follow_gates(view, c) for c in outdated})
     if not ready:
-        return _held(StepName.FOLLOW, gates)
+        return held(StepName.FOLLOW, gates)
     sentence = f"{view.standby_site} follows the present primary"
     action = transactions.follow(view, ready)
     return _step(StepName.FOLLOW, sentence, view, ready, gates, action)
@@ -100,7 +100,7 @@ def _restart_zookeeper(view: View) -> Plan | Hold:
     gates = restart_gates(view)
     leader = view.zookeeper_leader
     if leader is None or not passing(gates):
-        return _held(StepName.RESTART_ZOOKEEPER, gates)
+        return held(StepName.RESTART_ZOOKEEPER, gates)
     sentence = f"ZooKeeper's leader {leader.name} is restarted so that the witness leads"
     action = RestartZooKeeper(leader.name)
     return _step(StepName.RESTART_ZOOKEEPER, sentence, view, (), gates, action)
@@ -113,12 +113,6 @@ def _ready(
     ready = tuple(cluster for cluster in wanted if passing(gates[cluster.name]))
     shown = ready or wanted
     return ready, tuple(dict.fromkeys(gate for c in shown for gate in gates[c.name]))
-
-
-def _held(wanted: StepName, gates: tuple[Gate, ...]) -> Hold:
-    blocking = dict.fromkeys(gate.name for gate in gates if gate.passes is not True)
-    words = wanted.replace("_", " ")
-    return Hold(f"{words} waits for: {', '.join(blocking)}", wanted, gates)
 
 
 def _step(

@@ -23,14 +23,14 @@ RESTARTS_COUNTED_S = 3600.0  # what is longer ago was another story
 
 def record_gates(cluster: ClusterView) -> tuple[Gate, ...]:
     """The promotion of one cluster is done."""
-    return (_claim_held(cluster), _primary_works(cluster))
+    return (claim_held(cluster), primary_works(cluster))
 
 
 def follow_gates(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
     """The standby scope may be pointed at the present primary."""
     return (
         _automation_acts(view),
-        _primary_works(cluster),
+        primary_works(cluster),
         _upstream_in_country(view, cluster),
         _scope_readable(cluster),
         _standby_unpaused(cluster),
@@ -41,7 +41,7 @@ def reinstate_gates(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
     """The quarantine of the standby scope may be lifted."""
     return (
         _automation_acts(view),
-        _primary_works(cluster),
+        primary_works(cluster),
         _upstream_in_country(view, cluster),
         _scope_readable(cluster),
         _standby_unpaused(cluster),
@@ -71,8 +71,8 @@ def restart_gates(view: View) -> tuple[Gate, ...]:
         Gate(
             "every_observer_lives", not ask.silent_observers(view), tell.observers(view), invariant
         ),
-        *(_primary_works(cluster) for cluster in view.clusters),
-        *(_streams(cluster) for cluster in view.clusters),
+        *(primary_works(cluster) for cluster in view.clusters),
+        *(streams(cluster) for cluster in view.clusters),
     )
 
 
@@ -86,7 +86,7 @@ def _automation_acts(view: View) -> Gate:
     return Gate("automation_acts", passes, text, Invariant.DOUBT_MEANS_HOLD)
 
 
-def _claim_held(cluster: ClusterView) -> Gate:
+def claim_held(cluster: ClusterView) -> Gate:
     """At the active site, in the present epoch (a verdict above would have said otherwise)."""
     held = cluster.claim_held
     passes = None if held is None else cluster.holder is not None
@@ -94,7 +94,7 @@ def _claim_held(cluster: ClusterView) -> Gate:
     return Gate("claim_held", passes, text, Invariant.SINGLE_WRITER, cluster.name)
 
 
-def _primary_works(cluster: ClusterView) -> Gate:
+def primary_works(cluster: ClusterView) -> Gate:
     holder = cluster.holder
     works = holder.working_primary if holder is not None else False
     text = tell.host(holder) if holder is not None else tell.claim(cluster)
@@ -164,7 +164,7 @@ def _one_host_salvaged(view: View, cluster: ClusterView) -> Gate:
     return Gate(name, done, text, invariant, cluster.name)
 
 
-def _streams(cluster: ClusterView) -> Gate:
+def streams(cluster: ClusterView) -> Gate:
     passes = ask.recorded_following(cluster) and ask.streaming(cluster)
     text = f"{cluster.standby.site} {'streams' if passes else 'does not stream'}"
     return Gate("standby_streams", passes, text, Invariant.ONE_FAULT_NO_HARM, cluster.name)

@@ -2,7 +2,7 @@
 
 Each is all or nothing and conditional on every version that was judged, so a world that changed
 in between refuses it and is read again. The gates have passed before: what they proved to be
-known is unwrapped here with ``_known``.
+known is unwrapped here with ``known``.
 
 Takeover, for all clusters of the group at once, in this order:
 1. check the version of ``state``;
@@ -38,7 +38,7 @@ from failover.znode import Check, Create, Delete, GroupPaths, Op, ScopePaths, Se
 T = TypeVar("T")
 
 
-def _known(value: T | None) -> T:
+def known(value: T | None) -> T:
     """What a gate has proved to be known. Without it, building the transaction is a bug."""
     if value is None:
         raise ValueError("a transaction was built although a gate holds")
@@ -51,8 +51,8 @@ def _known(value: T | None) -> T:
 def takeover(view: View) -> Transaction:
     """Move the whole group to the standby site. Call only where every takeover gate passes."""
     paths = GroupPaths(view.policy.group)
-    state = _known(view.state)
-    version = _known(view.state_version)
+    state = known(view.state)
+    version = known(view.state_version)
     epoch = Epoch(state.epoch + 1)
     clusters = view.clusters
     return (
@@ -62,7 +62,7 @@ def takeover(view: View) -> Transaction:
         *(_quarantine(view, c) for c in clusters),
         *(op for c in clusters for op in _promote(view, paths, c)),
         Set(paths.state, encode_state(_moved(view, state, epoch)), version),
-        _history(view, paths, epoch, "takeover", _takeover_summary(view, epoch), _evidence(view)),
+        history(view, paths, epoch, "takeover", _takeover_summary(view, epoch), _evidence(view)),
     )
 
 
@@ -72,8 +72,8 @@ def _proof_of_no_claim(paths: GroupPaths, cluster: ClusterView) -> tuple[Op, ...
 
 
 def _fence(view: View, cluster: ClusterView, epoch: Epoch) -> tuple[Op, ...]:
-    paths = _scope_paths(view, cluster, cluster.active)
-    leader = _known(cluster.active.scope).leader
+    paths = scope_paths(view, cluster, cluster.active)
+    leader = known(cluster.active.scope).leader
     delete_old = (Delete(paths.leader, leader.version),) if leader is not None else ()
     return (
         *delete_old,
@@ -83,19 +83,19 @@ def _fence(view: View, cluster: ClusterView, epoch: Epoch) -> tuple[Op, ...]:
 
 
 def _quarantine(view: View, cluster: ClusterView) -> Op:
-    paths = _scope_paths(view, cluster, cluster.active)
-    data = quarantined(_known(cluster.active.config))
-    return Set(paths.config, data, _config_version(cluster.active))
+    paths = scope_paths(view, cluster, cluster.active)
+    data = quarantined(known(cluster.active.config))
+    return Set(paths.config, data, config_version(cluster.active))
 
 
 def _promote(view: View, paths: GroupPaths, cluster: ClusterView) -> tuple[Op, ...]:
-    scope = _scope_paths(view, cluster, cluster.standby)
-    data = promoted(_known(cluster.standby.config), cluster.active.site)
+    scope = scope_paths(view, cluster, cluster.standby)
+    data = promoted(known(cluster.standby.config), cluster.active.site)
     proof = cluster.stopped
     delete_proof = (
         (Delete(paths.stopped(cluster.name), proof.version),) if proof is not None else ()
     )
-    return (Set(scope.config, data, _config_version(cluster.standby)), *delete_proof)
+    return (Set(scope.config, data, config_version(cluster.standby)), *delete_proof)
 
 
 def _moved(view: View, state: GroupState, epoch: Epoch) -> GroupState:
@@ -114,9 +114,9 @@ def _moved(view: View, state: GroupState, epoch: Epoch) -> GroupState:
 
 def _judged(cluster: ClusterView) -> ClusterState:
     """What the host that is promoted must have at least: all that the judged one had."""
-    postgres = _known(cluster.standby.standby_leader).postgres
+    postgres = known(cluster.standby.standby_leader).postgres
     return ClusterState(
-        min_lsn=_known(end_of_received(postgres)),
+        min_lsn=known(end_of_received(postgres)),
         timeline=postgres.timeline,
         promoted=False,
         standby=StandbyScope.QUARANTINE,
@@ -131,10 +131,10 @@ def _evidence(view: View) -> dict[str, str]:
     """What was judged, per cluster, as short strings."""
     found = {"observers": ", ".join(view.living_observers)}
     for cluster in view.clusters:
-        leader = _known(cluster.standby.standby_leader)
+        leader = known(cluster.standby.standby_leader)
         found[f"{cluster.name}.claim"] = f"gone for {cluster.claim_absent_for_s:.1f} s"
         found[f"{cluster.name}.standby_leader"] = leader.host.name
-        found[f"{cluster.name}.min_lsn"] = str(_known(end_of_received(leader.postgres)))
+        found[f"{cluster.name}.min_lsn"] = str(known(end_of_received(leader.postgres)))
         found[f"{cluster.name}.timeline"] = str(leader.postgres.timeline)
         loss = cluster_loss(view, cluster)
         if isinstance(loss, LossEstimate):
@@ -150,18 +150,18 @@ def _evidence(view: View) -> dict[str, str]:
 def record_promotion(view: View, clusters: tuple[ClusterView, ...]) -> Transaction:
     """These clusters' promotions are done: from now on ``min_lsn`` binds nobody."""
     paths = GroupPaths(view.policy.group)
-    state = _known(view.state)
+    state = known(view.state)
     moved = state
     for cluster in clusters:
-        recorded = replace(_known(cluster.recorded), promoted=True)
+        recorded = replace(known(cluster.recorded), promoted=True)
         moved = moved.with_cluster(cluster.name, recorded)
-    hosts = {f"{c.name}.primary": str(_known(c.primary).host.name) for c in clusters}
+    hosts = {f"{c.name}.primary": str(known(c.primary).host.name) for c in clusters}
     after_s = f"{view.now_unix_s - state.epoch_started_unix_s:.1f}"
     summary = f"promoted in {view.active_site}, epoch {state.epoch}"
     return (
-        *(Check(paths.writer(c.name), _known(c.claim).version) for c in clusters),
-        Set(paths.state, encode_state(moved), _known(view.state_version)),
-        _history(view, paths, state.epoch, "promoted", summary, {**hosts, "after_s": after_s}),
+        *(Check(paths.writer(c.name), known(c.claim).version) for c in clusters),
+        Set(paths.state, encode_state(moved), known(view.state_version)),
+        history(view, paths, state.epoch, "promoted", summary, {**hosts, "after_s": after_s}),
     )
 
 
@@ -171,23 +171,23 @@ def reinstate(view: View, cluster: ClusterView) -> Transaction:
     ``status`` goes too: its LSN, ahead of every survivor, would block Patroni's election.
     """
     paths = GroupPaths(view.policy.group)
-    scope_paths = _scope_paths(view, cluster, cluster.standby)
-    scope = _known(cluster.standby.scope)
-    state = _known(view.state)
-    primary = _known(cluster.primary).host
-    recorded = replace(_known(cluster.recorded), standby=StandbyScope.FOLLOWING)
+    standby_paths = scope_paths(view, cluster, cluster.standby)
+    scope = known(cluster.standby.scope)
+    state = known(view.state)
+    primary = known(cluster.primary).host
+    recorded = replace(known(cluster.recorded), standby=StandbyScope.FOLLOWING)
     summary = f"{cluster.name}: {cluster.standby.site} reinstated as standby of {primary.name}"
     return (
-        Delete(scope_paths.leader_child),
-        Delete(scope_paths.leader, _known(scope.leader).version),
-        *_forget(scope_paths, scope),
+        Delete(standby_paths.leader_child),
+        Delete(standby_paths.leader, known(scope.leader).version),
+        *_forget(standby_paths, scope),
         _follow(view, cluster, primary),
         Set(
             paths.state,
             encode_state(state.with_cluster(cluster.name, recorded)),
-            _known(view.state_version),
+            known(view.state_version),
         ),
-        _history(view, paths, state.epoch, "reinstated", summary, _salvaged(cluster, state.epoch)),
+        history(view, paths, state.epoch, "reinstated", summary, _salvaged(cluster, state.epoch)),
     )
 
 
@@ -211,38 +211,38 @@ def _salvaged(cluster: ClusterView, epoch: Epoch) -> dict[str, str]:
 def follow(view: View, clusters: tuple[ClusterView, ...]) -> Transaction:
     """Point these standby scopes at the present primary, while ``state`` stays as it was read."""
     paths = GroupPaths(view.policy.group)
-    state = _known(view.state)
-    primaries = {c.name: _known(c.primary).host for c in clusters}
+    state = known(view.state)
+    primaries = {c.name: known(c.primary).host for c in clusters}
     summary = f"{view.standby_site} follows " + ", ".join(h.name for h in primaries.values())
     details = {f"{name}.upstream": str(host.address) for name, host in primaries.items()}
     return (
-        Check(paths.state, _known(view.state_version)),
+        Check(paths.state, known(view.state_version)),
         *(_follow(view, cluster, primaries[cluster.name]) for cluster in clusters),
-        _history(view, paths, state.epoch, "following", summary, details),
+        history(view, paths, state.epoch, "following", summary, details),
     )
 
 
 def _follow(view: View, cluster: ClusterView, primary: DatabaseHost) -> Op:
-    paths = _scope_paths(view, cluster, cluster.standby)
-    config: PatroniConfig = _known(cluster.standby.config)
+    paths = scope_paths(view, cluster, cluster.standby)
+    config: PatroniConfig = known(cluster.standby.config)
     data = following(config, cluster.standby.site, primary)
-    return Set(paths.config, data, _config_version(cluster.standby))
+    return Set(paths.config, data, config_version(cluster.standby))
 
 
 # --------------------------------------------------------------------------- shared
 
 
-def _scope_paths(view: View, cluster: ClusterView, side: SideView) -> ScopePaths:
+def scope_paths(view: View, cluster: ClusterView, side: SideView) -> ScopePaths:
     scope = view.policy.cluster(cluster.name).scope(side.site)
     return ScopePaths(view.policy.patroni_namespace, scope)
 
 
-def _config_version(side: SideView) -> int:
-    config: ConfigSeen = _known(_known(side.scope).config)
+def config_version(side: SideView) -> int:
+    config: ConfigSeen = known(known(side.scope).config)
     return config.version
 
 
-def _history(
+def history(
     view: View,
     paths: GroupPaths,
     epoch: Epoch,

@@ -70,6 +70,39 @@ EDGES: tuple[Edge, ...] = (
         StepName.FOLLOW,
         "The primary moved inside its site: the standby site is pointed at the new one.",
     ),
+    Edge(
+        Phase.PROTECTED,
+        Phase.PROTECTED,
+        StepName.BEGIN_SWITCHOVER,
+        "A plan is frozen: the active site gets no permit any more, and its scope is told to "
+        "follow the other one, which stops its primary.",
+    ),
+    Edge(
+        Phase.PROTECTED,
+        Phase.PROMOTING,
+        StepName.SWITCHOVER,
+        "The stopped-proofs are there and the other site has replayed past them: one transaction "
+        "makes it active in the next epoch.",
+    ),
+    Edge(
+        Phase.PROTECTED,
+        Phase.PROTECTED,
+        StepName.ABANDON_SWITCHOVER,
+        "The plan's deadline passed before its primary had stopped: everything is as it was.",
+    ),
+    Edge(
+        Phase.PROTECTED,
+        Phase.PROMOTING,
+        StepName.ABANDON_SWITCHOVER,
+        "The plan's deadline passed after it: a host of the same site with all of that WAL is "
+        "promoted again.",
+    ),
+    Edge(
+        Phase.PROTECTED,
+        Phase.PROTECTED,
+        StepName.REFUSE_REQUEST,
+        "An operator's request is answered with the reasons against it; nothing moves.",
+    ),
 )
 
 

@@ -40,6 +40,7 @@ class Checker:
         self._state: GroupState | None = None
         self._first_of_epoch: dict[tuple[str, int], str] = {}
         self._thawed_at: dict[str, tuple[float, float]] = {}
+        self._planned: set[int] = set()  # epochs begun by a switchover
 
     # ------------------------------------------------------------------ I1
 
@@ -97,6 +98,8 @@ class Checker:
         if state.epoch != before.epoch + 1:
             self._fail(f"I2: epoch {before.epoch} was followed by {state.epoch}")
         self.epoch_changes.append((self.kernel.now, int(state.epoch), state.active_site))
+        if before.plan is not None:
+            self._planned.add(int(state.epoch))
         for cluster in state.clusters:
             for server in self.world.servers(cluster):
                 if self._acknowledges(server):
@@ -124,6 +127,8 @@ class Checker:
         ]
         if not lost:
             return
+        if int(state.epoch) in self._planned:
+            self._fail(f"I3: a switchover lost {len(lost)} writes, epoch {state.epoch}")
         self.lost[int(state.epoch)] = lost
         seconds = max(ack.at_s for ack in old) - min(ack.at_s for ack in lost)
         budget_s = self.world.policy.loss_budget.seconds

@@ -277,6 +277,14 @@ def lose_answers(world: World, random: Random) -> Undo:
     return undo
 
 
+def switchover(world: World, random: Random) -> Undo:
+    """An operator asks for one, at whatever moment; sometimes with little patience."""
+    to_site = world.policy.other_data_site(world.state.active_site).name
+    world.kernel.note(f"FAULT an operator asks for a switchover to {to_site}")
+    world.operator_asks(to_site, limit_s=random.choice((2.0, 5.0, 15.0)))
+    return _nothing
+
+
 FAULTS: dict[Fault, float] = {
     isolate_site: 6.0,
     cut_link: 4.0,
@@ -303,6 +311,7 @@ FAULTS: dict[Fault, float] = {
     freeze_controller: 1.0,
     crash_controller: 3.0,
     lose_answers: 2.0,
+    switchover: 3.0,
 }
 
 

@@ -74,6 +74,7 @@ class Postgres:
         self.became_writable: Callable[[Postgres], None] = lambda _: None
         self.is_rewound: Callable[[Postgres, Postgres], None] = lambda _, __: None
         self.standby_names: frozenset[str] = frozenset()  # who may stream from it
+        self.peers: tuple[Postgres, ...] = ()
 
     # ------------------------------------------------------------------ what is true of it
 
@@ -255,6 +256,9 @@ class Postgres:
         else:
             self.lsn += 112  # the shutdown checkpoint
             self.control = Control.SHUT_DOWN
+            for standby in self.peers:  # walsenders end once it has been received
+                if standby.upstream is self:
+                    standby.stream()
         self._new_run(Run.DOWN)
         self.kernel.note(f"{self.name}: postgres shut down")
 

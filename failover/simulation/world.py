@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from failover.coordination.init import initialise
+from failover.coordination.requests import ask
 from failover.coordination.store import StoreUnavailable
 from failover.guard.permits import Member
 from failover.health.scope import slot_name
@@ -27,7 +28,13 @@ from failover.simulation.patroni import Patroni
 from failover.simulation.policies import policy as default_policy
 from failover.simulation.postgres import Acknowledgement, Control, Postgres
 from failover.simulation.wal import Branch
-from failover.state import GroupState, decode_state
+from failover.state import (
+    GroupState,
+    OperatorRequest,
+    PlanKind,
+    decode_record,
+    decode_state,
+)
 from failover.timing import lease_timing
 from failover.znode import Committed, Create, GroupPaths, ScopePaths, Set
 
@@ -174,6 +181,37 @@ class World:
         if len(self._patches) == 1:
             self.kernel.spawn("operator", self._operate)
 
+    def operator_asks(self, to_site: str, *, limit_s: float = 15.0) -> None:
+        """``failover switchover --to``: put before the controllers, whatever comes of it."""
+
+        def go() -> None:
+            store = Client(self.ensemble, self._operator, self.ensemble.servers, session_s=8.0)
+            self.kernel.sleep(0.2)
+            now_unix_s = UNIX_EPOCH_S + self.kernel.now
+            request = OperatorRequest(
+                id=f"s-{self.kernel.random.getrandbits(32):08x}",
+                kind=PlanKind.SWITCHOVER,
+                to_site=SiteName(to_site),
+                by="operator",
+                reason="",
+                at_unix_s=now_unix_s,
+                answer_by_unix_s=now_unix_s + 10.0,
+                limit_s=limit_s,
+            )
+            with suppress(StoreUnavailable):
+                ask(store, self.paths, request, now_unix_s=now_unix_s)
+            store.close()
+
+        self.kernel.spawn("operator asks", go)
+
+    @property
+    def request(self) -> OperatorRequest | None:
+        """The operator's request as it stands."""
+        node = self.ensemble.tree.get(self.paths.request)
+        if node is None:
+            return None
+        return decode_record(OperatorRequest, node.znode.data, path=self.paths.request)
+
     def _operate(self) -> None:
         store = Client(self.ensemble, self._operator, self.ensemble.servers, session_s=8.0)
         while self._patches:
@@ -227,6 +265,7 @@ class World:
             server = servers[config.name]
             server.acknowledged = self._acknowledgements[cluster.name]
             server.standby_names = frozenset(name for name in servers if name != config.name)
+            server.peers = tuple(one for one in servers.values() if one is not server)
             server.became_writable = self.checker.became_writable
             server.is_rewound = self.checker.rewound
             stack = self._stack(cluster, config, server)

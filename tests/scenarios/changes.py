@@ -18,7 +18,7 @@ ANSWERS = {
     "is silent": TIMED_OUT,
     "rejects": NoAnswer(NoAnswerKind.REJECTED, "the server says no"),
 }
-NUMBER = r"(\d+(?:\.\d+)?)"
+NUMBER = r"(-?\d+(?:\.\d+)?)"
 
 
 def change(pattern: str) -> Callable[[Change], Change]:

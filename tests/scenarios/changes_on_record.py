@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from failover.health.inputs import ClaimSeen, LeaderKeySeen, StoppedSeen
+from failover.health.inputs import ClaimSeen, LeaderKeySeen, RequestSeen, StoppedSeen
 from failover.health.observation import NoAnswer
 from failover.model import (
     Automation,
@@ -18,8 +18,10 @@ from failover.model import (
 )
 from failover.state import (
     GroupState,
+    OperatorRequest,
     PlanKind,
     PlanRecord,
+    RequestPhase,
     SalvagePhase,
     SalvageProgress,
     StandbyScope,
@@ -33,6 +35,7 @@ from tests.scenarios.world import (
     JAKARTA,
     MAKASSAR,
     NOW_UNIX_S,
+    REFUSED,
     World,
 )
 
@@ -116,6 +119,54 @@ def _plan(world: World, site: str, seconds: str) -> None:
         requested_by="an operator",
     )
     world.state = replace(_state(world), plan=plan)
+    world.request = RequestSeen(3, _request(site, RequestPhase.RUNNING))
+    for cluster in world.policy.clusters:
+        config = world.scopes[cluster.name, plan.from_site].config
+        assert config is not None
+        config["standby_cluster"] = {
+            "host": str(cluster.at(plan.to_site)[0].address),
+            "port": 5432,
+            "primary_slot_name": f"failover_{plan.from_site}",
+        }
+
+
+@change(r"an operator asks for a switchover to <w>, <n> s ago")
+def _asked(world: World, site: str, seconds: str) -> None:
+    request = _request(site, RequestPhase.WAITING)
+    at_unix_s = NOW_UNIX_S - float(seconds)
+    request = replace(request, at_unix_s=at_unix_s, answer_by_unix_s=at_unix_s + 10.0)
+    world.request = RequestSeen(2, request)
+
+
+def _request(site: str, phase: RequestPhase) -> OperatorRequest:
+    return OperatorRequest(
+        id="s-17",
+        kind=PlanKind.SWITCHOVER,
+        to_site=SiteName(site),
+        by="sari@sby-ctl1",
+        reason="new switches in the cage",
+        at_unix_s=NOW_UNIX_S - 2.0,
+        answer_by_unix_s=NOW_UNIX_S + 8.0,
+        limit_s=15.0,
+        phase=phase,
+    )
+
+
+@change(r"<w> is (shut down|killed) under the plan, its WAL ends at <w>")
+def _stopped_under_plan(world: World, host: str, how: str, end: str) -> None:
+    found = world.policy.host(HostName(host))
+    world.claims[found.cluster] = ClaimSeen(found.cluster, None, 0.1)
+    world.hosts[found.name].postgres = REFUSED
+    world.silent_s[found.name] = 0.2
+    proof = StoppedProof(
+        plan_id="s-17",
+        host=found.name,
+        site=found.site,
+        kind=StopKind.SHUT_DOWN if how == "shut down" else StopKind.KILLED,
+        end_of_wal=Lsn.parse(end),
+        timeline=TimelineId(1),
+    )
+    world.stopped.append(StoppedSeen(found.cluster, version=0, proof=proof))
 
 
 @change(r"<w> has taken over in epoch (\d+)")

@@ -22,6 +22,7 @@ from failover.health.inputs import (
     LeaderKeySeen,
     LsnSample,
     ObserverSeen,
+    RequestSeen,
     ScopeSeen,
     StateSeen,
     StoppedSeen,
@@ -162,6 +163,7 @@ class World:
     salvage: list[SalvageProgress] = field(default_factory=list)
     stopped: list[StoppedSeen] = field(default_factory=list)
     zookeeper_restarts_s_ago: tuple[float, ...] = ()
+    request: RequestSeen | None = None
     reader: SiteName = SURABAYA
 
     @classmethod
@@ -238,6 +240,7 @@ class World:
             samples=tuple(self.samples),
             store_problem=self.store_problem,
             zookeeper_restarts_s_ago=self.zookeeper_restarts_s_ago,
+            request=self.request,
         )
 
     def view(self) -> View:

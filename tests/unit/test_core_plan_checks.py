@@ -40,6 +40,17 @@ WORLDS = {
         "PostgreSQL on jkt-db2 is a working primary",
     ],
     StepName.RESTART_ZOOKEEPER: ["jkt-zk1 leads the ensemble"],
+    StepName.BEGIN_SWITCHOVER: ["an operator asks for a switchover to makassar, 1 s ago"],
+    StepName.SWITCHOVER: [
+        "a switchover to makassar is frozen with 12 s left",
+        "PostgreSQL on mks-db1 has received 0/5000100, replayed 0/5000100",
+        "jkt-db1 is shut down under the plan, its WAL ends at 0/5000029",
+    ],
+    StepName.ABANDON_SWITCHOVER: ["a switchover to makassar is frozen with -1 s left"],
+    StepName.REFUSE_REQUEST: [
+        "marketplace-makassar is paused",
+        "an operator asks for a switchover to makassar, 1 s ago",
+    ],
 }
 ROOT = "/failover/marketplace"
 STATE, CLAIM = f"{ROOT}/state", f"{ROOT}/writers/marketplace"

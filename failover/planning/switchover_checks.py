@@ -1,0 +1,332 @@
+"""The checks of a planned move: its beginning, its commit, its way back, a refusal. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from failover.health.view import ClusterView, SideView
+from failover.planning.linting import (
+    Problem,
+    Problems,
+    Reading,
+    config_before,
+    document,
+    other_keys,
+)
+from failover.planning.takeover_checks import (
+    epoch_is_next,
+    hosts_in_country,
+    moves_to_other_data_site,
+    new_site_released,
+    no_claim_is_proved,
+    whole_group,
+)
+from failover.state import (
+    ClusterState,
+    OperatorRequest,
+    RequestPhase,
+    StandbyScope,
+    StateError,
+    StopKind,
+    StoppedProof,
+    decode_record,
+)
+from failover.znode import Check, Create, Delete, Set
+
+LIMIT_S_MAX = 300.0  # writes may have to wait that long
+
+
+# --------------------------------------------------------------------------- shared
+
+
+def _request_after(reading: Reading) -> OperatorRequest | None:
+    op = reading.find(Set, reading.paths.request)
+    try:
+        return decode_record(OperatorRequest, op.data, path=op.path) if op is not None else None
+    except StateError:
+        return None
+
+
+def request_answered(*phases: RequestPhase) -> Callable[[Reading], Problems]:
+    """The request that was read gets this answer, with its version, and is not changed else."""
+
+    def answered(reading: Reading) -> Problems:
+        name, seen = "request_answered", reading.view.request
+        op, after = reading.find(Set, reading.paths.request), _request_after(reading)
+        before = seen.request if seen is not None else None
+        if op is None or after is None or seen is None or before is None:
+            yield Problem(name, "no request is answered")
+        elif op.version != seen.version or after.phase not in phases:
+            yield Problem(name, f"{after.phase} at version {op.version}")
+        elif replace(after, phase=before.phase, outcome=before.outcome) != before:
+            yield Problem(name, "the request itself is changed")
+
+    return answered
+
+
+def _config_after(reading: Reading, cluster: ClusterView, side: SideView) -> Problems:
+    """A scope that is written has the version that was judged, and keeps its other settings."""
+    op = reading.find(Set, reading.scope(cluster, side).config)
+    before, after = config_before(side), document(op.data) if op is not None else None
+    scope = side.scope
+    if op is None or after is None or before is None or scope is None or scope.config is None:
+        yield Problem("scope_written", f"{cluster.name}-{side.site} is not written")
+        return
+    if op.version != scope.config.version:
+        yield Problem("scope_written", f"{cluster.name}-{side.site}: another version was judged")
+    changed = ("standby_cluster", "slots")
+    if other_keys(after, *changed) != other_keys(before, *changed):
+        yield Problem("scope_written", f"{cluster.name}-{side.site}: other settings are changed")
+
+
+def leader_keys_untouched(reading: Reading) -> Problems:
+    """Patroni keeps or gives back its keys itself: there is no fence in a planned move."""
+    for cluster in reading.clusters:
+        for side in cluster.sides:
+            paths = reading.scope(cluster, side)
+            if any(op.path in (paths.leader, paths.leader_child) for op in reading.ops):
+                yield Problem("leader_keys_untouched", f"{paths.leader} is touched")
+
+
+def new_scope_untouched(reading: Reading) -> Problems:
+    """Nothing is promoted by this step."""
+    for cluster in reading.clusters:
+        path = reading.scope(cluster, cluster.standby).config
+        if any(op.path == path for op in reading.ops):
+            yield Problem("new_scope_untouched", f"{path} is touched")
+
+
+def _proof(reading: Reading, cluster: ClusterView) -> StoppedProof | None:
+    """The proof of the plan that stands, as the view has it."""
+    seen, plan = cluster.stopped, reading.before.plan
+    if seen is None or seen.proof is None or plan is None or seen.proof.plan_id != plan.id:
+        return None
+    return seen.proof if seen.proof.site == plan.from_site else None
+
+
+# --------------------------------------------------------------------------- the beginning
+
+
+def only_a_plan_is_added(reading: Reading) -> Problems:
+    """The state gets a plan from the active site to the other one, and nothing else."""
+    name, after, before = "only_a_plan_is_added", reading.after, reading.before
+    plan = after.plan if after is not None else None
+    if after is None or plan is None or before.plan is not None:
+        yield Problem(name, "no plan is added, or one stands already")
+        return
+    if replace(after, plan=None) != before:
+        yield Problem(name, "the state changes otherwise than by a plan")
+    wanted = (before.active_site, reading.view.standby_site)
+    if (plan.from_site, plan.to_site) != wanted:
+        yield Problem(name, f"the plan goes from {plan.from_site} to {plan.to_site}")
+    left_s = plan.deadline_unix_s - reading.view.now_unix_s
+    if not 0 < left_s <= LIMIT_S_MAX:
+        yield Problem(name, f"writes could have to wait for {left_s:.0f} s")
+    request = _request_after(reading)
+    if request is None or request.id != plan.id or request.to_site != plan.to_site:
+        yield Problem(name, "the plan is not the one that was asked for")
+
+
+def somebody_serves(reading: Reading) -> Problems:
+    """What is given up by a planned move works: else it is no planned move."""
+    for cluster in reading.clusters:
+        if cluster.primary is None or not cluster.claim_held:
+            yield Problem("somebody_serves", f"{cluster.name}: no working primary under a claim")
+
+
+def old_scope_follows_new(reading: Reading) -> Problems:
+    """The old scope streams from the new site's leader, in the country, and nobody else."""
+    name = "old_scope_follows_new"
+    site = reading.view.policy.site(reading.view.standby_site)
+    for cluster in reading.clusters:
+        yield from _config_after(reading, cluster, cluster.active)
+        op = reading.find(Set, reading.scope(cluster, cluster.active).config)
+        after = document(op.data) if op is not None else None
+        standby = (after or {}).get("standby_cluster") or {}
+        leader = cluster.standby.standby_leader
+        if leader is None or standby.get("host") != str(leader.host.address):
+            yield Problem(name, f"{cluster.name}: {standby.get('host')} is not the new leader")
+        elif site.country != "ID" or not any(leader.host.address in net for net in site.networks):
+            yield Problem(name, f"{cluster.name}: {leader.host.address} is not declared")
+        if not str(standby.get("primary_slot_name")).startswith("failover_"):
+            yield Problem(name, f"{cluster.name}: no slot would keep its WAL")
+
+
+def no_proof_is_left(reading: Reading) -> Problems:
+    """One of an earlier plan must not be taken for one of this."""
+    for cluster in reading.clusters:
+        seen = cluster.stopped
+        removed = reading.find(Delete, reading.paths.stopped(cluster.name))
+        if seen is not None and (removed is None or removed.version != seen.version):
+            yield Problem("no_proof_is_left", f"{cluster.name}: a stopped-proof stays")
+
+
+BEGIN_SWITCHOVER: tuple[Callable[[Reading], Problems], ...] = (
+    whole_group,
+    only_a_plan_is_added,
+    somebody_serves,
+    hosts_in_country,
+    old_scope_follows_new,
+    no_proof_is_left,
+    new_scope_untouched,
+    leader_keys_untouched,
+    request_answered(RequestPhase.RUNNING),
+)
+
+
+# --------------------------------------------------------------------------- the commit
+
+
+def plan_is_carried_out(reading: Reading) -> Problems:
+    """The plan that stands, and it is taken out of the state."""
+    name, plan, after = "plan_is_carried_out", reading.before.plan, reading.after
+    if plan is None or after is None or after.plan is not None:
+        yield Problem(name, "no plan stands, or it outlives its commit")
+        return
+    if (plan.from_site, plan.to_site) != (reading.plan.from_site, reading.plan.to_site):
+        yield Problem(name, f"the plan goes from {plan.from_site} to {plan.to_site}")
+
+
+def everything_is_replayed(reading: Reading) -> Problems:
+    """Shut down under this plan, and the new site has all of it; the proof is used up."""
+    name = "everything_is_replayed"
+    for cluster in reading.view.clusters:
+        proof, seen = _proof(reading, cluster), cluster.stopped
+        if proof is None or seen is None or proof.kind is not StopKind.SHUT_DOWN:
+            yield Problem(name, f"{cluster.name}: no proof of a shutdown under this plan")
+            continue
+        removed = reading.find(Delete, reading.paths.stopped(cluster.name))
+        if removed is None or removed.version != seen.version:
+            yield Problem(name, f"{cluster.name}: the proof outlives the plan")
+        leader = cluster.standby.standby_leader
+        replayed = leader.postgres.replayed_lsn if leader is not None else None
+        if replayed is None or replayed < proof.end_of_wal:
+            yield Problem(name, f"{cluster.name}: replayed {replayed} of {proof.end_of_wal}")
+        if leader is None or leader.postgres.timeline != proof.timeline:
+            yield Problem(name, f"{cluster.name}: not on timeline {proof.timeline}")
+
+
+def old_scope_is_checked(reading: Reading) -> Problems:
+    """An operator who has changed it meanwhile is noticed."""
+    for cluster in reading.view.clusters:
+        scope = cluster.active.scope
+        check = reading.find(Check, reading.scope(cluster, cluster.active).config)
+        if scope is None or scope.config is None or check is None:
+            yield Problem("old_scope_is_checked", f"{cluster.name}: it is not")
+        elif check.version != scope.config.version:
+            yield Problem("old_scope_is_checked", f"{cluster.name}: another version was judged")
+
+
+def moved_state(reading: Reading) -> Problems:
+    """Not promoted yet, the old site follows, whoever is promoted has the old site's end."""
+    name, after = "moved_state", reading.after
+    for cluster in reading.view.clusters:
+        moved = after.clusters.get(cluster.name) if after is not None else None
+        proof = _proof(reading, cluster)
+        if moved is None or proof is None:
+            yield Problem(name, f"{cluster.name}: no record of it")
+            continue
+        if moved.promoted or moved.standby is not StandbyScope.FOLLOWING:
+            yield Problem(name, f"{cluster.name}: promoted already, or not followed")
+        if moved.min_lsn < proof.end_of_wal or moved.timeline != proof.timeline:
+            yield Problem(name, f"{cluster.name}: a host without the end could be promoted")
+    before = reading.before
+    if after is not None and (
+        after.in_sync
+        or (after.automation, after.protection) != (before.automation, before.protection)
+    ):
+        yield Problem(name, "in_sync, automation or protection outlives the move or is changed")
+
+
+SWITCHOVER: tuple[Callable[[Reading], Problems], ...] = (
+    whole_group,
+    plan_is_carried_out,
+    epoch_is_next,
+    moves_to_other_data_site,
+    hosts_in_country,
+    no_claim_is_proved,
+    everything_is_replayed,
+    old_scope_is_checked,
+    new_site_released,
+    moved_state,
+    leader_keys_untouched,
+)
+
+
+# --------------------------------------------------------------------------- the way back
+
+
+def back_where_it_was(reading: Reading) -> Problems:
+    """Same site, same epoch, no plan; and where a proof stood, its end of WAL binds."""
+    name, after, before = "back_where_it_was", reading.after, reading.before
+    if before.plan is None or after is None:
+        yield Problem(name, "no plan stands, or no state is written")
+        return
+    if reading.view.now_unix_s < before.plan.deadline_unix_s:
+        yield Problem(name, "its time is not over")
+    wanted = replace(before, plan=None)
+    for cluster in reading.view.clusters:
+        recorded = before.clusters[cluster.name]
+        wanted = wanted.with_cluster(cluster.name, _bound(recorded, _proof(reading, cluster)))
+    if after != wanted:
+        yield Problem(name, "the state is not as before the plan, bound by its proofs")
+
+
+def _bound(recorded: ClusterState, proof: StoppedProof | None) -> ClusterState:
+    if proof is None:
+        return recorded
+    return replace(recorded, min_lsn=proof.end_of_wal, timeline=proof.timeline, promoted=False)
+
+
+def no_proof_outlives_it(reading: Reading) -> Problems:
+    """Deleted, or proved not to be there: one that comes in this instant would be overlooked."""
+    for cluster in reading.view.clusters:
+        path, seen = reading.paths.stopped(cluster.name), cluster.stopped
+        removed, made = reading.find(Delete, path), reading.find(Create, path)
+        if removed is None or (seen is not None and removed.version != seen.version):
+            yield Problem("no_proof_outlives_it", f"{cluster.name}: a proof could stay")
+        elif seen is None and not 0 <= reading.position(made) < reading.position(removed):
+            yield Problem("no_proof_outlives_it", f"{cluster.name}: its absence is not proved")
+
+
+def old_scope_ordinary_again(reading: Reading) -> Problems:
+    for cluster in reading.view.clusters:
+        yield from _config_after(reading, cluster, cluster.active)
+        op = reading.find(Set, reading.scope(cluster, cluster.active).config)
+        after = document(op.data) if op is not None else None
+        if after is None or "standby_cluster" in after:
+            name = "old_scope_ordinary_again"
+            yield Problem(name, f"{cluster.name}: the old site would go on following")
+
+
+ABANDON_SWITCHOVER: tuple[Callable[[Reading], Problems], ...] = (
+    whole_group,
+    back_where_it_was,
+    no_proof_outlives_it,
+    old_scope_ordinary_again,
+    new_scope_untouched,
+    leader_keys_untouched,
+)
+
+
+# --------------------------------------------------------------------------- a refusal
+
+
+def nothing_but_the_answer(reading: Reading) -> Problems:
+    """State is checked, the request is answered, history is written: no other operation."""
+    paths = reading.paths
+    for op in reading.ops:
+        if op.path not in (paths.state, paths.request, paths.history_entry):
+            yield Problem("nothing_but_the_answer", f"{op.path} is touched")
+    if reading.find(Set, paths.state) is not None:
+        yield Problem("nothing_but_the_answer", "the state is written")
+    after = _request_after(reading)
+    if after is not None and not after.outcome:
+        yield Problem("nothing_but_the_answer", "no reason is given")
+
+
+REFUSE_REQUEST: tuple[Callable[[Reading], Problems], ...] = (
+    nothing_but_the_answer,
+    request_answered(RequestPhase.REFUSED),
+)

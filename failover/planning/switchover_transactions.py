@@ -1,0 +1,216 @@
+"""The transactions of a planned move, as plain operations. Pure.
+
+Three of them, with the world's own time in between, and each conditional on every version that was
+judged:
+
+* ``begin``: the plan into ``state`` (from here on the old site gets no permit) and, in the same
+  instant, the old scope becomes a standby cluster of the new site, so that Patroni stops its
+  primary. The guard there answers with a stopped-proof.
+* ``commit``: no claim is alive, the proof is taken away, the new scope becomes an ordinary cluster,
+  ``state`` goes to the next epoch without a plan.
+* ``abandon``: instead of it. The plan and what there is of proofs go, the old scope is an ordinary
+  cluster again. Where there was a proof, only a host with all of that WAL gets the next permit.
+
+``refuse`` answers a request and moves nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from failover.health.scope import following, promoted
+from failover.health.view import ClusterView, View
+from failover.model import Epoch
+from failover.planning.switchover_gates import stopped_under
+from failover.planning.transactions import config_version, history, known, scope_paths
+from failover.replication.loss import end_of_received
+from failover.state import (
+    ClusterState,
+    OperatorRequest,
+    PlanKind,
+    PlanRecord,
+    RequestPhase,
+    StandbyScope,
+    encode_record,
+    encode_state,
+)
+from failover.znode import Check, Create, Delete, GroupPaths, Op, Set, Transaction
+
+# --------------------------------------------------------------------------- answers to a request
+
+
+def begin(view: View, request: OperatorRequest) -> Transaction:
+    """Call only where every gate of the beginning passes."""
+    paths, state = GroupPaths(view.policy.group), known(view.state)
+    plan = PlanRecord(
+        id=request.id,
+        kind=PlanKind.SWITCHOVER,
+        from_site=view.active_site,
+        to_site=view.standby_site,
+        deadline_unix_s=view.now_unix_s + request.limit_s,
+        requested_by=request.by,
+    )
+    summary = f"switchover from {plan.from_site} to {plan.to_site} begun for {request.by}"
+    details = {
+        "plan": plan.id,
+        "reason": request.reason,
+        "limit_s": f"{request.limit_s:g}",
+        **{f"{c.name}.primary": str(known(c.primary).host.name) for c in view.clusters},
+    }
+    return (
+        Set(paths.state, encode_state(replace(state, plan=plan)), known(view.state_version)),
+        *(_old_scope_follows(view, cluster) for cluster in view.clusters),
+        *(op for cluster in view.clusters for op in _without_old_proof(paths, cluster)),
+        _answered(view, RequestPhase.RUNNING, ()),
+        history(view, paths, state.epoch, "switchover_begun", summary, details),
+    )
+
+
+def refuse(view: View, request: OperatorRequest, reasons: tuple[str, ...]) -> Transaction:
+    """Nothing is begun; whoever asked is told every reason."""
+    paths, state = GroupPaths(view.policy.group), known(view.state)
+    summary = f"{request.kind} to {request.to_site} refused, asked for by {request.by}"
+    details = {"request": request.id, "reason": request.reason}
+    details |= {f"refused.{number}": text for number, text in enumerate(reasons, start=1)}
+    return (
+        Check(paths.state, known(view.state_version)),
+        _answered(view, RequestPhase.REFUSED, reasons),
+        history(view, paths, state.epoch, "request_refused", summary, details),
+    )
+
+
+def _old_scope_follows(view: View, cluster: ClusterView) -> Op:
+    leader = known(cluster.standby.standby_leader).host
+    data = following(known(cluster.active.config), cluster.active.site, leader)
+    paths = scope_paths(view, cluster, cluster.active)
+    return Set(paths.config, data, config_version(cluster.active))
+
+
+def _without_old_proof(paths: GroupPaths, cluster: ClusterView) -> tuple[Op, ...]:
+    proof = cluster.stopped
+    return () if proof is None else (Delete(paths.stopped(cluster.name), proof.version),)
+
+
+def _answered(view: View, phase: RequestPhase, outcome: tuple[str, ...]) -> Op:
+    seen = known(view.request)
+    request = replace(known(seen.request), phase=phase, outcome=outcome)
+    return Set(GroupPaths(view.policy.group).request, encode_record(request), seen.version)
+
+
+# --------------------------------------------------------------------------- the end of a plan
+
+
+def commit(view: View, plan: PlanRecord) -> Transaction:
+    """Call only where every gate of the commit passes."""
+    paths, state = GroupPaths(view.policy.group), known(view.state)
+    epoch = Epoch(state.epoch + 1)
+    moved = replace(
+        state,
+        epoch=epoch,
+        active_site=plan.to_site,
+        clusters={c.name: _moved(c, plan) for c in view.clusters},
+        in_sync=False,
+        plan=None,
+        epoch_started_unix_s=view.now_unix_s,
+    )
+    summary = f"{plan.to_site} is active after a switchover from {plan.from_site}, epoch {epoch}"
+    return (
+        *(op for c in view.clusters for op in _proof_of_no_claim(paths, c)),
+        *(op for c in view.clusters for op in _proof_taken(paths, c)),
+        *(_old_scope_as_judged(view, c) for c in view.clusters),
+        *(_new_scope_released(view, c) for c in view.clusters),
+        Set(paths.state, encode_state(moved), known(view.state_version)),
+        *_request_ends(view, plan, RequestPhase.DONE, ()),
+        history(view, paths, epoch, "switchover", summary, _evidence(view, plan)),
+    )
+
+
+def abandon(view: View, plan: PlanRecord, reasons: tuple[str, ...]) -> Transaction:
+    """Back to where it was, whatever the reason why it did not come to its commit."""
+    paths, state = GroupPaths(view.policy.group), known(view.state)
+    back = replace(state, plan=None, clusters={c.name: _as_before(c, plan) for c in view.clusters})
+    summary = f"switchover to {plan.to_site} abandoned: {plan.from_site} stays active"
+    details = {"plan": plan.id, "requested_by": plan.requested_by}
+    details |= {f"missing.{number}": text for number, text in enumerate(reasons, start=1)}
+    return (
+        Set(paths.state, encode_state(back), known(view.state_version)),
+        *(op for c in view.clusters for op in _no_proof_left(paths, c)),
+        *(_old_scope_ordinary(view, c) for c in view.clusters),
+        *_request_ends(view, plan, RequestPhase.GONE_BACK, reasons),
+        history(view, paths, state.epoch, "switchover_abandoned", summary, details),
+    )
+
+
+def _moved(cluster: ClusterView, plan: PlanRecord) -> ClusterState:
+    """Who is promoted must have what the judged host had, which is past the old site's end."""
+    postgres = known(cluster.standby.standby_leader).postgres
+    received = known(end_of_received(postgres))
+    return ClusterState(
+        min_lsn=max(received, known(stopped_under(cluster, plan)).end_of_wal),
+        timeline=postgres.timeline,
+        promoted=False,
+        standby=StandbyScope.FOLLOWING,
+    )
+
+
+def _as_before(cluster: ClusterView, plan: PlanRecord) -> ClusterState:
+    """A replica that took over as leader meanwhile may lack the end of what was acknowledged."""
+    recorded, proof = known(cluster.recorded), stopped_under(cluster, plan)
+    if proof is None:
+        return recorded
+    return replace(recorded, min_lsn=proof.end_of_wal, timeline=proof.timeline, promoted=False)
+
+
+def _proof_of_no_claim(paths: GroupPaths, cluster: ClusterView) -> tuple[Op, ...]:
+    path = paths.writer(cluster.name)
+    return (Create(path, b""), Delete(path))
+
+
+def _proof_taken(paths: GroupPaths, cluster: ClusterView) -> tuple[Op, ...]:
+    return (Delete(paths.stopped(cluster.name), known(cluster.stopped).version),)
+
+
+def _no_proof_left(paths: GroupPaths, cluster: ClusterView) -> tuple[Op, ...]:
+    """One that comes in this instant refuses the transaction: its end of WAL has to count."""
+    path = paths.stopped(cluster.name)
+    if cluster.stopped is None:
+        return (Create(path, b""), Delete(path))
+    return (Delete(path, cluster.stopped.version),)
+
+
+def _old_scope_as_judged(view: View, cluster: ClusterView) -> Op:
+    paths = scope_paths(view, cluster, cluster.active)
+    return Check(paths.config, config_version(cluster.active))
+
+
+def _new_scope_released(view: View, cluster: ClusterView) -> Op:
+    paths = scope_paths(view, cluster, cluster.standby)
+    data = promoted(known(cluster.standby.config), cluster.active.site)
+    return Set(paths.config, data, config_version(cluster.standby))
+
+
+def _old_scope_ordinary(view: View, cluster: ClusterView) -> Op:
+    paths = scope_paths(view, cluster, cluster.active)
+    data = promoted(known(cluster.active.config), cluster.standby.site)
+    return Set(paths.config, data, config_version(cluster.active))
+
+
+def _request_ends(
+    view: View, plan: PlanRecord, phase: RequestPhase, outcome: tuple[str, ...]
+) -> tuple[Op, ...]:
+    """Where the request of this plan is still there to be answered."""
+    request = view.request.request if view.request is not None else None
+    if request is None or request.id != plan.id or request.ended:
+        return ()
+    return (_answered(view, phase, outcome),)
+
+
+def _evidence(view: View, plan: PlanRecord) -> dict[str, str]:
+    found = {"plan": plan.id, "requested_by": plan.requested_by}
+    for cluster in view.clusters:
+        proof = known(stopped_under(cluster, plan))
+        leader = known(cluster.standby.standby_leader)
+        found[f"{cluster.name}.stopped"] = f"{proof.host} {proof.kind} at {proof.end_of_wal}"
+        found[f"{cluster.name}.replayed"] = f"{leader.host.name} {leader.postgres.replayed_lsn}"
+        found[f"{cluster.name}.timeline"] = str(leader.postgres.timeline)
+    return found
