@@ -18,6 +18,7 @@ from failover.cli.output import UserError, print_json
 if TYPE_CHECKING:
     from failover.lab.bench_isolation import IsolationRun
     from failover.lab.bench_result import TakeoverRun
+    from failover.lab.bench_switchover import SwitchoverRun
     from failover.lab.bench_zookeeper_result import ZooKeeperRun
     from failover.lab.lab import Lab
     from failover.model import SiteName
@@ -83,6 +84,35 @@ def takeover(
         return TakeoverBench(lab, Settings(runs, phase_jitter, place, seed), tell).runs()
 
     finished, stopped = _measured("failover bench takeover", measure, run_line)
+    summary = summarise(finished)
+    if output == "json":
+        print_json(as_json(finished))
+    else:
+        _print_text(map(run_line, finished), summary_lines(summary))
+    _end(len(finished), runs, stopped, summary.passed)
+
+
+@command.command()
+@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option("--seed", type=int, help="Of the random moments.")
+@output_option
+def switchover(runs: int, seed: int | None, output: str) -> None:
+    """Move the group to the other site and back, RUNS moves in all, while customers write.
+
+    Exit code 1 when a limit is not kept, anything was lost, or two sites acknowledged at once.
+    """
+    from failover.lab.bench_switchover import (
+        SwitchoverBench,
+        as_json,
+        run_line,
+        summarise,
+        summary_lines,
+    )
+
+    def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[SwitchoverRun]:
+        return SwitchoverBench(lab, runs, seed, tell).runs()
+
+    finished, stopped = _measured("failover bench switchover", measure, run_line)
     summary = summarise(finished)
     if output == "json":
         print_json(as_json(finished))

@@ -253,43 +253,43 @@ class TakeoverBench:
             zookeeper_leader_site=fault.zookeeper_site,
             netem=self._lab.netem,
             lease_s=self._policy.lease_s,
-            outage_s=_rounded(gap.length_s if gap else None),
-            lease_end_s=_since(fault.lease_end_s, fault.fault_s),
-            overhead_s=_since(gap.to_s if gap else None, fault.lease_end_s),
-            transaction_s=_since(fault.transaction_s, fault.lease_end_s),
-            permit_s=_since(fault.permit_s, fault.lease_end_s),
-            last_ack_old_site_s=_since(_last_ack_at(attempts, lost), fault.fault_s),
-            first_ack_new_site_s=_since(_first_ack_at(attempts, new, fault.fault_s), fault.fault_s),
+            outage_s=rounded(gap.length_s if gap else None),
+            lease_end_s=since(fault.lease_end_s, fault.fault_s),
+            overhead_s=since(gap.to_s if gap else None, fault.lease_end_s),
+            transaction_s=since(fault.transaction_s, fault.lease_end_s),
+            permit_s=since(fault.permit_s, fault.lease_end_s),
+            last_ack_old_site_s=since(last_ack_at(attempts, lost), fault.fault_s),
+            first_ack_new_site_s=since(first_ack_at(attempts, new, fault.fault_s), fault.fault_s),
             acked=outcomes.count(Outcome.ACKED),
             lost=len(newly_lost),
             indeterminate=outcomes.count(Outcome.INDETERMINATE),
             acked_by_both=len(acked_by_both(attempts, new_site=new, since_s=fault.fault_s)),
-            reinstated_s=_rounded(fault.reinstated_s),
+            reinstated_s=rounded(fault.reinstated_s),
             epoch=fault.epoch,
-            fault_s=_rounded(fault.fault_s) or 0.0,
+            fault_s=rounded(fault.fault_s) or 0.0,
             lost_transactions=tuple(
-                LostTransaction(one.id, one.kind, _since(one.ended_s, fault.fault_s) or 0.0)
+                LostTransaction(one.id, one.kind, since(one.ended_s, fault.fault_s) or 0.0)
                 for one in newly_lost
             ),
             problems=(*fault.problems, *report.problems),
         )
 
 
-def _last_ack_at(attempts: Sequence[Attempt], site: SiteName) -> float | None:
+def last_ack_at(attempts: Sequence[Attempt], site: SiteName) -> float | None:
     """When a server of that site acknowledged for the last time."""
     acks = (one for one in attempts if one.outcome is Outcome.ACKED and one.server_site == site)
     return max((one.ended_s for one in acks), default=None)
 
 
-def _first_ack_at(attempts: Sequence[Attempt], site: SiteName, since_s: float) -> float | None:
+def first_ack_at(attempts: Sequence[Attempt], site: SiteName, since_s: float) -> float | None:
     """When a server of that site acknowledged for the first time after ``since_s``."""
     acks = (one for one in attempts if one.outcome is Outcome.ACKED and one.server_site == site)
     return min((one.ended_s for one in acks if one.ended_s > since_s), default=None)
 
 
-def _since(at_s: float | None, from_s: float | None) -> float | None:
-    return None if at_s is None or from_s is None else _rounded(at_s - from_s)
+def since(at_s: float | None, from_s: float | None) -> float | None:
+    return None if at_s is None or from_s is None else rounded(at_s - from_s)
 
 
-def _rounded(value_s: float | None) -> float | None:
+def rounded(value_s: float | None) -> float | None:
     return None if value_s is None else round(value_s, 3)
