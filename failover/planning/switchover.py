@@ -29,8 +29,15 @@ def answer(view: View) -> Plan | Hold:
     reasons = tuple(_reason(gate) for gate in gates if gate.passes is not True)
     sentence = f"the {request.kind} to {request.to_site} is refused: {'; '.join(reasons)}"
     waits = Gate("request_waits", True, f"{request.by} waits", Invariant.DOUBT_MEANS_HOLD)
-    action = transactions.refuse(view, request, reasons)
-    return _step(view, StepName.REFUSE_REQUEST, sentence, (waits,), action)
+    return Plan(
+        step=StepName.REFUSE_REQUEST,
+        sentence=sentence,
+        clusters=(),  # it is about none of them, whatever phase they are in
+        from_site=view.active_site,
+        to_site=view.standby_site,
+        gates=(waits,),
+        action=transactions.refuse(view, request, reasons),
+    )
 
 
 def go_on(view: View) -> Plan | Hold:

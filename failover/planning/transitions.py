@@ -97,12 +97,6 @@ EDGES: tuple[Edge, ...] = (
         "The plan's deadline passed after it: a host of the same site with all of that WAL is "
         "promoted again.",
     ),
-    Edge(
-        Phase.PROTECTED,
-        Phase.PROTECTED,
-        StepName.REFUSE_REQUEST,
-        "An operator's request is answered with the reasons against it; nothing moves.",
-    ),
 )
 
 

@@ -75,6 +75,20 @@ def test_to_the_active_site_or_without_a_standby_it_is_refused() -> None:
     world.close()
 
 
+def test_a_request_while_a_site_is_in_quarantine_keeps_nobody_from_anything() -> None:
+    """It is refused, and the site comes back."""
+    world = healthy_world(2, cooldown_s=0.0)
+    world.network.isolate(JAKARTA)
+    world.run(12.0)
+    asked(world, "jakarta")
+    world.run(1.0)
+    assert outcome(world) is RequestPhase.REFUSED
+    world.network.heal()
+    until_well(world)
+    assert (world.state.epoch, world.state.active_site) == (2, "makassar")
+    world.close()
+
+
 # --------------------------------------------------------------------------- broken
 
 

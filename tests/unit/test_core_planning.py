@@ -185,7 +185,7 @@ def test_every_phase_can_be_reached_and_left() -> None:
 
 def test_every_step_on_clusters_has_an_edge_and_every_sentence_ends() -> None:
     steps = {e.step for e in EDGES if e.step is not None}
-    assert steps == set(StepName) - {StepName.RESTART_ZOOKEEPER}
+    assert steps == set(StepName) - {StepName.RESTART_ZOOKEEPER, StepName.REFUSE_REQUEST}
     assert all(e.sentence.endswith(".") for e in EDGES)
     assert edge(Phase.ALONE, Phase.PROMOTING, StepName.TAKEOVER) is None
 
