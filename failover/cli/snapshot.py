@@ -111,6 +111,7 @@ class Snapshot:
     automation: str | None
     protection: str | None
     cooldown_left_s: float
+    pause_left_s: float
     problem: str
     verdict: VerdictNode
     sites: tuple[SiteNode, ...]
@@ -131,6 +132,7 @@ def status_tree(view: View, verdict: Verdict) -> Snapshot:
         automation=state.automation.value if state else None,
         protection=state.protection.value if state else None,
         cooldown_left_s=_left_s(state.cooldown_until_unix_s, view) if state else 0.0,
+        pause_left_s=_left_s(state.paused_until_unix_s, view) if state else 0.0,
         problem=view.store_problem or view.state_problem,
         verdict=verdict_node(verdict),
         sites=tuple(_site(view, site) for site in view.policy.sites),

@@ -46,6 +46,9 @@ def _heading(snapshot: Snapshot) -> Text:
     text.append(f"  epoch {snapshot.epoch}  active site ")
     text.append(str(snapshot.active_site), style="bold")
     text.append(f"\nautomation {snapshot.automation}, protection {snapshot.protection}")
+    if snapshot.pause_left_s:
+        left = duration(snapshot.pause_left_s)
+        text.append(f"\npaused by an operator: no takeover for {left}")
     if snapshot.cooldown_left_s:
         text.append(f"\ncooldown: no other takeover for {duration(snapshot.cooldown_left_s)}")
     return text

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from failover.clock import boottime_s
 from failover.coordination.connect import open_store
 from failover.coordination.kazoo_store import KazooStore
+from failover.coordination.settings import Setting, apply_setting
 from failover.coordination.store import StoreUnavailable
 from failover.health.observation import (
     HostObservation,
@@ -27,16 +28,13 @@ from failover.model import ClusterName, SiteName
 from failover.policy import Cluster, Policy, ZooKeeperServer
 from failover.state import (
     GroupState,
-    HistoryEntry,
     StandbyScope,
     StateError,
     WriterClaim,
     decode_record,
     decode_state,
-    encode_record,
-    encode_state,
 )
-from failover.znode import Committed, Create, GroupPaths, Set
+from failover.znode import GroupPaths
 
 POLL_S = 0.01
 LOOK_S = 0.25
@@ -309,35 +307,16 @@ def four_letter(server: ZooKeeperServer, word: str) -> str:
 
 
 def clear_cooldown(store: KazooStore, policy: Policy, *, by: str) -> bool:
-    """End the pause after a takeover now, on record. Whether there was one.
+    """End the cooldown after a takeover now, on record. Whether there was one.
 
-    What an operator may do who has looked at the group. StoreUnavailable or StateError where
-    the state cannot be read or written.
+    What `failover acknowledge` does. StoreUnavailable or StateError where the state cannot be read
+    or written.
     """
-    paths = GroupPaths(policy.group)
-    store.sync()
-    found = store.read(paths.state)
-    if found is None:
-        return False
-    state = decode_state(found.data, path=paths.state)
-    if state.cooldown_until_unix_s <= time.time():
-        return False
-    entry = HistoryEntry(
-        at_unix_s=time.time(),
-        epoch=state.epoch,
-        event="cooldown_ended",
-        summary="the pause after the last takeover was ended by hand",
-        by=by,
-        details={},
-    )
-    outcome = store.commit(
-        (
-            Set(
-                paths.state, encode_state(replace(state, cooldown_until_unix_s=0.0)), found.version
-            ),
-            Create(paths.history_entry, encode_record(entry), sequence=True),
-        )
-    )
-    if not isinstance(outcome, Committed):
-        raise StateError(f"{paths.state}: changed at the same moment: {outcome.reason}")
-    return True
+    now_unix_s = time.time()
+
+    def change(state: GroupState) -> GroupState:
+        over = state.cooldown_until_unix_s <= now_unix_s
+        return state if over else replace(state, cooldown_until_unix_s=0.0)
+
+    setting = Setting("acknowledged", "the cooldown was ended by hand", by, {}, change)
+    return apply_setting(store, policy, setting, now_unix_s=now_unix_s) is not None

@@ -1,0 +1,31 @@
+"""``failover acknowledge``: a human has looked at the last takeover; the next may come."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from failover.cli.options import config_option
+from failover.cli.settings import reason_option, set_in_state
+
+if TYPE_CHECKING:
+    from failover.state import GroupState
+
+
+@click.command("acknowledge")
+@reason_option(required=False)
+@config_option
+def command(reason: str) -> None:
+    """End the cooldown after a takeover, in which no other one is made.
+
+    It keeps a group from moving to and fro while the cause of the first takeover is not known, and
+    ends by itself after an hour (`cooldown` in failover.yaml).
+    """
+    from dataclasses import replace
+
+    def change(state: GroupState) -> GroupState:
+        return replace(state, cooldown_until_unix_s=0.0)
+
+    details = {"reason": reason} if reason else {}
+    set_in_state("acknowledged", "the last takeover was acknowledged: no cooldown", details, change)

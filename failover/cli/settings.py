@@ -1,0 +1,51 @@
+"""What the commands that set something in ``state`` share: who, why, and what is said of it."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from failover.cli.options import Decorated, load_policy
+from failover.cli.output import UserError
+
+if TYPE_CHECKING:
+    from failover.state import GroupState
+
+
+def operator() -> str:
+    """Who gives this command: user and host, as they stand in the history."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def reason_option(*, required: bool) -> Callable[[Decorated], Decorated]:
+    """``--reason TEXT``; where it is not required it may be left out."""
+    words = "Why; it goes into the history."
+    if required:
+        return click.option("--reason", metavar="TEXT", required=True, help=words)
+    return click.option("--reason", metavar="TEXT", default="", help=words)
+
+
+def set_in_state(
+    event: str,
+    summary: str,
+    details: dict[str, str],
+    change: Callable[[GroupState], GroupState],
+) -> bool:
+    """Write it, on record. Whether anything was changed."""
+    from failover.coordination.connect import open_store
+    from failover.coordination.settings import Setting, apply_setting
+
+    reason = details.get("reason", "").strip()
+    if "reason" in details and not reason:
+        raise UserError("it goes on record with its reason", todo="say it with --reason TEXT")
+    policy = load_policy()
+    setting = Setting(event, summary, operator(), {**details, "by": operator()}, change)
+    with open_store(policy) as store:
+        changed = apply_setting(store, policy, setting, now_unix_s=time.time()) is not None
+    click.echo(summary if changed else "nothing to do: it is so already")
+    return changed

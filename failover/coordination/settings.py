@@ -1,0 +1,75 @@
+"""What an operator sets in ``state``: automation, a pause, the end of a cooldown. With its history.
+
+These need no controller: each is one conditional write of ``state`` together with its entry, and a
+controller that decides in the same instant finds its own write refused. Invariant: nothing that
+decides who may write is changed here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from failover.coordination.store import Store, StoreUnavailable
+from failover.policy import Policy
+from failover.state import (
+    GroupState,
+    HistoryEntry,
+    StateError,
+    decode_state,
+    encode_record,
+    encode_state,
+)
+from failover.znode import Committed, Create, GroupPaths, OutcomeUnknown, Set
+
+TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """``change`` returns the state as it should be; the same one: there is nothing to do."""
+
+    event: str
+    summary: str
+    by: str
+    details: dict[str, str]
+    change: Callable[[GroupState], GroupState]
+
+
+def apply_setting(
+    store: Store, policy: Policy, setting: Setting, *, now_unix_s: float
+) -> GroupState | None:
+    """Write it. The state afterwards; None where it was so already.
+
+    StoreUnavailable where the ensemble does not answer, or the state changes again and again;
+    StateError where there is no state that can be understood.
+    """
+    paths, reason, may_be_done = GroupPaths(policy.group), "", False
+    for _ in range(TRIES):
+        store.sync()
+        found = store.read(paths.state)
+        if found is None:
+            raise StateError(f"{paths.state}: there is no state: `failover init`")
+        before = decode_state(found.data, path=paths.state)
+        after = setting.change(before)
+        if after == before:
+            return after if may_be_done else None
+        entry = HistoryEntry(
+            at_unix_s=now_unix_s,
+            epoch=before.epoch,
+            event=setting.event,
+            summary=setting.summary,
+            by=setting.by,
+            details=setting.details,
+        )
+        outcome = store.commit(
+            (
+                Set(paths.state, encode_state(after), found.version),
+                Create(paths.history_entry, encode_record(entry), sequence=True),
+            )
+        )
+        if isinstance(outcome, Committed):
+            return after
+        reason = outcome.reason
+        may_be_done = may_be_done or isinstance(outcome, OutcomeUnknown)
+    raise StoreUnavailable(f"{paths.state}: not written in {TRIES} tries: {reason}")
