@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 TICK_MS = 500
-SYNC_LIMIT_TICKS = 4
+SYNC_LIMIT_TICKS = (
+    3  # so long a follower waits for its leader; an election for nothing harms nobody
+)
 INIT_LIMIT_TICKS = 20
 PATRONI_SESSION_MS_MAX = 8000
 

@@ -34,7 +34,9 @@ from failover.znode import Set
 
 PROBE_LIMIT_S = 0.3  # for one question to all servers; the sites are tens of milliseconds apart
 PROBE_GRACE_S = 0.1
-PROBE_PAUSE_S = 0.05
+PROBE_PAUSE_S = (
+    0.1  # all clients ask all servers meanwhile, which an election has to share its CPU with
+)
 _NOT_SERVING = b"not currently serving"
 
 

@@ -19,7 +19,7 @@ TRIES = 6
 ELECTION_LIMIT_S = 15.0
 RESTART_DOOR = "lab-restart-zookeeper.socket"
 
-# A stopped follower is dropped after syncLimit (2 s); then the others get ahead of it.
+# A stopped follower is dropped after syncLimit (1.5 s); then the others get ahead of it.
 FALL_BEHIND_S = 3.5
 
 

@@ -21,10 +21,11 @@ from failover.simulation import tree as trees
 from failover.simulation.kernel import Kernel
 from failover.simulation.network import Host, Network
 from failover.simulation.tree import Tree
+from failover.timing import SYNC_LIMIT_TICKS, TICK_MS
 from failover.znode import Check, Committed, Conflict, Transaction
 
-TICK_S = 0.5
-SYNC_LIMIT_S = 4 * TICK_S
+TICK_S = TICK_MS / 1000
+SYNC_LIMIT_S = SYNC_LIMIT_TICKS * TICK_S
 BEAT_S = TICK_S / 2  # how often the leader pings
 SESSION_S_MIN, SESSION_S_MAX = 2 * TICK_S, 8.0
 LAG_S_MAX = 0.03

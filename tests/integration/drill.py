@@ -179,7 +179,11 @@ class Customers:
 
     def report(self) -> Report:
         """Every acknowledgement against the database as it is now."""
-        return judge(self.attempts(), self.workload.export(self.site))
+        return self.report_at(self.site)
+
+    def report_at(self, site: SiteName) -> Report:
+        """The same, through the HAProxy of another site."""
+        return judge(self.attempts(), self.workload.export(site))
 
 
 @contextmanager

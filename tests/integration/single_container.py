@@ -14,7 +14,7 @@ import pytest
 
 CONFIG = """tickTime=500
 initLimit=20
-syncLimit=4
+syncLimit=3
 maxSessionTimeout=8000
 dataDir=/tmp/zookeeper
 clientPort=2181

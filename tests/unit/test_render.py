@@ -87,10 +87,10 @@ def test_render_command(tmp_path: Path) -> None:
     assert CliRunner().invoke(command, arguments).exit_code == 0
     assert CliRunner().invoke(command, [*arguments, "--check"]).exit_code == 0
     zoo = tmp_path / "jakarta/jkt-zk1/etc/zookeeper/zoo.cfg"
-    zoo.write_text(zoo.read_text().replace("syncLimit=4", "syncLimit=10"))
+    zoo.write_text(zoo.read_text().replace("syncLimit=3", "syncLimit=10"))
     result = CliRunner().invoke(command, [*arguments, "--check"])
     assert result.exit_code == 1
-    assert "-syncLimit=10\n+syncLimit=4\n" in result.output
+    assert "-syncLimit=10\n+syncLimit=3\n" in result.output
 
 
 # --------------------------------------------------------------------------- Patroni
@@ -204,7 +204,7 @@ def test_patroni_waits_for_the_guard_and_is_not_restarted_with_it(tree: Tree) ->
 def test_zookeeper(tree: Tree) -> None:
     lines = tree[PurePosixPath("surabaya/sby-zk1/etc/zookeeper/zoo.cfg")].splitlines()
     for expected in (
-        *("tickTime=500", "initLimit=20", "syncLimit=4", "maxSessionTimeout=8000"),
+        *("tickTime=500", "initLimit=20", "syncLimit=3", "maxSessionTimeout=8000"),
         "4lw.commands.whitelist=srvr,mntr,ruok",
         "server.1=10.77.1.21:2888:3888",
         "server.3=10.77.3.21:2888:3888",
