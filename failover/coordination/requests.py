@@ -15,6 +15,7 @@ from failover.state import (
     RequestPhase,
     StateError,
     decode_record,
+    decode_state,
     encode_record,
 )
 from failover.znode import Committed, Conflict, Create, GroupPaths, Op, Set, Znode
@@ -40,20 +41,30 @@ def ask(
         standing = _request(found)
         if standing is not None and standing.id == request.id:
             return None  # an answer was lost, and it had happened
-        if standing is not None and _may_be_acted_on(standing, now_unix_s):
+        if standing is not None and _may_be_acted_on(store, paths, standing, now_unix_s):
             return Busy(standing)
         outcome = store.commit((_write(paths, request, found),))
         if isinstance(outcome, Committed):
             return None
         reason = outcome.reason
-    raise StoreUnavailable(f"writing {paths.request}: {reason}")
+    raise StoreUnavailable(
+        f"writing {paths.request}: {reason}; whether the request stands is not known, see "
+        "`failover explain`"
+    )
 
 
-def _may_be_acted_on(standing: OperatorRequest, now_unix_s: float) -> bool:
-    """One that nobody took up in time is refused by whoever sees it, so it may be replaced."""
+def _may_be_acted_on(
+    store: Store, paths: GroupPaths, standing: OperatorRequest, now_unix_s: float
+) -> bool:
+    """One that nobody took up in time is refused by whoever sees it, so it may be replaced; so may
+    one whose plan is not there any more."""
     if standing.phase is RequestPhase.WAITING:
         return now_unix_s <= standing.answer_by_unix_s
-    return not standing.ended
+    if standing.ended:
+        return False
+    found = store.read(paths.state)
+    plan = decode_state(found.data, path=found.path).plan if found is not None else None
+    return plan is not None and plan.id == standing.id
 
 
 def _write(paths: GroupPaths, request: OperatorRequest, found: Znode | None) -> Op:

@@ -57,6 +57,7 @@ ROUND_S = 0.5
 WAITING_ROUND_S = 0.1  # while a permit waits for something that passes by itself
 COMMIT_TRIES = 3
 LOCK_TRIES = 10
+SAME_PROMOTION_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -111,6 +112,7 @@ class Desk:
         self._last_yes = 0
         self._watched: set[str] = set()
         self._end_of_wal: tuple[bytes, Stopped | None] = (b"", None)
+        self._end_before_promotion: tuple[WalEnd | None, float] = (None, -SAME_PROMOTION_S)
 
     # ----------------------------------------------------------------------- from the link
 
@@ -275,8 +277,16 @@ class Desk:
         )
 
     def _wal_end(self, purpose: Purpose) -> WalEnd | None:
+        """Asked once per promotion: a standby's WAL never gets less while it runs, and Patroni runs
+        ``pg_ctl promote`` as soon as ``pre_promote`` has its yes."""
+        end, asked_s = self._end_before_promotion
+        if purpose is Purpose.PROMOTE and boottime_s() - asked_s < SAME_PROMOTION_S:
+            return end
         if purpose is not Purpose.START:
-            return ask_server(SOCKET_DIR, self._host.postgres_port)
+            asked_s, end = boottime_s(), ask_server(SOCKET_DIR, self._host.postgres_port)
+            if purpose is Purpose.PRE_PROMOTE:
+                self._end_before_promotion = (end, asked_s)
+            return end
         raw = read_control(self._places.control_file)
         stopped = None if raw is None else stopped_at(self._places, raw)
         return None if stopped is None else stopped.end

@@ -85,6 +85,7 @@ class Minder:
         self._worker = WorkerProcess(worker_command, self._on_message, metrics.worker_restarted)
         self._memory = Memory(places, boot)
         self.guard = self._memory.recall(limits)
+        self._granted_since_s = 0.0  # of the latest grant: an older note is not about its end
         self._told = self.guard.grant is not None  # somebody heard a yes and may act on it
         self._files = server.FilesSeen(None, None, None)
         self._files_read = False
@@ -118,6 +119,7 @@ class Minder:
                 # A grant is watched over by the lock alone where the disk does not answer.
                 if self._files_read or self.guard.grant is not None:
                     self.apply()
+                self._export()
                 await asyncio.sleep(TICK_S)
             await asyncio.gather(watchdog, worker)
         finally:
@@ -171,7 +173,6 @@ class Minder:
             case logic.Nothing():
                 pass
         self._send_status()
-        self._export()
 
     def _kill(self, reason: logic.KillReason) -> None:
         if self._killing is not None and not self._killing.done():
@@ -339,6 +340,8 @@ class Minder:
         self._send_status()
 
     def _send_status(self) -> None:
+        if self.guard.grant is not None:
+            self._granted_since_s = self.guard.grant.since_s
         renewals = self.guard.renewals
         note = self.server.note
         status = MinderStatus(
@@ -348,7 +351,11 @@ class Minder:
             deadline_s=self.guard.deadline_s,
             server_alive=self.server.alive,
             in_production=self.server.in_production,
-            demoted=note is not None and note.mode is logic.StartMode.STANDBY,
+            demoted=(
+                note is not None
+                and note.mode is logic.StartMode.STANDBY
+                and note.at_s > self._granted_since_s
+            ),
         )
         now_s = time.monotonic()
         if status != self._status_sent or now_s - self._status_at_s >= _STATUS_EVERY_S:

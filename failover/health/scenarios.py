@@ -9,6 +9,7 @@ from __future__ import annotations
 from failover.health import predicates as ask
 from failover.health.view import View
 
+GOES_BACK_S_MAX = 5.0  # after its deadline a plan goes back at the next look
 PROMOTION_S_MAX = 30.0  # a promotion takes a second; what takes longer needs a human
 
 
@@ -34,6 +35,11 @@ def split_brain_suspected(view: View) -> bool:
 
 def primary_without_claim(view: View) -> bool:
     return any(ask.primaries_without_claim(cluster) for cluster in view.clusters)
+
+
+def switchover_stuck(view: View) -> bool:
+    plan = view.state.plan if view.state is not None else None
+    return plan is not None and view.now_unix_s - plan.deadline_unix_s > GOES_BACK_S_MAX
 
 
 def switchover_in_progress(view: View) -> bool:

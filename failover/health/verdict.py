@@ -116,6 +116,14 @@ RULES: tuple[Rule, ...] = (
         page=True,
     ),
     Rule(
+        "switchover_stuck",
+        "A switchover neither ends nor goes back although its deadline has passed; writes wait",
+        when.switchover_stuck,
+        tell.plan,
+        Consequence.SWITCHOVER,
+        page=True,
+    ),
+    Rule(
         "switchover_in_progress",
         "A switchover is under way; nothing else is started until it ends or its deadline passes",
         when.switchover_in_progress,

@@ -11,8 +11,8 @@ from failover.health.view import View
 from failover.model import Invariant
 from failover.planning import switchover_transactions as transactions
 from failover.planning.plan import Gate, Hold, Plan, StepName, held, passing
-from failover.planning.switchover_gates import begin_gates, commit_gates
-from failover.state import PlanRecord
+from failover.planning.switchover_gates import begin_gates, commit_gates, stopped_under
+from failover.state import PlanRecord, StopKind
 from failover.znode import Transaction
 
 
@@ -50,13 +50,19 @@ def go_on(view: View) -> Plan | Hold:
         sentence = f"{plan.to_site} becomes the active site"
         action = transactions.commit(view, plan)
         return _step(view, StepName.SWITCHOVER, sentence, gates, action)
-    if view.now_unix_s < plan.deadline_unix_s:
+    if view.now_unix_s < plan.deadline_unix_s and not _killed(view, plan):
         return held(StepName.SWITCHOVER, gates)
     return _abandon(view, plan, gates)
 
 
+def _killed(view: View, plan: PlanRecord) -> bool:
+    """A server that had to be killed gives no certain end of its WAL: waiting would be in vain."""
+    proofs = [stopped_under(cluster, plan) for cluster in view.clusters]
+    return any(proof is not None and proof.kind is StopKind.KILLED for proof in proofs)
+
+
 def _abandon(view: View, plan: PlanRecord, gates: tuple[Gate, ...]) -> Plan | Hold:
-    over = (_deadline_over(view, plan), *(_scope_readable(view)))
+    over = (_no_way_on(view, plan), *(_scope_readable(view)))
     if not passing(over):
         return held(StepName.ABANDON_SWITCHOVER, over)
     reasons = tuple(_reason(gate) for gate in gates if gate.passes is not True)
@@ -65,9 +71,11 @@ def _abandon(view: View, plan: PlanRecord, gates: tuple[Gate, ...]) -> Plan | Ho
     return _step(view, StepName.ABANDON_SWITCHOVER, sentence, over, action)
 
 
-def _deadline_over(view: View, plan: PlanRecord) -> Gate:
+def _no_way_on(view: View, plan: PlanRecord) -> Gate:
     text = f"the plan's deadline passed {view.now_unix_s - plan.deadline_unix_s:.0f} s ago"
-    return Gate("deadline_over", True, text, Invariant.RESUMABLE)
+    if _killed(view, plan):
+        text = "a server was killed under the plan, so the end of its WAL is not certain"
+    return Gate("no_way_on", True, text, Invariant.RESUMABLE)
 
 
 def _scope_readable(view: View) -> tuple[Gate, ...]:

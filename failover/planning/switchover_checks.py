@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from failover.health.view import ClusterView, SideView
+from failover.model import SiteName
 from failover.planning.linting import (
     Problem,
     Problems,
@@ -32,7 +34,7 @@ from failover.state import (
     StoppedProof,
     decode_record,
 )
-from failover.znode import Check, Create, Delete, Set
+from failover.znode import Check, Create, Delete, Op, Set
 
 LIMIT_S_MAX = 300.0  # writes may have to wait that long
 
@@ -105,6 +107,58 @@ def _proof(reading: Reading, cluster: ClusterView) -> StoppedProof | None:
     return seen.proof if seen.proof.site == plan.from_site else None
 
 
+def _own_request(reading: Reading) -> OperatorRequest | None:
+    """The request of the plan that stands, where it still waits for its end."""
+    seen, plan = reading.view.request, reading.before.plan
+    request = seen.request if seen is not None else None
+    ours = request is not None and plan is not None and request.id == plan.id
+    return request if ours and request is not None and not request.ended else None
+
+
+def request_ended(phase: RequestPhase) -> Callable[[Reading], Problems]:
+    """The plan's own request is told of its end; another one's is left alone."""
+
+    def ended(reading: Reading) -> Problems:
+        if _own_request(reading) is not None:
+            yield from request_answered(phase)(reading)
+        elif reading.find(Set, reading.paths.request) is not None:
+            yield Problem("request_ended", "somebody else's request is answered")
+
+    return ended
+
+
+Allowed = Callable[[Reading, ClusterView], tuple[tuple[type[Op], str], ...]]
+
+
+def nothing_else(allowed: Allowed) -> Callable[[Reading], Problems]:
+    """State, request and history once each, per cluster exactly these operations, and no other."""
+
+    def checked(reading: Reading) -> Problems:
+        paths = reading.paths
+        wanted: list[tuple[type[Op], str]] = [(Set, paths.state), (Create, paths.history_entry)]
+        if reading.find(Set, paths.request) is not None:
+            wanted.append((Set, paths.request))
+        for cluster in reading.view.clusters:
+            wanted += allowed(reading, cluster)
+        found = [(type(op), op.path) for op in reading.ops]
+        if sorted(map(str, found)) != sorted(map(str, wanted)):
+            odd = [f"{kind.__name__} {path}" for kind, path in found if (kind, path) not in wanted]
+            yield Problem("nothing_else", ", ".join(odd) or "something is missing or done twice")
+
+    return checked
+
+
+def _old_config(reading: Reading, cluster: ClusterView) -> str:
+    return reading.scope(cluster, cluster.active).config
+
+
+def _slots_with(before: dict[str, Any], site: SiteName) -> dict[str, Any]:
+    """The slots as they were, and the one that this site streams from."""
+    name = "failover_" + site.replace("-", "_")
+    slot = {"type": "physical", "cluster_type": "primary"}
+    return {**(before.get("slots") or {}), name: slot}
+
+
 # --------------------------------------------------------------------------- the beginning
 
 
@@ -143,14 +197,23 @@ def old_scope_follows_new(reading: Reading) -> Problems:
         yield from _config_after(reading, cluster, cluster.active)
         op = reading.find(Set, reading.scope(cluster, cluster.active).config)
         after = document(op.data) if op is not None else None
-        standby = (after or {}).get("standby_cluster") or {}
+        before = config_before(cluster.active)
         leader = cluster.standby.standby_leader
-        if leader is None or standby.get("host") != str(leader.host.address):
-            yield Problem(name, f"{cluster.name}: {standby.get('host')} is not the new leader")
-        elif site.country != "ID" or not any(leader.host.address in net for net in site.networks):
+        if leader is None or after is None or before is None:
+            yield Problem(name, f"{cluster.name}: no new leader, or no configuration")
+            continue
+        if site.country != "ID" or not any(leader.host.address in net for net in site.networks):
             yield Problem(name, f"{cluster.name}: {leader.host.address} is not declared")
-        if not str(standby.get("primary_slot_name")).startswith("failover_"):
-            yield Problem(name, f"{cluster.name}: no slot would keep its WAL")
+        wanted = {
+            "host": str(leader.host.address),
+            "port": leader.host.postgres_port,
+            "primary_slot_name": "failover_" + cluster.active.site.replace("-", "_"),
+            "create_replica_methods": ["basebackup"],
+        }
+        if after.get("standby_cluster") != wanted:
+            yield Problem(name, f"{cluster.name}: it would follow {after.get('standby_cluster')}")
+        if after.get("slots") != before.get("slots"):
+            yield Problem(name, f"{cluster.name}: its slots are changed")
 
 
 def no_proof_is_left(reading: Reading) -> Problems:
@@ -172,6 +235,12 @@ BEGIN_SWITCHOVER: tuple[Callable[[Reading], Problems], ...] = (
     new_scope_untouched,
     leader_keys_untouched,
     request_answered(RequestPhase.RUNNING),
+    nothing_else(
+        lambda reading, cluster: (
+            (Set, _old_config(reading, cluster)),
+            *(((Delete, reading.paths.stopped(cluster.name)),) if cluster.stopped else ()),
+        )
+    ),
 )
 
 
@@ -251,6 +320,16 @@ SWITCHOVER: tuple[Callable[[Reading], Problems], ...] = (
     new_site_released,
     moved_state,
     leader_keys_untouched,
+    request_ended(RequestPhase.DONE),
+    nothing_else(
+        lambda reading, cluster: (
+            (Create, reading.paths.writer(cluster.name)),
+            (Delete, reading.paths.writer(cluster.name)),
+            (Delete, reading.paths.stopped(cluster.name)),
+            (Check, _old_config(reading, cluster)),
+            (Set, reading.scope(cluster, cluster.standby).config),
+        )
+    ),
 )
 
 
@@ -263,9 +342,13 @@ def back_where_it_was(reading: Reading) -> Problems:
     if before.plan is None or after is None:
         yield Problem(name, "no plan stands, or no state is written")
         return
-    if reading.view.now_unix_s < before.plan.deadline_unix_s:
+    proofs = [_proof(reading, cluster) for cluster in reading.view.clusters]
+    killed = any(proof is not None and proof.kind is StopKind.KILLED for proof in proofs)
+    if reading.view.now_unix_s < before.plan.deadline_unix_s and not killed:
         yield Problem(name, "its time is not over")
     wanted = replace(before, plan=None)
+    if any(proof is not None and proof.kind is StopKind.SHUT_DOWN for proof in proofs):
+        wanted = replace(wanted, epoch_started_unix_s=reading.view.now_unix_s)
     for cluster in reading.view.clusters:
         recorded = before.clusters[cluster.name]
         wanted = wanted.with_cluster(cluster.name, _bound(recorded, _proof(reading, cluster)))
@@ -274,7 +357,7 @@ def back_where_it_was(reading: Reading) -> Problems:
 
 
 def _bound(recorded: ClusterState, proof: StoppedProof | None) -> ClusterState:
-    if proof is None:
+    if proof is None or proof.kind is not StopKind.SHUT_DOWN:
         return recorded
     return replace(recorded, min_lsn=proof.end_of_wal, timeline=proof.timeline, promoted=False)
 
@@ -295,9 +378,11 @@ def old_scope_ordinary_again(reading: Reading) -> Problems:
         yield from _config_after(reading, cluster, cluster.active)
         op = reading.find(Set, reading.scope(cluster, cluster.active).config)
         after = document(op.data) if op is not None else None
-        if after is None or "standby_cluster" in after:
-            name = "old_scope_ordinary_again"
+        before, name = config_before(cluster.active), "old_scope_ordinary_again"
+        if after is None or before is None or "standby_cluster" in after:
             yield Problem(name, f"{cluster.name}: the old site would go on following")
+        elif after.get("slots") != _slots_with(before, cluster.standby.site):
+            yield Problem(name, f"{cluster.name}: its slots are changed")
 
 
 ABANDON_SWITCHOVER: tuple[Callable[[Reading], Problems], ...] = (
@@ -307,6 +392,14 @@ ABANDON_SWITCHOVER: tuple[Callable[[Reading], Problems], ...] = (
     old_scope_ordinary_again,
     new_scope_untouched,
     leader_keys_untouched,
+    request_ended(RequestPhase.GONE_BACK),
+    nothing_else(
+        lambda reading, cluster: (
+            *(((Create, reading.paths.stopped(cluster.name)),) if not cluster.stopped else ()),
+            (Delete, reading.paths.stopped(cluster.name)),
+            (Set, _old_config(reading, cluster)),
+        )
+    ),
 )
 
 

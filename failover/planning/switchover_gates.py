@@ -194,6 +194,7 @@ def _old_scope_follows(cluster: ClusterView) -> Gate:
     scope, config = f"{cluster.name}-{cluster.active.site}", cluster.active.config
     if config is None:
         return Gate(name, None, f"{scope} could not be read", invariant, cluster.name)
-    passes = config.is_standby_cluster and not config.is_quarantine
-    text = f"{scope} {'is' if passes else 'is not'} a standby cluster of the new site"
+    hosts = {str(host.host.address) for host in cluster.standby.hosts}
+    passes = config.upstream is not None and config.upstream.host in hosts
+    text = f"{scope} {'is' if passes else 'is not'} a standby cluster of {cluster.standby.site}"
     return Gate(name, passes, text, invariant, cluster.name)

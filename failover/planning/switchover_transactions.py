@@ -31,6 +31,7 @@ from failover.state import (
     PlanRecord,
     RequestPhase,
     StandbyScope,
+    StopKind,
     encode_record,
     encode_state,
 )
@@ -128,7 +129,10 @@ def commit(view: View, plan: PlanRecord) -> Transaction:
 def abandon(view: View, plan: PlanRecord, reasons: tuple[str, ...]) -> Transaction:
     """Back to where it was, whatever the reason why it did not come to its commit."""
     paths, state = GroupPaths(view.policy.group), known(view.state)
-    back = replace(state, plan=None, clusters={c.name: _as_before(c, plan) for c in view.clusters})
+    clusters = {c.name: _as_before(c, plan) for c in view.clusters}
+    back = replace(state, plan=None, clusters=clusters)
+    if not all(cluster.promoted for cluster in clusters.values()):
+        back = replace(back, epoch_started_unix_s=view.now_unix_s)
     summary = f"switchover to {plan.to_site} abandoned: {plan.from_site} stays active"
     details = {"plan": plan.id, "requested_by": plan.requested_by}
     details |= {f"missing.{number}": text for number, text in enumerate(reasons, start=1)}
@@ -154,9 +158,13 @@ def _moved(cluster: ClusterView, plan: PlanRecord) -> ClusterState:
 
 
 def _as_before(cluster: ClusterView, plan: PlanRecord) -> ClusterState:
-    """A replica that took over as leader meanwhile may lack the end of what was acknowledged."""
+    """A replica that took over as leader meanwhile may lack the end of what was acknowledged.
+
+    Of a server that was killed the end is an estimate, which perhaps nobody can ever replay: then
+    it is a local failover like any other.
+    """
     recorded, proof = known(cluster.recorded), stopped_under(cluster, plan)
-    if proof is None:
+    if proof is None or proof.kind is StopKind.KILLED:
         return recorded
     return replace(recorded, min_lsn=proof.end_of_wal, timeline=proof.timeline, promoted=False)
 

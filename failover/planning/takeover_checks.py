@@ -140,6 +140,10 @@ def new_site_released(reading: Reading) -> Problems:
         changed = ("standby_cluster", "slots")
         if other_keys(after, *changed) != other_keys(before, *changed):
             yield Problem("new_site_released", f"{cluster.name}: other settings are changed")
+        slot = {"type": "physical", "cluster_type": "primary"}
+        own = "failover_" + cluster.active.site.replace("-", "_")
+        if after.get("slots") != {**(before.get("slots") or {}), own: slot}:
+            yield Problem("new_site_released", f"{cluster.name}: its slots are changed otherwise")
 
 
 def minimum_is_what_was_judged(reading: Reading) -> Problems:

@@ -27,6 +27,7 @@ from failover.state import (
     HistoryEntry,
     OperatorRequest,
     PlanKind,
+    PlanRecord,
     RequestPhase,
     StateError,
     decode_record,
@@ -141,6 +142,28 @@ def put(store: MemoryStore, paths: GroupPaths, wanted: OperatorRequest) -> None:
     store.commit((Set(paths.request, encode_record(wanted), found.version),))
 
 
+def freeze(store: MemoryStore, policy: Policy, plan_id: str) -> None:
+    plan = PlanRecord(
+        id=plan_id,
+        kind=PlanKind.SWITCHOVER,
+        from_site=SiteName("jakarta"),
+        to_site=SiteName("makassar"),
+        deadline_unix_s=200.0,
+        requested_by="sari@ops",
+    )
+    setting = replace(OBSERVE, change=lambda state: replace(state, plan=plan))
+    apply_setting(store, policy, setting, now_unix_s=1.0)
+
+
+def test_a_request_whose_plan_is_gone_keeps_nobody_from_asking(
+    store: MemoryStore, policy: Policy
+) -> None:
+    paths = GroupPaths(policy.group)
+    ask(store, paths, request("s-1"), now_unix_s=100.0)
+    put(store, paths, replace(request("s-1"), phase=RequestPhase.RUNNING))
+    assert ask(store, paths, request("s-2"), now_unix_s=101.0) is None
+
+
 def test_two_operators_at_once(store: MemoryStore, policy: Policy) -> None:
     """The second one is told about the first; not once that has ended, or nobody took it up."""
     paths, first = GroupPaths(policy.group), request("s-1")
@@ -148,6 +171,7 @@ def test_two_operators_at_once(store: MemoryStore, policy: Policy) -> None:
     assert ask(store, paths, first, now_unix_s=100.0) is None  # an answer was lost
     assert ask(store, paths, request("s-2"), now_unix_s=101.0) == Busy(first)
     put(store, paths, replace(first, phase=RequestPhase.RUNNING))
+    freeze(store, policy, "s-1")
     assert isinstance(ask(store, paths, request("s-2"), now_unix_s=999.0), Busy)
     put(store, paths, replace(first, phase=RequestPhase.DONE))
     assert ask(store, paths, request("s-2"), now_unix_s=101.0) is None
