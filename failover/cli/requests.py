@@ -8,6 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from failover.cli.exit_codes import ExitCode
+from failover.cli.output import UserError
 from failover.coordination.requests import look, withdraw
 from failover.coordination.store import Store, StoreUnavailable
 from failover.model import Epoch
@@ -32,11 +34,20 @@ Say = Callable[[str], None]
 class Following:
     """``until_ended``; then ``epoch`` and ``took_s`` are what became of it."""
 
-    def __init__(self, store: Store, paths: GroupPaths, request: OperatorRequest, say: Say) -> None:
+    def __init__(
+        self,
+        store: Store,
+        paths: GroupPaths,
+        request: OperatorRequest,
+        say: Say,
+        serving: Callable[[], bool],
+    ) -> None:
+        """``serving``: whether a primary is seen to work under its claim, in every cluster."""
         self._store = store
         self._paths = paths
         self._request = request
         self._say = say
+        self._serving = serving
         self._told = set(self._history())  # what was there before
         self._begun_unix_s: float | None = None
         self._ended_unix_s: float | None = None
@@ -62,9 +73,10 @@ class Following:
                 if time.monotonic() > give_up_s:
                     raise
             if time.monotonic() > give_up_s:
-                raise StateError(
-                    f"request {self._request.id} has not ended; "
-                    "`failover explain` says what it waits for"
+                raise UserError(
+                    f"request {self._request.id} has not come to its end",
+                    todo="`failover explain` says what it waits for; it goes on by itself",
+                    code=ExitCode.FINDINGS,
                 )
             time.sleep(POLL_S)
 
@@ -92,9 +104,14 @@ class Following:
         return time.time() > self._request.answer_by_unix_s + GRACE_S
 
     def _serves(self) -> bool:
-        """A primary works again under the present epoch, on record."""
+        """A primary works under the present epoch, on record and as it is seen.
+
+        After a plan was given up a primary may still be on its way down, with its claim in hand.
+        """
         state = self._state()
         if state is None or not all(cluster.promoted for cluster in state.clusters.values()):
+            return False
+        if not self._serving():
             return False
         self.epoch = state.epoch
         self._tell_history()

@@ -2,13 +2,14 @@
 
 Every gate first; then the site's name typed by a human (or ``--yes``); then the request is put
 before the leading controller and followed. Where no controller lives, this process stands in for
-its site's. Ctrl-C ends the following, not the switchover.
+its site's, and then stays until the plan has ended. Ctrl-C ends the following, not the switchover.
 """
 
 from __future__ import annotations
 
 import contextlib
 import getpass
+import signal
 import socket
 import time
 import uuid
@@ -35,6 +36,7 @@ SWITCHOVER_SCHEMA = 1
 ANSWER_S = 10.0  # for the leading controller, a new election included
 LIMIT_S = 15.0
 LIMIT_S_MAX = 300.0
+READY_S = 20.0  # for a controller that stands in: to look around and to be elected
 LEADER_SEEN_S = 5.0  # a controller that died just now holds the leadership for its session
 
 
@@ -97,19 +99,16 @@ def command(
     policy = load_policy()
     target = _data_site(policy, to_site)
     with open_store(policy) as store:
-        request = _request(target, reason, limit_s)
-        from_site, gates = _judged(policy, store, request)
-        if dry_run:
-            _show_dry_run(policy, request, from_site, gates, output)
-            return
-        if not yes:
-            _confirm(from_site, target)
-        if _somebody_leads(policy, store):
-            ended = _carry_out(policy, store, from_site, _renewed(request), output)
-        else:
-            place = own_site(policy, site)
-            click.echo(f"no controller leads: this process stands in for {place}'s", err=True)
-            with _standing_in(policy, place, password_file):
+        alone = not _somebody_leads(policy, store)
+        with _standing_in(policy, site, password_file) if alone else contextlib.nullcontext():
+            request = _request(target, reason, limit_s)
+            from_site, gates = _judged(policy, store, request, READY_S if alone else 0.0)
+            if dry_run:
+                _show_dry_run(policy, request, from_site, gates, output)
+                return
+            if not yes:
+                _confirm(from_site, target)
+            with _to_the_end(policy, store) if alone else contextlib.nullcontext():
                 ended = _carry_out(policy, store, from_site, _renewed(request), output)
     _report(ended, output)
 
@@ -150,21 +149,29 @@ def _renewed(request: OperatorRequest) -> OperatorRequest:
 
 
 def _judged(
-    policy: Policy, store: Store, request: OperatorRequest
+    policy: Policy, store: Store, request: OperatorRequest, ready_s: float
 ) -> tuple[SiteName, tuple[Gate, ...]]:
-    """The active site and every gate, all passing. UserError with all reasons where one is not."""
+    """The active site and every gate, all passing. UserError with all reasons where one is not.
+
+    ``ready_s``: how long to wait for eyes; a controller that stands in has to look around first.
+    """
     from failover.cli.look import Observer
     from failover.planning.switchover_gates import begin_gates
 
-    seen = Observer(policy, store).settle()
-    if seen.unusable is not None:
-        what = seen.view.store_problem or seen.view.state_problem or "there is no state"
-        raise UserError(what, todo="`failover status`", code=seen.unusable)
-    gates = begin_gates(seen.view, request)
-    blocking = [gate for gate in gates if gate.passes is not True]
-    if blocking:
-        _refuse(request.to_site, _lines(blocking))
-    return seen.view.active_site, gates
+    observer = Observer(policy, store)
+    give_up_s = time.monotonic() + ready_s
+    while True:
+        seen = observer.settle()
+        if seen.unusable is not None:
+            what = seen.view.store_problem or seen.view.state_problem or "there is no state"
+            raise UserError(what, todo="`failover status`", code=seen.unusable)
+        gates = begin_gates(seen.view, request)
+        blocking = [gate for gate in gates if gate.passes is not True]
+        if not blocking:
+            return seen.view.active_site, gates
+        if time.monotonic() > give_up_s:
+            _refuse(request.to_site, _lines(blocking))
+        time.sleep(0.3)
 
 
 def _lines(gates: Iterable[Gate]) -> list[str]:
@@ -216,25 +223,58 @@ def _somebody_leads(policy: Policy, store: Store) -> bool:
 
 
 @contextlib.contextmanager
-def _standing_in(policy: Policy, site: SiteName, password_file: Path) -> Iterator[None]:
+def _standing_in(policy: Policy, said_site: str | None, password_file: Path) -> Iterator[None]:
+    """A controller of this host's site in this process. It does all that one does."""
     import logging
 
     from failover.controller_service import standing_in
     from failover.events import configure
 
+    site = own_site(policy, said_site)
+    click.echo(f"no controller leads: this process stands in for {site}'s", err=True)
     configure(logging.WARNING, to_stderr=True)
     with standing_in(policy, site, password_file):
         yield
 
 
+@contextlib.contextmanager
+def _to_the_end(policy: Policy, store: Store) -> Iterator[None]:
+    """While this process is the only controller it does not leave with a plan standing: the old
+    site gets no permit until the plan has ended, and nobody else would end it."""
+    numbers = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        _until_no_plan(policy, store)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _until_no_plan(policy: Policy, store: Store) -> None:
+    from failover.coordination.store import StoreUnavailable
+    from failover.state import decode_state
+    from failover.znode import GroupPaths
+
+    path, give_up_s = GroupPaths(policy.group).state, time.monotonic() + LIMIT_S_MAX
+    while time.monotonic() < give_up_s:
+        with contextlib.suppress(StoreUnavailable):
+            found = store.read(path)
+            if found is None or decode_state(found.data, path=path).plan is None:
+                return
+        time.sleep(0.2)
+
+
 def _carry_out(
     policy: Policy, store: Store, from_site: SiteName, request: OperatorRequest, output: str
 ) -> Ended:
+    from failover.cli.look import Observer
     from failover.cli.requests import Following
     from failover.coordination.requests import Busy, ask
+    from failover.health.predicates import all_serving
     from failover.znode import GroupPaths
 
-    paths = GroupPaths(policy.group)
+    paths, observer = GroupPaths(policy.group), Observer(policy, store)
     busy = ask(store, paths, request, now_unix_s=time.time())
     if isinstance(busy, Busy):
         other = busy.request
@@ -242,7 +282,13 @@ def _carry_out(
             request.to_site,
             [f"{other.by} has a {other.kind} to {other.to_site} under way ({other.id})"],
         )
-    following = Following(store, paths, request, lambda line: click.echo(line, err=True))
+    following = Following(
+        store,
+        paths,
+        request,
+        say=lambda line: click.echo(line, err=True),
+        serving=lambda: all_serving(observer.look().view),
+    )
     try:
         last = following.until_ended()
     except KeyboardInterrupt:

@@ -112,7 +112,7 @@ class Desk:
         self._last_yes = 0
         self._watched: set[str] = set()
         self._end_of_wal: tuple[bytes, Stopped | None] = (b"", None)
-        self._end_before_promotion: tuple[WalEnd | None, float] = (None, -SAME_PROMOTION_S)
+        self._end_while_running: tuple[WalEnd | None, float] = (None, 0.0)
 
     # ----------------------------------------------------------------------- from the link
 
@@ -160,6 +160,7 @@ class Desk:
     def _round(self) -> None:
         seen = self._read()
         self._report(seen)
+        self._look_ahead(seen)
         status = self._status
         with self._mutex:
             waiting = list(self._waiting.values())
@@ -276,17 +277,27 @@ class Desk:
             armed=self._armed,
         )
 
-    def _wal_end(self, purpose: Purpose) -> WalEnd | None:
-        """Asked once per promotion: a standby's WAL never gets less while it runs, and Patroni runs
-        ``pg_ctl promote`` as soon as ``pre_promote`` has its yes."""
-        end, asked_s = self._end_before_promotion
-        if purpose is Purpose.PROMOTE and boottime_s() - asked_s < SAME_PROMOTION_S:
-            return end
-        if purpose is not Purpose.START:
+    def _look_ahead(self, seen: _Seen) -> None:
+        """A promotion is about to be asked for: find out now where this host's WAL ends."""
+        session_id, status = self._store.session_id, self._status
+        if session_id is None or status is None or status.granted or not status.server_alive:
+            return
+        if self._waiting or not needs_wal_end(self._me, seen.state, seen.claim, session_id):
+            return
+        self._running_end()
+
+    def _running_end(self) -> WalEnd | None:
+        """Of the running server. A moment old is as good: a standby's WAL never gets less while it
+        runs, and nobody can rewind it before the epoch's first promotion."""
+        end, asked_s = self._end_while_running
+        if end is None or boottime_s() - asked_s > SAME_PROMOTION_S:
             asked_s, end = boottime_s(), ask_server(SOCKET_DIR, self._host.postgres_port)
-            if purpose is Purpose.PRE_PROMOTE:
-                self._end_before_promotion = (end, asked_s)
-            return end
+            self._end_while_running = (end, asked_s)
+        return end
+
+    def _wal_end(self, purpose: Purpose) -> WalEnd | None:
+        if purpose is not Purpose.START:
+            return self._running_end()
         raw = read_control(self._places.control_file)
         stopped = None if raw is None else stopped_at(self._places, raw)
         return None if stopped is None else stopped.end

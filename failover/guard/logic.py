@@ -114,6 +114,9 @@ class Grant:
 # --------------------------------------------------------------------------- the keeper
 
 
+JUST_NOW_S = 2.0
+
+
 class InPlace(StrEnum):
     """A running primary found without a grant, at the guard's start or when it is armed."""
 
@@ -300,6 +303,23 @@ def _decide_ungranted(guard: Guard, server: ServerSeen, now_s: float) -> tuple[G
         return guard, Nothing()
     killing = replace(guard, in_place=InPlace.OVER, killing=KillReason.NO_GRANT)
     return killing, Kill(KillReason.NO_GRANT)
+
+
+def just_granted(guard: Guard, now_s: float) -> bool:
+    """A promotion was permitted a moment ago in this epoch, and its lease holds.
+
+    While it does the claim stands, so no other site can have been made active meanwhile.
+    """
+    grant = guard.grant
+    return (
+        grant is not None
+        and grant.promotion
+        and 0 <= now_s - grant.since_s < JUST_NOW_S
+        and grant.epoch == guard.epoch
+        and guard.killing is None
+        and not guard.claim_lost
+        and guard.lease_holds(grant.session_id, now_s)
+    )
 
 
 @dataclass(frozen=True, slots=True)

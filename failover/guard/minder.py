@@ -189,7 +189,13 @@ class Minder:
     # ----------------------------------------------------------------------- barriers
 
     async def permit(self, purpose: Purpose, patience_s: float) -> Reply:
-        """Ask the worker for a permit. Refused or cancelled, it leaves no new grant behind."""
+        """Ask the worker for a permit. Refused or cancelled, it leaves no new grant behind.
+
+        ``pg_ctl promote`` follows ``pre_promote`` at once: its question is only whether that grant
+        still holds, which the deadline answers.
+        """
+        if purpose is Purpose.PROMOTE and logic.just_granted(self.guard, boottime_s()):
+            return Reply(True, f"granted: epoch {self.guard.epoch}")
         self._requests += 1
         request = self._requests
         answered: asyncio.Future[PermitAnswer] = asyncio.get_running_loop().create_future()

@@ -22,6 +22,7 @@ from failover.guard.logic import (
     ServerSeen,
     StartMode,
     decide,
+    just_granted,
     renewed,
     writable,
 )
@@ -45,6 +46,32 @@ def granted(*, promotion: bool = False, now_s: float = 100.6) -> Guard:
     guard = leased().permitted(SESSION, Epoch(1), now_s, promotion=promotion)
     assert guard is not None
     return guard
+
+
+class TestJustGranted:
+    """``pg_ctl promote`` right after ``pre_promote`` is answered from memory, or asked for anew."""
+
+    def test_while_the_promotion_is_fresh_and_its_lease_holds(self) -> None:
+        guard = granted(promotion=True)
+        assert just_granted(guard, 100.7)
+        assert not just_granted(guard, 102.7)  # too long ago
+        assert not just_granted(granted(), 100.7)  # a start, not a promotion
+        assert not just_granted(leased(), 100.7)  # no grant
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"epoch": Epoch(2)},
+            {"claim_lost": True},
+            {"killing": KillReason.CLAIM_LOST},
+            {"renewals": Renewals(SESSION, 96.5, 96.0)},  # the deadline has passed
+            {"renewals": Renewals(OTHER, 100.5, 100.0)},
+            {"renewals": None},
+        ],
+    )
+    def test_not_when_anything_has_changed(self, change: dict[str, object]) -> None:
+        guard = replace(granted(promotion=True), **change)  # type: ignore[arg-type]
+        assert not just_granted(guard, 100.7)
 
 
 class TestRenewals:
