@@ -29,6 +29,7 @@ from failover.timing import lease_timing
 from failover.znode import Committed, Conflict, Create, GroupPaths
 
 TICK_INTERVAL_S = 0.5
+REST_S = 0.25
 CONFLICT_PAUSE_S = 0.02  # doubled with each conflict in a row
 
 
@@ -46,6 +47,7 @@ class TickResult:
     command_ended: CommandEnded | None
     site_taken_by_another: bool  # a second controller publishes under our site's name
     look_again_in_s: float
+    rest_s: float  # not again before, whatever wakes
 
 
 class Controller:
@@ -130,6 +132,7 @@ class Controller:
             command_ended=ended,
             site_taken_by_another=False,
             look_again_in_s=self._look_again_in_s(decision, execution),
+            rest_s=_rest_s(view, leading=leading, execution=execution),
         )
 
     def _act(self, plan: Plan, view: View, now: Now) -> Execution:
@@ -200,3 +203,11 @@ class Controller:
             if self._presence.publish(self._store, data, sent_s):
                 self._published = local
         self._election.turn(self._store, sent_s, active)
+
+
+def _rest_s(view: View, *, leading: bool, execution: Execution | None) -> float:
+    """Only the leader has to be quick, and not right after its step, which wakes everybody: what
+    carries the step out, guards and Patroni, needs the processor then. A plan waits for proofs."""
+    if leading and (not isinstance(execution, Committed) or view.waiting_request is not None):
+        return 0.0
+    return REST_S

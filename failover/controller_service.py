@@ -185,7 +185,7 @@ async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
     while True:
         wake.clear()
         started_s = time.monotonic()
-        pause_s = TICK_INTERVAL_S
+        pause_s, rest_s = TICK_INTERVAL_S, 0.0
         try:
             result = await loop.run_in_executor(group.worker, turn)
         except Exception as error:  # a bug: nothing was decided; said loudly, and on we go
@@ -197,7 +197,8 @@ async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
             state = result.view.state
             plan_stands = state is not None and state.plan is not None
             group.observer.be_attentive(plan_stands and result.leading)
-            pause_s = result.look_again_in_s
+            pause_s, rest_s = result.look_again_in_s, result.rest_s
+        await asyncio.sleep(rest_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await wake.wait()

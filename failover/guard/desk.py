@@ -282,6 +282,8 @@ class Desk:
         session_id, status = self._store.session_id, self._status
         if session_id is None or status is None or status.granted or not status.server_alive:
             return
+        if _text(seen.leader) != self._me.host:
+            return
         if self._waiting or not needs_wal_end(self._me, seen.state, seen.claim, session_id):
             return
         self._running_end()

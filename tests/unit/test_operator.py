@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 from memory_store import MemoryStore, World
 
+from failover.cli import switchover
 from failover.cli.exit_codes import ExitCode
 from failover.cli.main import cli
 from failover.config import load
@@ -256,9 +257,10 @@ def test_bad_input_changes_nothing(
 
 
 def test_a_switchover_that_cannot_be_is_refused_with_every_reason(
-    run: CliRunner, store: MemoryStore
+    run: CliRunner, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is no primary, nobody observes: nothing is asked for."""
+    monkeypatch.setattr(switchover, "_somebody_leads", lambda _policy, _store: True)
     before = len(store.committed)
     done = run.invoke(cli, ["--config", str(CONFIG), "switchover", "--to", "makassar", "--yes"])
     assert done.exit_code == ExitCode.REFUSED, done.output
