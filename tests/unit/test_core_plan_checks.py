@@ -15,11 +15,19 @@ import pytest
 from failover.health.verdict import judge
 from failover.health.view import View
 from failover.model import Epoch, HostName, Invariant, Lsn, SiteName
-from failover.planning import plan_checks, step_checks, takeover_checks
+from failover.planning import plan_checks, step_checks, switchover_checks, takeover_checks
 from failover.planning.plan import Gate, Plan, RestartZooKeeper, StepName
 from failover.planning.plan_checks import lint
 from failover.planning.planner import plan
-from failover.state import GroupState, SalvagePhase, decode_state, encode_state
+from failover.state import (
+    GroupState,
+    OperatorRequest,
+    SalvagePhase,
+    decode_record,
+    decode_state,
+    encode_record,
+    encode_state,
+)
 from failover.znode import Check, Create, Delete, Op, Set, Transaction
 from tests.scenarios.language import build
 
@@ -147,12 +155,34 @@ def record(case: Case, **fields: Any) -> Callable[[GroupState], GroupState]:
     return edit
 
 
+def with_request(case: Case, **fields: Any) -> Case:
+    old = next(op for op in ops(case) if isinstance(op, Set) and op.path == REQUEST)
+    request = decode_record(OperatorRequest, old.data, path=old.path)
+    return changed(case, Set, REQUEST, data=encode_record(replace(request, **fields)))
+
+
+def proof(case: Case, **fields: Any) -> Case:
+    """The view's stopped-proof, changed."""
+    (only,) = case[1].clusters
+    assert only.stopped is not None
+    assert only.stopped.proof is not None
+    changed_proof = replace(only.stopped.proof, **fields)
+    return cluster(case, stopped=replace(only.stopped, proof=changed_proof))
+
+
 T, P, R, F = (
     StepName.TAKEOVER,
     StepName.RECORD_PROMOTION,
     StepName.REINSTATE,
     StepName.FOLLOW,
 )
+B, S, A, N = (
+    StepName.BEGIN_SWITCHOVER,
+    StepName.SWITCHOVER,
+    StepName.ABANDON_SWITCHOVER,
+    StepName.REFUSE_REQUEST,
+)
+REQUEST, STOPPED = f"{ROOT}/requests/operator", f"{ROOT}/stopped/marketplace"
 HOLDING = Gate("automation_auto", None, "unknown", Invariant.DOUBT_MEANS_HOLD)
 FENCE, CHILD = f"{JAKARTA}/leader", f"{JAKARTA}/leader/fence"
 
@@ -223,6 +253,52 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("loop_wait changed", F, lambda c: with_config(c, MAKASSAR, loop_wait=9), "points_at_primary"),
     ("state written", F, lambda c: plus(c, Set(STATE, encode_state(c[1].state), 7)), "state_untouched"),  # type: ignore[arg-type]
     ("out of quarantine", F, lambda c: cluster(c, recorded=replace(c[1].clusters[0].recorded, standby="quarantine")), "follows_on_record"),  # type: ignore[type-var]
+    # A planned move: its beginning …
+    ("no plan", B, lambda c: with_state(c, lambda s: replace(s, plan=None)), "only_a_plan_is_added"),
+    ("more than a plan", B, lambda c: with_state(c, lambda s: replace(s, in_sync=True)), "only_a_plan_is_added"),
+    ("plan for ever", B, lambda c: with_state(c, lambda s: replace(s, plan=replace(s.plan, deadline_unix_s=9e9))), "only_a_plan_is_added"),
+    ("another's plan", B, lambda c: with_state(c, lambda s: replace(s, plan=replace(s.plan, id="s-1"))), "only_a_plan_is_added"),
+    ("nobody serves", B, lambda c: cluster(c, claim=None), "somebody_serves"),
+    ("foreign upstream", B, lambda c: with_config(c, JAKARTA, standby_cluster={"host": "203.0.113.9"}), "old_scope_follows_new"),
+    ("a way to restore", B, lambda c: with_config(c, JAKARTA, standby_cluster={"host": "10.77.2.11", "restore_command": "curl x"}), "old_scope_follows_new"),
+    ("slots gone", B, lambda c: with_config(c, JAKARTA, slots={}), "old_scope_follows_new"),
+    ("old scope unread", B, lambda c: changed(c, Set, f"{JAKARTA}/config", version=9), "scope_written"),
+    ("claim broken", B, lambda c: plus(c, Delete(CLAIM)), "nothing_else"),
+    ("new scope promoted", B, lambda c: plus(c, Set(f"{MAKASSAR}/config", b"{}", 4)), "new_scope_untouched"),
+    ("key deleted", B, lambda c: plus(c, Delete(f"{JAKARTA}/leader", 0)), "leader_keys_untouched"),
+    ("not answered", B, lambda c: without(c, (Set, REQUEST)), "request_answered"),
+    ("answered wrongly", B, lambda c: with_request(c, phase="done"), "request_answered"),
+    ("request changed", B, lambda c: with_request(c, by="somebody"), "request_answered"),
+    # … its commit …
+    ("plan stays", S, lambda c: with_state(c, lambda s: replace(s, plan=c[1].state.plan)), "plan_is_carried_out"),  # type: ignore[union-attr]
+    ("epoch stays", S, lambda c: with_state(c, lambda s: replace(s, epoch=Epoch(1))), "epoch_is_next"),
+    ("no proof of no claim", S, lambda c: without(c, (Create, CLAIM), (Delete, CLAIM)), "no_claim_is_proved"),
+    ("killed", S, lambda c: proof(c, kind="killed"), "everything_is_replayed"),
+    ("of another plan", S, lambda c: proof(c, plan_id="s-16"), "everything_is_replayed"),
+    ("not replayed", S, lambda c: proof(c, end_of_wal=Lsn.parse("0/6000000")), "everything_is_replayed"),
+    ("on another timeline", S, lambda c: proof(c, timeline=9), "everything_is_replayed"),
+    ("proof kept", S, lambda c: without(c, (Delete, STOPPED)), "everything_is_replayed"),
+    ("old scope unchecked", S, lambda c: without(c, (Check, f"{JAKARTA}/config")), "old_scope_is_checked"),
+    ("not released", S, lambda c: without(c, (Set, f"{MAKASSAR}/config")), "new_site_released"),
+    ("no slot for it", S, lambda c: with_config(c, MAKASSAR, slots={}), "new_site_released"),
+    ("promoted already", S, lambda c: with_state(c, record(c, promoted=True)), "moved_state"),
+    ("bound too low", S, lambda c: with_state(c, record(c, min_lsn=Lsn(1))), "moved_state"),
+    ("refused", S, lambda c: with_request(c, phase="refused"), "request_answered"),
+    ("claim for ever", S, lambda c: plus(c, Create(CLAIM, b"")), "nothing_else"),
+    ("status gone", S, lambda c: plus(c, Delete(f"{JAKARTA}/status", 3)), "nothing_else"),
+    # … or its way back, and a refusal.
+    ("plan left", A, lambda c: with_state(c, lambda s: replace(s, plan=c[1].state.plan)), "back_where_it_was"),  # type: ignore[union-attr]
+    ("moved", A, lambda c: with_state(c, lambda s: replace(s, active_site=SiteName("makassar"))), "back_where_it_was"),
+    ("too early", A, lambda c: with_view(c, now_unix_s=0.0), "back_where_it_was"),
+    ("absence unproved", A, lambda c: without(c, (Create, STOPPED)), "no_proof_outlives_it"),
+    ("proof left", A, lambda c: without(c, (Create, STOPPED), (Delete, STOPPED)), "no_proof_outlives_it"),
+    ("follows for ever", A, lambda c: with_config(c, JAKARTA, standby_cluster={"host": "10.77.2.11"}), "old_scope_ordinary_again"),
+    ("slots gone there", A, lambda c: with_config(c, JAKARTA, slots={}), "old_scope_ordinary_again"),
+    ("answered as done", A, lambda c: with_request(c, phase="done"), "request_answered"),
+    ("proof forged", A, lambda c: plus(c, Create(STOPPED, b"{}")), "nothing_else"),
+    ("state written by a refusal", N, lambda c: plus(c, Set(STATE, encode_state(c[1].state), 7)), "nothing_but_the_answer"),  # type: ignore[arg-type]
+    ("no reason", N, lambda c: with_request(c, outcome=()), "nothing_but_the_answer"),
+    ("accepted by a refusal", N, lambda c: with_request(c, phase="running"), "request_answered"),
 ]  # fmt: skip
 
 
@@ -255,9 +331,36 @@ def test_every_check_is_fired_by_some_mutation() -> None:
         *step_checks.RECORD_PROMOTION,
         *step_checks.REINSTATE,
         *step_checks.FOLLOW,
+        *switchover_checks.BEGIN_SWITCHOVER,
+        *switchover_checks.SWITCHOVER,
+        *switchover_checks.ABANDON_SWITCHOVER,
+        *switchover_checks.REFUSE_REQUEST,
     ]
-    fired = {check for _, _, _, check in MUTATIONS} | {"stopped_proof_removed"}
-    assert {check.__name__ for check in tables} == fired
+    named = {check.__name__ for check in tables}
+    # Made for a step by a function of that name, or part of a check under another name.
+    made = {"checked": "nothing_else", "answered": "request_answered", "ended": "request_ended"}
+    fired = {check for _, _, _, check in MUTATIONS}
+    fired |= {"stopped_proof_removed", "no_proof_is_left", "request_ended"}
+    assert {made.get(name, name) for name in named} | {"scope_written"} == fired
+
+
+def test_a_proof_of_an_earlier_plan_does_not_outlive_a_beginning() -> None:
+    case = good(B, "a stopped-proof of jkt-db1 is left behind")
+    assert lint(*case) == ()
+    kept = without(case, (Delete, STOPPED))
+    assert "no_proof_is_left" in {p.check for p in lint(*kept)}
+
+
+def test_the_request_of_somebody_else_is_left_alone() -> None:
+    """The plan goes on where its own request was replaced by hand."""
+    case = good(S)
+    seen = case[1].request
+    assert seen is not None
+    assert seen.request is not None
+    other = replace(seen, request=replace(seen.request, id="s-99"))
+    problems = lint(*with_view(case, request=other))
+    assert "request_ended" in {p.check for p in problems}
+    assert lint(*with_view(without(case, (Set, REQUEST)), request=other)) == ()
 
 
 def test_restart_only_of_the_leader_with_everything_well() -> None:
