@@ -1,7 +1,8 @@
 """The controller as a service: probes in an asyncio loop, turns in one worker thread per group.
 
 A turn is taken every half second, after each round of probes, and at once when ZooKeeper says
-that something changed. It wakes up early by watches, and never relies on one. Ends cleanly on
+that something changed: the leader's; the others, and the leader after its own step, rest a moment
+first. It wakes up early by watches, and never relies on one. Ends cleanly on
 SIGTERM: closing the session hands the leadership over at once.
 """
 

@@ -137,11 +137,8 @@ class SwitchoverBench:
         witness = next(s for s in self._policy.sites if s.kind is SiteKind.WITNESS)
         command = ["failover", "switchover", "--to", to_site, "--reason", "bench", "--yes"]
         ended = self._lab.exec(witness.controller.name, [*command, "-o", "json"])
-        start, end = ended.out.find("{"), ended.out.rfind("}")
-        if start < 0:
-            return {"outcome": f"exit {ended.code}", "reasons": [ended.out.strip()]}
-        document: dict[str, Any] = json.loads(ended.out[start : end + 1])
-        return document
+        document = last_document(ended.out)
+        return document or {"outcome": f"exit {ended.code}", "reasons": [ended.out.strip()]}
 
     def _served(self, workload: Workload, site: SiteName, since_s: float) -> tuple[str, ...]:
         give_up_s = boottime_s() + SERVED_LIMIT_S
@@ -150,6 +147,13 @@ class SwitchoverBench:
                 return ()
             time.sleep(0.1)
         return (f"{site} acknowledged nothing within {SERVED_LIMIT_S:g} s",)
+
+
+def last_document(out: str) -> dict[str, Any] | None:
+    """The command's own JSON document; progress, and a stand-in's log, come before it."""
+    start = out.rfind('{\n  "schema"')
+    document: dict[str, Any] | None = json.loads(out[start:]) if start >= 0 else None
+    return document
 
 
 # --------------------------------------------------------------------------- results

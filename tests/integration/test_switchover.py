@@ -19,6 +19,7 @@ from drill import Customers, Roles, customers, state_of, wait_until, whole
 from failover.clock import boottime_s
 from failover.coordination.connect import open_store
 from failover.coordination.kazoo_store import KazooStore
+from failover.lab.bench_switchover import last_document
 from failover.lab.faults import Kind
 from failover.lab.lab import Lab
 from failover.lab.processes import Process
@@ -39,9 +40,8 @@ def switchover(lab: Lab, to_site: SiteName, *options: str) -> tuple[int, dict[st
     """Exit code, the document and all that was said."""
     command = ["failover", "switchover", "--to", to_site, "--yes", "--reason", "drill"]
     ended = lab.exec(OPERATOR, [*command, "--limit", f"{LIMIT_S:g}", *options, "-o", "json"])
-    start, end = ended.out.find("{"), ended.out.rfind("}")
-    document = json.loads(ended.out[start : end + 1]) if start >= 0 else {}
     print(f"exit {ended.code}: {ended.out}")
+    document = last_document(ended.out) or {}
     return ended.code, document, ended.out
 
 
@@ -245,13 +245,28 @@ BREAKS: list[Break] = [
     change_patronis_configuration,
     lose_the_quorum,
 ]
+# The others, and later moments, only in `make test-full`; the simulation breaks it at every moment.
+ALWAYS = (
+    kill_leading_controller,
+    kill_old_primary_host,
+    kill_new_leader_host,
+    restart_the_old_primary,
+    change_patronis_configuration,
+)
 
 
-@pytest.mark.parametrize("breaks", BREAKS, ids=lambda f: f.__name__)
 @pytest.mark.parametrize(
-    "moment",
-    [the_plan_is_frozen, pytest.param(the_primary_is_stopped, marks=pytest.mark.full)],
-    ids=lambda f: f.__name__,
+    ("moment", "breaks"),
+    [
+        pytest.param(
+            moment,
+            breaks,
+            id=f"{moment.__name__}-{breaks.__name__}",
+            marks=() if moment is the_plan_is_frozen and breaks in ALWAYS else (pytest.mark.full,),
+        )
+        for moment in (the_plan_is_frozen, the_primary_is_stopped)
+        for breaks in BREAKS
+    ],
 )
 def test_broken_in_the_middle(lab: Lab, moment: Moment, breaks: Break) -> None:
     """It ends with one writable site, and a history that tells what happened."""
