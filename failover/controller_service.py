@@ -91,15 +91,19 @@ def standing_in(policy: Policy, site: SiteName, password_file: Path) -> Iterator
     try:
         yield
     finally:
-        loop.call_soon_threadsafe(running.cancel)
+        with contextlib.suppress(RuntimeError):  # it has ended by itself
+            loop.call_soon_threadsafe(running.cancel)
         thread.join(timeout=STAND_IN_END_LIMIT_S)
         group.worker.shutdown(wait=False, cancel_futures=True)
         group.connection.close()
 
 
 def _until_cancelled(loop: asyncio.AbstractEventLoop, running: asyncio.Task[None]) -> None:
-    with contextlib.suppress(asyncio.CancelledError):
-        loop.run_until_complete(running)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            loop.run_until_complete(running)
+    finally:
+        loop.close()
 
 
 def _group(policy: Policy, site: SiteName, instruments: Instruments, password_file: Path) -> _Group:

@@ -20,7 +20,7 @@ from failover.znode import Committed, Conflict, OutcomeUnknown
 
 
 def configure(level: int = logging.INFO, *, to_stderr: bool = False) -> None:
-    """JSON lines for our events and for the libraries' logs, to standard output."""
+    """JSON lines for our events and the libraries' logs, to standard output or standard error."""
     stream = sys.stderr if to_stderr else sys.stdout
     shared: list[Any] = [
         structlog.stdlib.add_log_level,

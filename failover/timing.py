@@ -13,6 +13,7 @@ SYNC_LIMIT_TICKS = (
     3  # so long a follower waits for its leader; an election for nothing harms nobody
 )
 INIT_LIMIT_TICKS = 20
+NOTIFICATION_MS_MAX = 400
 PATRONI_SESSION_MS_MAX = 8000
 
 
@@ -32,6 +33,8 @@ class LeaseTiming:
     zookeeper_tick_ms: int
     zookeeper_sync_limit_ticks: int
     zookeeper_session_ms_max: int
+    zookeeper_notification_ms_max: int  # who looks for a leader says so again after it
+    wal_receiver_timeout_s: int
 
 
 def lease_timing(lease_s: float) -> LeaseTiming:
@@ -55,4 +58,7 @@ def lease_timing(lease_s: float) -> LeaseTiming:
         zookeeper_tick_ms=TICK_MS,
         zookeeper_sync_limit_ticks=SYNC_LIMIT_TICKS,
         zookeeper_session_ms_max=max(PATRONI_SESSION_MS_MAX, session_ms),
+        zookeeper_notification_ms_max=NOTIFICATION_MS_MAX,
+        # Longer than any lease, an election with it: see the rendered patroni.yml.
+        wal_receiver_timeout_s=int(2 * lease_s) + 3,
     )

@@ -18,7 +18,6 @@ from failover.state import (
     HistoryEntry,
     OperatorRequest,
     RequestPhase,
-    StateError,
     decode_record,
     decode_state,
 )
@@ -49,6 +48,7 @@ class Following:
         self._say = say
         self._serving = serving
         self._told = set(self._history())  # what was there before
+        self._ended: OperatorRequest | None = None
         self._begun_unix_s: float | None = None
         self._ended_unix_s: float | None = None
         self.epoch: Epoch | None = None
@@ -72,6 +72,8 @@ class Following:
             except StoreUnavailable:
                 if time.monotonic() > give_up_s:
                     raise
+            if time.monotonic() > give_up_s and self._ended is not None:
+                return self._ended  # gone back, and no primary works: its reasons say why
             if time.monotonic() > give_up_s:
                 raise UserError(
                     f"request {self._request.id} has not come to its end",
@@ -91,13 +93,18 @@ class Following:
         self._tell_history()
         standing = look(self._store, self._paths)
         if standing is None or standing.id != self._request.id:
-            raise StateError(f"request {self._request.id} was replaced; see `failover history`")
+            raise UserError(
+                f"request {self._request.id} was replaced by another one",
+                todo="`failover history` has what became of it",
+                code=ExitCode.FINDINGS,
+            )
         if standing.phase is RequestPhase.WAITING and self._too_late():
             standing = withdraw(
                 self._store, self._paths, standing.id, "no controller took it up in time"
             )
         if standing is None or not standing.ended:
             return None
+        self._ended = standing
         return standing if standing.phase is RequestPhase.REFUSED or self._serves() else None
 
     def _too_late(self) -> bool:

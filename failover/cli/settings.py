@@ -35,8 +35,8 @@ def set_in_state(
     summary: str,
     details: dict[str, str],
     change: Callable[[GroupState], GroupState],
-) -> bool:
-    """Write it, on record. Whether anything was changed."""
+) -> None:
+    """Write it, on record, and say so."""
     from failover.coordination.connect import open_store
     from failover.coordination.settings import Setting, apply_setting
 
@@ -44,8 +44,7 @@ def set_in_state(
     if "reason" in details and not reason:
         raise UserError("it goes on record with its reason", todo="say it with --reason TEXT")
     policy = load_policy()
-    setting = Setting(event, summary, operator(), {**details, "by": operator()}, change)
+    setting = Setting(event, summary, operator(), details, change)
     with open_store(policy) as store:
         changed = apply_setting(store, policy, setting, now_unix_s=time.time()) is not None
     click.echo(summary if changed else "nothing to do: it is so already")
-    return changed

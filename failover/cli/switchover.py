@@ -8,9 +8,7 @@ its site's, and then stays until the plan has ended. Ctrl-C ends the following, 
 from __future__ import annotations
 
 import contextlib
-import getpass
 import signal
-import socket
 import time
 import uuid
 from dataclasses import asdict, dataclass
@@ -22,6 +20,7 @@ import click
 from failover.cli.exit_codes import ExitCode
 from failover.cli.options import config_option, known_site, load_policy, output_option, own_site
 from failover.cli.output import UserError, print_json
+from failover.cli.settings import operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -37,6 +36,7 @@ ANSWER_S = 10.0  # for the leading controller, a new election included
 LIMIT_S = 15.0
 LIMIT_S_MAX = 300.0
 READY_S = 20.0  # for a controller that stands in: to look around and to be elected
+HAND_OVER_S = 1.5  # between two leaders there is none
 LEADER_SEEN_S = 5.0  # a controller that died just now holds the leadership for its session
 
 
@@ -92,6 +92,9 @@ def command(
     Refused with every reason at once where it would not work. Where it does not come to its end
     within the limit it goes back to where it was and says why. Ctrl-C only stops following it.
 
+    Where no controller leads, this command is one until it ends, and does all that one does; then
+    it does not leave before the plan has ended, not for Ctrl-C either.
+
     Exit codes: 0 done; 1 gone back; 5 refused, nothing was touched.
     """
     from failover.coordination.connect import open_store
@@ -100,6 +103,12 @@ def command(
     target = _data_site(policy, to_site)
     with open_store(policy) as store:
         alone = not _somebody_leads(policy, store)
+        if alone and dry_run:
+            raise UserError(
+                "no controller leads, so there is nobody to judge by",
+                todo="start a controller; without --dry-run this command stands in for one",
+                code=ExitCode.REFUSED,
+            )
         with _standing_in(policy, site, password_file) if alone else contextlib.nullcontext():
             request = _request(target, reason, limit_s)
             from_site, gates = _judged(policy, store, request, READY_S if alone else 0.0)
@@ -108,8 +117,9 @@ def command(
                 return
             if not yes:
                 _confirm(from_site, target)
-            with _to_the_end(policy, store) if alone else contextlib.nullcontext():
-                ended = _carry_out(policy, store, from_site, _renewed(request), output)
+            request = _renewed(request)
+            with _to_the_end(policy, store, request) if alone else contextlib.nullcontext():
+                ended = _carry_out(policy, store, from_site, request, output)
     _report(ended, output)
 
 
@@ -132,7 +142,7 @@ def _request(target: SiteName, reason: str, limit_s: float) -> OperatorRequest:
         id=f"s-{uuid.uuid4().hex[:12]}",
         kind=PlanKind.SWITCHOVER,
         to_site=target,
-        by=f"{getpass.getuser()}@{socket.gethostname()}",
+        by=operator(),
         reason=reason.strip(),
         at_unix_s=now_unix_s,
         answer_by_unix_s=now_unix_s + ANSWER_S,
@@ -165,7 +175,7 @@ def _judged(
         if seen.unusable is not None:
             what = seen.view.store_problem or seen.view.state_problem or "there is no state"
             raise UserError(what, todo="`failover status`", code=seen.unusable)
-        gates = begin_gates(seen.view, request)
+        gates = begin_gates(seen.view, _renewed(request))
         blocking = [gate for gate in gates if gate.passes is not True]
         if not blocking:
             return seen.view.active_site, gates
@@ -202,15 +212,18 @@ def _confirm(from_site: SiteName, target: SiteName) -> None:
 
 
 def _somebody_leads(policy: Policy, store: Store) -> bool:
-    """A controller holds the leadership, and goes on doing so for longer than a dead one could."""
+    """Controllers are alive: they publish, and one leads or is about to be elected.
+
+    A dead one's leadership stays for as long as its session.
+    """
     from failover.znode import GroupPaths
 
     paths = GroupPaths(policy.group)
-    give_up_s = time.monotonic() + LEADER_SEEN_S
-    seen: set[tuple[str, int]] = set()
-    while time.monotonic() < give_up_s:
+    started_s, seen = time.monotonic(), set[tuple[str, int]]()
+    while time.monotonic() < started_s + LEADER_SEEN_S:
         store.sync()
-        if store.read(f"{paths.leadership}/leader") is None:
+        nobody = store.read(f"{paths.leadership}/leader") is None
+        if nobody and time.monotonic() > started_s + HAND_OVER_S:
             return False
         for site in policy.sites:
             found = store.read(paths.observer(site.name))
@@ -238,29 +251,32 @@ def _standing_in(policy: Policy, said_site: str | None, password_file: Path) -> 
 
 
 @contextlib.contextmanager
-def _to_the_end(policy: Policy, store: Store) -> Iterator[None]:
+def _to_the_end(policy: Policy, store: Store, request: OperatorRequest) -> Iterator[None]:
     """While this process is the only controller it does not leave with a plan standing: the old
     site gets no permit until the plan has ended, and nobody else would end it."""
+    click.echo("Ctrl-C does nothing until the plan has ended: nobody else would end it", err=True)
     numbers = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
     before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
     try:
         yield
     finally:
-        _until_no_plan(policy, store)
+        _until_no_plan(policy, store, request)
         for number, handler in zip(numbers, before, strict=True):
             signal.signal(number, handler)
 
 
-def _until_no_plan(policy: Policy, store: Store) -> None:
+def _until_no_plan(policy: Policy, store: Store, request: OperatorRequest) -> None:
+    from failover.coordination.requests import withdraw
     from failover.coordination.store import StoreUnavailable
     from failover.state import decode_state
     from failover.znode import GroupPaths
 
-    path, give_up_s = GroupPaths(policy.group).state, time.monotonic() + LIMIT_S_MAX
+    paths, give_up_s = GroupPaths(policy.group), time.monotonic() + LIMIT_S_MAX
     while time.monotonic() < give_up_s:
         with contextlib.suppress(StoreUnavailable):
-            found = store.read(path)
-            if found is None or decode_state(found.data, path=path).plan is None:
+            withdraw(store, paths, request.id, "the command has ended")  # where it still waits
+            found = store.read(paths.state)
+            if found is None or decode_state(found.data, path=paths.state).plan is None:
                 return
         time.sleep(0.2)
 
@@ -275,13 +291,6 @@ def _carry_out(
     from failover.znode import GroupPaths
 
     paths, observer = GroupPaths(policy.group), Observer(policy, store)
-    busy = ask(store, paths, request, now_unix_s=time.time())
-    if isinstance(busy, Busy):
-        other = busy.request
-        _refuse(
-            request.to_site,
-            [f"{other.by} has a {other.kind} to {other.to_site} under way ({other.id})"],
-        )
     following = Following(
         store,
         paths,
@@ -289,6 +298,13 @@ def _carry_out(
         say=lambda line: click.echo(line, err=True),
         serving=lambda: all_serving(observer.look().view),
     )
+    busy = ask(store, paths, request, now_unix_s=time.time())
+    if isinstance(busy, Busy):
+        other = busy.request
+        _refuse(
+            request.to_site,
+            [f"{other.by} has a {other.kind} to {other.to_site} under way ({other.id})"],
+        )
     try:
         last = following.until_ended()
     except KeyboardInterrupt:

@@ -6,8 +6,8 @@ Patroni demotes a healthy primary after ``retry_timeout``, 5 s (docs/decisions/0
 no setting for this, so the class of the connection is replaced before it is loaded.
 
 The other change is how long Patroni waits for a connection to another PostgreSQL. A standby leader
-whose upstream is black-holed asks it in every loop, and notices only then that its configuration
-names another upstream by now.
+whose WAL receiver is gone asks its upstream in every loop, black-holed or not, and notices only
+then that its configuration names another one by now.
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from failover.state import (
     decode_state,
     encode_record,
 )
-from failover.znode import Committed, Conflict, Create, GroupPaths, Op, Set, Znode
+from failover.znode import Committed, Create, GroupPaths, Op, Set, Znode
 
 ASK_TRIES = 3
 
@@ -87,7 +87,7 @@ def withdraw(store: Store, paths: GroupPaths, request_id: str, why: str) -> Oper
         return standing
     ended = replace(standing, phase=RequestPhase.REFUSED, outcome=(why,))
     outcome = store.commit((Set(paths.request, encode_record(ended), found.version),))
-    return look(store, paths) if isinstance(outcome, Conflict) else ended
+    return ended if isinstance(outcome, Committed) else look(store, paths)
 
 
 def _request(found: Znode | None) -> OperatorRequest | None:

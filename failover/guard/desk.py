@@ -245,7 +245,7 @@ class Desk:
                 case Refuse() if not synced:
                     # A failed hook bars the host for long: never for a follower that lags behind.
                     self._store.sync()
-                    synced = True
+                    synced, self._end_while_running = True, (None, 0.0)
                 case Refuse():
                     return self._answer(waiting, Answer.NO, decision.reason, decision.detail)
                 case AskPermit(transaction, epoch, _):

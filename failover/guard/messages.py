@@ -122,7 +122,7 @@ class MinderStatus:
 
     ``permits_seen``: the newest permit answer that ``granted`` already takes into account.
     ``deadline_s``: when the lease of ``session_id`` is over. ``demoted``: the server that lives is
-    a standby whose start was noted, and never left recovery.
+    a standby whose start was noted after the last permit that was told, and never left recovery.
     """
 
     granted: bool

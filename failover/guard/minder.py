@@ -85,8 +85,9 @@ class Minder:
         self._worker = WorkerProcess(worker_command, self._on_message, metrics.worker_restarted)
         self._memory = Memory(places, boot)
         self.guard = self._memory.recall(limits)
-        self._granted_since_s = 0.0  # of the latest grant: an older note is not about its end
         self._told = self.guard.grant is not None  # somebody heard a yes and may act on it
+        # Of the latest grant that somebody was told of: an older note is not about its end.
+        self._yes_since_s = self.guard.grant.since_s if self.guard.grant is not None else 0.0
         self._files = server.FilesSeen(None, None, None)
         self._files_read = False
         self._control_when_down: bytes | None = None
@@ -194,8 +195,9 @@ class Minder:
         ``pg_ctl promote`` follows ``pre_promote`` at once: its question is only whether that grant
         still holds, which the deadline answers.
         """
-        if purpose is Purpose.PROMOTE and logic.just_granted(self.guard, boottime_s()):
-            return Reply(True, f"granted: epoch {self.guard.epoch}")
+        told = purpose is Purpose.PROMOTE and self._told
+        if told and logic.just_granted(self.guard, boottime_s()):
+            return self._replied(purpose, Reply(True, f"granted: epoch {self.guard.epoch}"))
         self._requests += 1
         request = self._requests
         answered: asyncio.Future[PermitAnswer] = asyncio.get_running_loop().create_future()
@@ -206,6 +208,8 @@ class Minder:
             answer = await asyncio.wait_for(answered, patience_s + 0.2)
             reply = await self._conclude(answer)
             self._told = self._told or (reply.yes and self.guard.grant is not None)
+            if reply.yes and self.guard.grant is not None:
+                self._yes_since_s = self.guard.grant.since_s
         except TimeoutError:
             pass
         finally:
@@ -216,6 +220,9 @@ class Minder:
                 self.guard = replace(self.guard, grant=None)
                 self._save()
                 self._send_status()
+        return self._replied(purpose, reply)
+
+    def _replied(self, purpose: Purpose, reply: Reply) -> Reply:
         self._metrics.permit(purpose, "yes" if reply.yes else "no", reply.reason.split(":")[0])
         log.info("permit", purpose=purpose, yes=reply.yes, reason=reply.reason)
         return reply
@@ -346,8 +353,6 @@ class Minder:
         self._send_status()
 
     def _send_status(self) -> None:
-        if self.guard.grant is not None:
-            self._granted_since_s = self.guard.grant.since_s
         renewals = self.guard.renewals
         note = self.server.note
         status = MinderStatus(
@@ -360,7 +365,7 @@ class Minder:
             demoted=(
                 note is not None
                 and note.mode is logic.StartMode.STANDBY
-                and note.at_s > self._granted_since_s
+                and note.at_s > self._yes_since_s
             ),
         )
         now_s = time.monotonic()

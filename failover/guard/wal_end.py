@@ -58,7 +58,7 @@ def connect_locally(socket_dir: str, port: int) -> psycopg.Connection[tuple[obje
 
 
 def ask_server(socket_dir: str, port: int) -> WalEnd | None:
-    """What the running server has received; None when it does not answer within a second."""
+    """What the running server has received; None when it does not answer within seconds."""
     try:
         with connect_locally(socket_dir, port) as connection:
             row = connection.execute(_QUERY).fetchone()

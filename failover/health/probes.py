@@ -159,7 +159,7 @@ class Observer:
     async def run(self, round_done: Callable[[SiteObservation], None]) -> None:
         """Rounds without end, ``ROUND_INTERVAL_S`` apart or as soon as the last one is over.
 
-        While attentive they follow each other at once.
+        While attentive there are up to 20 a second.
         """
         timeout = aiohttp.ClientTimeout(total=LIMIT_S)
         connector = aiohttp.TCPConnector(limit=0)

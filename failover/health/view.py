@@ -255,7 +255,7 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
         zookeeper=_zookeeper(policy, living),
         zookeeper_restarts_s_ago=inputs.zookeeper_restarts_s_ago,
         request=inputs.request,
-        missing=_missing(clusters, observers),
+        missing=(*_missing(clusters, observers), *_request_missing(inputs.request)),
     )
 
 
@@ -398,6 +398,10 @@ def _missing(
         if not cluster.samples:
             lines.append(f"{cluster.name}: no samples of the primary's WAL")
     return tuple(lines)
+
+
+def _request_missing(request: RequestSeen | None) -> tuple[str, ...]:
+    return (request.problem,) if request is not None and request.problem else ()
 
 
 def _observer_missing(observer: ObserverView) -> str:

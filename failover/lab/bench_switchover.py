@@ -150,9 +150,11 @@ class SwitchoverBench:
 
 
 def last_document(out: str) -> dict[str, Any] | None:
-    """The command's own JSON document; progress, and a stand-in's log, come before it."""
+    """The command's own JSON document; a stand-in's log comes before it, an error after it."""
     start = out.rfind('{\n  "schema"')
-    document: dict[str, Any] | None = json.loads(out[start:]) if start >= 0 else None
+    if start < 0:
+        return None
+    document: dict[str, Any] = json.JSONDecoder().raw_decode(out, start)[0]
     return document
 
 

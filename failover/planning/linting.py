@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from failover.health.view import ClusterView, SideView, View
+from failover.model import SiteName
 from failover.planning.plan import Plan
 from failover.state import GroupState, StateError, decode_state
 from failover.znode import Check, Create, Delete, GroupPaths, Op, ScopePaths, Set, Transaction
@@ -91,6 +92,13 @@ def document(data: bytes | str | None) -> dict[str, Any] | None:
 def config_before(side: SideView) -> dict[str, Any] | None:
     config = side.scope.config if side.scope is not None else None
     return document(config.text) if config is not None else None
+
+
+def slots_with(before: dict[str, Any], site: SiteName) -> dict[str, Any]:
+    """The slots as they were, and the one that this site streams from."""
+    name = "failover_" + site.replace("-", "_")
+    slot = {"type": "physical", "cluster_type": "primary"}
+    return {**(before.get("slots") or {}), name: slot}
 
 
 def other_keys(config: dict[str, Any], *changed: str) -> dict[str, Any]:

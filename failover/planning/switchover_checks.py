@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from failover.health.view import ClusterView, SideView
-from failover.model import SiteName
 from failover.planning.linting import (
     Problem,
     Problems,
@@ -15,6 +13,7 @@ from failover.planning.linting import (
     config_before,
     document,
     other_keys,
+    slots_with,
 )
 from failover.planning.takeover_checks import (
     epoch_is_next,
@@ -150,13 +149,6 @@ def nothing_else(allowed: Allowed) -> Callable[[Reading], Problems]:
 
 def _old_config(reading: Reading, cluster: ClusterView) -> str:
     return reading.scope(cluster, cluster.active).config
-
-
-def _slots_with(before: dict[str, Any], site: SiteName) -> dict[str, Any]:
-    """The slots as they were, and the one that this site streams from."""
-    name = "failover_" + site.replace("-", "_")
-    slot = {"type": "physical", "cluster_type": "primary"}
-    return {**(before.get("slots") or {}), name: slot}
 
 
 # --------------------------------------------------------------------------- the beginning
@@ -381,7 +373,7 @@ def old_scope_ordinary_again(reading: Reading) -> Problems:
         before, name = config_before(cluster.active), "old_scope_ordinary_again"
         if after is None or before is None or "standby_cluster" in after:
             yield Problem(name, f"{cluster.name}: the old site would go on following")
-        elif after.get("slots") != _slots_with(before, cluster.standby.site):
+        elif after.get("slots") != slots_with(before, cluster.standby.site):
             yield Problem(name, f"{cluster.name}: its slots are changed")
 
 

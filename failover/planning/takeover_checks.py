@@ -13,6 +13,7 @@ from failover.planning.linting import (
     config_before,
     document,
     other_keys,
+    slots_with,
 )
 from failover.state import ClusterState, StandbyScope
 from failover.znode import Create, Delete, Set
@@ -140,9 +141,7 @@ def new_site_released(reading: Reading) -> Problems:
         changed = ("standby_cluster", "slots")
         if other_keys(after, *changed) != other_keys(before, *changed):
             yield Problem("new_site_released", f"{cluster.name}: other settings are changed")
-        slot = {"type": "physical", "cluster_type": "primary"}
-        own = "failover_" + cluster.active.site.replace("-", "_")
-        if after.get("slots") != {**(before.get("slots") or {}), own: slot}:
+        if after.get("slots") != slots_with(before, cluster.active.site):
             yield Problem("new_site_released", f"{cluster.name}: its slots are changed otherwise")
 
 

@@ -47,6 +47,13 @@ EDGES: tuple[Edge, ...] = (
     ),
     Edge(
         Phase.PROMOTING,
+        Phase.PROMOTING,
+        StepName.WAKE_PATRONI,
+        "Nobody asks for a permit: the new site's configuration is written again as it is, because "
+        "a Patroni that read it in the middle of a cycle acts on it only a second later.",
+    ),
+    Edge(
+        Phase.PROMOTING,
         Phase.ALONE,
         StepName.RECORD_PROMOTION,
         "A host of the new site holds the claim of the new epoch and works as primary; hosts with "
@@ -88,14 +95,13 @@ EDGES: tuple[Edge, ...] = (
         Phase.PROTECTED,
         Phase.PROTECTED,
         StepName.ABANDON_SWITCHOVER,
-        "The plan's deadline passed before its primary had stopped: everything is as it was.",
+        "Its time was over before its primary had stopped, or that was killed: all is as it was.",
     ),
     Edge(
         Phase.PROTECTED,
         Phase.PROMOTING,
         StepName.ABANDON_SWITCHOVER,
-        "The plan's deadline passed after it: a host of the same site with all of that WAL is "
-        "promoted again.",
+        "Its primary had stopped: a host of the same site with all of that WAL is promoted again.",
     ),
 )
 

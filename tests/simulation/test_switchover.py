@@ -223,4 +223,5 @@ def test_an_operator_who_changes_the_configuration_meanwhile_is_noticed() -> Non
     until_well(world)
     nothing_lost(world)
     assert world.state.plan is None
+    assert (world.state.epoch, outcome(world)) == (1, RequestPhase.GONE_BACK)
     world.close()
