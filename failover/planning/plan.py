@@ -13,7 +13,6 @@ AUTOMATION_GATES = frozenset({"automation_auto", "automation_acts"})  # gates, s
 
 class StepName(StrEnum):
     TAKEOVER = "takeover"
-    WAKE_PATRONI = "wake_patroni"
     RECORD_PROMOTION = "record_promotion"
     REINSTATE = "reinstate"
     FOLLOW = "follow"

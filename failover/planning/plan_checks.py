@@ -13,7 +13,7 @@ from collections.abc import Callable
 from failover.health.view import View
 from failover.planning.linting import Problem, Problems, Reading, read
 from failover.planning.plan import Plan, RestartZooKeeper, StepName
-from failover.planning.step_checks import FOLLOW, RECORD_PROMOTION, REINSTATE, WAKE_PATRONI
+from failover.planning.step_checks import FOLLOW, RECORD_PROMOTION, REINSTATE
 from failover.planning.switchover_checks import (
     ABANDON_SWITCHOVER,
     BEGIN_SWITCHOVER,
@@ -101,9 +101,7 @@ def known_paths(reading: Reading) -> Problems:
 
 
 def history_written(reading: Reading) -> Problems:
-    """Exactly one event, in a znode of its own; none where nothing is changed."""
-    if reading.plan.step is StepName.WAKE_PATRONI:
-        return
+    """Exactly one event, in a znode of its own."""
     created = [
         op
         for op in reading.ops
@@ -163,7 +161,6 @@ _EVERY_STEP: tuple[Callable[[Reading], Problems], ...] = (
 
 _CHECKS: dict[StepName, tuple[Callable[[Reading], Problems], ...]] = {
     StepName.TAKEOVER: TAKEOVER,
-    StepName.WAKE_PATRONI: WAKE_PATRONI,
     StepName.RECORD_PROMOTION: RECORD_PROMOTION,
     StepName.REINSTATE: REINSTATE,
     StepName.FOLLOW: FOLLOW,

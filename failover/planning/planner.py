@@ -19,7 +19,6 @@ from failover.planning.step_gates import (
     record_gates,
     reinstate_gates,
     restart_gates,
-    wake_gates,
 )
 from failover.znode import Transaction
 
@@ -68,12 +67,6 @@ def _record_promotion(view: View) -> Plan | Hold:
     """Each cluster by itself, as soon as it is done."""
     waiting = [c for c in view.clusters if c.recorded is not None and not c.recorded.promoted]
     ready, gates = _ready(waiting, {c.name: record_gates(c) for c in waiting})
-    asleep = tuple(c for c in waiting if passing(wake_gates(view, c)))
-    if not ready and asleep:
-        sentence = f"Patroni in {view.active_site} is told again"
-        told = tuple(gate for c in asleep for gate in wake_gates(view, c))
-        action = transactions.wake_patroni(view, asleep)
-        return _step(StepName.WAKE_PATRONI, sentence, view, asleep, told, action)
     if not ready:
         return held(StepName.RECORD_PROMOTION, gates)
     sentence = f"the promotion in {view.active_site} is put on record"

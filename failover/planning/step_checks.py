@@ -15,7 +15,7 @@ from failover.planning.linting import (
     other_keys,
 )
 from failover.state import SalvagePhase, StandbyScope
-from failover.znode import Check, Create, Delete, Op, Set
+from failover.znode import Check, Create, Delete, Set
 
 OWN_SLOT_PREFIX = "failover_"
 
@@ -165,23 +165,6 @@ def follows_on_record(reading: Reading) -> Problems:
         recorded = cluster.recorded
         if recorded is None or recorded.standby is not StandbyScope.FOLLOWING:
             yield Problem("follows_on_record", f"{cluster.name}: in quarantine on record")
-
-
-def only_said_again(reading: Reading) -> Problems:
-    """State is checked, and the active scopes keep every byte."""
-    wanted: list[Op] = []
-    for cluster in reading.clusters:
-        scope = cluster.active.scope
-        if scope is not None and scope.config is not None:
-            path = reading.scope(cluster, cluster.active).config
-            wanted.append(Set(path, scope.config.text.encode(), scope.config.version))
-    if not wanted or list(reading.ops[1:]) != wanted:
-        yield Problem("only_said_again", "something else than what is there would be written")
-    if not isinstance(reading.ops[0], Check):
-        yield Problem("only_said_again", "the state is not checked")
-
-
-WAKE_PATRONI: tuple[Callable[[Reading], Problems], ...] = (only_said_again,)
 
 
 FOLLOW: tuple[Callable[[Reading], Problems], ...] = (

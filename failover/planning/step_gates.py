@@ -14,8 +14,6 @@ from failover.planning.plan import Gate
 from failover.residency.allowlist import allowed
 from failover.state import SalvagePhase
 
-# Patroni promotes within a fifth of a second, or at its next cycle a second later.
-WAKE_S_MIN, WAKE_S_MAX = 0.2, 3.0
 # Restarting the leader moves it to the witness in most elections, not in all: a rival that has
 # logged one write more wins. So it is tried again, each time after twice as long.
 RESTART_INTERVAL_S = 30.0
@@ -26,37 +24,6 @@ RESTARTS_COUNTED_S = 3600.0  # what is longer ago was another story
 def record_gates(cluster: ClusterView) -> tuple[Gate, ...]:
     """The promotion of one cluster is done."""
     return (claim_held(cluster), primary_works(cluster))
-
-
-def wake_gates(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
-    """Its new site has been told to promote, and nobody there has asked for a permit."""
-    since_s = view.now_unix_s - view.state.epoch_started_unix_s if view.state is not None else 0.0
-    readable = cluster.active.config is not None and not cluster.active.config.is_standby_cluster
-    scope = f"{cluster.name}-{cluster.active.site}"
-    invariant = Invariant.RESUMABLE
-    return (
-        Gate(
-            "nobody_asked",
-            None if cluster.claim_held is None else not cluster.claim_held,
-            tell.claim(cluster),
-            invariant,
-            cluster.name,
-        ),
-        Gate(
-            "told_a_moment_ago",
-            WAKE_S_MIN <= since_s <= WAKE_S_MAX,
-            f"{since_s:.1f} s ago",
-            invariant,
-            cluster.name,
-        ),
-        Gate(
-            "told_to_promote",
-            True if readable else None,
-            f"{scope} {'is an ordinary cluster' if readable else 'is not, or could not be read'}",
-            invariant,
-            cluster.name,
-        ),
-    )
 
 
 def follow_gates(view: View, cluster: ClusterView) -> tuple[Gate, ...]:

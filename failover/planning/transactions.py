@@ -165,21 +165,6 @@ def record_promotion(view: View, clusters: tuple[ClusterView, ...]) -> Transacti
     )
 
 
-def wake_patroni(view: View, clusters: tuple[ClusterView, ...]) -> Transaction:
-    """The configuration of these clusters' active scopes as it is: the write alone wakes."""
-    return (
-        Check(GroupPaths(view.policy.group).state, known(view.state_version)),
-        *(
-            Set(
-                scope_paths(view, c, c.active).config,
-                known(known(c.active.scope).config).text.encode(),
-                config_version(c.active),
-            )
-            for c in clusters
-        ),
-    )
-
-
 def reinstate(view: View, cluster: ClusterView) -> Transaction:
     """Lift the fence of the standby scope and point it at the present primary.
 

@@ -47,13 +47,6 @@ EDGES: tuple[Edge, ...] = (
     ),
     Edge(
         Phase.PROMOTING,
-        Phase.PROMOTING,
-        StepName.WAKE_PATRONI,
-        "Nobody asks for a permit: the new site's configuration is written again as it is, because "
-        "a Patroni that read it in the middle of a cycle acts on it only a second later.",
-    ),
-    Edge(
-        Phase.PROMOTING,
         Phase.ALONE,
         StepName.RECORD_PROMOTION,
         "A host of the new site holds the claim of the new epoch and works as primary; hosts with "

@@ -33,12 +33,6 @@ from tests.scenarios.language import build
 
 WORLDS = {
     StepName.TAKEOVER: ["jakarta unplugged for 6.3 s", "no claim for 0.1 s"],
-    StepName.WAKE_PATRONI: [
-        "makassar has taken over in epoch 2",
-        "the promotion of marketplace is not on record",
-        "the takeover was committed 0.4 s ago",
-        "no claim for 0.4 s",
-    ],
     StepName.RECORD_PROMOTION: [
         "makassar has taken over in epoch 2",
         "the promotion of marketplace is not on record",
@@ -182,8 +176,7 @@ T, P, R, F = (
     StepName.REINSTATE,
     StepName.FOLLOW,
 )
-W, B, S, A, N = (
-    StepName.WAKE_PATRONI,
+B, S, A, N = (
     StepName.BEGIN_SWITCHOVER,
     StepName.SWITCHOVER,
     StepName.ABANDON_SWITCHOVER,
@@ -258,8 +251,6 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("upstream abroad", F, lambda c: foreign(c, "jakarta"), "points_at_primary"),
     ("config unread", F, lambda c: changed(c, Set, f"{MAKASSAR}/config", version=9), "points_at_primary"),
     ("loop_wait changed", F, lambda c: with_config(c, MAKASSAR, loop_wait=9), "points_at_primary"),
-    ("another configuration", W, lambda c: with_config(c, MAKASSAR, ttl=30), "only_said_again"),
-    ("the other scope too", W, lambda c: plus(c, Set(f"{JAKARTA}/config", b"{}", 4)), "only_said_again"),
     ("state written", F, lambda c: plus(c, Set(STATE, encode_state(c[1].state), 7)), "state_untouched"),  # type: ignore[arg-type]
     ("out of quarantine", F, lambda c: cluster(c, recorded=replace(c[1].clusters[0].recorded, standby="quarantine")), "follows_on_record"),  # type: ignore[type-var]
     # A planned move: its beginning …
@@ -340,7 +331,6 @@ def test_every_check_is_fired_by_some_mutation() -> None:
         *step_checks.RECORD_PROMOTION,
         *step_checks.REINSTATE,
         *step_checks.FOLLOW,
-        *step_checks.WAKE_PATRONI,
         *switchover_checks.BEGIN_SWITCHOVER,
         *switchover_checks.SWITCHOVER,
         *switchover_checks.ABANDON_SWITCHOVER,

@@ -13,6 +13,14 @@ CREATE ROLE marketplace LOGIN PASSWORD :'client_password';
 CREATE DATABASE marketplace OWNER marketplace;
 REVOKE ALL ON DATABASE marketplace FROM PUBLIC;
 
+-- Dead peers are noticed. Here, and not in Patroni's configuration, because Patroni would take these
+-- for changed whenever it is told anything (patroni.yml says why). Every copy of the cluster has them.
+ALTER SYSTEM SET tcp_keepalives_idle = '5s';
+ALTER SYSTEM SET tcp_keepalives_interval = '2s';
+ALTER SYSTEM SET tcp_keepalives_count = 3;
+ALTER SYSTEM SET tcp_user_timeout = '10s';
+SELECT pg_catalog.pg_reload_conf();
+
 -- pg_stat_wal_receiver and pg_stat_replication hide everything from ordinary roles, and pg_monitor
 -- would show other sessions' statements. So: an owner nobody can log in as, and functions that
 -- return just these columns.
