@@ -44,7 +44,10 @@ class StateError(ValueError):
 
 
 class PlanKind(StrEnum):
+    """What an operator may ask for. Only a switchover stands in ``state`` as a plan."""
+
     SWITCHOVER = "switchover"
+    TAKEOVER = "takeover"
 
 
 class StandbyScope(StrEnum):
@@ -80,6 +83,7 @@ class OperatorRequest:
 
     ``answer_by_unix_s``: nobody wants it any more if it was not begun by then. ``limit_s``: how
     long its plan may stand, and so writes may wait, before it goes back. ``outcome``: reasons.
+    Of a takeover alone: what it loses is accepted; the site that this human says he has fenced.
     """
 
     id: str
@@ -92,6 +96,8 @@ class OperatorRequest:
     limit_s: float
     phase: RequestPhase = RequestPhase.WAITING
     outcome: tuple[str, ...] = ()
+    accept_data_loss: bool = False
+    fenced_site: SiteName | None = None
 
     @property
     def ended(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from failover.health import predicates as ask
 from failover.health.view import View
+from failover.state import PlanKind
 
 GOES_BACK_S_MAX = 5.0  # after its deadline a plan goes back at the next look
 PROMOTION_S_MAX = 30.0  # a promotion takes a second; what takes longer needs a human
@@ -47,7 +48,13 @@ def switchover_in_progress(view: View) -> bool:
 
 
 def switchover_requested(view: View) -> bool:
-    return view.waiting_request is not None
+    request = view.waiting_request
+    return request is not None and request.kind is PlanKind.SWITCHOVER
+
+
+def takeover_requested(view: View) -> bool:
+    request = view.waiting_request
+    return request is not None and request.kind is PlanKind.TAKEOVER
 
 
 def takeover_stuck(view: View) -> bool:

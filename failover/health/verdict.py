@@ -116,6 +116,13 @@ RULES: tuple[Rule, ...] = (
         page=True,
     ),
     Rule(
+        "takeover_requested",
+        "An operator asks for a takeover by hand: it is made now, or refused with all reasons",
+        when.takeover_requested,
+        tell.request,
+        Consequence.ANSWER_REQUEST,
+    ),
+    Rule(
         "switchover_stuck",
         "A switchover neither ends nor goes back although its deadline has passed; writes wait",
         when.switchover_stuck,

@@ -32,7 +32,7 @@ def takeover_gates(view: View) -> tuple[Gate, ...]:
         _automation(view.state),
         _not_paused(view, view.state),
         _no_cooldown(view, view.state),
-        _living_observer(view),
+        living_observer(view),
     )
     return (*group, *(gate for c in view.clusters for gate in cluster_gates(view, c)))
 
@@ -40,16 +40,16 @@ def takeover_gates(view: View) -> tuple[Gate, ...]:
 def cluster_gates(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
     """Those of one cluster: the old site first, then the new one."""
     return (
-        _claim_gone(view, cluster),
+        claim_gone(view, cluster),
         _local_recovery_over(view, cluster),
-        _no_working_primary(cluster),
+        no_working_primary(cluster),
         _old_scope_unpaused(cluster),
         old_scope_unfenced(cluster),
         new_scope_follows(cluster),
-        _new_scope_unpaused(cluster),
+        new_scope_unpaused(cluster),
         residency(view, cluster),
         standby_leader_ready(cluster),
-        _replayed(cluster),
+        wal_replayed(cluster),
         _protection(view, cluster),
         _loss(view, cluster),
     )
@@ -103,7 +103,7 @@ def _until(view: View, name: str, what: str, until_unix_s: float) -> Gate:
     return Gate(name, False, text, Invariant.DOUBT_MEANS_HOLD, opens_in_s=left_s)
 
 
-def _living_observer(view: View) -> Gate:
+def living_observer(view: View) -> Gate:
     alive = bool(view.living_observers)
     return Gate("living_observer", alive, tell.observers(view), Invariant.DOUBT_MEANS_HOLD)
 
@@ -111,7 +111,7 @@ def _living_observer(view: View) -> Gate:
 # --------------------------------------------------------------------------- the old site
 
 
-def _claim_gone(view: View, cluster: ClusterView) -> Gate:
+def claim_gone(view: View, cluster: ClusterView) -> Gate:
     """True only where this reader saw that there is none; the transaction proves it again."""
     held = cluster.claim_held
     opens_in_s = None
@@ -141,7 +141,7 @@ def _local_recovery_over(view: View, cluster: ClusterView) -> Gate:
     return Gate(name, left_s <= 0, text, invariant, cluster.name, opens_in_s)
 
 
-def _no_working_primary(cluster: ClusterView) -> Gate:
+def no_working_primary(cluster: ClusterView) -> Gate:
     """Silence counts here only because the claim is gone as well."""
     working = [tell.host(h) for h in cluster.active.working_primaries]
     text = "; ".join(working) or f"nobody reaches a working primary in {cluster.active.site}"
@@ -153,7 +153,7 @@ def _old_scope_unpaused(cluster: ClusterView) -> Gate:
     return unpaused("old_scope_not_paused", cluster, cluster.active.paused, cluster.active.site)
 
 
-def _new_scope_unpaused(cluster: ClusterView) -> Gate:
+def new_scope_unpaused(cluster: ClusterView) -> Gate:
     return unpaused("new_scope_not_paused", cluster, cluster.standby.paused, cluster.standby.site)
 
 
@@ -220,7 +220,7 @@ def standby_leader_ready(cluster: ClusterView) -> Gate:
     return Gate(name, True, text, invariant, cluster.name)
 
 
-def _replayed(cluster: ClusterView) -> Gate:
+def wal_replayed(cluster: ClusterView) -> Gate:
     name, invariant = "received_wal_replayed", Invariant.NOTHING_LOST_SILENTLY
     leader = cluster.standby.standby_leader
     received = leader.postgres.received_lsn if leader is not None else None

@@ -90,3 +90,10 @@ def held(wanted: StepName, gates: tuple[Gate, ...]) -> Hold:
     blocking = dict.fromkeys(gate.name for gate in gates if gate.passes is not True)
     words = wanted.replace("_", " ")
     return Hold(f"{words} waits for: {', '.join(blocking)}", wanted, gates)
+
+
+def reason(gate: Gate) -> str:
+    """A gate that does not pass, as one line."""
+    of = f"{gate.cluster}: " if gate.cluster is not None else ""
+    unknown = " (unknown)" if gate.passes is None else ""
+    return f"{of}{gate.name}{unknown}: {gate.evidence}"

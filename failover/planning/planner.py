@@ -11,7 +11,7 @@ from typing import assert_never
 from failover.health import predicates as ask
 from failover.health.verdict import Consequence, Verdict
 from failover.health.view import ClusterView, View
-from failover.planning import switchover, transactions
+from failover.planning import requests, switchover, transactions
 from failover.planning.gates import takeover_gates
 from failover.planning.plan import Gate, Hold, Plan, RestartZooKeeper, StepName, held, passing
 from failover.planning.step_gates import (
@@ -20,7 +20,7 @@ from failover.planning.step_gates import (
     reinstate_gates,
     restart_gates,
 )
-from failover.znode import Transaction
+from failover.planning.steps import group_step, step
 
 
 def plan(view: View, verdict: Verdict) -> Plan | Hold:
@@ -41,7 +41,7 @@ def plan(view: View, verdict: Verdict) -> Plan | Hold:
         case Consequence.RESTART_ZOOKEEPER:
             return _restart_zookeeper(view)
         case Consequence.ANSWER_REQUEST:
-            return switchover.answer(view)
+            return requests.answer(view)
         case Consequence.SWITCHOVER:
             return switchover.go_on(view)
         case _:
@@ -52,15 +52,8 @@ def _takeover(view: View) -> Plan | Hold:
     gates = takeover_gates(view)
     if not passing(gates):
         return held(StepName.TAKEOVER, gates)
-    return Plan(
-        step=StepName.TAKEOVER,
-        sentence=f"{view.standby_site} takes over from {view.active_site}",
-        clusters=tuple(cluster.name for cluster in view.clusters),
-        from_site=view.active_site,
-        to_site=view.standby_site,
-        gates=gates,
-        action=transactions.takeover(view),
-    )
+    sentence = f"{view.standby_site} takes over from {view.active_site}"
+    return group_step(StepName.TAKEOVER, sentence, view, gates, transactions.takeover(view))
 
 
 def _record_promotion(view: View) -> Plan | Hold:
@@ -71,7 +64,7 @@ def _record_promotion(view: View) -> Plan | Hold:
         return held(StepName.RECORD_PROMOTION, gates)
     sentence = f"the promotion in {view.active_site} is put on record"
     action = transactions.record_promotion(view, ready)
-    return _step(StepName.RECORD_PROMOTION, sentence, view, ready, gates, action)
+    return step(StepName.RECORD_PROMOTION, sentence, view, ready, gates, action)
 
 
 def _reinstate(view: View) -> Plan | Hold:
@@ -83,7 +76,7 @@ def _reinstate(view: View) -> Plan | Hold:
     first = ready[0]
     sentence = f"{view.standby_site} comes back as standby of {view.active_site}"
     action = transactions.reinstate(view, first)
-    return _step(StepName.REINSTATE, sentence, view, (first,), gates, action)
+    return step(StepName.REINSTATE, sentence, view, (first,), gates, action)
 
 
 def _follow(view: View) -> Plan | Hold:
@@ -93,7 +86,7 @@ def _follow(view: View) -> Plan | Hold:
         return held(StepName.FOLLOW, gates)
     sentence = f"{view.standby_site} follows the present primary"
     action = transactions.follow(view, ready)
-    return _step(StepName.FOLLOW, sentence, view, ready, gates, action)
+    return step(StepName.FOLLOW, sentence, view, ready, gates, action)
 
 
 def _restart_zookeeper(view: View) -> Plan | Hold:
@@ -103,7 +96,7 @@ def _restart_zookeeper(view: View) -> Plan | Hold:
         return held(StepName.RESTART_ZOOKEEPER, gates)
     sentence = f"ZooKeeper's leader {leader.name} is restarted so that the witness leads"
     action = RestartZooKeeper(leader.name)
-    return _step(StepName.RESTART_ZOOKEEPER, sentence, view, (), gates, action)
+    return step(StepName.RESTART_ZOOKEEPER, sentence, view, (), gates, action)
 
 
 def _ready(
@@ -113,23 +106,3 @@ def _ready(
     ready = tuple(cluster for cluster in wanted if passing(gates[cluster.name]))
     shown = ready or wanted
     return ready, tuple(dict.fromkeys(gate for c in shown for gate in gates[c.name]))
-
-
-def _step(
-    step: StepName,
-    sentence: str,
-    view: View,
-    clusters: tuple[ClusterView, ...],
-    gates: tuple[Gate, ...],
-    action: Transaction | RestartZooKeeper,
-) -> Plan:
-    """A step within the present epoch, from the active site to its standby."""
-    return Plan(
-        step=step,
-        sentence=sentence,
-        clusters=tuple(cluster.name for cluster in clusters),
-        from_site=view.active_site,
-        to_site=view.standby_site,
-        gates=gates,
-        action=action,
-    )

@@ -10,34 +10,10 @@ from __future__ import annotations
 from failover.health.view import View
 from failover.model import Invariant
 from failover.planning import switchover_transactions as transactions
-from failover.planning.plan import Gate, Hold, Plan, StepName, held, passing
-from failover.planning.switchover_gates import begin_gates, commit_gates, stopped_under
+from failover.planning.plan import Gate, Hold, Plan, StepName, held, passing, reason
+from failover.planning.steps import group_step
+from failover.planning.switchover_gates import commit_gates, stopped_under
 from failover.state import PlanRecord, StopKind
-from failover.znode import Transaction
-
-
-def answer(view: View) -> Plan | Hold:
-    """Begin what an operator asks for, or say every reason against it."""
-    request = view.waiting_request
-    if request is None or view.state is None:
-        return Hold("nothing is asked for", None, ())
-    gates = begin_gates(view, request)
-    if passing(gates):
-        sentence = f"the switchover from {view.active_site} to {view.standby_site} begins"
-        action = transactions.begin(view, request)
-        return _step(view, StepName.BEGIN_SWITCHOVER, sentence, gates, action)
-    reasons = tuple(_reason(gate) for gate in gates if gate.passes is not True)
-    sentence = f"the {request.kind} to {request.to_site} is refused: {'; '.join(reasons)}"
-    waits = Gate("request_waits", True, f"{request.by} waits", Invariant.DOUBT_MEANS_HOLD)
-    return Plan(
-        step=StepName.REFUSE_REQUEST,
-        sentence=sentence,
-        clusters=(),  # it is about none of them, whatever phase they are in
-        from_site=view.active_site,
-        to_site=view.standby_site,
-        gates=(waits,),
-        action=transactions.refuse(view, request, reasons),
-    )
 
 
 def go_on(view: View) -> Plan | Hold:
@@ -49,7 +25,7 @@ def go_on(view: View) -> Plan | Hold:
     if passing(gates):
         sentence = f"{plan.to_site} becomes the active site"
         action = transactions.commit(view, plan)
-        return _step(view, StepName.SWITCHOVER, sentence, gates, action)
+        return group_step(StepName.SWITCHOVER, sentence, view, gates, action)
     if view.now_unix_s < plan.deadline_unix_s and not _killed(view, plan):
         return held(StepName.SWITCHOVER, gates)
     return _abandon(view, plan, gates)
@@ -65,10 +41,10 @@ def _abandon(view: View, plan: PlanRecord, gates: tuple[Gate, ...]) -> Plan | Ho
     over = (_no_way_on(view, plan), *(_scope_readable(view)))
     if not passing(over):
         return held(StepName.ABANDON_SWITCHOVER, over)
-    reasons = tuple(_reason(gate) for gate in gates if gate.passes is not True)
+    reasons = tuple(reason(gate) for gate in gates if gate.passes is not True)
     sentence = f"the switchover to {plan.to_site} is abandoned: {'; '.join(reasons)}"
     action = transactions.abandon(view, plan, reasons)
-    return _step(view, StepName.ABANDON_SWITCHOVER, sentence, over, action)
+    return group_step(StepName.ABANDON_SWITCHOVER, sentence, view, over, action)
 
 
 def _no_way_on(view: View, plan: PlanRecord) -> Gate:
@@ -89,23 +65,3 @@ def _scope_readable(view: View) -> tuple[Gate, ...]:
         passes = True if readable else None
         gates.append(Gate("old_scope_readable", passes, text, invariant, cluster.name))
     return tuple(gates)
-
-
-def _reason(gate: Gate) -> str:
-    of = f"{gate.cluster}: " if gate.cluster is not None else ""
-    unknown = " (unknown)" if gate.passes is None else ""
-    return f"{of}{gate.name}{unknown}: {gate.evidence}"
-
-
-def _step(
-    view: View, step: StepName, sentence: str, gates: tuple[Gate, ...], action: Transaction
-) -> Plan:
-    return Plan(
-        step=step,
-        sentence=sentence,
-        clusters=tuple(cluster.name for cluster in view.clusters),
-        from_site=view.active_site,
-        to_site=view.standby_site,
-        gates=gates,
-        action=action,
-    )

@@ -15,6 +15,7 @@ from failover.planning.linting import (
     other_keys,
     slots_with,
 )
+from failover.planning.request_checks import request_after, request_answered
 from failover.planning.takeover_checks import (
     epoch_is_next,
     hosts_in_country,
@@ -28,10 +29,8 @@ from failover.state import (
     OperatorRequest,
     RequestPhase,
     StandbyScope,
-    StateError,
     StopKind,
     StoppedProof,
-    decode_record,
 )
 from failover.znode import Check, Create, Delete, Op, Set
 
@@ -39,31 +38,6 @@ LIMIT_S_MAX = 300.0  # writes may have to wait that long
 
 
 # --------------------------------------------------------------------------- shared
-
-
-def _request_after(reading: Reading) -> OperatorRequest | None:
-    op = reading.find(Set, reading.paths.request)
-    try:
-        return decode_record(OperatorRequest, op.data, path=op.path) if op is not None else None
-    except StateError:
-        return None
-
-
-def request_answered(*phases: RequestPhase) -> Callable[[Reading], Problems]:
-    """The request that was read gets this answer, with its version, and is not changed else."""
-
-    def answered(reading: Reading) -> Problems:
-        name, seen = "request_answered", reading.view.request
-        op, after = reading.find(Set, reading.paths.request), _request_after(reading)
-        before = seen.request if seen is not None else None
-        if op is None or after is None or seen is None or before is None:
-            yield Problem(name, "no request is answered")
-        elif op.version != seen.version or after.phase not in phases:
-            yield Problem(name, f"{after.phase} at version {op.version}")
-        elif replace(after, phase=before.phase, outcome=before.outcome) != before:
-            yield Problem(name, "the request itself is changed")
-
-    return answered
 
 
 def _config_after(reading: Reading, cluster: ClusterView, side: SideView) -> Problems:
@@ -169,7 +143,7 @@ def only_a_plan_is_added(reading: Reading) -> Problems:
     left_s = plan.deadline_unix_s - reading.view.now_unix_s
     if not 0 < left_s <= LIMIT_S_MAX:
         yield Problem(name, f"writes could have to wait for {left_s:.0f} s")
-    request = _request_after(reading)
+    request = request_after(reading)
     if request is None or request.id != plan.id or request.to_site != plan.to_site:
         yield Problem(name, "the plan is not the one that was asked for")
 
@@ -406,7 +380,7 @@ def nothing_but_the_answer(reading: Reading) -> Problems:
             yield Problem("nothing_but_the_answer", f"{op.path} is touched")
     if reading.find(Set, paths.state) is not None:
         yield Problem("nothing_but_the_answer", "the state is written")
-    after = _request_after(reading)
+    after = request_after(reading)
     if after is not None and not after.outcome:
         yield Problem("nothing_but_the_answer", "no reason is given")
 

@@ -36,8 +36,8 @@ def begin_gates(view: View, request: OperatorRequest) -> tuple[Gate, ...]:
         return (state_readable(view),)
     group = (
         state_readable(view),
-        _in_time(view, request),
-        _to_the_other_site(view, request),
+        in_time(view, request),
+        to_the_other_site(view, request),
         nothing_under_way(view.state),
     )
     return (*group, *(gate for c in view.clusters for gate in _begin_cluster(view, c)))
@@ -90,13 +90,13 @@ def stopped_under(cluster: ClusterView, plan: PlanRecord) -> StoppedProof | None
 # --------------------------------------------------------------------------- of the beginning
 
 
-def _in_time(view: View, request: OperatorRequest) -> Gate:
+def in_time(view: View, request: OperatorRequest) -> Gate:
     late_s = view.now_unix_s - request.answer_by_unix_s
     text = f"wanted by now: {-late_s:.0f} s left" if late_s <= 0 else f"{late_s:.0f} s too late"
     return Gate("request_in_time", late_s <= 0, text, Invariant.DOUBT_MEANS_HOLD)
 
 
-def _to_the_other_site(view: View, request: OperatorRequest) -> Gate:
+def to_the_other_site(view: View, request: OperatorRequest) -> Gate:
     kinds = {site.name: site.kind for site in view.policy.sites}
     if request.to_site == view.active_site:
         text = f"{request.to_site} is the active site already"

@@ -22,7 +22,7 @@ from failover.health.scope import following, promoted
 from failover.health.view import ClusterView, View
 from failover.model import Epoch
 from failover.planning.switchover_gates import stopped_under
-from failover.planning.transactions import config_version, history, known, scope_paths
+from failover.planning.transactions import answered, config_version, history, known, scope_paths
 from failover.replication.loss import end_of_received
 from failover.state import (
     ClusterState,
@@ -32,7 +32,6 @@ from failover.state import (
     RequestPhase,
     StandbyScope,
     StopKind,
-    encode_record,
     encode_state,
 )
 from failover.znode import Check, Create, Delete, GroupPaths, Op, Set, Transaction
@@ -62,7 +61,7 @@ def begin(view: View, request: OperatorRequest) -> Transaction:
         Set(paths.state, encode_state(replace(state, plan=plan)), known(view.state_version)),
         *(_old_scope_follows(view, cluster) for cluster in view.clusters),
         *(op for cluster in view.clusters for op in _without_old_proof(paths, cluster)),
-        _answered(view, RequestPhase.RUNNING, ()),
+        answered(view, RequestPhase.RUNNING, ()),
         history(view, paths, state.epoch, "switchover_begun", summary, details),
     )
 
@@ -75,7 +74,7 @@ def refuse(view: View, request: OperatorRequest, reasons: tuple[str, ...]) -> Tr
     details |= {f"refused.{number}": text for number, text in enumerate(reasons, start=1)}
     return (
         Check(paths.state, known(view.state_version)),
-        _answered(view, RequestPhase.REFUSED, reasons),
+        answered(view, RequestPhase.REFUSED, reasons),
         history(view, paths, state.epoch, "request_refused", summary, details),
     )
 
@@ -90,12 +89,6 @@ def _old_scope_follows(view: View, cluster: ClusterView) -> Op:
 def _without_old_proof(paths: GroupPaths, cluster: ClusterView) -> tuple[Op, ...]:
     proof = cluster.stopped
     return () if proof is None else (Delete(paths.stopped(cluster.name), proof.version),)
-
-
-def _answered(view: View, phase: RequestPhase, outcome: tuple[str, ...]) -> Op:
-    seen = known(view.request)
-    request = replace(known(seen.request), phase=phase, outcome=outcome)
-    return Set(GroupPaths(view.policy.group).request, encode_record(request), seen.version)
 
 
 # --------------------------------------------------------------------------- the end of a plan
@@ -210,7 +203,7 @@ def _request_ends(
     request = view.request.request if view.request is not None else None
     if request is None or request.id != plan.id or request.ended:
         return ()
-    return (_answered(view, phase, outcome),)
+    return (answered(view, phase, outcome),)
 
 
 def _evidence(view: View, plan: PlanRecord) -> dict[str, str]:

@@ -15,6 +15,7 @@ from failover.planning.linting import (
     other_keys,
     slots_with,
 )
+from failover.planning.request_checks import asked_or_automatic
 from failover.state import ClusterState, StandbyScope
 from failover.znode import Create, Delete, Set
 
@@ -203,4 +204,5 @@ TAKEOVER: tuple[Callable[[Reading], Problems], ...] = (
     minimum_is_what_was_judged,
     state_after,
     stopped_proof_removed,
+    asked_or_automatic,
 )

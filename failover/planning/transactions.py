@@ -29,6 +29,8 @@ from failover.state import (
     ClusterState,
     GroupState,
     HistoryEntry,
+    OperatorRequest,
+    RequestPhase,
     StandbyScope,
     encode_record,
     encode_state,
@@ -48,13 +50,17 @@ def known(value: T | None) -> T:
 # --------------------------------------------------------------------------- takeover
 
 
-def takeover(view: View) -> Transaction:
-    """Move the whole group to the standby site. Call only where every takeover gate passes."""
+def takeover(view: View, request: OperatorRequest | None = None) -> Transaction:
+    """Move the whole group to the standby site. Call only where every takeover gate passes.
+
+    ``request``: the operator who asks for it, and is answered in the same instant.
+    """
     paths = GroupPaths(view.policy.group)
     state = known(view.state)
     version = known(view.state_version)
     epoch = Epoch(state.epoch + 1)
     clusters = view.clusters
+    details = {**_by_hand(request), **_evidence(view)}
     return (
         Check(paths.state, version),
         *(op for c in clusters for op in _proof_of_no_claim(paths, c)),
@@ -62,7 +68,8 @@ def takeover(view: View) -> Transaction:
         *(_quarantine(view, c) for c in clusters),
         *(op for c in clusters for op in _promote(view, paths, c)),
         Set(paths.state, encode_state(_moved(view, state, epoch)), version),
-        history(view, paths, epoch, "takeover", _takeover_summary(view, epoch), _evidence(view)),
+        *((answered(view, RequestPhase.DONE, ()),) if request is not None else ()),
+        history(view, paths, epoch, "takeover", _takeover_summary(view, epoch), details),
     )
 
 
@@ -125,6 +132,18 @@ def _judged(cluster: ClusterView) -> ClusterState:
 
 def _takeover_summary(view: View, epoch: Epoch) -> str:
     return f"{view.standby_site} took over from {view.active_site}, epoch {epoch}"
+
+
+def _by_hand(request: OperatorRequest | None) -> dict[str, str]:
+    """Who asked for it, why, and what this human answers for."""
+    if request is None:
+        return {}
+    found = {"request": request.id, "requested_by": request.by, "reason": request.reason}
+    if request.accept_data_loss:
+        found["data_loss"] = f"accepted by {request.by}"
+    if request.fenced_site is not None:
+        found["fenced_by_hand"] = f"{request.fenced_site}, says {request.by}"
+    return found
 
 
 def _evidence(view: View) -> dict[str, str]:
@@ -240,6 +259,13 @@ def scope_paths(view: View, cluster: ClusterView, side: SideView) -> ScopePaths:
 def config_version(side: SideView) -> int:
     config: ConfigSeen = known(known(side.scope).config)
     return config.version
+
+
+def answered(view: View, phase: RequestPhase, outcome: tuple[str, ...]) -> Op:
+    """The waiting or running request gets this answer."""
+    seen = known(view.request)
+    request = replace(known(seen.request), phase=phase, outcome=outcome)
+    return Set(GroupPaths(view.policy.group).request, encode_record(request), seen.version)
 
 
 def history(

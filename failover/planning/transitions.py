@@ -47,6 +47,13 @@ EDGES: tuple[Edge, ...] = (
     ),
     Edge(
         Phase.PROMOTING,
+        Phase.PROMOTING,
+        StepName.TAKEOVER,
+        "The site that was to be promoted is lost before that is on record, and an operator asks "
+        "for the other one.",
+    ),
+    Edge(
+        Phase.PROMOTING,
         Phase.ALONE,
         StepName.RECORD_PROMOTION,
         "A host of the new site holds the claim of the new epoch and works as primary; hosts with "

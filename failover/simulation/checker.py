@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from failover.simulation.postgres import Acknowledgement, Postgres
 from failover.simulation.wal import Position, fork_point
-from failover.state import GroupState, decode_state
+from failover.state import GroupState, OperatorRequest, decode_record, decode_state
 from failover.znode import Set, Transaction
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class Checker:
         self._first_of_epoch: dict[tuple[str, int], str] = {}
         self._thawed_at: dict[str, tuple[float, float]] = {}
         self._planned: set[int] = set()  # epochs begun by a switchover
+        self._loss_accepted: set[int] = set()  # epochs begun by a takeover by hand
 
     # ------------------------------------------------------------------ I1
 
@@ -84,12 +85,19 @@ class Checker:
     def committed(self, transaction: Transaction, _session_id: int) -> None:
         for op in transaction:
             if isinstance(op, Set) and op.path == self.world.paths.state:
-                self._state_changed(decode_state(op.data))
+                self._state_changed(decode_state(op.data), by_hand=self._by_hand(transaction))
+
+    def _by_hand(self, transaction: Transaction) -> bool:
+        """It answers an operator who accepts whatever is lost."""
+        path = self.world.paths.request
+        sets = (op for op in transaction if isinstance(op, Set) and op.path == path)
+        requests = (decode_record(OperatorRequest, op.data, path=path) for op in sets)
+        return any(request.accept_data_loss for request in requests)
 
     def state_created(self, state: GroupState) -> None:
         self._state = state
 
-    def _state_changed(self, state: GroupState) -> None:
+    def _state_changed(self, state: GroupState, *, by_hand: bool) -> None:
         before, self._state = self._state, state
         if before is None or before.epoch == state.epoch:
             if before is not None and before.active_site != state.active_site:
@@ -100,6 +108,8 @@ class Checker:
         self.epoch_changes.append((self.kernel.now, int(state.epoch), state.active_site))
         if before.plan is not None:
             self._planned.add(int(state.epoch))
+        if by_hand:
+            self._loss_accepted.add(int(state.epoch))
         for cluster in state.clusters:
             for server in self.world.servers(cluster):
                 if self._acknowledges(server):
@@ -130,6 +140,8 @@ class Checker:
         if int(state.epoch) in self._planned:
             self._fail(f"I3: a switchover lost {len(lost)} writes, epoch {state.epoch}")
         self.lost[int(state.epoch)] = lost
+        if int(state.epoch) in self._loss_accepted:
+            return
         seconds = max(ack.at_s for ack in old) - min(ack.at_s for ack in lost)
         budget_s = self.world.policy.loss_budget.seconds
         if seconds > budget_s + LOSS_SLACK_S:

@@ -13,6 +13,7 @@ from random import Random
 from failover.simulation.controller import Stack
 from failover.simulation.postgres import Run
 from failover.simulation.world import World
+from failover.state import PlanKind
 
 Undo = Callable[[], None]
 Fault = Callable[[World, Random], Undo]
@@ -285,6 +286,14 @@ def switchover(world: World, random: Random) -> Undo:
     return _nothing
 
 
+def takeover_by_hand(world: World, random: Random) -> Undo:
+    """An operator who accepts every loss asks for one, whether or not anything is lost."""
+    to_site = world.policy.other_data_site(world.state.active_site).name
+    world.kernel.note(f"FAULT an operator asks for a takeover by {to_site}")
+    world.operator_asks(to_site, kind=PlanKind.TAKEOVER)
+    return _nothing
+
+
 FAULTS: dict[Fault, float] = {
     isolate_site: 6.0,
     cut_link: 4.0,
@@ -312,6 +321,7 @@ FAULTS: dict[Fault, float] = {
     crash_controller: 3.0,
     lose_answers: 2.0,
     switchover: 3.0,
+    takeover_by_hand: 2.0,
 }
 
 

@@ -105,7 +105,7 @@ class Guard:
         self._minder: Process | None = None
         self._inbox: list[Callable[[], None]] = []
         self._worker_heard_s = 0.0
-        self._frozen_since_s = 0.0
+        self._pinged_s = 0.0  # systemd, which counts also while the host is frozen
 
     # ------------------------------------------------------------------ systemd
 
@@ -158,7 +158,6 @@ class Guard:
     def freeze_minder(self) -> None:
         if self._minder is not None and self._minder.alive:
             self._minder.freeze()
-            self._frozen_since_s = self.kernel.now
 
     @property
     def stopped(self) -> bool:
@@ -180,7 +179,7 @@ class Guard:
         minder = self._minder
         if minder is None or not minder.alive:
             self.launch()
-        elif minder.frozen and self.kernel.now - self._frozen_since_s > WATCHDOG_S:
+        elif minder.frozen and self.kernel.now - self._pinged_s > WATCHDOG_S:
             self.kill()
 
     def give_up(self) -> None:
@@ -202,6 +201,7 @@ class Guard:
 
     def _run(self) -> None:
         while True:
+            self._pinged_s = self.kernel.now
             self._read_inbox()
             self._apply()
             if self.kernel.now - self._worker_heard_s > WORKER_SILENT_S:

@@ -111,7 +111,7 @@ def _heal(world: World, result: Result) -> None:
         world.run(1.0)
         problem = unwell(world)
         if SAME_NUMBER in problem and world.kernel.now - healed_s > RESEED_AFTER_S:
-            _reseed_stuck(world)
+            reseed_stuck(world)
             result.reseeds += 1
         if not problem:
             result.healed_after_s = world.kernel.now - healed_s
@@ -121,7 +121,7 @@ def _heal(world: World, result: Result) -> None:
     raise Violation(f"liveness: not well {LIVENESS_S:.0f} s after the last fault: {problem}")
 
 
-def _reseed_stuck(world: World) -> None:
+def reseed_stuck(world: World) -> None:
     """PostgreSQL cannot tell two branches with the same timeline number apart, so a host on the
     wrong one neither streams nor is rewound: that needs an operator's reseed."""
     for cluster in world.policy.clusters:

@@ -181,8 +181,11 @@ class World:
         if len(self._patches) == 1:
             self.kernel.spawn("operator", self._operate)
 
-    def operator_asks(self, to_site: str, *, limit_s: float = 15.0) -> None:
-        """``failover switchover --to``: put before the controllers, whatever comes of it."""
+    def operator_asks(
+        self, to_site: str, *, limit_s: float = 15.0, kind: PlanKind = PlanKind.SWITCHOVER
+    ) -> None:
+        """``failover switchover --to``, or ``failover takeover --to --accept-data-loss``: put
+        before the controllers, whatever comes of it."""
 
         def go() -> None:
             store = Client(self.ensemble, self._operator, self.ensemble.servers, session_s=8.0)
@@ -190,13 +193,14 @@ class World:
             now_unix_s = UNIX_EPOCH_S + self.kernel.now
             request = OperatorRequest(
                 id=f"s-{self.kernel.random.getrandbits(32):08x}",
-                kind=PlanKind.SWITCHOVER,
+                kind=kind,
                 to_site=SiteName(to_site),
                 by="operator",
-                reason="",
+                reason="it is broken",
                 at_unix_s=now_unix_s,
                 answer_by_unix_s=now_unix_s + 10.0,
                 limit_s=limit_s,
+                accept_data_loss=kind is PlanKind.TAKEOVER,
             )
             with suppress(StoreUnavailable):
                 ask(store, self.paths, request, now_unix_s=now_unix_s)

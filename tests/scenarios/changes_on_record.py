@@ -138,6 +138,50 @@ def _asked(world: World, site: str, seconds: str) -> None:
     world.request = RequestSeen(2, request)
 
 
+@change(
+    r"an operator asks for a takeover to <w>, <n> s ago(, accepts the loss)?(, has fenced <w>)?"
+)
+def _takeover_asked(
+    world: World,
+    site: str,
+    seconds: str,
+    accepts: str | None,
+    _words: str | None,
+    fenced: str | None,
+) -> None:
+    _asked(world, site, seconds)
+    assert world.request is not None
+    assert world.request.request is not None
+    asked = replace(
+        world.request.request,
+        kind=PlanKind.TAKEOVER,
+        reason="the shop is closed",
+        accept_data_loss=accepts is not None,
+        fenced_site=SiteName(fenced) if fenced else None,
+    )
+    world.request = RequestSeen(2, asked)
+
+
+@change(r"a switchover to <w> was committed <n> s ago in epoch (\d+)")
+def _switched_over(world: World, site: str, seconds: str, epoch: str) -> None:
+    """Promoted and on record; the old site follows."""
+    active, number = SiteName(site), Epoch(int(epoch))
+    world.samples = []
+    for name in world.claims:
+        world.arrange(name, active, number)
+    state = _state(world)
+    world.state = replace(
+        state,
+        epoch=number,
+        active_site=active,
+        epoch_started_unix_s=NOW_UNIX_S - float(seconds),
+        clusters={
+            name: replace(recorded, min_lsn=END_OF_WAL, timeline=TimelineId(number - 1))
+            for name, recorded in state.clusters.items()
+        },
+    )
+
+
 def _request(site: str, phase: RequestPhase) -> OperatorRequest:
     return OperatorRequest(
         id="s-17",

@@ -14,14 +14,17 @@ import pytest
 
 from failover.health.verdict import judge
 from failover.health.view import View
-from failover.model import Epoch, HostName, Invariant, Lsn, SiteName
+from failover.model import Automation, ClusterName, Epoch, HostName, Invariant, Lsn, SiteName
 from failover.planning import plan_checks, step_checks, switchover_checks, takeover_checks
 from failover.planning.plan import Gate, Plan, RestartZooKeeper, StepName
 from failover.planning.plan_checks import lint
 from failover.planning.planner import plan
 from failover.state import (
+    ClusterState,
     GroupState,
     OperatorRequest,
+    PlanKind,
+    RequestPhase,
     SalvagePhase,
     decode_record,
     decode_state,
@@ -170,6 +173,19 @@ def proof(case: Case, **fields: Any) -> Case:
     return cluster(case, stopped=replace(only.stopped, proof=changed_proof))
 
 
+def before(case: Case, **fields: Any) -> Case:
+    """The state that was judged is another one."""
+    state = case[1].state
+    assert state is not None
+    return with_view(case, state=replace(state, **fields))
+
+
+def unpromoted(case: Case) -> dict[ClusterName, ClusterState]:
+    state = case[1].state
+    assert state is not None
+    return {name: replace(c, promoted=False) for name, c in state.clusters.items()}
+
+
 T, P, R, F = (
     StepName.TAKEOVER,
     StepName.RECORD_PROMOTION,
@@ -228,6 +244,9 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("another timeline", T, lambda c: with_state(c, record(c, timeline=9)), "minimum_is_what_was_judged"),
     ("promoted at once", T, lambda c: with_state(c, record(c, promoted=True)), "state_after"),
     ("no such transition", T, lambda c: with_state(c, record(c, promoted=True)), "along_an_edge"),
+    ("automation is off", T, lambda c: before(c, automation=Automation.MANUAL), "asked_or_automatic"),
+    ("automation is paused", T, lambda c: before(c, paused_until_unix_s=1e12), "asked_or_automatic"),
+    ("not promoted yet", T, lambda c: before(c, clusters=unpromoted(c)), "asked_or_automatic"),
     ("in sync", T, lambda c: with_state(c, lambda s: replace(s, in_sync=True)), "state_after"),
     ("automation changed", T, lambda c: with_state(c, lambda s: replace(s, automation="manual")), "state_after"),
     ("follows at once", T, lambda c: with_state(c, record(c, standby="following")), "state_after"),
@@ -349,6 +368,26 @@ def test_a_proof_of_an_earlier_plan_does_not_outlive_a_beginning() -> None:
     assert lint(*case) == ()
     kept = without(case, (Delete, STOPPED))
     assert "no_proof_is_left" in {p.check for p in lint(*kept)}
+
+
+ASKED = "an operator asks for a takeover to makassar, 1 s ago, accepts the loss"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"kind": PlanKind.SWITCHOVER}, {"to_site": SiteName("jakarta")}, {"phase": RequestPhase.DONE}],
+    ids=str,
+)
+def test_a_takeover_by_hand_is_the_one_that_was_asked_for(fields: dict[str, Any]) -> None:
+    case = good(T, "automation is manual", ASKED)
+    assert lint(*case) == ()
+    seen = case[1].request
+    assert seen is not None
+    assert seen.request is not None
+    other = with_view(case, request=replace(seen, request=replace(seen.request, **fields)))
+    assert "asked_or_automatic" in {p.check for p in lint(*other)}
+    unasked = without(case, (Set, REQUEST))
+    assert "asked_or_automatic" in {p.check for p in lint(*unasked)}
 
 
 def test_the_request_of_somebody_else_is_left_alone() -> None:

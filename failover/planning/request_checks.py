@@ -1,0 +1,58 @@
+"""The checks of what a plan answers to an operator. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from failover.model import Automation
+from failover.planning.linting import Problem, Problems, Reading
+from failover.state import OperatorRequest, PlanKind, RequestPhase, StateError, decode_record
+from failover.znode import Set
+
+
+def request_after(reading: Reading) -> OperatorRequest | None:
+    op = reading.find(Set, reading.paths.request)
+    try:
+        return decode_record(OperatorRequest, op.data, path=op.path) if op is not None else None
+    except StateError:
+        return None
+
+
+def request_answered(*phases: RequestPhase) -> Callable[[Reading], Problems]:
+    """The request that was read gets this answer, with its version, and is not changed else."""
+
+    def answered(reading: Reading) -> Problems:
+        name, seen = "request_answered", reading.view.request
+        op, after = reading.find(Set, reading.paths.request), request_after(reading)
+        before = seen.request if seen is not None else None
+        if op is None or after is None or seen is None or before is None:
+            yield Problem(name, "no request is answered")
+        elif op.version != seen.version or after.phase not in phases:
+            yield Problem(name, f"{after.phase} at version {op.version}")
+        elif replace(after, phase=before.phase, outcome=before.outcome) != before:
+            yield Problem(name, "the request itself is changed")
+
+    return answered
+
+
+def asked_or_automatic(reading: Reading) -> Problems:
+    """A takeover is one that automation may make, or the one that an operator asks for.
+
+    Automation is on, unpaused, without a cooldown, and never between a move and its promotion.
+    """
+    name, view, before = "asked_or_automatic", reading.view, reading.before
+    if reading.find(Set, reading.paths.request) is not None:
+        yield from request_answered(RequestPhase.DONE)(reading)
+        request = view.waiting_request
+        if request is None or request.kind is not PlanKind.TAKEOVER:
+            yield Problem(name, "nobody waits for a takeover")
+        elif request.to_site != reading.plan.to_site:
+            yield Problem(name, f"a takeover to {request.to_site} is asked for")
+        return
+    if before.automation is not Automation.AUTO:
+        yield Problem(name, f"automation is {before.automation}")
+    if max(before.paused_until_unix_s, before.cooldown_until_unix_s) > view.now_unix_s:
+        yield Problem(name, "automation is paused, or cools down")
+    if not all(cluster.promoted for cluster in before.clusters.values()):
+        yield Problem(name, "the last promotion is not on record")
