@@ -120,7 +120,11 @@ class ClusterState:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class GroupState:
-    """Everything that decides who may write (decision 0001)."""
+    """Everything that decides who may write (decision 0001).
+
+    ``unproven_site``: the quorum was rebuilt without this data site, which may have another one of
+    its own: that no claim of it is seen here proves nothing.
+    """
 
     group: GroupName
     epoch: Epoch
@@ -134,6 +138,7 @@ class GroupState:
     paused_until_unix_s: float = 0.0
     schema: int = STATE_SCHEMA
     epoch_started_unix_s: float = 0.0
+    unproven_site: SiteName | None = None
 
     def with_cluster(self, name: ClusterName, cluster: ClusterState) -> GroupState:
         """The same state with one cluster's record replaced."""

@@ -36,6 +36,16 @@ class Setting:
     change: Callable[[GroupState], GroupState]
 
 
+def read_state(store: Store, policy: Policy) -> tuple[GroupState, int]:
+    """The state as it is now, and its version. StateError where there is none to be understood."""
+    store.sync()
+    path = GroupPaths(policy.group).state
+    found = store.read(path)
+    if found is None:
+        raise StateError(f"{path}: there is no state: `failover init`")
+    return decode_state(found.data, path=path), found.version
+
+
 def apply_setting(
     store: Store, policy: Policy, setting: Setting, *, now_unix_s: float
 ) -> GroupState | None:
@@ -46,11 +56,7 @@ def apply_setting(
     """
     paths, reason, may_be_done = GroupPaths(policy.group), "", False
     for _ in range(TRIES):
-        store.sync()
-        found = store.read(paths.state)
-        if found is None:
-            raise StateError(f"{paths.state}: there is no state: `failover init`")
-        before = decode_state(found.data, path=paths.state)
+        before, version = read_state(store, policy)
         after = setting.change(before)
         if after == before:
             return after if may_be_done else None
@@ -64,7 +70,7 @@ def apply_setting(
         )
         outcome = store.commit(
             (
-                Set(paths.state, encode_state(after), found.version),
+                Set(paths.state, encode_state(after), version),
                 Create(paths.history_entry, encode_record(entry), sequence=True),
             )
         )

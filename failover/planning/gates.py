@@ -33,6 +33,7 @@ def takeover_gates(view: View) -> tuple[Gate, ...]:
         _not_paused(view, view.state),
         _no_cooldown(view, view.state),
         living_observer(view),
+        _claims_prove(view.state),
     )
     return (*group, *(gate for c in view.clusters for gate in cluster_gates(view, c)))
 
@@ -106,6 +107,23 @@ def _until(view: View, name: str, what: str, until_unix_s: float) -> Gate:
 def living_observer(view: View) -> Gate:
     alive = bool(view.living_observers)
     return Gate("living_observer", alive, tell.observers(view), Invariant.DOUBT_MEANS_HOLD)
+
+
+def _claims_prove(state: GroupState) -> Gate:
+    """Not where the quorum was rebuilt without the active site: that one may have its own."""
+    name, site = "claims_prove", state.active_site
+    if unproven(state):
+        text = (
+            f"the quorum was rebuilt without {site}: only a human can say that it is fenced "
+            "(`failover takeover --i-have-fenced`)"
+        )
+        return Gate(name, False, text, Invariant.SINGLE_WRITER)
+    return Gate(name, True, f"{site} and this ensemble are one", Invariant.SINGLE_WRITER)
+
+
+def unproven(state: GroupState) -> bool:
+    """No claim of the active site here proves nothing about it."""
+    return state.unproven_site == state.active_site
 
 
 # --------------------------------------------------------------------------- the old site

@@ -20,6 +20,7 @@ from failover.planning.gates import (
     residency,
     standby_leader_ready,
     state_readable,
+    unproven,
     wal_replayed,
 )
 from failover.planning.plan import Gate
@@ -47,7 +48,7 @@ def _cluster_gates(view: View, cluster: ClusterView, request: OperatorRequest) -
     return (
         claim_gone(view, cluster),
         no_working_primary(cluster),
-        _old_site_cannot_write(cluster, request),
+        _old_site_cannot_write(view, cluster, request),
         old_scope_unfenced(cluster),
         new_scope_follows(cluster),
         new_scope_unpaused(cluster),
@@ -80,12 +81,16 @@ def _reason_given(request: OperatorRequest) -> Gate:
 # --------------------------------------------------------------------------- one cluster
 
 
-def _old_site_cannot_write(cluster: ClusterView, request: OperatorRequest) -> Gate:
-    """That the claim is gone proves it where Patroni obeys; a paused one is a human's business."""
+def _old_site_cannot_write(view: View, cluster: ClusterView, request: OperatorRequest) -> Gate:
+    """That the claim is gone proves it where that site asks this ensemble, and Patroni obeys; the
+    rest is a human's business."""
     name, invariant, site = "old_site_cannot_write", Invariant.SINGLE_WRITER, cluster.active.site
     if request.fenced_site == site:
         text = f"{request.by} says that {site} is fenced: {request.reason}"
         return Gate(name, True, text, invariant, cluster.name)
+    if view.state is not None and unproven(view.state):
+        text = f"the quorum was rebuilt without {site}: fence the site and say so"
+        return Gate(name, False, text, invariant, cluster.name)
     if cluster.active.paused is None:
         text = f"{cluster.name}-{site} has no usable configuration"
         return Gate(name, None, text, invariant, cluster.name)

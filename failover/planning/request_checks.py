@@ -42,6 +42,7 @@ def asked_or_automatic(reading: Reading) -> Problems:
     Automation is on, unpaused, without a cooldown, and never between a move and its promotion.
     """
     name, view, before = "asked_or_automatic", reading.view, reading.before
+    unproven = before.unproven_site == before.active_site
     if reading.find(Set, reading.paths.request) is not None:
         yield from request_answered(RequestPhase.DONE)(reading)
         request = view.waiting_request
@@ -49,7 +50,11 @@ def asked_or_automatic(reading: Reading) -> Problems:
             yield Problem(name, "nobody waits for a takeover")
         elif request.to_site != reading.plan.to_site:
             yield Problem(name, f"a takeover to {request.to_site} is asked for")
+        elif unproven and request.fenced_site != before.active_site:
+            yield Problem(name, f"nobody says that {before.active_site} is fenced")
         return
+    if unproven:
+        yield Problem(name, f"the quorum was rebuilt without {before.active_site}")
     if before.automation is not Automation.AUTO:
         yield Problem(name, f"automation is {before.automation}")
     if max(before.paused_until_unix_s, before.cooldown_until_unix_s) > view.now_unix_s:

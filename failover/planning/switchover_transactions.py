@@ -106,6 +106,7 @@ def commit(view: View, plan: PlanRecord) -> Transaction:
         in_sync=False,
         plan=None,
         epoch_started_unix_s=view.now_unix_s,
+        unproven_site=None,  # its guards have just given their proof in this ensemble
     )
     summary = f"{plan.to_site} is active after a switchover from {plan.from_site}, epoch {epoch}"
     return (

@@ -116,6 +116,7 @@ def _moved(view: View, state: GroupState, epoch: Epoch) -> GroupState:
         plan=None,
         cooldown_until_unix_s=view.now_unix_s + view.policy.cooldown_s,
         epoch_started_unix_s=view.now_unix_s,
+        unproven_site=None,  # of the new active site this ensemble knows every claim
     )
 
 

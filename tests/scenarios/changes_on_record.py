@@ -108,6 +108,11 @@ def _pause(world: World, seconds: str) -> None:
     world.state = replace(_state(world), paused_until_unix_s=NOW_UNIX_S + float(seconds))
 
 
+@change(r"the quorum was rebuilt without <w>")
+def _rebuilt(world: World, site: str) -> None:
+    world.state = replace(_state(world), unproven_site=SiteName(site))
+
+
 @change(r"a switchover to <w> is frozen with <n> s left")
 def _plan(world: World, site: str, seconds: str) -> None:
     plan = PlanRecord(

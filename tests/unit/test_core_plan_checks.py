@@ -246,6 +246,7 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("no such transition", T, lambda c: with_state(c, record(c, promoted=True)), "along_an_edge"),
     ("automation is off", T, lambda c: before(c, automation=Automation.MANUAL), "asked_or_automatic"),
     ("automation is paused", T, lambda c: before(c, paused_until_unix_s=1e12), "asked_or_automatic"),
+    ("the quorum was rebuilt", T, lambda c: before(c, unproven_site=SiteName("jakarta")), "asked_or_automatic"),
     ("not promoted yet", T, lambda c: before(c, clusters=unpromoted(c)), "asked_or_automatic"),
     ("in sync", T, lambda c: with_state(c, lambda s: replace(s, in_sync=True)), "state_after"),
     ("automation changed", T, lambda c: with_state(c, lambda s: replace(s, automation="manual")), "state_after"),
@@ -386,6 +387,8 @@ def test_a_takeover_by_hand_is_the_one_that_was_asked_for(fields: dict[str, Any]
     assert seen.request is not None
     other = with_view(case, request=replace(seen, request=replace(seen.request, **fields)))
     assert "asked_or_automatic" in {p.check for p in lint(*other)}
+    rebuilt = before(case, unproven_site=SiteName("jakarta"))
+    assert "asked_or_automatic" in {p.check for p in lint(*rebuilt)}
     unasked = without(case, (Set, REQUEST))
     assert "asked_or_automatic" in {p.check for p in lint(*unasked)}
 

@@ -47,6 +47,7 @@ BLOCKS = {
     "PostgreSQL on mks-db1 has received 0/5000000, replayed 0/4EFFFFF": "received_wal_replayed",
     "PostgreSQL on mks-db1 has received nothing, replayed 0/5000000": "received_wal_replayed",
     "PostgreSQL on mks-db1 has received 0/4000000, replayed 0/5000000": "received_wal_replayed",
+    "the quorum was rebuilt without jakarta": "claims_prove",
     "protection is max-protection, not in sync": "protection",
     "no samples of the primary's WAL": "loss_within_budget",
     "the last sample is 60 s old": "loss_within_budget",
