@@ -73,15 +73,18 @@ def takeover(
 ) -> None:
     """Lose the active site RUNS times, measure each takeover, bring the site back in between.
 
+    Before each loss it is asked what `failover explain --what-if` says, and how right that was.
     Uses the lab that is up, or brings one up and takes it down again. Progress is on stderr.
     Exit code 1 when a limit is not kept or anything was acknowledged by two sites.
     """
+    from failover.cli.what_if import predictor
     from failover.lab.bench import Settings, TakeoverBench
     from failover.lab.bench_result import as_json, run_line, summarise, summary_lines
 
     def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[TakeoverRun]:
         place = _leader_place(lab.policy, zookeeper_leader)
-        return TakeoverBench(lab, Settings(runs, phase_jitter, place, seed), tell).runs()
+        settings = Settings(runs, phase_jitter, place, seed)
+        return TakeoverBench(lab, settings, tell, predictor(lab.policy)).runs()
 
     finished, stopped = _measured("failover bench takeover", measure, run_line)
     summary = summarise(finished)

@@ -7,17 +7,18 @@ and commits nothing.
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from failover.cli.exit_codes import ExitCode
 from failover.cli.options import config_option, load_policy, output_option
-from failover.cli.output import console, print_json, watch
+from failover.cli.output import UserError, console, print_json, watch
 
 if TYPE_CHECKING:
     from failover.cli.explanation import ExplainSnapshot
     from failover.cli.look import Seen
+    from failover.policy import Policy
 
 EXPLAIN_SCHEMA = 1
 
@@ -26,19 +27,30 @@ EXPLAIN_SCHEMA = 1
 @click.option(
     "--watch", "watching", is_flag=True, help="Keep looking, once a second, until Ctrl-C."
 )
+@click.option(
+    "--what-if",
+    "supposed",
+    multiple=True,
+    metavar="CHANGE",
+    help="Say what would be decided, when and with what loss: site-lost=SITE, host-lost=HOST or "
+    "link-cut. Several together are one event.",
+)
 @output_option
 @config_option
-def command(watching: bool, output: str) -> None:
+def command(watching: bool, supposed: tuple[str, ...], output: str) -> None:
     """The verdict, every gate with its evidence, the one that blocks, and what comes next.
 
     Exit code 0 when all is well, 1 when it is not or a step is due, 5 on a hold, 3 without an
-    answer of the ensemble, 4 without a usable state.
+    answer of the ensemble, 4 without a usable state. With --what-if: 0 where writes would go on,
+    here or at the other site, 5 where everything would hold.
     """
     from failover.cli.explanation import as_rich
     from failover.cli.look import observing, without_ensemble
     from failover.coordination.store import StoreUnavailable
 
     policy = load_policy()
+    if supposed:
+        _suppose(policy, supposed, watching=watching, output=output)
     try:
         with observing(policy) as observer:
             if watching:
@@ -53,6 +65,15 @@ def command(watching: bool, output: str) -> None:
     else:
         console().print(as_rich(explanation))
     click.get_current_context().exit(exit_code(seen, explanation))
+
+
+def _suppose(policy: Policy, supposed: tuple[str, ...], *, watching: bool, output: str) -> NoReturn:
+    from failover.cli.what_if import changes_of, show
+
+    if watching:
+        raise UserError("--watch and --what-if do not go together", todo="leave one of them out")
+    code = show(policy, changes_of(policy, supposed), output=output)
+    click.get_current_context().exit(code)
 
 
 def _explain(seen: Seen) -> ExplainSnapshot:

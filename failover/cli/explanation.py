@@ -103,10 +103,10 @@ def explain_snapshot(
         sentence=decision.sentence,
         wanted=isinstance(decision, Plan) or decision.wanted is not None,
         gates_of=explained.step.value,
-        gates=tuple(_gate(gate) for gate in explained.gates),
-        blocking=_gate(explained.blocking) if explained.blocking else None,
+        gates=tuple(gate_node(gate) for gate in explained.gates),
+        blocking=gate_node(explained.blocking) if explained.blocking else None,
         next=NextNode(then.sentence, then.step.value if then.step else None, _rounded(then.in_s)),
-        losses=tuple(_loss(loss) for loss in explained.losses),
+        losses=tuple(loss_node(loss) for loss in explained.losses),
         missing=explained.missing,
         looked_for_s=round(looked_for_s, 1),
     )
@@ -120,7 +120,7 @@ def _decision(explained: Explanation) -> str:
     return "nothing" if idle else "hold"
 
 
-def _gate(gate: Gate) -> GateNode:
+def gate_node(gate: Gate) -> GateNode:
     return GateNode(
         name=gate.name,
         cluster=gate.cluster,
@@ -131,7 +131,7 @@ def _gate(gate: Gate) -> GateNode:
     )
 
 
-def _loss(of: ClusterLoss) -> LossNode:
+def loss_node(of: ClusterLoss) -> LossNode:
     loss = of.loss
     if isinstance(loss, LossUnknown):
         return LossNode(of.cluster, None, None, None, None, loss.reason)
@@ -186,14 +186,15 @@ def as_rich(explanation: ExplainSnapshot) -> Group:
 
 
 def _loss_line(loss: LossNode) -> Text:
+    return Text(f"loss of {loss.cluster} if the site vanished now: {loss_words(loss)}")
+
+
+def loss_words(loss: LossNode) -> str:
     if loss.behind_bytes is None or loss.isolation_bytes is None:
-        return Text(f"loss of {loss.cluster} if the site vanished now: unknown ({loss.problem})")
+        return f"unknown ({loss.problem})"
     behind = f"{size(loss.behind_bytes)} / {duration(loss.behind_s)}"
     at_most = f"{size(loss.isolation_bytes)} / {duration(loss.isolation_s)}"
-    return Text(
-        f"loss of {loss.cluster} if the site vanished now: {behind} behind, "
-        f"and at most {at_most} until it stops"
-    )
+    return f"{behind} behind, and at most {at_most} until it stops"
 
 
 _FOOTNOTE = (

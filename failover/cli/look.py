@@ -31,9 +31,15 @@ INTERVAL_S = 0.4
 class Seen:
     """One look, judged. ``looked_for_s``: how long this process has been looking."""
 
+    inputs: ViewInputs
     view: View
     verdict: Verdict
     looked_for_s: float
+
+    @classmethod
+    def of(cls, policy: Policy, inputs: ViewInputs, looked_for_s: float) -> Seen:
+        view = build_view(policy, inputs)
+        return cls(inputs, view, judge(view), looked_for_s)
 
     @property
     def unusable(self) -> ExitCode | None:
@@ -55,12 +61,12 @@ class Observer:
 
     def look(self) -> Seen:
         now = Now(time.time(), boottime_s())
-        view = build_view(self._policy, self._gatherer.gather(self._store, now))
-        return Seen(view, judge(view), now.boottime_s - self._started_s)
+        inputs = self._gatherer.gather(self._store, now)
+        return Seen.of(self._policy, inputs, now.boottime_s - self._started_s)
 
-    def settle(self) -> Seen:
-        """Look for LOOK_S seconds; the last look."""
-        while (seen := self.look()).looked_for_s < LOOK_S:
+    def settle(self, for_s: float = LOOK_S) -> Seen:
+        """Look for so long; the last look."""
+        while (seen := self.look()).looked_for_s < for_s:
             time.sleep(INTERVAL_S)
         return seen
 
@@ -73,11 +79,9 @@ class Observer:
 
 def without_ensemble(policy: Policy, problem: str) -> Seen:
     """What is to be concluded where the ensemble gave no answer at all."""
-    view = build_view(
-        policy,
-        ViewInputs(now_unix_s=time.time(), reader=policy.sites[-1].name, store_problem=problem),
-    )
-    return Seen(view, judge(view), 0.0)
+    reader = policy.sites[-1].name
+    inputs = ViewInputs(now_unix_s=time.time(), reader=reader, store_problem=problem)
+    return Seen.of(policy, inputs, 0.0)
 
 
 @contextmanager

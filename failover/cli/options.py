@@ -109,14 +109,14 @@ def known_site(policy: Policy, name: str) -> SiteName:
     """The site of that name. UserError with the known ones when there is none."""
     from failover.model import SiteName
 
-    return SiteName(_known("site", name, (site.name for site in policy.sites)))
+    return SiteName(known_name("site", name, (site.name for site in policy.sites)))
 
 
 def known_cluster(policy: Policy, name: str) -> ClusterName:
     """The cluster of that name. UserError with the known ones when there is none."""
     from failover.model import ClusterName
 
-    return ClusterName(_known("cluster", name, (cluster.name for cluster in policy.clusters)))
+    return ClusterName(known_name("cluster", name, (cluster.name for cluster in policy.clusters)))
 
 
 def known_host(policy: Policy, name: str) -> HostName:
@@ -124,10 +124,11 @@ def known_host(policy: Policy, name: str) -> HostName:
     from failover.model import HostName
 
     hosts = (host.name for cluster in policy.clusters for host in cluster.hosts)
-    return HostName(_known("database host", name, hosts))
+    return HostName(known_name("database host", name, hosts))
 
 
-def _known(noun: str, name: str, names: Iterable[str]) -> str:
+def known_name(noun: str, name: str, names: Iterable[str]) -> str:
+    """The name, where it is one of these. UserError with all of them when it is not."""
     known = tuple(names)
     if name in known:
         return name

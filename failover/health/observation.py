@@ -14,6 +14,9 @@ from pydantic.dataclasses import dataclass
 from failover.model import HostName, SiteName, TimelineId
 from failover.state import LsnField, StateError
 
+ANSWER_LIMIT_S = 1.0  # a round waits so long for an answer
+ROUND_INTERVAL_S = 0.5  # from the beginning of one round to the next, unless one takes longer
+
 _STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
 

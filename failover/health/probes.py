@@ -1,9 +1,10 @@
 """Asks every database host and every ZooKeeper server, in parallel, and publishes what came back.
 
-Invariant: one round ends within ``LIMIT_S`` plus a little, however many hosts are silent, and what
-was silent in the last round delays the next one by ``SUSPECT_WAIT_S`` only: news of the living
-must not wait for the dead. An answer belongs to the round in which it was asked for and given; what
-comes later only ends the suspicion. A timeout is a value, not an exception. Nothing is judged here.
+Invariant: one round ends within ``ANSWER_LIMIT_S`` plus a little, however many hosts are silent,
+and what was silent in the last round delays the next one by ``SUSPECT_WAIT_S`` only: news of the
+living must not wait for the dead. An answer belongs to the round in which it was asked for and
+given; what comes later only ends the suspicion. A timeout is a value, not an exception. Nothing is
+judged here.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from typing import Any, Generic, TypeVar
 import aiohttp
 
 from failover.health.observation import (
+    ANSWER_LIMIT_S,
+    ROUND_INTERVAL_S,
     GuardSeen,
     HostObservation,
     NoAnswer,
@@ -36,11 +39,9 @@ from failover.sites.postgres import PostgresProbe
 from failover.sites.trouble import one_line, timed_out
 from failover.sites.zookeeper_status import ask_zookeeper
 
-LIMIT_S = 1.0
 SUSPECT_WAIT_S = 0.25  # what was silent last time goes on being waited for in the background
 ABORT_GRACE_S = 0.1  # for a broken connection to be noticed by the one who waits on it
 CLOCK_SLACK_S = 0.01
-ROUND_INTERVAL_S = 0.5
 ATTENTIVE_INTERVAL_S = 0.05  # while a plan waits for what the next round may show
 
 Answer = TypeVar("Answer")
@@ -74,7 +75,7 @@ class _Question(Generic[Answer]):
     def give_up(self) -> bool:
         """Break the connection of a question that has waited for its time. True: it was one."""
         task = self.task
-        overdue = time.monotonic() - self._asked_s >= LIMIT_S - CLOCK_SLACK_S
+        overdue = time.monotonic() - self._asked_s >= ANSWER_LIMIT_S - CLOCK_SLACK_S
         if task is None or task.done() or not overdue:
             return False
         if self._abort is not None:
@@ -86,7 +87,7 @@ class _Question(Generic[Answer]):
     def answer(self) -> Answer | NoAnswer:
         """What this round brought. Also decides whether the next round waits for it."""
         result = self._result() if self._asked_now else None
-        found = result if result is not None else timed_out(LIMIT_S)
+        found = result if result is not None else timed_out(ANSWER_LIMIT_S)
         self.suspect = _silent(found)
         return found
 
@@ -114,13 +115,15 @@ class _HostQuestions:
         self, host: DatabaseHost, session: aiohttp.ClientSession, password_file: Path | None
     ) -> None:
         self.host = host
-        probe = PostgresProbe(host, password_file=password_file, limit_s=LIMIT_S)
+        probe = PostgresProbe(host, password_file=password_file, limit_s=ANSWER_LIMIT_S)
         self.close = probe.close
         self.postgres: _Question[PostgresSeen] = _Question(probe.ask, probe.abort)
         self.patroni: _Question[PatroniSeen] = _Question(
-            lambda: ask_patroni(session, host, LIMIT_S)
+            lambda: ask_patroni(session, host, ANSWER_LIMIT_S)
         )
-        self.guard: _Question[GuardSeen] = _Question(lambda: ask_guard(session, host, LIMIT_S))
+        self.guard: _Question[GuardSeen] = _Question(
+            lambda: ask_guard(session, host, ANSWER_LIMIT_S)
+        )
 
     @property
     def all(self) -> tuple[_Question[Any], ...]:
@@ -161,7 +164,7 @@ class Observer:
 
         While attentive there are up to 20 a second.
         """
-        timeout = aiohttp.ClientTimeout(total=LIMIT_S)
+        timeout = aiohttp.ClientTimeout(total=ANSWER_LIMIT_S)
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
             hosts = self._hosts(session)
@@ -214,7 +217,7 @@ class Observer:
 
 
 def _zookeeper(server: ZooKeeperServer) -> _Question[ZooKeeperSeen]:
-    return _Question(lambda: ask_zookeeper(server, LIMIT_S))
+    return _Question(lambda: ask_zookeeper(server, ANSWER_LIMIT_S))
 
 
 async def _ask_all(questions: Iterable[_Question[Any]]) -> None:
@@ -223,7 +226,7 @@ async def _ask_all(questions: Iterable[_Question[Any]]) -> None:
     started_s = time.monotonic()
     for question in asked:
         question.begin()
-    await _wait((q for q in asked if not q.suspect), LIMIT_S)
+    await _wait((q for q in asked if not q.suspect), ANSWER_LIMIT_S)
     await _wait((q for q in asked if q.suspect), started_s + SUSPECT_WAIT_S - time.monotonic())
     given_up = [question for question in asked if question.give_up()]
     await _wait(given_up, ABORT_GRACE_S)

@@ -16,7 +16,13 @@ from dataclasses import dataclass, field
 
 from failover.clock import boottime_s
 from failover.coordination.connect import open_store
-from failover.lab.bench_result import LostTransaction, TakeoverRun
+from failover.lab.bench_result import (
+    LostTransaction,
+    TakeoverRun,
+    rounded,
+    since,
+    with_prediction,
+)
 from failover.lab.errors import LabError
 from failover.lab.hosts import Role
 from failover.lab.lab import Lab
@@ -34,6 +40,7 @@ from failover.lab.workload.checker import Report, acked_by_both, judge, longest_
 from failover.lab.workload.control import Workload, standard_teams
 from failover.lab.zookeeper_leader import drift_not_corrected, move_zookeeper_leader
 from failover.model import Epoch, SiteKind, SiteName
+from failover.planning.what_if import Foresight
 
 WHOLE_LIMIT_S = 180.0
 TAKEOVER_LIMIT_S = 60.0
@@ -79,11 +86,24 @@ class _Fault:
     problems: tuple[str, ...]
 
 
-class TakeoverBench:
-    """Runs one after the other on a lab that is up. ``tell`` is given a line per phase."""
+Predict = Callable[[SiteName], Foresight | None]  # what the loss of this site would bring now
 
-    def __init__(self, lab: Lab, settings: Settings, tell: Callable[[str], None]) -> None:
+
+class TakeoverBench:
+    """Runs one after the other on a lab that is up. ``tell`` is given a line per phase.
+
+    ``predict`` is asked before each fault, and compared with what then came.
+    """
+
+    def __init__(
+        self,
+        lab: Lab,
+        settings: Settings,
+        tell: Callable[[str], None],
+        predict: Predict = lambda _lost: None,
+    ) -> None:
         self._lab = lab
+        self._predict = predict
         self._policy = lab.policy
         self._settings = settings
         self._tell = tell
@@ -105,11 +125,14 @@ class TakeoverBench:
         workload = Workload(self._lab, f"{self._name}-{number:03d}")
         self._prepare(lost)
         with self._customers(workload, lost, new):
-            fault = self._lose(lost, workload, self._trouble(workload))
+            trouble = self._trouble(workload)
+            foreseen = self._predict(lost)
+            fault = self._lose(lost, workload, trouble)
         self._tell("comparing acknowledgements with the database")
         attempts = list(workload.attempts())
         report = self._judge(workload, attempts, new)
-        return self._result(number, lost, new, fault, attempts, report)
+        result = self._result(number, lost, new, fault, attempts, report)
+        return with_prediction(result, foreseen)
 
     # ------------------------------------------------------------------ before
 
@@ -285,11 +308,3 @@ def first_ack_at(attempts: Sequence[Attempt], site: SiteName, since_s: float) ->
     """When a server of that site acknowledged for the first time after ``since_s``."""
     acks = (one for one in attempts if one.outcome is Outcome.ACKED and one.server_site == site)
     return min((one.ended_s for one in acks if one.ended_s > since_s), default=None)
-
-
-def since(at_s: float | None, from_s: float | None) -> float | None:
-    return None if at_s is None or from_s is None else rounded(at_s - from_s)
-
-
-def rounded(value_s: float | None) -> float | None:
-    return None if value_s is None else round(value_s, 3)

@@ -6,11 +6,12 @@ Pure: values in, values and text out. Limits are those of issue 1 ("Must show", 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import median
 from typing import Any
 
 from failover.model import SiteName
+from failover.planning.what_if import Foresight, Outcome
 
 SCHEMA = 1
 
@@ -18,6 +19,7 @@ OUTAGE_OVER_LEASE_MEDIAN_S = 0.5
 OUTAGE_OVER_LEASE_WORST_S = 1.5
 OVERHEAD_MEDIAN_S = 0.4
 OVERHEAD_WORST_S = 1.0
+PREDICTION_OFF_MOST = 0.2  # of the outage that came
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,44 @@ class TakeoverRun:
     first_ack_new_site_s: float | None = None  # after the fault, to any client
     lost_transactions: tuple[LostTransaction, ...] = ()
     problems: tuple[str, ...] = ()  # money, duplicates, a site that did not come back …
+    predicted_decision: str | None = None  # `explain --what-if` right before; None: not asked
+    predicted_outage_s: float | None = None
+    predicted_loss_bytes: int | None = None  # at most
+
+    @property
+    def prediction_held(self) -> bool | None:
+        """The same decision, and seconds within 20 %. None: nothing was predicted."""
+        if self.predicted_decision is None:
+            return None
+        if self.predicted_outage_s is None or self.outage_s is None:
+            return self.predicted_outage_s is self.outage_s
+        off_s = abs(self.predicted_outage_s - self.outage_s)
+        same = self.predicted_decision == Outcome.TAKEOVER
+        return same and off_s <= PREDICTION_OFF_MOST * self.outage_s
 
     @property
     def succeeded(self) -> bool:
         """The new site took over, never two at a time, and the books are right."""
         return self.outage_s is not None and self.acked_by_both == 0 and not self.problems
+
+
+def with_prediction(run: TakeoverRun, foreseen: Foresight | None) -> TakeoverRun:
+    if foreseen is None:
+        return run
+    return replace(
+        run,
+        predicted_decision=foreseen.outcome.value,
+        predicted_outage_s=rounded(foreseen.outage_s),
+        predicted_loss_bytes=foreseen.loss_bytes,
+    )
+
+
+def since(at_s: float | None, from_s: float | None) -> float | None:
+    return None if at_s is None or from_s is None else rounded(at_s - from_s)
+
+
+def rounded(value_s: float | None) -> float | None:
+    return None if value_s is None else round(value_s, 3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +133,8 @@ class Summary:
     acked_by_both: int
     outage_within_limits: bool
     overhead_within_limits: bool
+    predicted: int  # runs before which it was asked what would happen
+    predictions_held: int
 
     @property
     def passed(self) -> bool:
@@ -129,6 +166,8 @@ def summarise(runs: Sequence[TakeoverRun]) -> Summary:
             lease_s + OUTAGE_OVER_LEASE_MEDIAN_S, lease_s + OUTAGE_OVER_LEASE_WORST_S
         ),
         overhead_within_limits=overhead.within(OVERHEAD_MEDIAN_S, OVERHEAD_WORST_S),
+        predicted=sum(run.prediction_held is not None for run in runs),
+        predictions_held=sum(run.prediction_held is True for run in runs),
     )
 
 
@@ -137,9 +176,13 @@ def as_json(runs: Sequence[TakeoverRun]) -> dict[str, Any]:
     summary = summarise(runs)
     return {
         "schema": SCHEMA,
-        "runs": [asdict(run) | {"succeeded": run.succeeded} for run in runs],
+        "runs": [asdict(run) | _concluded(run) for run in runs],
         "summary": asdict(summary) | {"passed": summary.passed},
     }
+
+
+def _concluded(run: TakeoverRun) -> dict[str, bool | None]:
+    return {"succeeded": run.succeeded, "prediction_held": run.prediction_held}
 
 
 def seconds(value: float | None) -> str:
@@ -163,6 +206,10 @@ def run_line(run: TakeoverRun) -> str:
         f"back after {seconds(run.reinstated_s)}",
         "netem" if run.netem else "no netem",
     ]
+    if run.predicted_decision is not None:
+        held = "held" if run.prediction_held else "NOT HELD"
+        foreseen = f"{run.predicted_decision}, outage {seconds(run.predicted_outage_s)}"
+        parts.append(f"predicted {foreseen} ({held})")
     return ", ".join(parts) + "".join(f"\n    problem: {problem}" for problem in run.problems)
 
 
@@ -184,6 +231,8 @@ def summary_lines(summary: Summary) -> list[str]:
         _spread_line("overhead", summary.overhead_s) + f" {overhead_limits}",
         f"acknowledged {summary.acked}, lost {summary.lost}, "
         f"indeterminate {summary.indeterminate}, acknowledged by both {summary.acked_by_both}",
+        f"predictions: {summary.predictions_held} of {summary.predicted} held (the same decision, "
+        f"seconds within {PREDICTION_OFF_MOST:.0%})",
     ]
 
 

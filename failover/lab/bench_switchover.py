@@ -17,8 +17,8 @@ from typing import Any
 
 from failover.clock import boottime_s
 from failover.coordination.connect import open_store
-from failover.lab.bench import first_ack_at, last_ack_at, rounded, since
-from failover.lab.bench_result import SCHEMA, Spread, seconds
+from failover.lab.bench import first_ack_at, last_ack_at
+from failover.lab.bench_result import SCHEMA, Spread, rounded, seconds, since
 from failover.lab.lab import Lab
 from failover.lab.watch import clear_cooldown, wait_whole
 from failover.lab.workload.attempt import Attempt, Outcome

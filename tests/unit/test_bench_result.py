@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from failover.health.change import SiteLost
 from failover.lab.bench_result import (
     LostTransaction,
     Spread,
@@ -15,8 +16,11 @@ from failover.lab.bench_result import (
     run_line,
     summarise,
     summary_lines,
+    with_prediction,
 )
 from failover.model import SiteName
+from failover.planning.what_if import foresee
+from tests.scenarios.language import build
 
 GOOD = TakeoverRun(
     run=1,
@@ -88,3 +92,48 @@ def test_text_says_when_a_limit_is_not_kept() -> None:
     text = "\n".join(summary_lines(summarise([replace(GOOD, outage_s=9.0)])))
     assert "NOT KEPT" in text
     assert "problem: money" in run_line(replace(GOOD, problems=("money: off",)))
+
+
+# --------------------------------------------------------------------------- predictions
+
+FORESEEN = replace(GOOD, predicted_decision="takeover", predicted_outage_s=6.27)
+
+
+@pytest.mark.parametrize(
+    ("run", "held"),
+    [
+        (GOOD, None),  # not asked
+        (FORESEEN, True),
+        (replace(FORESEEN, predicted_outage_s=7.7), False),
+        (replace(FORESEEN, predicted_outage_s=5.1), False),
+        (replace(FORESEEN, outage_s=None), False),
+        (replace(FORESEEN, predicted_decision="writes_go_on"), False),
+        (replace(FORESEEN, predicted_decision="hold", predicted_outage_s=None), False),
+        (
+            replace(FORESEEN, predicted_decision="hold", predicted_outage_s=None, outage_s=None),
+            True,
+        ),
+    ],
+)
+def test_a_prediction_holds_in_its_decision_and_its_seconds(
+    run: TakeoverRun, held: bool | None
+) -> None:
+    assert run.prediction_held is held
+
+
+def test_the_summary_counts_predictions() -> None:
+    late = replace(FORESEEN, predicted_outage_s=9.0)
+    summary = summarise([FORESEEN, late, GOOD])
+    assert (summary.predicted, summary.predictions_held) == (2, 1)
+    assert "predictions: 1 of 2 held" in "\n".join(summary_lines(summary))
+    assert "NOT HELD" in run_line(late)
+    assert [run["prediction_held"] for run in as_json([FORESEEN, GOOD])["runs"]] == [True, None]
+
+
+def test_what_was_foreseen_stands_beside_what_came() -> None:
+    world = build([])
+    foreseen = foresee(world.policy, world.inputs(), (SiteLost(SiteName("jakarta")),))
+    run = with_prediction(GOOD, foreseen)
+    assert (run.predicted_decision, run.predicted_outage_s) == ("takeover", 6.27)
+    assert run.predicted_loss_bytes == 6 * 1024
+    assert with_prediction(GOOD, None) is GOOD

@@ -128,11 +128,9 @@ def test_every_world_fits_into_80_columns(inputs: ViewInputs) -> None:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch):
     def command(inputs: ViewInputs, *arguments: str):
-        view = build_view(POLICY, inputs)
-
         class Fixed:
             def settle(self) -> Seen:
-                return Seen(view, judge(view), looked_for_s=1.2)
+                return Seen.of(POLICY, inputs, looked_for_s=1.2)
 
         @contextmanager
         def observing(_policy):

@@ -35,7 +35,7 @@ from failover.cli.tree import as_rich
 from failover.cli.units import duration, size
 from failover.health.inputs import StateSeen, ViewInputs
 from failover.health.observation import HostObservation
-from failover.health.verdict import Consequence, Verdict, judge
+from failover.health.verdict import Consequence, Verdict
 from failover.health.view import build_view
 from failover.model import TimelineId
 
@@ -156,8 +156,7 @@ class Fixed:
     """An observer that always sees the same."""
 
     def __init__(self, inputs: ViewInputs) -> None:
-        view = build_view(POLICY, inputs)
-        self.seen = Seen(view, judge(view), looked_for_s=1.2)
+        self.seen = Seen.of(POLICY, inputs, looked_for_s=1.2)
 
     def settle(self) -> Seen:
         return self.seen

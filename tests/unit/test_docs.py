@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_world import POLICY, healthy
 
-from failover.cli import explanation, snapshot
+from failover.cli import explanation, prediction, snapshot
 from failover.cli.exit_codes import ExitCode
 from failover.cli.main import NOUNS
 from failover.health.verdict import RULES, Consequence
@@ -78,6 +78,9 @@ def test_every_invariant_is_documented_by_its_name() -> None:
         explanation.GateNode,
         explanation.LossNode,
         explanation.NextNode,
+        prediction.Prediction,
+        prediction.ChapterNode,
+        prediction.EventNode,
     ],
 )
 def test_every_json_field_is_documented(shape: type) -> None:

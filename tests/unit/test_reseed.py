@@ -18,7 +18,6 @@ from failover.cli.output import UserError
 from failover.cli.reseeding import Order, Reseeding
 from failover.coordination import connect
 from failover.health.observation import NoAnswer, NoAnswerKind
-from failover.health.verdict import judge
 from failover.health.view import build_view
 from failover.model import ClusterName, Epoch, HostName, Lsn, ScopeName, TimelineId
 from failover.planning.reseed import Reseed, judge_reseed
@@ -335,8 +334,10 @@ def run(store, fake, monkeypatch, tmp_path):
         yield store
 
     def settle(self) -> look.Seen:
-        view = replace(build(list(run.lines)).view(), state_version=0)
-        return look.Seen(view, judge(view), 1.2)
+        world = build(list(run.lines))
+        inputs = world.inputs()
+        inputs = replace(inputs, state=replace(inputs.state, version=0))
+        return look.Seen.of(world.policy, inputs, 1.2)
 
     monkeypatch.setattr(connect, "open_store", open_store)
     monkeypatch.setattr(postgres, "ask_size", size)
