@@ -114,7 +114,12 @@ class ClusterState:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class GroupState:
-    """Everything that decides who may write (decision 0001)."""
+    """Everything that decides who may write (decision 0001).
+
+    ``proving``: the active site was changed in this epoch and not every promotion is on record yet.
+    ``proven_unix_s``: when such a change last came to its end; 0: never. A plan that went back
+    changes neither.
+    """
 
     group: GroupName
     epoch: Epoch
@@ -128,6 +133,8 @@ class GroupState:
     paused_until_unix_s: float = 0.0
     schema: int = STATE_SCHEMA
     epoch_started_unix_s: float = 0.0
+    proving: bool = False
+    proven_unix_s: float = 0.0
 
     def with_cluster(self, name: ClusterName, cluster: ClusterState) -> GroupState:
         """The same state with one cluster's record replaced."""

@@ -113,6 +113,7 @@ def commit(view: View, plan: PlanRecord) -> Transaction:
         in_sync=False,
         plan=None,
         epoch_started_unix_s=view.now_unix_s,
+        proving=True,
     )
     summary = f"{plan.to_site} is active after a switchover from {plan.from_site}, epoch {epoch}"
     return (
