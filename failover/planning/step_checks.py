@@ -21,8 +21,10 @@ OWN_SLOT_PREFIX = "failover_"
 
 
 def only_promoted_changes(reading: Reading) -> Problems:
-    """The state differs in ``promoted`` of the plan's clusters and in nothing else, but for what the
-    last promotion after a change of the active site proves."""
+    """The state differs in ``promoted`` of the plan's clusters and in nothing else.
+
+    But for what the last promotion after a change of the active site proves.
+    """
     wanted = reading.before
     for cluster in reading.clusters:
         recorded = replace(wanted.clusters[cluster.name], promoted=True)
