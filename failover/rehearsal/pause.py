@@ -1,8 +1,8 @@
 """How long nobody took writes, from the guards' answers to "may this host take writes now?". Pure.
 
-Invariant: a pause is never measured too short. It is counted from the sending of the last question
-that was answered yes to the arrival of the next yes, so it is too long by at most one interval and
-one round trip at each end.
+Invariant: the time in which no guard says yes is never measured too short. It is counted from the
+sending of the last question that was answered yes to the arrival of the next yes, so it is too long
+by at most one interval and one round trip at each end.
 """
 
 from __future__ import annotations

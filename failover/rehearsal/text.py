@@ -31,10 +31,11 @@ def measured(report: Report) -> str:
         f"Every {report.interval_s * 1000:.0f} ms {report.measured_at} asked the guard of every "
         "database host what HAProxy asks it: GET /writable. The pause is the longest time from the "
         "sending of a question that was answered yes to the arrival of the next yes of any host of "
-        "the cluster: never too short for the time in which no host took writes, too long by at "
-        "most one interval and one round trip at each end. Customers wait longer by what HAProxy "
-        "needs to notice (it asks every 100 ms) and by their own reconnection. Moments on record "
-        "are those of the leading controller's clock, observed ones of this host's."
+        "the cluster: at least the time in which no guard said yes, at most one interval and one "
+        "round trip more at each end. Not in it, so customers wait longer by it: a server that is "
+        "told to stop ends its sessions a moment before its guard says no, HAProxy notices within "
+        "its own interval (100 ms), and clients have to reconnect. Moments on record are those of "
+        "the leading controller's clock, observed ones of this host's."
     )
 
 
@@ -130,7 +131,10 @@ def _move(move: Move) -> Iterator[str]:
     names = ("cluster", "primary", "timeline", "lag at the beginning", "pause of writes")
     yield from _table(names, (_cluster(cluster) for cluster in move.clusters))
     yield ""
-    rows = ((_STEPS[s.step], _at(s.at_unix_s), _seconds(s.took_s), s.source) for s in move.steps)
+    rows = (
+        (_STEPS[s.step], _at(s.at_unix_s), _seconds(s.took_s) if number else "", s.source)
+        for number, s in enumerate(move.steps)
+    )
     yield from _table(("step", "at", "after the step before", "known from"), rows)
     if move.evidence:
         yield from ("", *(f"* {name}: {value}" for name, value in move.evidence.items()))
