@@ -50,6 +50,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("failover_epoch", Kind.GAUGE, f"Number of the present arrangement ({_SAFE})."),
     Metric("failover_active_site", Kind.GAUGE, "1 for the site that may write.", ("site",)),
     Metric(
+        "failover_last_proven_timestamp_seconds",
+        Kind.GAUGE,
+        "When a change of the active site last came to its end, planned or not; 0: never "
+        f"({_PROOF}).",
+    ),
+    Metric(
         "failover_gate",
         Kind.GAUGE,
         "Preconditions of the step that is wanted, of a takeover where none is: "
@@ -229,6 +235,7 @@ class ControllerMetrics:
     def _group(self, view: View) -> None:
         if view.state is not None:
             self._set("failover_epoch", float(view.state.epoch))
+            self._set("failover_last_proven_timestamp_seconds", view.state.proven_unix_s)
             for site in view.policy.data_sites:
                 self._set(
                     "failover_active_site",

@@ -124,6 +124,9 @@ class GroupState:
 
     ``unproven_site``: the quorum was rebuilt without this data site, which may have another one of
     its own: that no claim of it is seen here proves nothing.
+    ``proving``: the active site was changed in this epoch and not every promotion is on record yet.
+    ``proven_unix_s``: when such a change last came to its end; 0: never. A plan that went back
+    changes neither.
     """
 
     group: GroupName
@@ -139,6 +142,8 @@ class GroupState:
     schema: int = STATE_SCHEMA
     epoch_started_unix_s: float = 0.0
     unproven_site: SiteName | None = None
+    proving: bool = False
+    proven_unix_s: float = 0.0
 
     def with_cluster(self, name: ClusterName, cluster: ClusterState) -> GroupState:
         """The same state with one cluster's record replaced."""

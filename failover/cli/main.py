@@ -41,6 +41,7 @@ NOUNS: dict[str, Noun] = {
         Noun("history", "What happened: epochs, takeovers, reinstatements. Newest last."),
         Noun("switchover", "Move the group to the other data site, planned: nothing is lost."),
         Noun("break-glass", "Two sites are lost: a quorum from one site's own data, and back."),
+        Noun("rehearse", "A planned move there and back, measured, with a signed-off report."),
         Noun("automation", "Who decides: the controllers, on paper only, or a human."),
         Noun("pause", "No takeover for a while; ends by itself."),
         Noun("acknowledge", "A human has looked at the last takeover: no cooldown any more."),

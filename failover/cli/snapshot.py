@@ -112,6 +112,8 @@ class Snapshot:
     protection: str | None
     cooldown_left_s: float
     pause_left_s: float
+    proven_unix_s: float | None  # when a change of the active site last came to its end
+    proven_age_s: float | None
     problem: str
     verdict: VerdictNode
     sites: tuple[SiteNode, ...]
@@ -133,6 +135,8 @@ def status_tree(view: View, verdict: Verdict) -> Snapshot:
         protection=state.protection.value if state else None,
         cooldown_left_s=_left_s(state.cooldown_until_unix_s, view) if state else 0.0,
         pause_left_s=_left_s(state.paused_until_unix_s, view) if state else 0.0,
+        proven_unix_s=_proven_unix_s(view),
+        proven_age_s=_proven_age_s(view),
         problem=view.store_problem or view.state_problem,
         verdict=verdict_node(verdict),
         sites=tuple(_site(view, site) for site in view.policy.sites),
@@ -153,6 +157,15 @@ def verdict_node(verdict: Verdict) -> VerdictNode:
 
 def _left_s(until_unix_s: float, view: View) -> float:
     return round(max(0.0, until_unix_s - view.now_unix_s), 1)
+
+
+def _proven_unix_s(view: View) -> float | None:
+    return (view.state.proven_unix_s or None) if view.state is not None else None
+
+
+def _proven_age_s(view: View) -> float | None:
+    proven_unix_s = _proven_unix_s(view)
+    return None if proven_unix_s is None else round(max(0.0, view.now_unix_s - proven_unix_s), 1)
 
 
 def _site(view: View, site: Site) -> SiteNode:

@@ -23,7 +23,7 @@ from failover.cli.snapshot import (
     Snapshot,
     VerdictNode,
 )
-from failover.cli.units import duration, size
+from failover.cli.units import ago, duration, size
 
 BAD = "bold red"
 WARN = "yellow"
@@ -46,12 +46,20 @@ def _heading(snapshot: Snapshot) -> Text:
     text.append(f"  epoch {snapshot.epoch}  active site ")
     text.append(str(snapshot.active_site), style="bold")
     text.append(f"\nautomation {snapshot.automation}, protection {snapshot.protection}")
+    text.append(f"\n{readiness(snapshot.proven_age_s)}")
     if snapshot.pause_left_s:
         left = duration(snapshot.pause_left_s)
         text.append(f"\npaused by an operator: no takeover for {left}")
     if snapshot.cooldown_left_s:
         text.append(f"\ncooldown: no other takeover for {duration(snapshot.cooldown_left_s)}")
     return text
+
+
+def readiness(proven_age_s: float | None) -> str:
+    """How old the newest proof is that the other site can be made active."""
+    if proven_age_s is None:
+        return "takeover never proven"
+    return f"takeover last proven {ago(proven_age_s)}"
 
 
 def verdict_lines(verdict: VerdictNode) -> list[RenderableType]:

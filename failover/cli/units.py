@@ -23,3 +23,12 @@ def duration(seconds: float | None) -> str:
     if minutes < 60:
         return f"{minutes} min {rest_s} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def ago(seconds: float) -> str:
+    """20 → "just now", 200 → "3 minutes ago", 550000 → "6 days ago"."""
+    for unit, length_s in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        count = int(seconds // length_s)
+        if count:
+            return f"{count} {unit}{'s' * (count > 1)} ago"
+    return "just now"

@@ -25,6 +25,7 @@ from failover.lab.workload.attempt import Attempt, Outcome
 from failover.lab.workload.checker import acked_by_both, judge
 from failover.lab.workload.control import Team, Workload
 from failover.model import SiteKind, SiteName
+from failover.rehearsal.judgement import PAUSE_S_MAX, STREAMS_AGAIN_S_MAX
 
 WHOLE_LIMIT_S = 120.0
 STEADY_S = 2.0
@@ -33,8 +34,6 @@ PHASE_JITTER_S = 1.0
 CLIENTS, RATE = 4, 50.0
 
 PAUSE_MEDIAN_S = 0.4
-PAUSE_WORST_S = 1.0
-STREAMING_WITHIN_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ class SwitchoverRun:
     def succeeded(self) -> bool:
         """Moved, nothing lost, never two at a time, and the books are right."""
         right = self.outcome == "done" and self.pause_s is not None and not self.problems
-        in_time = self.streaming_s is not None and self.streaming_s <= STREAMING_WITHIN_S
+        in_time = self.streaming_s is not None and self.streaming_s <= STREAMS_AGAIN_S_MAX
         return right and in_time and self.lost == 0 and self.acked_by_both == 0
 
 
@@ -185,7 +184,7 @@ def summarise(runs: Sequence[SwitchoverRun]) -> Summary:
         streaming_s=Spread.of([run.streaming_s for run in runs]),
         lost=sum(run.lost for run in runs),
         acked_by_both=sum(run.acked_by_both for run in runs),
-        pause_within_limits=pause.within(PAUSE_MEDIAN_S, PAUSE_WORST_S),
+        pause_within_limits=pause.within(PAUSE_MEDIAN_S, PAUSE_S_MAX),
     )
 
 
@@ -220,7 +219,7 @@ def summary_lines(summary: Summary) -> list[str]:
     return [
         f"{summary.succeeded} of {summary.runs} runs succeeded",
         f"pause: median {seconds(summary.pause_s.median)}, worst {seconds(summary.pause_s.worst)} "
-        f"(limits {PAUSE_MEDIAN_S:g} s and {PAUSE_WORST_S:g} s: {kept})",
+        f"(limits {PAUSE_MEDIAN_S:g} s and {PAUSE_S_MAX:g} s: {kept})",
         f"streams again: worst {seconds(summary.streaming_s.worst)}",
         f"lost {summary.lost}, acknowledged by both {summary.acked_by_both}",
     ]

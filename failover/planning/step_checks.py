@@ -21,11 +21,17 @@ OWN_SLOT_PREFIX = "failover_"
 
 
 def only_promoted_changes(reading: Reading) -> Problems:
-    """The state differs in ``promoted`` of the plan's clusters and in nothing else."""
+    """The state differs in ``promoted`` of the plan's clusters and in nothing else.
+
+    But for what the last promotion after a change of the active site proves.
+    """
     wanted = reading.before
     for cluster in reading.clusters:
         recorded = replace(wanted.clusters[cluster.name], promoted=True)
         wanted = wanted.with_cluster(cluster.name, recorded)
+    missing = [name for name, recorded in wanted.clusters.items() if not recorded.promoted]
+    if reading.before.proving and not missing:
+        wanted = replace(wanted, proving=False, proven_unix_s=reading.view.now_unix_s)
     if reading.after != wanted or wanted == reading.before:
         yield Problem("only_promoted_changes", "the state changes otherwise than by a promotion")
 

@@ -22,6 +22,7 @@ from failover.planning.takeover_checks import (
     moves_to_other_data_site,
     new_site_released,
     no_claim_is_proved,
+    nothing_proven_yet,
     whole_group,
 )
 from failover.state import (
@@ -285,6 +286,7 @@ SWITCHOVER: tuple[Callable[[Reading], Problems], ...] = (
     old_scope_is_checked,
     new_site_released,
     moved_state,
+    nothing_proven_yet,
     leader_keys_untouched,
     request_ended(RequestPhase.DONE),
     nothing_else(

@@ -107,6 +107,7 @@ def commit(view: View, plan: PlanRecord) -> Transaction:
         plan=None,
         epoch_started_unix_s=view.now_unix_s,
         unproven_site=None,  # its guards have just given their proof in this ensemble
+        proving=True,
     )
     summary = f"{plan.to_site} is active after a switchover from {plan.from_site}, epoch {epoch}"
     return (

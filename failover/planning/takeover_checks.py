@@ -181,6 +181,15 @@ def state_after(reading: Reading) -> Problems:
         yield Problem("state_after", "automation or protection is changed")
 
 
+def nothing_proven_yet(reading: Reading) -> Problems:
+    """A change of the active site proves something at its end only; until then the older counts."""
+    after = reading.after
+    if after is not None and (
+        not after.proving or after.proven_unix_s != reading.before.proven_unix_s
+    ):
+        yield Problem("nothing_proven_yet", "it counts as proven before its promotions are done")
+
+
 def stopped_proof_removed(reading: Reading) -> Problems:
     """A stopped-proof of an interrupted plan must not be taken for one of a later plan."""
     for cluster in reading.view.clusters:
@@ -203,6 +212,7 @@ TAKEOVER: tuple[Callable[[Reading], Problems], ...] = (
     new_site_released,
     minimum_is_what_was_judged,
     state_after,
+    nothing_proven_yet,
     stopped_proof_removed,
     asked_or_automatic,
 )

@@ -117,6 +117,7 @@ def _moved(view: View, state: GroupState, epoch: Epoch) -> GroupState:
         cooldown_until_unix_s=view.now_unix_s + view.policy.cooldown_s,
         epoch_started_unix_s=view.now_unix_s,
         unproven_site=None,  # of the new active site this ensemble knows every claim
+        proving=True,
     )
 
 
@@ -168,13 +169,18 @@ def _evidence(view: View) -> dict[str, str]:
 
 
 def record_promotion(view: View, clusters: tuple[ClusterView, ...]) -> Transaction:
-    """These clusters' promotions are done: from now on ``min_lsn`` binds nobody."""
+    """These clusters' promotions are done: from now on ``min_lsn`` binds nobody.
+
+    The last of them after a change of the active site is the proof that such a change works.
+    """
     paths = GroupPaths(view.policy.group)
     state = known(view.state)
     moved = state
     for cluster in clusters:
         recorded = replace(known(cluster.recorded), promoted=True)
         moved = moved.with_cluster(cluster.name, recorded)
+    if moved.proving and all(cluster.promoted for cluster in moved.clusters.values()):
+        moved = replace(moved, proving=False, proven_unix_s=view.now_unix_s)
     hosts = {f"{c.name}.primary": str(known(c.primary).host.name) for c in clusters}
     after_s = f"{view.now_unix_s - state.epoch_started_unix_s:.1f}"
     summary = f"promoted in {view.active_site}, epoch {state.epoch}"

@@ -273,7 +273,7 @@ def _committed(world: World, seconds: str) -> None:
 
 @change(r"the promotion of <w> is not on record")
 def _unpromoted(world: World, cluster: str) -> None:
-    state, name = _state(world), ClusterName(cluster)
+    state, name = replace(_state(world), proving=True), ClusterName(cluster)
     world.state = state.with_cluster(name, replace(state.clusters[name], promoted=False))
 
 

@@ -63,6 +63,8 @@ def test_jakarta_lost_makassar_takes_over_when_the_claim_is_gone(group: Group) -
     assert "record_promotion" in committed(group.run(1.5))
     assert group.state.clusters[CLUSTER].promoted
     assert group.history() == ["initialised", "takeover", "promoted"]
+    assert not group.state.proving
+    assert group.state.proven_unix_s >= group.state.epoch_started_unix_s
 
 
 def test_the_leader_dies_and_another_controller_finishes(group: Group) -> None:
@@ -133,6 +135,8 @@ def test_metrics_name_the_invariants(group: Group) -> None:
     assert 'failover_epoch{group="marketplace",reader="surabaya"} 1.0' in text
     assert "I1_single_writer" in text
     assert 'failover_active_site{group="marketplace",reader="surabaya",site="jakarta"} 1.0' in text
+    proven = 'failover_last_proven_timestamp_seconds{group="marketplace",reader="surabaya"}'
+    assert f"{proven} 0.0" in text
     assert 'gate="claim_gone"' in text
     assert "failover_loss_estimate_bytes" in text
     assert 'failover_verdict{code="site_isolated"' in text

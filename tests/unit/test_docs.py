@@ -16,6 +16,7 @@ from failover.health.verdict import RULES, Consequence
 from failover.health.view import build_view
 from failover.model import Invariant
 from failover.planning.gates import takeover_gates
+from failover.rehearsal import report
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs").rglob("*.md")
@@ -81,6 +82,10 @@ def test_every_invariant_is_documented_by_its_name() -> None:
         prediction.Prediction,
         prediction.ChapterNode,
         prediction.EventNode,
+        report.Report,
+        report.Move,
+        report.ClusterMove,
+        report.Step,
     ],
 )
 def test_every_json_field_is_documented(shape: type) -> None:

@@ -260,7 +260,7 @@ def test_a_switchover_that_cannot_be_is_refused_with_every_reason(
     run: CliRunner, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is no primary, nobody observes: nothing is asked for."""
-    monkeypatch.setattr(switchover, "_somebody_leads", lambda _policy, _store: True)
+    monkeypatch.setattr(switchover, "somebody_leads", lambda _policy, _store: True)
     before = len(store.committed)
     done = run.invoke(cli, ["--config", str(CONFIG), "switchover", "--to", "makassar", "--yes"])
     assert done.exit_code == ExitCode.REFUSED, done.output

@@ -1,0 +1,46 @@
+"""Puts an event on record that changes nothing else, once, also where an answer is lost."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from failover.coordination.store import Store, StoreUnavailable
+from failover.state import HistoryEntry, StateError, decode_record, encode_record
+from failover.znode import Committed, Conflict, Create, GroupPaths
+
+TRIES = 5
+NEWEST = 20  # entries among which it is looked for after a lost answer
+
+
+def sign_off(store: Store, paths: GroupPaths, entry: HistoryEntry) -> None:
+    """``entry.details`` tell it from every other one. StoreUnavailable where it is not known to be
+    on record."""
+    reason = ""
+    for number in range(TRIES):
+        try:
+            store.sync()
+            if number > 0 and _is_there(store, paths, entry):
+                return
+        except StoreUnavailable as error:
+            reason = str(error)
+            continue
+        create = Create(paths.history_entry, encode_record(entry), sequence=True)
+        outcome = store.commit((create,))
+        if isinstance(outcome, Committed):
+            return
+        reason = outcome.reason
+        if isinstance(outcome, Conflict):
+            break
+    raise StoreUnavailable(f"{paths.history}: not on record: {reason}")
+
+
+def _is_there(store: Store, paths: GroupPaths, entry: HistoryEntry) -> bool:
+    for name in store.children(paths.history)[-NEWEST:]:
+        path = f"{paths.history}/{name}"
+        found = store.read(path)
+        with suppress(StateError):
+            if found is not None:
+                there = decode_record(HistoryEntry, found.data, path=path)
+                if (there.event, there.details) == (entry.event, entry.details):
+                    return True
+    return False

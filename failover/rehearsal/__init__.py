@@ -1,0 +1,1 @@
+"""A rehearsal as plain values: what was measured, its judgement, and what is said of it. Pure."""
