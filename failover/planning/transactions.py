@@ -11,7 +11,7 @@ Takeover, for all clusters of the group at once, in this order:
    a child under it, which makes it undeletable for Patroni;
 4. per cluster quarantine the old scope: a standby cluster of nobody;
 5. per cluster make the new scope an ordinary cluster; delete a stopped-proof left behind;
-6. set ``state`` to the next epoch and write history.
+6. set ``state`` to the next epoch and write history: the entry, and the head that names it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TypeVar
 from failover.health.inputs import ConfigSeen, ScopeSeen
 from failover.health.scope import PatroniConfig, fence_value, following, promoted, quarantined
 from failover.health.view import ClusterView, SideView, View
+from failover.history import continued
 from failover.model import Epoch
 from failover.policy import DatabaseHost
 from failover.replication.loss import LossEstimate, cluster_loss, end_of_received
@@ -30,7 +31,6 @@ from failover.state import (
     GroupState,
     HistoryEntry,
     StandbyScope,
-    encode_record,
     encode_state,
 )
 from failover.znode import Check, Create, Delete, GroupPaths, Op, ScopePaths, Set, Transaction
@@ -62,7 +62,7 @@ def takeover(view: View) -> Transaction:
         *(_quarantine(view, c) for c in clusters),
         *(op for c in clusters for op in _promote(view, paths, c)),
         Set(paths.state, encode_state(_moved(view, state, epoch)), version),
-        history(view, paths, epoch, "takeover", _takeover_summary(view, epoch), _evidence(view)),
+        *history(view, paths, epoch, "takeover", _takeover_summary(view, epoch), _evidence(view)),
     )
 
 
@@ -161,7 +161,7 @@ def record_promotion(view: View, clusters: tuple[ClusterView, ...]) -> Transacti
     return (
         *(Check(paths.writer(c.name), known(c.claim).version) for c in clusters),
         Set(paths.state, encode_state(moved), known(view.state_version)),
-        history(view, paths, state.epoch, "promoted", summary, {**hosts, "after_s": after_s}),
+        *history(view, paths, state.epoch, "promoted", summary, {**hosts, "after_s": after_s}),
     )
 
 
@@ -187,7 +187,7 @@ def reinstate(view: View, cluster: ClusterView) -> Transaction:
             encode_state(state.with_cluster(cluster.name, recorded)),
             known(view.state_version),
         ),
-        history(view, paths, state.epoch, "reinstated", summary, _salvaged(cluster, state.epoch)),
+        *history(view, paths, state.epoch, "reinstated", summary, _salvaged(cluster, state.epoch)),
     )
 
 
@@ -218,7 +218,7 @@ def follow(view: View, clusters: tuple[ClusterView, ...]) -> Transaction:
     return (
         Check(paths.state, known(view.state_version)),
         *(_follow(view, cluster, primaries[cluster.name]) for cluster in clusters),
-        history(view, paths, state.epoch, "following", summary, details),
+        *history(view, paths, state.epoch, "following", summary, details),
     )
 
 
@@ -249,7 +249,8 @@ def history(
     event: str,
     summary: str,
     details: dict[str, str],
-) -> Op:
+) -> tuple[Op, ...]:
+    """The entry, continuing the head that was judged, and the head after it."""
     entry = HistoryEntry(
         at_unix_s=view.now_unix_s,
         epoch=epoch,
@@ -258,4 +259,4 @@ def history(
         by=f"controller at {view.reader}",
         details=details,
     )
-    return Create(paths.history_entry, encode_record(entry), sequence=True)
+    return continued(paths, view.history_head, entry)
