@@ -223,7 +223,7 @@ class HistoryEntry:
     summary: str
     by: str
     details: dict[str, str]
-    number: int = 0
+    number: Annotated[int, Field(ge=0)] = 0
     previous: str = ""
 
 
