@@ -31,9 +31,9 @@ class Wrong(StrEnum):
 
 TODO = {
     Wrong.UNREADABLE: "read it as it is with ZooKeeper's own client; keep a copy",
-    Wrong.CHANGED: "find out who may write there; what it said is in the controllers' logs",
+    Wrong.CHANGED: "find out who may write there; what was done then is in the controllers' logs",
     Wrong.DOUBTFUL: "compare it with the controllers' logs",
-    Wrong.MISSING: "what they said is in the controllers' logs",
+    Wrong.MISSING: "find out who may write there; what was done then is in the controllers' logs",
     Wrong.OUT_OF_ORDER: "find out who wrote it: failover numbers its entries in order",
     Wrong.NOT_CHAINED: "an older failover wrote it during an upgrade, or somebody by hand: "
     "look in the controllers' logs for its event",

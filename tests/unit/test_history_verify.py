@@ -225,7 +225,8 @@ def test_findings_say_which_entry_what_and_what_to_do(run: Run, store: MemorySto
     assert result.stdout == (
         "entry 3 (e-0000000002) was changed after it was written: entry 4 (e-0000000003) has "
         "another SHA-256 of it\n"
-        "  what to do: find out who may write there; what it said is in the controllers' logs\n"
+        "  what to do: find out who may write there; what was done then is in the controllers' "
+        "logs\n"
         "entry 9 was logged and is not there\n"
         "  what to do: trust the logs: take this history and the logs of all three sites away "
         "before anything else, and find out who may write in ZooKeeper\n"
