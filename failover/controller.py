@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from failover.coordination.gather import Gatherer, Now
+from failover.coordination.history import record
 from failover.coordination.leadership import Election
 from failover.coordination.presence import Presence
 from failover.coordination.store import Store, StoreUnavailable
@@ -24,9 +25,9 @@ from failover.planning.decision import decide
 from failover.planning.plan import Hold, Plan
 from failover.planning.plan_checks import Problem
 from failover.policy import Policy
-from failover.state import HistoryEntry, encode_record
+from failover.state import HistoryEntry
 from failover.timing import lease_timing
-from failover.znode import Committed, Conflict, Create, GroupPaths
+from failover.znode import Committed, Conflict, GroupPaths
 
 TICK_INTERVAL_S = 0.5
 REST_S = 0.25
@@ -189,8 +190,10 @@ class Controller:
             by=f"controller {self._site}",
             details=details,
         )
-        create = Create(self._paths.history_entry, encode_record(entry), sequence=True)
-        return isinstance(self._store.commit((create,)), Committed)
+        try:
+            return isinstance(record(self._store, self._paths, entry), Committed)
+        except StoreUnavailable:
+            return False
 
     # ------------------------------------------------------------------ presence
 

@@ -1,7 +1,8 @@
 """The log of a controller: JSON lines on standard output, one per event, never one per tick.
 
 Inaction is told as carefully as action: verdict and decision are logged whenever they change,
-with the gates that block. What must outlive this process is in ``history/`` instead.
+with the gates that block. What must outlive this process is in ``history/`` instead; the head of
+that chain is logged at every site, so that three logs know a history that was written anew.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import structlog
 
 from failover.controller import TickResult
 from failover.executor import CommandStarted, Execution, NotNow
+from failover.history import NO_HEAD, HeadSeen
 from failover.planning.plan import Gate, Hold, Plan
 from failover.znode import Committed, Conflict, OutcomeUnknown
 
@@ -59,6 +61,7 @@ class _Said:
     leading: bool = False
     store_problem: bool = False
     site_taken: bool = False
+    history_head: HeadSeen = NO_HEAD
 
 
 class EventLog:
@@ -70,8 +73,8 @@ class EventLog:
 
     def report(self, result: TickResult) -> None:
         """One tick. Silent when nothing changed."""
-        now = _said(result)
-        before, self._said = self._said, now
+        before = self._said
+        now = self._said = _said(result, before)
         if now.verdict != before.verdict:
             self._verdict(result)
         if (now.decision, now.blocking) != (before.decision, before.blocking):
@@ -80,6 +83,8 @@ class EventLog:
             self._log.info("leadership", leading=now.leading, leader=result.leader)
         if now.store_problem != before.store_problem:
             self._log.warning("zookeeper", problem=result.view.store_problem or "answers again")
+        if now.history_head != before.history_head:
+            self._history_head(now.history_head)
         if now.site_taken and not before.site_taken:
             self._log.error("another controller publishes under this site's name")
         if result.execution is not None and isinstance(result.decision, Plan):
@@ -123,6 +128,12 @@ class EventLog:
         for problem in result.problems:
             self._log.error("plan refused by its checks", check=problem.check, why=problem.detail)
 
+    def _history_head(self, seen: HeadSeen) -> None:
+        if seen.head is not None:
+            self._log.info("history head", number=seen.head.number, sha256=seen.head.sha256)
+        else:
+            self._log.warning("history head", problem=seen.problem or "it is gone")
+
     def _executed(self, plan: Plan, execution: Execution) -> None:
         match execution:
             case Committed():
@@ -146,8 +157,9 @@ class EventLog:
                 assert_never(execution)
 
 
-def _said(result: TickResult) -> _Said:
+def _said(result: TickResult, before: _Said) -> _Said:
     decision = result.decision
+    unread = bool(result.view.store_problem)
     if isinstance(decision, Hold):
         kind = f"hold {decision.wanted or 'nothing to do'}"
         blocking = tuple(_gate_name(gate) for gate in decision.blocking)
@@ -158,8 +170,9 @@ def _said(result: TickResult) -> _Said:
         decision=kind,
         blocking=blocking,
         leading=result.leading,
-        store_problem=bool(result.view.store_problem),
+        store_problem=unread,
         site_taken=result.site_taken_by_another,
+        history_head=before.history_head if unread else result.view.history_head,
     )
 
 

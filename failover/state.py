@@ -11,7 +11,7 @@ from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
-from pydantic import ConfigDict, PlainSerializer, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from pydantic.functional_validators import BeforeValidator
 
@@ -227,7 +227,11 @@ class SalvageProgress:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class HistoryEntry:
-    """One event. ``details`` holds evidence and proof as short strings, by name."""
+    """One event. ``details`` holds evidence and proof as short strings, by name.
+
+    ``number``: its place in the chain, from 1; 0: written before there was a chain. ``previous``:
+    SHA-256 of the entry before it, of the bytes as they are stored; empty where a chain starts.
+    """
 
     at_unix_s: float
     epoch: Epoch
@@ -235,15 +239,30 @@ class HistoryEntry:
     summary: str
     by: str
     details: dict[str, str]
+    number: Annotated[int, Field(ge=0)] = 0
+    previous: str = ""
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class HistoryHead:
+    """Which entry is the newest of the chain, and the SHA-256 of its bytes."""
+
+    number: Annotated[int, Field(ge=1)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 Record = TypeVar(
-    "Record", WriterClaim, StoppedProof, SalvageProgress, HistoryEntry, OperatorRequest
+    "Record", WriterClaim, StoppedProof, SalvageProgress, HistoryEntry, HistoryHead, OperatorRequest
 )
 
 
 def encode_record(
-    record: WriterClaim | StoppedProof | SalvageProgress | HistoryEntry | OperatorRequest,
+    record: WriterClaim
+    | StoppedProof
+    | SalvageProgress
+    | HistoryEntry
+    | HistoryHead
+    | OperatorRequest,
 ) -> bytes:
     """JSON of one of the small records."""
     return TypeAdapter(type(record)).dump_json(record)

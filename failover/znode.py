@@ -144,6 +144,11 @@ class GroupPaths:
         return f"{self.history}/e-"
 
     @property
+    def history_head(self) -> str:
+        """Which entry is the newest; written in the transaction that creates the entry."""
+        return f"{self.root}/history_head"
+
+    @property
     def observers(self) -> str:
         return f"{self.root}/observers"
 

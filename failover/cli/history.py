@@ -5,13 +5,13 @@ Reads only. An entry that cannot be understood is shown as such, never left out.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from failover.cli.exit_codes import ExitCode
+from failover.cli.history_verify import need_group, verify
 from failover.cli.options import config_option, load_policy, output_option
 from failover.cli.output import UserError, console, print_json
 
@@ -19,22 +19,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from failover.coordination.store import Store
-    from failover.state import HistoryEntry
+    from failover.history_check import Stored
     from failover.znode import GroupPaths
 
 HISTORY_SCHEMA = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One znode of the history: its entry, or why it cannot be understood."""
-
-    name: str
-    entry: HistoryEntry | None
-    problem: str = ""
-
-
-@click.command("history")
+@click.group("history", invoke_without_command=True)
 @click.option(
     "--limit",
     type=click.IntRange(min=1, max=10_000),
@@ -45,11 +36,16 @@ class Row:
 @click.option("--details", is_flag=True, help="Also the evidence and the proof of every entry.")
 @output_option
 @config_option
-def command(limit: int, details: bool, output: str) -> None:
+@click.pass_context
+def command(ctx: click.Context, limit: int, details: bool, output: str) -> None:
     """What happened: epochs, takeovers, reinstatements. Newest last.
 
-    Exit code 1 when an entry cannot be understood.
+    Exit code 1 when an entry cannot be understood. `failover history verify` checks that nothing
+    was changed or removed.
     """
+    if ctx.invoked_subcommand is not None:
+        _refuse_options_of_the_list(ctx)
+        return
     from failover.coordination.connect import open_store
     from failover.znode import GroupPaths
 
@@ -64,34 +60,30 @@ def command(limit: int, details: bool, output: str) -> None:
     else:
         click.echo(f"nothing has happened yet in group {policy.group}")
     if any(row.entry is None for row in rows):
-        click.get_current_context().exit(ExitCode.FINDINGS)
+        ctx.exit(ExitCode.FINDINGS)
 
 
-def read_history(store: Store, paths: GroupPaths, limit: int) -> tuple[Row, ...]:
+def _refuse_options_of_the_list(ctx: click.Context) -> None:
+    for name in ("limit", "details", "output"):
+        if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise UserError(
+                f"--{name} before `{ctx.invoked_subcommand}` would say nothing",
+                todo=f"options of `failover history {ctx.invoked_subcommand}` come after it",
+            )
+
+
+command.add_command(verify)
+
+
+def read_history(store: Store, paths: GroupPaths, limit: int) -> tuple[Stored, ...]:
     """The newest ``limit`` entries, oldest first. UserError where the group does not exist."""
+    from failover.history_check import understood
+
     names = store.children(paths.history)
-    if not names and store.read(paths.root) is None:
-        raise UserError(
-            f"the ensemble knows nothing of group {paths.group!r}",
-            where=paths.root,
-            todo="check `group` in failover.yaml; a new group is made by `failover init`",
-            code=ExitCode.STATE_UNREADABLE,
-        )
-    rows = (_read_row(store, f"{paths.history}/{name}") for name in sorted(names)[-limit:])
-    return tuple(row for row in rows if row is not None)
-
-
-def _read_row(store: Store, path: str) -> Row | None:
-    from failover.state import HistoryEntry, StateError, decode_record
-
-    znode = store.read(path)
-    if znode is None:
-        return None  # removed since it was listed
-    name = path.rpartition("/")[2]
-    try:
-        return Row(name, decode_record(HistoryEntry, znode.data, path=path))
-    except StateError as error:
-        return Row(name, None, str(error))
+    if not names:
+        need_group(store, paths)
+    found = (store.read(f"{paths.history}/{name}") for name in sorted(names)[-limit:])
+    return tuple(understood(znode) for znode in found if znode is not None)
 
 
 def time_text(unix_s: float) -> str:
@@ -99,7 +91,7 @@ def time_text(unix_s: float) -> str:
     return datetime.fromtimestamp(unix_s, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
-def as_table(rows: tuple[Row, ...], *, details: bool) -> Table:
+def as_table(rows: tuple[Stored, ...], *, details: bool) -> Table:
     """A table of at most 80 columns where the summaries allow it."""
     from rich.table import Table
     from rich.text import Text
@@ -125,7 +117,7 @@ def as_table(rows: tuple[Row, ...], *, details: bool) -> Table:
     return table
 
 
-def as_json(group: str, rows: tuple[Row, ...]) -> dict[str, Any]:
+def as_json(group: str, rows: tuple[Stored, ...]) -> dict[str, Any]:
     """The documented shape (docs/cli.md)."""
     return {
         "schema": HISTORY_SCHEMA,
@@ -134,7 +126,7 @@ def as_json(group: str, rows: tuple[Row, ...]) -> dict[str, Any]:
     }
 
 
-def _row_json(row: Row) -> dict[str, Any]:
+def _row_json(row: Stored) -> dict[str, Any]:
     if row.entry is None:
         return {"name": row.name, "problem": row.problem}
     entry = row.entry
@@ -143,6 +135,8 @@ def _row_json(row: Row) -> dict[str, Any]:
         "at": time_text(entry.at_unix_s).replace(" ", "T"),
         "at_unix_s": entry.at_unix_s,
         "epoch": entry.epoch,
+        "number": entry.number,
+        "previous": entry.previous,
         "event": entry.event,
         "summary": entry.summary,
         "by": entry.by,

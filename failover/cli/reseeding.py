@@ -7,6 +7,7 @@ still the one that was judged. Judges nothing itself. What was ordered goes on w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Callable
@@ -15,10 +16,12 @@ from typing import TYPE_CHECKING
 
 from failover.cli.exit_codes import ExitCode
 from failover.cli.output import UserError
+from failover.coordination.history import record
+from failover.coordination.store import StoreUnavailable
 from failover.health.observation import NoAnswer
 from failover.sites import patroni
 from failover.sites.patroni import MemberSeen, Ordered
-from failover.state import HistoryEntry, encode_record
+from failover.state import HistoryEntry
 from failover.znode import Check, Committed, Create, Delete, GroupPaths, ScopePaths
 
 if TYPE_CHECKING:
@@ -151,7 +154,8 @@ class Reseeding:
 
     def _finish(self, took_s: float) -> None:
         host, source = self._reseed.host.name, self._reseed.source.name
-        self._record("reseeded", f"{host} streams; copied from {source}", None, took_s)
+        with contextlib.suppress(StoreUnavailable):  # the host streams, on record or not
+            self._record("reseeded", f"{host} streams; copied from {source}", None, took_s)
 
     def _record(
         self, event: str, summary: str, check: Check | None, took_s: float | None = None
@@ -173,8 +177,7 @@ class Reseeding:
             by=self._order.by,
             details=details,
         )
-        create = Create(self._paths.history_entry, encode_record(entry), sequence=True)
-        outcome = self._store.commit((check, create) if check else (create,))
+        outcome = record(self._store, self._paths, entry, *([check] if check else []))
         if check is not None and not isinstance(outcome, Committed):
             raise _refused(f"it could not be put on record: {outcome.reason}")
 

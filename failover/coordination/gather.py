@@ -24,6 +24,7 @@ from failover.health.inputs import (
     ViewInputs,
 )
 from failover.health.observation import SiteObservation, decode_observation
+from failover.history import NO_HEAD, head_seen
 from failover.model import ClusterName, Epoch, SiteName
 from failover.policy import Policy
 from failover.state import (
@@ -111,6 +112,7 @@ class Gatherer:
             silences=self._hosts.silences(now.boottime_s),
             samples=self._hosts.samples(now.boottime_s),
             request=self._request(znodes) if read else None,
+            history_head=head_seen(znodes[self._paths.history_head]) if read else NO_HEAD,
             store_problem=problem,
             zookeeper_restarts_s_ago=zookeeper_restarts_s_ago,
         )
@@ -127,7 +129,7 @@ class Gatherer:
         return znodes
 
     def _fixed_paths(self) -> tuple[str, ...]:
-        paths = [self._paths.state, self._paths.request]
+        paths = [self._paths.state, self._paths.request, self._paths.history_head]
         paths += [self._paths.observer(site.name) for site in self._policy.sites]
         for cluster in self._policy.clusters:
             paths += [self._paths.writer(cluster.name), self._paths.stopped(cluster.name)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from failover.coordination.history import record
 from failover.coordination.store import Store, StoreUnavailable
 from failover.model import Epoch, Lsn, TimelineId
 from failover.policy import Policy
@@ -19,7 +20,6 @@ from failover.state import (
     StandbyScope,
     StateError,
     decode_state,
-    encode_record,
     encode_state,
 )
 from failover.znode import Committed, Conflict, Create, GroupPaths, OutcomeUnknown
@@ -82,12 +82,7 @@ def initialise(
         by=by,
         details={"automation": wanted.automation, "protection": wanted.protection},
     )
-    outcome = store.commit(
-        (
-            Create(paths.state, encode_state(wanted)),
-            Create(paths.history_entry, encode_record(entry), sequence=True),
-        )
-    )
+    outcome = record(store, paths, entry, Create(paths.state, encode_state(wanted)))
     if isinstance(outcome, Committed):
         return Initialised(wanted, created=True)
     return _read_back(store, paths, wanted, outcome.reason)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from failover.coordination.history import record
 from failover.coordination.store import Store, StoreUnavailable
 from failover.policy import Policy
 from failover.state import (
@@ -17,10 +18,9 @@ from failover.state import (
     HistoryEntry,
     StateError,
     decode_state,
-    encode_record,
     encode_state,
 )
-from failover.znode import Committed, Create, GroupPaths, OutcomeUnknown, Set
+from failover.znode import Committed, GroupPaths, OutcomeUnknown, Set
 
 TRIES = 5
 
@@ -68,12 +68,8 @@ def apply_setting(
             by=setting.by,
             details=setting.details,
         )
-        outcome = store.commit(
-            (
-                Set(paths.state, encode_state(after), version),
-                Create(paths.history_entry, encode_record(entry), sequence=True),
-            )
-        )
+        changed = Set(paths.state, encode_state(after), version)
+        outcome = record(store, paths, entry, changed)
         if isinstance(outcome, Committed):
             return after
         reason = outcome.reason

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from failover.coordination.history import record
 from failover.coordination.store import Store, StoreUnavailable
-from failover.state import HistoryEntry, StateError, decode_record, encode_record
-from failover.znode import Committed, Conflict, Create, GroupPaths
+from failover.state import HistoryEntry, StateError, decode_record
+from failover.znode import Committed, Conflict, GroupPaths
 
 TRIES = 5
 NEWEST = 20  # entries among which it is looked for after a lost answer
@@ -21,11 +22,10 @@ def sign_off(store: Store, paths: GroupPaths, entry: HistoryEntry) -> None:
             store.sync()
             if number > 0 and _is_there(store, paths, entry):
                 return
+            outcome = record(store, paths, entry)
         except StoreUnavailable as error:
             reason = str(error)
             continue
-        create = Create(paths.history_entry, encode_record(entry), sequence=True)
-        outcome = store.commit((create,))
         if isinstance(outcome, Committed):
             return
         reason = outcome.reason

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from failover.health.observation import SiteObservation
+from failover.history import NO_HEAD, HeadSeen
 from failover.model import ClusterName, HostName, Lsn, SiteName, TimelineId
 from failover.state import (
     GroupState,
@@ -139,5 +140,6 @@ class ViewInputs:
     silences: tuple[HostSilence, ...] = ()
     samples: tuple[LsnSample, ...] = ()
     request: RequestSeen | None = None  # None: nobody has ever asked for anything
+    history_head: HeadSeen = NO_HEAD
     store_problem: str = ""
     zookeeper_restarts_s_ago: tuple[float, ...] = ()  # the reader's own, newest first

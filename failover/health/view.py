@@ -28,6 +28,7 @@ from failover.health.observation import (
 )
 from failover.health.scope import PatroniConfig, is_fence, parse_config
 from failover.health.sightings import HostView, Sighting, Tri, some
+from failover.history import HeadSeen
 from failover.model import ClusterName, HostName, SiteKind, SiteName
 from failover.policy import Cluster, DatabaseHost, Policy, ZooKeeperServer
 from failover.state import (
@@ -197,6 +198,7 @@ class View:
     zookeeper: tuple[ZooKeeperView, ...]
     zookeeper_restarts_s_ago: tuple[float, ...]
     request: RequestSeen | None
+    history_head: HeadSeen
     missing: tuple[str, ...]
 
     @property
@@ -255,7 +257,12 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
         zookeeper=_zookeeper(policy, living),
         zookeeper_restarts_s_ago=inputs.zookeeper_restarts_s_ago,
         request=inputs.request,
-        missing=(*_missing(clusters, observers), *_request_missing(inputs.request)),
+        history_head=inputs.history_head,
+        missing=(
+            *_missing(clusters, observers),
+            *_request_missing(inputs.request),
+            *_head_missing(inputs.history_head),
+        ),
     )
 
 
@@ -402,6 +409,11 @@ def _missing(
 
 def _request_missing(request: RequestSeen | None) -> tuple[str, ...]:
     return (request.problem,) if request is not None and request.problem else ()
+
+
+def _head_missing(head: HeadSeen) -> tuple[str, ...]:
+    """Said, and nothing waits for it."""
+    return (f"{head.problem}; `failover history verify`",) if head.problem else ()
 
 
 def _observer_missing(observer: ObserverView) -> str:

@@ -3,7 +3,8 @@
 It reads the operations themselves and compares them with the view and the policy, as a reviewer
 would. Invariant: a plan with a problem is not committed; a check that cannot tell is a problem.
 The checks of a takeover are in ``takeover_checks``, those of a planned move in
-``switchover_checks``, those of the other steps in ``step_checks``.
+``switchover_checks``, those of the other steps in ``step_checks``, what every step puts on record
+in ``history_checks``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from failover.health.view import View
+from failover.planning.history_checks import HISTORY
 from failover.planning.linting import Problem, Problems, Reading, read
 from failover.planning.plan import Plan, RestartZooKeeper, StepName
 from failover.planning.step_checks import FOLLOW, RECORD_PROMOTION, REINSTATE
@@ -88,7 +90,7 @@ def never_unconditional(reading: Reading) -> Problems:
 def known_paths(reading: Reading) -> Problems:
     """Nothing outside the group's own znodes and the scopes of the clusters in the plan."""
     paths = reading.paths
-    known = {paths.state, paths.history_entry, paths.request}
+    known = {paths.state, paths.history_entry, paths.history_head, paths.request}
     for cluster in reading.clusters:
         known |= {paths.writer(cluster.name), paths.stopped(cluster.name)}
         for side in cluster.sides:
@@ -98,26 +100,6 @@ def known_paths(reading: Reading) -> Problems:
     for op in reading.ops:
         if op.path not in known:
             yield Problem("known_paths", f"{op.path} is none of this plan's znodes")
-
-
-def history_written(reading: Reading) -> Problems:
-    """Exactly one event, in a znode of its own."""
-    created = [
-        op
-        for op in reading.ops
-        if isinstance(op, Create) and op.path == reading.paths.history_entry
-    ]
-    if len(created) != 1 or not created[0].sequence or created[0].ephemeral:
-        yield Problem("history_written", f"{len(created)} lasting history entries, expected one")
-
-
-def only_history_is_sequential(reading: Reading) -> Problems:
-    """Whatever else is created has its own name and outlives this controller's session."""
-    for op in reading.ops:
-        if not isinstance(op, Create) or op.path == reading.paths.history_entry:
-            continue
-        if op.ephemeral or op.sequence:
-            yield Problem("only_history_is_sequential", f"{op.path} is ephemeral or numbered")
 
 
 def along_an_edge(reading: Reading) -> Problems:
@@ -154,8 +136,7 @@ _EVERY_STEP: tuple[Callable[[Reading], Problems], ...] = (
     state_conditional,
     never_unconditional,
     known_paths,
-    history_written,
-    only_history_is_sequential,
+    *HISTORY,
     along_an_edge,
 )
 

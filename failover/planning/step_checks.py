@@ -126,7 +126,8 @@ def touches_only(*kinds: type[Check | Create | Delete | Set]) -> Callable[[Readi
     """Besides state and history, only such operations, and only on standby scopes or claims."""
 
     def no_other_side(reading: Reading) -> Problems:
-        shared = {reading.paths.state, reading.paths.history_entry}
+        paths = reading.paths
+        shared = {paths.state, paths.history_entry, paths.history_head}
         forbidden = {
             path
             for cluster in reading.clusters

@@ -110,6 +110,8 @@ def nothing_else(allowed: Allowed) -> Callable[[Reading], Problems]:
     def checked(reading: Reading) -> Problems:
         paths = reading.paths
         wanted: list[tuple[type[Op], str]] = [(Set, paths.state), (Create, paths.history_entry)]
+        head = Create if reading.view.history_head.version is None else Set
+        wanted.append((head, paths.history_head))
         if reading.find(Set, paths.request) is not None:
             wanted.append((Set, paths.request))
         for cluster in reading.view.clusters:
@@ -378,7 +380,12 @@ def nothing_but_the_answer(reading: Reading) -> Problems:
     """State is checked, the request is answered, history is written: no other operation."""
     paths = reading.paths
     for op in reading.ops:
-        if op.path not in (paths.state, paths.request, paths.history_entry):
+        if op.path not in (
+            paths.state,
+            paths.request,
+            paths.history_entry,
+            paths.history_head,
+        ):
             yield Problem("nothing_but_the_answer", f"{op.path} is touched")
     if reading.find(Set, paths.state) is not None:
         yield Problem("nothing_but_the_answer", "the state is written")

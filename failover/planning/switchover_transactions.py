@@ -62,7 +62,7 @@ def begin(view: View, request: OperatorRequest) -> Transaction:
         *(_old_scope_follows(view, cluster) for cluster in view.clusters),
         *(op for cluster in view.clusters for op in _without_old_proof(paths, cluster)),
         answered(view, RequestPhase.RUNNING, ()),
-        history(view, paths, state.epoch, "switchover_begun", summary, details),
+        *history(view, paths, state.epoch, "switchover_begun", summary, details),
     )
 
 
@@ -75,7 +75,7 @@ def refuse(view: View, request: OperatorRequest, reasons: tuple[str, ...]) -> Tr
     return (
         Check(paths.state, known(view.state_version)),
         answered(view, RequestPhase.REFUSED, reasons),
-        history(view, paths, state.epoch, "request_refused", summary, details),
+        *history(view, paths, state.epoch, "request_refused", summary, details),
     )
 
 
@@ -117,7 +117,7 @@ def commit(view: View, plan: PlanRecord) -> Transaction:
         *(_new_scope_released(view, c) for c in view.clusters),
         Set(paths.state, encode_state(moved), known(view.state_version)),
         *_request_ends(view, plan, RequestPhase.DONE, ()),
-        history(view, paths, epoch, "switchover", summary, _evidence(view, plan)),
+        *history(view, paths, epoch, "switchover", summary, _evidence(view, plan)),
     )
 
 
@@ -136,7 +136,7 @@ def abandon(view: View, plan: PlanRecord, reasons: tuple[str, ...]) -> Transacti
         *(op for c in view.clusters for op in _no_proof_left(paths, c)),
         *(_old_scope_ordinary(view, c) for c in view.clusters),
         *_request_ends(view, plan, RequestPhase.GONE_BACK, reasons),
-        history(view, paths, state.epoch, "switchover_abandoned", summary, details),
+        *history(view, paths, state.epoch, "switchover_abandoned", summary, details),
     )
 
 

@@ -11,7 +11,7 @@ Takeover, for all clusters of the group at once, in this order:
    a child under it, which makes it undeletable for Patroni;
 4. per cluster quarantine the old scope: a standby cluster of nobody;
 5. per cluster make the new scope an ordinary cluster; delete a stopped-proof left behind;
-6. set ``state`` to the next epoch and write history.
+6. set ``state`` to the next epoch and write history: the entry, and the head that names it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import TypeVar
 from failover.health.inputs import ConfigSeen, ScopeSeen
 from failover.health.scope import PatroniConfig, fence_value, following, promoted, quarantined
 from failover.health.view import ClusterView, SideView, View
+from failover.history import continued
 from failover.model import Epoch
 from failover.policy import DatabaseHost
 from failover.replication.loss import LossEstimate, cluster_loss, end_of_received
@@ -69,7 +70,7 @@ def takeover(view: View, request: OperatorRequest | None = None) -> Transaction:
         *(op for c in clusters for op in _promote(view, paths, c)),
         Set(paths.state, encode_state(_moved(view, state, epoch)), version),
         *((answered(view, RequestPhase.DONE, ()),) if request is not None else ()),
-        history(view, paths, epoch, "takeover", _takeover_summary(view, epoch), details),
+        *history(view, paths, epoch, "takeover", _takeover_summary(view, epoch), details),
     )
 
 
@@ -187,7 +188,7 @@ def record_promotion(view: View, clusters: tuple[ClusterView, ...]) -> Transacti
     return (
         *(Check(paths.writer(c.name), known(c.claim).version) for c in clusters),
         Set(paths.state, encode_state(moved), known(view.state_version)),
-        history(view, paths, state.epoch, "promoted", summary, {**hosts, "after_s": after_s}),
+        *history(view, paths, state.epoch, "promoted", summary, {**hosts, "after_s": after_s}),
     )
 
 
@@ -213,7 +214,7 @@ def reinstate(view: View, cluster: ClusterView) -> Transaction:
             encode_state(state.with_cluster(cluster.name, recorded)),
             known(view.state_version),
         ),
-        history(view, paths, state.epoch, "reinstated", summary, _salvaged(cluster, state.epoch)),
+        *history(view, paths, state.epoch, "reinstated", summary, _salvaged(cluster, state.epoch)),
     )
 
 
@@ -244,7 +245,7 @@ def follow(view: View, clusters: tuple[ClusterView, ...]) -> Transaction:
     return (
         Check(paths.state, known(view.state_version)),
         *(_follow(view, cluster, primaries[cluster.name]) for cluster in clusters),
-        history(view, paths, state.epoch, "following", summary, details),
+        *history(view, paths, state.epoch, "following", summary, details),
     )
 
 
@@ -282,7 +283,8 @@ def history(
     event: str,
     summary: str,
     details: dict[str, str],
-) -> Op:
+) -> tuple[Op, ...]:
+    """The entry, continuing the head that was judged, and the head after it."""
     entry = HistoryEntry(
         at_unix_s=view.now_unix_s,
         epoch=epoch,
@@ -291,4 +293,4 @@ def history(
         by=f"controller at {view.reader}",
         details=details,
     )
-    return Create(paths.history_entry, encode_record(entry), sequence=True)
+    return continued(paths, view.history_head, entry)

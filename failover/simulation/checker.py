@@ -1,4 +1,5 @@
-"""The invariants (I1, I2, I3), asserted on what really is, at every moment at which it matters.
+"""The invariants (I1, I2, I3), asserted on what really is, at every moment at which it matters,
+and the chain of the history.
 
 The checker sees everything, frozen hosts and lost messages included; nothing in the simulated
 world asks it. A violation ends the schedule with its name, its time and what was seen.
@@ -9,10 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from failover.history import NO_HEAD, HeadSeen, digest, head_seen
+from failover.history_check import check_history, understood
 from failover.simulation.postgres import Acknowledgement, Postgres
 from failover.simulation.wal import Position, fork_point
-from failover.state import GroupState, OperatorRequest, decode_record, decode_state
-from failover.znode import Set, Transaction
+from failover.state import (
+    GroupState,
+    HistoryEntry,
+    HistoryHead,
+    OperatorRequest,
+    decode_record,
+    decode_state,
+)
+from failover.znode import Create, Set, Transaction, Znode
 
 if TYPE_CHECKING:
     from failover.simulation.world import World
@@ -42,6 +52,7 @@ class Checker:
         self._thawed_at: dict[str, tuple[float, float]] = {}
         self._planned: set[int] = set()  # epochs begun by a switchover
         self._loss_accepted: set[int] = set()  # epochs begun by a takeover by hand
+        self._head: HeadSeen = NO_HEAD
 
     # ------------------------------------------------------------------ I1
 
@@ -86,6 +97,8 @@ class Checker:
         for op in transaction:
             if isinstance(op, Set) and op.path == self.world.paths.state:
                 self._state_changed(decode_state(op.data), by_hand=self._by_hand(transaction))
+            elif isinstance(op, Create | Set) and op.path == self.world.paths.history_head:
+                self._history_written(op, transaction)
 
     def _by_hand(self, transaction: Transaction) -> bool:
         """It answers an operator who accepts whatever is lost."""
@@ -159,6 +172,31 @@ class Checker:
                     f"I3: {server.name} rewound to {kept} before the write at "
                     f"{ack.position.lsn} of {ack.host} was salvaged"
                 )
+
+    # ------------------------------------------------------------------ the history
+
+    def _history_written(self, head: Create | Set, transaction: Transaction) -> None:
+        """One entry, which continues the head that stood. Without one: somebody's hand."""
+        before, path = self._head.head, self.world.paths.history_entry
+        self._head = head_seen(Znode(head.path, head.data, 0))
+        written = [op for op in transaction if isinstance(op, Create) and op.path == path]
+        if not written:
+            return
+        entry = decode_record(HistoryEntry, written[0].data, path=path)
+        wanted = (before.number + 1, before.sha256) if before is not None else (1, "")
+        if len(written) != 1 or (entry.number, entry.previous) != wanted:
+            self._fail(f"history: {entry.event} is entry {entry.number} after {before}")
+        if self._head.head != HistoryHead(entry.number, digest(written[0].data)):
+            self._fail(f"history: the head does not name entry {entry.number}")
+
+    def whole_history(self) -> None:
+        """Every entry that was ever written is there as it was written."""
+        tree, paths = self.world.ensemble.tree, self.world.paths
+        names = sorted(tree[paths.history].children)
+        entries = [understood(tree[f"{paths.history}/{name}"].znode) for name in names]
+        head = head_seen(tree[paths.history_head].znode)
+        for finding in check_history(entries, head):
+            self._fail(f"history: {finding.what}")
 
     # ------------------------------------------------------------------ the end
 

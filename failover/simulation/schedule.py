@@ -117,6 +117,7 @@ def _heal(world: World, result: Result) -> None:
             result.healed_after_s = world.kernel.now - healed_s
             for cluster in world.policy.clusters:
                 world.checker.one_history(world.acknowledgements(cluster.name))
+            world.checker.whole_history()
             return
     raise Violation(f"liveness: not well {LIVENESS_S:.0f} s after the last fault: {problem}")
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from failover.health.inputs import ClaimSeen, LeaderKeySeen, RequestSeen, StoppedSeen
 from failover.health.observation import NoAnswer
+from failover.history import NO_HEAD, HeadSeen
 from failover.model import (
     Automation,
     ClusterName,
@@ -84,6 +85,17 @@ def _no_state(world: World) -> None:
 @change(r"the state cannot be understood: (.+)")
 def _state_problem(world: World, problem: str) -> None:
     world.state, world.state_problem = None, problem
+
+
+@change(r"the head of the history cannot be understood")
+def _head_spoilt(world: World) -> None:
+    problem = "/failover/marketplace/history_head: not a HistoryHead: Field required"
+    world.history_head = HeadSeen(version=11, problem=problem)
+
+
+@change(r"the history has no head")
+def _no_head(world: World) -> None:
+    world.history_head = NO_HEAD
 
 
 @change(r"automation is <w>")

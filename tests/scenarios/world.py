@@ -41,6 +41,7 @@ from failover.health.observation import (
     ZooKeeperSeen,
 )
 from failover.health.view import View, build_view
+from failover.history import HeadSeen
 from failover.model import (
     Automation,
     ClusterName,
@@ -55,6 +56,7 @@ from failover.policy import DatabaseHost, Policy
 from failover.state import (
     ClusterState,
     GroupState,
+    HistoryHead,
     SalvageProgress,
     StandbyScope,
     WriterClaim,
@@ -64,6 +66,7 @@ CONFIG = Path(__file__).parents[2] / "deploy" / "failover.yaml"
 JAKARTA, MAKASSAR, SURABAYA = (SiteName(n) for n in ("jakarta", "makassar", "surabaya"))
 NOW_UNIX_S = 1_800_000_000.0
 STATE_VERSION = 7
+HEAD = HeadSeen(HistoryHead(number=12, sha256="5f" * 32), version=11)
 CONFIG_VERSION = 4
 END_OF_WAL = Lsn.parse("0/5000000")
 
@@ -164,6 +167,7 @@ class World:
     stopped: list[StoppedSeen] = field(default_factory=list)
     zookeeper_restarts_s_ago: tuple[float, ...] = ()
     request: RequestSeen | None = None
+    history_head: HeadSeen = HEAD
     reader: SiteName = SURABAYA
 
     @classmethod
@@ -241,6 +245,7 @@ class World:
             store_problem=self.store_problem,
             zookeeper_restarts_s_ago=self.zookeeper_restarts_s_ago,
             request=self.request,
+            history_head=self.history_head,
         )
 
     def view(self) -> View:

@@ -7,8 +7,11 @@ from collections.abc import Callable
 
 import pytest
 
+from failover.coordination import gather
 from failover.guard import logic
 from failover.guard.permits import AskPermit, PermitDecision, PermitInputs
+from failover.history import HeadSeen
+from failover.planning import plan_checks, transactions
 from failover.simulation import guard_worker
 from failover.simulation.checker import Violation
 from failover.simulation.guard import Guard
@@ -128,6 +131,28 @@ def test_a_rewind_before_the_salvage(monkeypatch: Patch) -> None:
         world.run(20.0)
 
     assert "was salvaged" in violation(story)
+
+
+def test_an_entry_beside_the_chain(monkeypatch: Patch) -> None:
+    """A controller that has forgotten the head starts the chain anew."""
+
+    def story(world: World) -> None:
+        monkeypatch.setattr(gather, "head_seen", lambda found: HeadSeen(version=found.version))
+        jakarta_lost_with_its_patroni_dead(world)
+
+    assert "history: takeover is entry 1 after" in violation(story)
+
+
+def test_an_entry_without_its_head(monkeypatch: Patch) -> None:
+    real = transactions.continued
+
+    def story(world: World) -> None:
+        monkeypatch.setattr(transactions, "continued", lambda *args: real(*args)[:1])
+        monkeypatch.setattr(plan_checks, "_EVERY_STEP", ())
+        jakarta_lost_with_its_patroni_dead(world)
+        world.checker.whole_history()
+
+    assert "history: entry" in violation(story)
 
 
 def test_patroni_promotes_past_the_barriers(monkeypatch: Patch) -> None:

@@ -28,7 +28,7 @@ def entries(world: World, transaction: Transaction) -> list[HistoryEntry]:
     return [
         decode_record(HistoryEntry, op.data, path=op.path)
         for op in transaction
-        if isinstance(op, Create) and op.path.startswith(world.paths.history)
+        if isinstance(op, Create) and op.path == world.paths.history_entry
     ]
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from failover.simulation.checker import Violation
 from failover.simulation.controller import Stack
 from failover.simulation.world import World
 from failover.znode import Transaction
@@ -261,3 +262,17 @@ def test_a_local_failover_that_the_other_site_never_saw() -> None:
     assert world.state.epoch == 2
     world.heal()
     until_well(world)
+
+
+def test_a_spoilt_head_of_the_history_is_not_in_the_way() -> None:
+    world = healthy_world()
+    world.operator_patches(world.paths.history_head, lambda _: b"{")
+    world.run(1.0)
+    world.network.isolate("jakarta")
+    world.run(15.0)
+    assert (world.state.epoch, world.state.active_site) == (2, "makassar")
+    world.network.heal()
+    until_well(world)
+    with pytest.raises(Violation, match="a new chain after entry 1"):
+        world.checker.whole_history()
+    world.close()

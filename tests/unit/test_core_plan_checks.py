@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from hashlib import sha256
 from ipaddress import ip_address
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from failover.health.verdict import judge
 from failover.health.view import View
+from failover.history import NO_HEAD
 from failover.model import Automation, ClusterName, Epoch, HostName, Invariant, Lsn, SiteName
 from failover.planning import plan_checks, step_checks, switchover_checks, takeover_checks
 from failover.planning.plan import Gate, Plan, RestartZooKeeper, StepName
@@ -22,6 +24,8 @@ from failover.planning.planner import plan
 from failover.state import (
     ClusterState,
     GroupState,
+    HistoryEntry,
+    HistoryHead,
     OperatorRequest,
     PlanKind,
     RequestPhase,
@@ -65,6 +69,7 @@ WORLDS = {
 }
 ROOT = "/failover/marketplace"
 STATE, CLAIM = f"{ROOT}/state", f"{ROOT}/writers/marketplace"
+ENTRY, HEAD = f"{ROOT}/history/e-", f"{ROOT}/history_head"
 JAKARTA, MAKASSAR = "/service/marketplace-jakarta", "/service/marketplace-makassar"
 
 Case = tuple[Plan, View]
@@ -164,6 +169,20 @@ def with_request(case: Case, **fields: Any) -> Case:
     return changed(case, Set, REQUEST, data=encode_record(replace(request, **fields)))
 
 
+def with_entry(case: Case, **fields: Any) -> Case:
+    """Another entry, and a head that names it: a chain that goes on from somewhere else."""
+    old = next(op for op in ops(case) if op.path == ENTRY)
+    assert isinstance(old, Create)
+    entry = replace(decode_record(HistoryEntry, old.data, path=ENTRY), **fields)
+    data = encode_record(entry)
+    return with_head(changed(case, Create, ENTRY, data=data), number=entry.number or 1, data=data)
+
+
+def with_head(case: Case, *, number: int, data: bytes) -> Case:
+    head = HistoryHead(number, sha256(data).hexdigest())
+    return changed(case, Set, HEAD, data=encode_record(head))
+
+
 def proof(case: Case, **fields: Any) -> Case:
     """The view's stopped-proof, changed."""
     (only,) = case[1].clusters
@@ -214,6 +233,21 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("another's znode", T, lambda c: plus(c, Delete("/service/other/leader", 0)), "known_paths"),
     ("another group", F, lambda c: plus(c, Check("/failover/other/state", 1)), "known_paths"),
     ("no history", R, lambda c: without(c, (Create, f"{ROOT}/history/e-")), "history_written"),
+    ("two entries", F, lambda c: plus(c, Create(ENTRY, b"{}", sequence=True)), "history_written"),
+    ("unreadable entry", T, lambda c: changed(c, Create, ENTRY, data=b"{}"), "entry_continues_chain"),
+    ("unchained entry", P, lambda c: with_entry(c, number=0, previous=""), "entry_continues_chain"),
+    ("a number skipped", T, lambda c: with_entry(c, number=14), "entry_continues_chain"),
+    ("after another entry", S, lambda c: with_entry(c, previous="00" * 32), "entry_continues_chain"),
+    ("a chain started anew", B, lambda c: with_entry(c, number=1, previous=""), "entry_continues_chain"),
+    ("another head was seen", A, lambda c: with_view(c, history_head=NO_HEAD), "entry_continues_chain"),
+    ("head not written", T, lambda c: without(c, (Set, HEAD)), "head_names_entry"),
+    ("head written twice", R, lambda c: plus(c, Set(HEAD, b"{}", 12)), "head_names_entry"),
+    ("head unreadable", N, lambda c: changed(c, Set, HEAD, data=b"{}"), "head_names_entry"),
+    ("head of another entry", T, lambda c: with_head(c, number=13, data=b"another"), "head_names_entry"),
+    ("head of another number", F, lambda c: with_head(c, number=12, data=next(o.data for o in ops(c) if isinstance(o, Create) and o.path == ENTRY)), "head_names_entry"),
+    ("head at any version", T, lambda c: changed(c, Set, HEAD, version=-1), "head_names_entry"),
+    ("head unread", T, lambda c: changed(c, Set, HEAD, version=12), "head_names_entry"),
+    ("head made anew", T, lambda c: plus(without(c, (Set, HEAD)), Create(HEAD, next(o.data for o in ops(c) if isinstance(o, Set) and o.path == HEAD))), "head_names_entry"),
     ("ephemeral fence", T, lambda c: changed(c, Create, FENCE, ephemeral=True), "only_history_is_sequential"),
     ("half a group", T, lambda c: (replace(c[0], clusters=()), c[1]), "whole_group"),
     ("a claim is there", T, lambda c: cluster(c, claim=None), "nobody_writes"),
@@ -341,6 +375,27 @@ def test_plans_of_the_planner_are_clean(step: StepName) -> None:
 def test_check_fires(step: StepName, mutate: Callable[[Case], Case], check: str) -> None:
     problems = lint(*mutate(good(step)))
     assert check in {problem.check for problem in problems}
+
+
+@pytest.mark.parametrize(
+    "found", ["the head of the history cannot be understood", "the history has no head"]
+)
+@pytest.mark.parametrize("step", [step for step in StepName if step in WORLDS])
+def test_no_step_waits_for_the_head_of_the_history(step: StepName, found: str) -> None:
+    case = good(step, found)
+    assert lint(*case) == ()
+    if step is StepName.RESTART_ZOOKEEPER:
+        return
+    silent = without_detail(case, "chain_starts")
+    assert "entry_continues_chain" in {p.check for p in lint(*silent)}
+
+
+def without_detail(case: Case, gone: str) -> Case:
+    """The entry without that detail."""
+    old = next(op for op in ops(case) if isinstance(op, Create) and op.path == ENTRY)
+    entry = decode_record(HistoryEntry, old.data, path=ENTRY)
+    details = {name: text for name, text in entry.details.items() if name != gone}
+    return changed(case, Create, ENTRY, data=encode_record(replace(entry, details=details)))
 
 
 def test_a_stopped_proof_left_behind_is_removed() -> None:

@@ -19,6 +19,7 @@ from failover.state import (
     StandbyScope,
     decode_record,
     decode_state,
+    encode_record,
     encode_state,
 )
 from failover.znode import (
@@ -67,6 +68,10 @@ def tree_of(world: World) -> Tree:
     assert inputs.state.state is not None
     assert inputs.state.version is not None
     tree = put(tree, GROUP.state, encode_state(inputs.state.state), inputs.state.version)
+    head = inputs.history_head
+    assert head.head is not None
+    assert head.version is not None
+    tree = put(tree, GROUP.history_head, encode_record(head.head), head.version)
     for proof in inputs.stopped:
         tree = put(tree, GROUP.stopped(proof.cluster), b"{}", proof.version)
     for claim in inputs.claims:
@@ -149,6 +154,7 @@ def test_order_of_a_takeover_is_the_documented_one() -> None:
         *[("Set", "config")] * 4,
         ("Set", "state"),
         ("Create", "e-"),
+        ("Set", "history_head"),
     ]
 
 

@@ -14,6 +14,7 @@ from failover.cli.exit_codes import ExitCode
 from failover.cli.main import NOUNS
 from failover.health.verdict import RULES, Consequence
 from failover.health.view import build_view
+from failover.history_check import Wrong
 from failover.model import Invariant
 from failover.planning.gates import takeover_gates
 from failover.rehearsal import report
@@ -57,6 +58,12 @@ def test_every_holding_verdict_and_takeover_gate_is_in_the_runbook() -> None:
     holds = {rule.code for rule in RULES if rule.consequence is Consequence.HOLD}
     gates = {gate.name for gate in takeover_gates(build_view(POLICY, healthy()))}
     assert {name for name in holds | gates if f"`{name}`" not in page} == set()
+
+
+def test_every_finding_about_the_history_is_documented() -> None:
+    for name in ("docs/cli.md", "docs/operations/history.md"):
+        words = set(re.findall(r"\w+", text(name)))
+        assert [wrong for wrong in Wrong if wrong not in words] == []
 
 
 def test_every_invariant_is_documented_by_its_name() -> None:
