@@ -44,10 +44,13 @@ class StateError(ValueError):
 
 
 class PlanKind(StrEnum):
-    """What an operator may ask for. Only a switchover stands in ``state`` as a plan."""
+    """What an operator may ask for, and what may stand in ``state`` as a plan.
 
-    SWITCHOVER = "switchover"
-    TAKEOVER = "takeover"
+    A takeover stands there only where the claims are still held (a gray failure, decision 0011).
+    """
+
+    SWITCHOVER = "switchover"  # Patroni stops its primary
+    TAKEOVER = "takeover"  # the guards at the old site stop what is writable there
 
 
 class StandbyScope(StrEnum):
@@ -59,7 +62,7 @@ class StandbyScope(StrEnum):
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class PlanRecord:
-    """A frozen plan (a switchover). While it stands, ``from_site`` gets no permit."""
+    """A frozen plan. While it stands, ``from_site`` gets no permit."""
 
     id: str
     kind: PlanKind
@@ -127,6 +130,7 @@ class GroupState:
     ``proving``: the active site was changed in this epoch and not every promotion is on record yet.
     ``proven_unix_s``: when such a change last came to its end; 0: never. A plan that went back
     changes neither.
+    ``takeover_begun_unix_s``: when a takeover of a site that held its claims was last begun.
     """
 
     group: GroupName
@@ -144,6 +148,7 @@ class GroupState:
     unproven_site: SiteName | None = None
     proving: bool = False
     proven_unix_s: float = 0.0
+    takeover_begun_unix_s: float = 0.0
 
     def with_cluster(self, name: ClusterName, cluster: ClusterState) -> GroupState:
         """The same state with one cluster's record replaced."""
@@ -193,7 +198,10 @@ class StopKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class StoppedProof:
-    """Left by a guard whose PostgreSQL is down under a plan."""
+    """Left by a guard whose PostgreSQL is down under a plan.
+
+    ``idle_s``, of one that was killed: how long nothing had been written to its WAL by then.
+    """
 
     plan_id: str
     host: HostName
@@ -201,6 +209,7 @@ class StoppedProof:
     kind: StopKind
     end_of_wal: LsnField
     timeline: TimelineId
+    idle_s: float = 0.0
 
 
 class SalvagePhase(StrEnum):

@@ -45,6 +45,8 @@ from failover.guard.permits import (
     decide_permit,
     is_last_writer,
     needs_wal_end,
+    plan_here,
+    stop_here,
 )
 from failover.guard.records import Places
 from failover.guard.server import lock_if_free, read_note
@@ -201,20 +203,24 @@ class Desk:
 
     def _report(self, seen: _Seen) -> None:
         state = self._decoded(seen.state)
+        granted = self._status is not None and self._status.granted
+        if granted and stop_here(self._me, state):
+            # Never for a follower that lags behind: the plan may have gone back.
+            self._store.sync()
+            state = self._decoded(self._store.read(self._me.paths.state))
         if seen.state is not None:
             self._armed = True
-        plan = state.plan if state is not None else None
         self._send(
             StateRead(
                 exists=seen.state is not None,
                 epoch=None if state is None else state.epoch,
-                plan_here=plan is not None and plan.from_site == self._me.site,
+                plan_here=plan_here(self._me, state) is not None,
+                stop_here=stop_here(self._me, state),
             )
         )
         if state is not None:
             self._on_state(state)
         name = _text(seen.leader)
-        granted = self._status is not None and self._status.granted
         synced = False
         if granted and name != self._me.host:
             self._store.sync()
@@ -364,13 +370,8 @@ class Desk:
 
     def _plan_waits(self, seen: _Seen, *, own: bool) -> bool:
         """A plan waits for the proof that this host may give."""
-        state = self._decoded(seen.state)
-        return (
-            state is not None
-            and state.plan is not None
-            and state.plan.from_site == self._me.site
-            and (own or is_last_writer(self._me, seen.last_writer))
-        )
+        waits = plan_here(self._me, self._decoded(seen.state)) is not None
+        return waits and (own or is_last_writer(self._me, seen.last_writer))
 
     def _commit_claim(self, seen: _Seen, session_id: int, control: bytes | None) -> None:
         inputs = ClaimInputs(

@@ -29,6 +29,7 @@ class Limits:
     # A new cluster's first start comes before any leader key exists.
     first_leader_key_s: float = 60.0
     in_place_s: float = 3.0
+    fast_stop_s: float = 3.0
 
     @classmethod
     def of(cls, timing: LeaseTiming) -> Limits:
@@ -41,6 +42,7 @@ class KillReason(StrEnum):
     CLAIM_LOST = "claim_lost"  # somebody removed the claim
     LEADER_KEY_LOST = "leader_key_lost"  # Patroni's key names another member, or nobody
     NO_GRANT = "no_grant"  # out of recovery without a permit, whoever started it
+    PLAN = "plan"  # a plan has this guard stop the server, and a fast stop was not enough
 
 
 class StartMode(StrEnum):
@@ -149,6 +151,8 @@ class Guard:
     in_place: InPlace = InPlace.NOT_YET
     in_place_until_s: float = 0.0
     killing: KillReason | None = None
+    stop_wanted: bool = False  # by the plan that stands in ``state``, as last read
+    stopping_since_s: float | None = None  # the postmaster was asked to stop
 
     @property
     def deadline_s(self) -> float | None:
@@ -177,11 +181,12 @@ class Guard:
             return replace(self, renewals=None)
         return self
 
-    def state_seen(self, *, exists: bool, epoch: Epoch | None) -> Guard:
+    def state_seen(self, *, exists: bool, epoch: Epoch | None, stop_wanted: bool = False) -> Guard:
         """``state`` was read. Once armed, a guard stays armed: a lost znode disarms nobody."""
+        seen = replace(self, epoch=epoch, stop_wanted=stop_wanted)
         if exists and not self.armed:
-            return replace(self, armed=True, epoch=epoch, in_place=InPlace.NOT_YET)
-        return replace(self, epoch=epoch)
+            return replace(seen, armed=True, in_place=InPlace.NOT_YET)
+        return seen
 
     def claim_seen(self, *, own: bool) -> Guard:
         """The claim was read after a ``sync``."""
@@ -242,6 +247,11 @@ class Kill:
 
 
 @dataclass(frozen=True, slots=True)
+class Stop:
+    """SIGINT to the postmaster, once: a fast shutdown, which leaves a certain end of WAL."""
+
+
+@dataclass(frozen=True, slots=True)
 class EndGrant:
     """Every process of the granted server is gone. Make it durable, then release the claim."""
 
@@ -251,7 +261,7 @@ class AskInPlace:
     """Ask for a permit for the running primary; refused or unanswered, it is killed."""
 
 
-Decision = Nothing | Kill | EndGrant | AskInPlace
+Decision = Nothing | Kill | Stop | EndGrant | AskInPlace
 
 
 def decide(guard: Guard, server: ServerSeen, now_s: float) -> tuple[Guard, Decision]:
@@ -267,11 +277,25 @@ def _decide_granted(
     started_again = server.note is not None and server.note.at_s > grant.since_s
     if not server.alive or started_again:
         ended = replace(guard, grant=None, killing=None, claim_lost=False, leader=LeaderKey())
-        return replace(ended, in_place=InPlace.OVER), EndGrant()
+        return replace(ended, in_place=InPlace.OVER, stopping_since_s=None), EndGrant()
     reason = guard.killing or _reason_to_kill(guard, grant, now_s)
     if reason is None:
-        return guard, Nothing()
+        return _decide_stop(guard, now_s)
     return replace(guard, killing=reason), Kill(reason)
+
+
+def _decide_stop(guard: Guard, now_s: float) -> tuple[Guard, Decision]:
+    """A fast stop first. What does not end by it (a process that hangs never does) is killed.
+
+    A plan that is gone again kills nobody any more; a stop that was asked for goes on.
+    """
+    if not guard.stop_wanted:
+        return replace(guard, stopping_since_s=None), Nothing()
+    if guard.stopping_since_s is None:
+        return replace(guard, stopping_since_s=now_s), Stop()
+    if now_s - guard.stopping_since_s < guard.limits.fast_stop_s:
+        return guard, Nothing()
+    return replace(guard, killing=KillReason.PLAN), Kill(KillReason.PLAN)
 
 
 def _reason_to_kill(guard: Guard, grant: Grant, now_s: float) -> KillReason | None:
@@ -336,6 +360,8 @@ def writable(guard: Guard, server: ServerSeen, now_s: float) -> Writable:
         return Writable(False, "no grant" if guard.armed else "not armed: `failover init`")
     if guard.killing is not None:
         return Writable(False, f"being killed: {guard.killing}")
+    if guard.stop_wanted:
+        return Writable(False, "being stopped: a plan has this guard stop the server")
     if not guard.lease_holds(guard.grant.session_id, now_s):
         return Writable(False, "the deadline of the lease has passed")
     if guard.claim_lost:

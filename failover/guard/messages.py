@@ -61,6 +61,7 @@ class StateRead:
     exists: bool
     epoch: int | None  # None: no state, or it cannot be understood
     plan_here: bool  # a plan that forbids this site to write
+    stop_here: bool = False  # that plan has the guards stop it; read after a sync
     type: Literal["state_read"] = "state_read"
 
 

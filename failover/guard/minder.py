@@ -163,6 +163,9 @@ class Minder:
         match decision:
             case logic.Kill(reason):
                 self._kill(reason)
+            case logic.Stop():
+                asked = server.ask_to_stop(self._places, self._files.postmaster_pid)
+                log.warning("stopping_server", asked=asked, limit_s=self.guard.limits.fast_stop_s)
             case logic.EndGrant():
                 log.warning("grant_over", server_alive=seen.alive)
                 self._told = False
@@ -300,11 +303,13 @@ class Minder:
                 self._send_status()
             case SessionOpened(session_id, password):
                 self._session_opened(session_id, password)
-            case StateRead(exists, epoch, plan_here):
+            case StateRead(exists, epoch, plan_here, stop_here):
                 self._plan_here = plan_here
                 armed_before = self.guard.armed
                 self.guard = self.guard.state_seen(
-                    exists=exists, epoch=None if epoch is None else Epoch(epoch)
+                    exists=exists,
+                    epoch=None if epoch is None else Epoch(epoch),
+                    stop_wanted=stop_here,
                 )
                 if self.guard.armed and not armed_before:
                     log.warning("armed", epoch=epoch)

@@ -15,6 +15,8 @@ from enum import StrEnum
 from failover.model import ClusterName, Epoch, HostName, Lsn, SiteName, TimelineId
 from failover.state import (
     GroupState,
+    PlanKind,
+    PlanRecord,
     StateError,
     StopKind,
     StoppedProof,
@@ -160,11 +162,23 @@ def _forbidden(me: Member, state: GroupState) -> Refuse | None:
             RefusalReason.NOT_ACTIVE_SITE,
             f"{state.active_site} is active in epoch {state.epoch}, not {me.site}",
         )
-    if state.plan is not None and state.plan.from_site == me.site:
-        return Refuse(RefusalReason.PLAN_UNDER_WAY, f"{state.plan.kind} {state.plan.id}")
+    if (plan := plan_here(me, state)) is not None:
+        return Refuse(RefusalReason.PLAN_UNDER_WAY, f"{plan.kind} {plan.id}")
     if me.cluster not in state.clusters:
         return Refuse(RefusalReason.STATE_UNREADABLE, f"no cluster {me.cluster} in state")
     return None
+
+
+def plan_here(me: Member, state: GroupState | None) -> PlanRecord | None:
+    """The plan that forbids this site to write, and waits for its stopped-proof."""
+    plan = state.plan if state is not None else None
+    return plan if plan is not None and plan.from_site == me.site else None
+
+
+def stop_here(me: Member, state: GroupState | None) -> bool:
+    """That plan has the guards stop what is writable here."""
+    plan = plan_here(me, state)
+    return plan is not None and plan.kind is PlanKind.TAKEOVER
 
 
 def needs_wal_end(me: Member, seen: Znode | None, claim: Znode | None, session_id: int) -> bool:
@@ -211,10 +225,14 @@ def _mark_last_writer(me: Member, last_writer: Znode | None) -> Op:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """The end of WAL of a server none of whose processes lives, or lived when it was noted."""
+    """The end of WAL of a server none of whose processes lives, or lived when it was noted.
+
+    ``idle_s``, where it was killed: how long nothing had been written there; 0: not known.
+    """
 
     kind: StopKind
     end: WalEnd
+    idle_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,21 +275,23 @@ def _proof(me: Member, seen: ClaimInputs) -> Transaction:
         state = decode_state(seen.state.data, path=me.paths.state)
     except StateError:
         return ()
-    if state.plan is None or state.plan.from_site != me.site:
+    plan = plan_here(me, state)
+    if plan is None:
         return ()
     path = me.paths.stopped(me.cluster)
     operations: list[Op] = [Check(me.paths.state, seen.state.version)]
     if seen.proof is not None:
-        if _proves(seen.proof, state.plan.id):
+        if _proves(seen.proof, plan.id):
             return ()
         operations.append(Delete(path, seen.proof.version))
     proof = StoppedProof(
-        plan_id=state.plan.id,
+        plan_id=plan.id,
         host=me.host,
         site=me.site,
         kind=seen.stopped.kind,
         end_of_wal=seen.stopped.end.lsn,
         timeline=seen.stopped.end.timeline,
+        idle_s=seen.stopped.idle_s,
     )
     return (*operations, Create(path, encode_record(proof)))
 

@@ -184,6 +184,16 @@ def _is_guard(pid: int) -> bool:
     return False
 
 
+def ask_to_stop(places: Places, postmaster_pid: int | None) -> bool:
+    """SIGINT to the postmaster: a fast shutdown. False: there is none that could be asked."""
+    if postmaster_pid is None or not _is_postgres_in(postmaster_pid, places.data_dir):
+        return False
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(postmaster_pid, signal.SIGINT)
+        return True
+    return False
+
+
 def kill_once(places: Places) -> int:
     """SIGKILL to all of them; how many there were. Those that are told quickest first."""
     found = 0

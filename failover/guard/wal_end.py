@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 import psycopg
@@ -81,7 +82,19 @@ def stopped_at(places: Places, raw: bytes) -> Stopped | None:
         end = Lsn(control.checkpoint.bytes + 1)
         return Stopped(StopKind.SHUT_DOWN, WalEnd(end, control.timeline))
     end_of_files = end_of_files_of(places, control)
-    return None if end_of_files is None else Stopped(StopKind.KILLED, end_of_files)
+    if end_of_files is None:
+        return None
+    return Stopped(StopKind.KILLED, end_of_files, _idle_s(places))
+
+
+def _idle_s(places: Places) -> float:
+    """How long nothing was written to the newest segment, on this host's own clock."""
+    segment = _newest_segment(places.wal)
+    try:
+        written_unix_s = segment.stat().st_mtime if segment is not None else time.time()
+    except OSError:
+        return 0.0
+    return max(0.0, time.time() - written_unix_s)
 
 
 def end_of_files_of(places: Places, control: ControlFile) -> WalEnd | None:

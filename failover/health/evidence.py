@@ -9,6 +9,7 @@ from failover.health.sightings import HostView
 from failover.health.view import ClusterView, SideView, View
 from failover.health.wal_kept import wal_gone
 from failover.model import SiteName
+from failover.state import StopKind, StoppedProof
 
 Lines = tuple[str, ...]
 
@@ -30,6 +31,23 @@ def plan(view: View) -> Lines:
     left_s = frozen.deadline_unix_s - view.now_unix_s
     until = f"for {left_s:.0f} s more" if left_s > 0 else f"its deadline passed {-left_s:.0f} s ago"
     return (f"plan {frozen.id}: {frozen.from_site} to {frozen.to_site}, {until}",)
+
+
+def stops(view: View) -> Lines:
+    """The plan, and how far its guards are."""
+    lines = [line for c in view.clusters for line in (claim(c), *_proof(c), *_side(c, c.active))]
+    return (*plan(view), *lines)
+
+
+def _proof(cluster: ClusterView) -> Lines:
+    proof = cluster.stopped.proof if cluster.stopped is not None else None
+    return () if proof is None else (f"{cluster.name}: {stopped(proof)}",)
+
+
+def stopped(proof: StoppedProof) -> str:
+    """One line on a stopped-proof."""
+    how = "is shut down" if proof.kind is StopKind.SHUT_DOWN else "was killed"
+    return f"{proof.host} {how}, its WAL ends at {proof.end_of_wal} (timeline {proof.timeline})"
 
 
 def request(view: View) -> Lines:

@@ -39,12 +39,29 @@ def primary_without_claim(view: View) -> bool:
 
 
 def switchover_stuck(view: View) -> bool:
-    plan = view.state.plan if view.state is not None else None
-    return plan is not None and view.now_unix_s - plan.deadline_unix_s > GOES_BACK_S_MAX
+    return switchover_in_progress(view) and _overdue(view)
 
 
 def switchover_in_progress(view: View) -> bool:
-    return view.state is not None and view.state.plan is not None
+    return _plan_stands(view, PlanKind.SWITCHOVER)
+
+
+def guards_stop_stuck(view: View) -> bool:
+    return guards_stop(view) and _overdue(view)
+
+
+def guards_stop(view: View) -> bool:
+    return _plan_stands(view, PlanKind.TAKEOVER)
+
+
+def _plan_stands(view: View, kind: PlanKind) -> bool:
+    plan = view.state.plan if view.state is not None else None
+    return plan is not None and plan.kind is kind
+
+
+def _overdue(view: View) -> bool:
+    plan = view.state.plan if view.state is not None else None
+    return plan is not None and view.now_unix_s - plan.deadline_unix_s > GOES_BACK_S_MAX
 
 
 def switchover_requested(view: View) -> bool:

@@ -29,6 +29,8 @@ class Consequence(StrEnum):
     RESTART_ZOOKEEPER = "restart_zookeeper"
     ANSWER_REQUEST = "answer_request"
     SWITCHOVER = "switchover"
+    BEGIN_TAKEOVER = "begin_takeover"
+    END_TAKEOVER = "end_takeover"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,22 @@ RULES: tuple[Rule, ...] = (
         Consequence.SWITCHOVER,
     ),
     Rule(
+        "guards_stop_stuck",
+        "A takeover that was begun neither ends nor goes back although its deadline has passed",
+        when.guards_stop_stuck,
+        tell.stops,
+        Consequence.END_TAKEOVER,
+        page=True,
+    ),
+    Rule(
+        "guards_stop",
+        "The guards in {active} stop what holds a claim there, for a takeover that was begun",
+        when.guards_stop,
+        tell.stops,
+        Consequence.END_TAKEOVER,
+        page=True,
+    ),
+    Rule(
         "takeover_stuck",
         "{active} was made the active site long ago and no primary works there",
         when.takeover_stuck,
@@ -206,10 +224,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "primary_unusable",
-        "The claim is held but nobody reaches a working primary; a live claim is never broken",
+        "The claim is held but nobody reaches a working primary: only its own guard may end it",
         when.primary_unusable,
         tell.active_side,
-        Consequence.HOLD,
+        Consequence.BEGIN_TAKEOVER,
         page=True,
     ),
     Rule(

@@ -219,6 +219,12 @@ class View:
         waits = request is not None and request.phase is RequestPhase.WAITING
         return request if waits else None
 
+    def request_of(self, plan_id: str) -> OperatorRequest | None:
+        """The operator's request that this plan carries out, where it waits for the end of it."""
+        request = self.request.request if self.request is not None else None
+        ours = request is not None and request.id == plan_id and not request.ended
+        return request if ours else None
+
     @property
     def zookeeper_leader(self) -> ZooKeeperServer | None:
         return next((view.server for view in self.zookeeper if view.leading), None)

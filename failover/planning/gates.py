@@ -12,7 +12,7 @@ from failover.health.sightings import some
 from failover.health.view import ClusterView, View
 from failover.model import Automation, Invariant, ProtectionMode
 from failover.planning.plan import Gate
-from failover.replication.loss import LossUnknown, cluster_loss
+from failover.replication.loss import Loss, LossUnknown, cluster_loss
 from failover.residency.allowlist import candidates
 from failover.state import GroupState
 
@@ -26,16 +26,21 @@ def takeover_gates(view: View) -> tuple[Gate, ...]:
     """Every precondition of moving the group to the standby site, group first."""
     if view.store_problem or view.state is None or view.state_version is None:
         return (state_readable(view),)
-    group = (
-        state_readable(view),
-        nothing_under_way(view.state),
-        _automation(view.state),
-        _not_paused(view, view.state),
-        _no_cooldown(view, view.state),
-        living_observer(view),
-        _claims_prove(view.state),
-    )
+    group = automation_gates(view, view.state)
     return (*group, *(gate for c in view.clusters for gate in cluster_gates(view, c)))
+
+
+def automation_gates(view: View, state: GroupState) -> tuple[Gate, ...]:
+    """Whether automation may move the group at all."""
+    return (
+        state_readable(view),
+        nothing_under_way(state),
+        _automation(state),
+        _not_paused(view, state),
+        _no_cooldown(view, state),
+        living_observer(view),
+        _claims_prove(state),
+    )
 
 
 def cluster_gates(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
@@ -51,8 +56,8 @@ def cluster_gates(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
         residency(view, cluster),
         standby_leader_ready(cluster),
         wal_replayed(cluster),
-        _protection(view, cluster),
-        _loss(view, cluster),
+        protection(view, cluster),
+        within_budget(view, cluster, cluster_loss(view, cluster)),
     )
 
 
@@ -87,16 +92,14 @@ def _automation(state: GroupState) -> Gate:
 
 
 def _not_paused(view: View, state: GroupState) -> Gate:
-    return _until(view, "automation_not_paused", "pause by an operator", state.paused_until_unix_s)
+    return until(view, "automation_not_paused", "pause by an operator", state.paused_until_unix_s)
 
 
 def _no_cooldown(view: View, state: GroupState) -> Gate:
-    return _until(
-        view, "no_cooldown", "cooldown since the last change", state.cooldown_until_unix_s
-    )
+    return until(view, "no_cooldown", "cooldown since the last change", state.cooldown_until_unix_s)
 
 
-def _until(view: View, name: str, what: str, until_unix_s: float) -> Gate:
+def until(view: View, name: str, what: str, until_unix_s: float) -> Gate:
     left_s = until_unix_s - view.now_unix_s
     if left_s <= 0:
         return Gate(name, True, f"no {what}", Invariant.DOUBT_MEANS_HOLD)
@@ -256,7 +259,7 @@ def wal_replayed(cluster: ClusterView) -> Gate:
     return Gate(name, passes, text, invariant, cluster.name)
 
 
-def _protection(view: View, cluster: ClusterView) -> Gate:
+def protection(view: View, cluster: ClusterView) -> Gate:
     """The synchronous modes move without loss or, where degraded on record, by the budget."""
     name, invariant = "protection", Invariant.NOTHING_LOST_SILENTLY
     state = view.state
@@ -267,9 +270,8 @@ def _protection(view: View, cluster: ClusterView) -> Gate:
     return Gate(name, not degraded, text, invariant, cluster.name)
 
 
-def _loss(view: View, cluster: ClusterView) -> Gate:
+def within_budget(view: View, cluster: ClusterView, loss: Loss) -> Gate:
     name, invariant = "loss_within_budget", Invariant.NOTHING_LOST_SILENTLY
-    loss = cluster_loss(view, cluster)
     if isinstance(loss, LossUnknown):
         return Gate(name, None, loss.reason, invariant, cluster.name)
     budget = view.policy.loss_budget

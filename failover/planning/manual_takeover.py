@@ -39,7 +39,7 @@ def manual_takeover_gates(view: View, request: OperatorRequest) -> tuple[Gate, .
         to_the_other_site(view, request),
         _no_plan_stands(view.state),
         living_observer(view),
-        _reason_given(request),
+        reason_given(request),
     )
     return (*group, *(gate for c in view.clusters for gate in _cluster_gates(view, c, request)))
 
@@ -71,7 +71,7 @@ def _no_plan_stands(state: GroupState) -> Gate:
     return Gate(name, False, text, invariant)
 
 
-def _reason_given(request: OperatorRequest) -> Gate:
+def reason_given(request: OperatorRequest) -> Gate:
     """What a human answers for goes on record with why."""
     answers = request.accept_data_loss or request.fenced_site is not None
     text = request.reason or "no reason is given"

@@ -17,6 +17,7 @@ class StepName(StrEnum):
     REINSTATE = "reinstate"
     FOLLOW = "follow"
     RESTART_ZOOKEEPER = "restart_zookeeper"
+    BEGIN_TAKEOVER = "begin_takeover"
     BEGIN_SWITCHOVER = "begin_switchover"
     SWITCHOVER = "switchover"
     ABANDON_SWITCHOVER = "abandon_switchover"

@@ -3,7 +3,8 @@
 It reads the operations themselves and compares them with the view and the policy, as a reviewer
 would. Invariant: a plan with a problem is not committed; a check that cannot tell is a problem.
 The checks of a takeover are in ``takeover_checks``, those of a planned move in
-``switchover_checks``, those of the other steps in ``step_checks``, what every step puts on record
+``switchover_checks``, those of one that guards have to make possible in ``gray_failure_checks``,
+those of the other steps in ``step_checks``, what every step puts on record
 in ``history_checks``.
 """
 
@@ -12,14 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from failover.health.view import View
+from failover.planning.gray_failure_checks import BEGIN_TAKEOVER, STOPPED_BY_GUARDS
 from failover.planning.history_checks import HISTORY
 from failover.planning.linting import Problem, Problems, Reading, read
 from failover.planning.plan import Plan, RestartZooKeeper, StepName
+from failover.planning.request_checks import REFUSE_REQUEST
 from failover.planning.step_checks import FOLLOW, RECORD_PROMOTION, REINSTATE
 from failover.planning.switchover_checks import (
     ABANDON_SWITCHOVER,
     BEGIN_SWITCHOVER,
-    REFUSE_REQUEST,
     SWITCHOVER,
 )
 from failover.planning.takeover_checks import TAKEOVER
@@ -141,7 +143,8 @@ _EVERY_STEP: tuple[Callable[[Reading], Problems], ...] = (
 )
 
 _CHECKS: dict[StepName, tuple[Callable[[Reading], Problems], ...]] = {
-    StepName.TAKEOVER: TAKEOVER,
+    StepName.TAKEOVER: (*TAKEOVER, *STOPPED_BY_GUARDS),
+    StepName.BEGIN_TAKEOVER: BEGIN_TAKEOVER,
     StepName.RECORD_PROMOTION: RECORD_PROMOTION,
     StepName.REINSTATE: REINSTATE,
     StepName.FOLLOW: FOLLOW,

@@ -39,12 +39,27 @@ def request_answered(*phases: RequestPhase) -> Callable[[Reading], Problems]:
 def asked_or_automatic(reading: Reading) -> Problems:
     """A takeover is one that automation may make, or the one that an operator asks for.
 
-    Automation is on, unpaused, without a cooldown, and never between a move and its promotion.
+    Automation is on, unpaused, without a cooldown, and never between a move and its promotion. A
+    plan that stands was one or the other when it was begun.
     """
+    if reading.before.plan is None:
+        yield from begun_or_made(RequestPhase.DONE)(reading)
+
+
+def begun_or_made(answer: RequestPhase) -> Callable[[Reading], Problems]:
+    """Asked for or automatic; whoever asked is told so by this answer."""
+
+    def asked(reading: Reading) -> Problems:
+        yield from _asked_or_automatic(reading, answer)
+
+    return asked
+
+
+def _asked_or_automatic(reading: Reading, answer: RequestPhase) -> Problems:
     name, view, before = "asked_or_automatic", reading.view, reading.before
     unproven = before.unproven_site == before.active_site
     if reading.find(Set, reading.paths.request) is not None:
-        yield from request_answered(RequestPhase.DONE)(reading)
+        yield from request_answered(answer)(reading)
         request = view.waiting_request
         if request is None or request.kind is not PlanKind.TAKEOVER:
             yield Problem(name, "nobody waits for a takeover")
@@ -61,3 +76,30 @@ def asked_or_automatic(reading: Reading) -> Problems:
         yield Problem(name, "automation is paused, or cools down")
     if not all(cluster.promoted for cluster in before.clusters.values()):
         yield Problem(name, "the last promotion is not on record")
+
+
+# --------------------------------------------------------------------------- a refusal
+
+
+def nothing_but_the_answer(reading: Reading) -> Problems:
+    """State is checked, the request is answered, history is written: no other operation."""
+    paths = reading.paths
+    for op in reading.ops:
+        if op.path not in (
+            paths.state,
+            paths.request,
+            paths.history_entry,
+            paths.history_head,
+        ):
+            yield Problem("nothing_but_the_answer", f"{op.path} is touched")
+    if reading.find(Set, paths.state) is not None:
+        yield Problem("nothing_but_the_answer", "the state is written")
+    after = request_after(reading)
+    if after is not None and not after.outcome:
+        yield Problem("nothing_but_the_answer", "no reason is given")
+
+
+REFUSE_REQUEST: tuple[Callable[[Reading], Problems], ...] = (
+    nothing_but_the_answer,
+    request_answered(RequestPhase.REFUSED),
+)

@@ -7,7 +7,12 @@ from __future__ import annotations
 
 from failover.health.view import View
 from failover.model import Invariant
-from failover.planning import switchover_transactions, transactions
+from failover.planning import (
+    gray_failure,
+    gray_failure_gates,
+    switchover_transactions,
+    transactions,
+)
 from failover.planning.manual_takeover import manual_takeover_gates
 from failover.planning.plan import Gate, Hold, Plan, StepName, passing, reason
 from failover.planning.steps import group_step, step
@@ -17,9 +22,11 @@ from failover.state import OperatorRequest, PlanKind
 
 def request_gates(view: View, request: OperatorRequest) -> tuple[Gate, ...]:
     """Everything that speaks for or against what is asked for."""
-    if request.kind is PlanKind.TAKEOVER:
-        return manual_takeover_gates(view, request)
-    return begin_gates(view, request)
+    if request.kind is PlanKind.SWITCHOVER:
+        return begin_gates(view, request)
+    if gray_failure.seen(view):
+        return gray_failure_gates.begin_gates(view, request)
+    return manual_takeover_gates(view, request)
 
 
 def answer(view: View) -> Plan | Hold:
@@ -30,6 +37,10 @@ def answer(view: View) -> Plan | Hold:
     gates = request_gates(view, request)
     if not passing(gates):
         return _refuse(view, request, gates)
+    if request.kind is PlanKind.TAKEOVER and gray_failure.seen(view):
+        sentence = f"the guards in {view.active_site} stop PostgreSQL for {request.by}"
+        action = switchover_transactions.begin_takeover(view, request)
+        return group_step(StepName.BEGIN_TAKEOVER, sentence, view, gates, action)
     if request.kind is PlanKind.TAKEOVER:
         sentence = f"{view.standby_site} takes over from {view.active_site} for {request.by}"
         action = transactions.takeover(view, request)

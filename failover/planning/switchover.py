@@ -1,5 +1,6 @@
 """A planned move of the group: what is the next step of it. Pure.
 
+(And of a takeover that was begun, where the guards could shut everything down: ``gray_failure``.)
 Stands in ``state`` as a plan with a deadline, so any controller goes on with it (I6). Invariant:
 while it stands the old site gets no permit; it ends in one of two transactions, and each of them
 takes the plan away.
@@ -27,8 +28,8 @@ def go_on(view: View) -> Plan | Hold:
         action = transactions.commit(view, plan)
         return group_step(StepName.SWITCHOVER, sentence, view, gates, action)
     if view.now_unix_s < plan.deadline_unix_s and not _killed(view, plan):
-        return held(StepName.SWITCHOVER, gates)
-    return _abandon(view, plan, gates)
+        return held(StepName(plan.kind), gates)
+    return abandon(view, plan, gates)
 
 
 def _killed(view: View, plan: PlanRecord) -> bool:
@@ -37,19 +38,21 @@ def _killed(view: View, plan: PlanRecord) -> bool:
     return any(proof is not None and proof.kind is StopKind.KILLED for proof in proofs)
 
 
-def _abandon(view: View, plan: PlanRecord, gates: tuple[Gate, ...]) -> Plan | Hold:
+def abandon(view: View, plan: PlanRecord, gates: tuple[Gate, ...]) -> Plan | Hold:
+    """All goes back, for the gates of its commit that do not pass; or what that waits for."""
     over = (_no_way_on(view, plan), *(_scope_readable(view)))
     if not passing(over):
         return held(StepName.ABANDON_SWITCHOVER, over)
     reasons = tuple(reason(gate) for gate in gates if gate.passes is not True)
-    sentence = f"the switchover to {plan.to_site} is abandoned: {'; '.join(reasons)}"
+    sentence = f"the {plan.kind} to {plan.to_site} is abandoned: {'; '.join(reasons)}"
     action = transactions.abandon(view, plan, reasons)
     return group_step(StepName.ABANDON_SWITCHOVER, sentence, view, over, action)
 
 
 def _no_way_on(view: View, plan: PlanRecord) -> Gate:
-    text = f"the plan's deadline passed {view.now_unix_s - plan.deadline_unix_s:.0f} s ago"
-    if _killed(view, plan):
+    overdue_s = view.now_unix_s - plan.deadline_unix_s
+    text = f"the plan's deadline passed {overdue_s:.0f} s ago"
+    if overdue_s < 0:
         text = "a server was killed under the plan, so the end of its WAL is not certain"
     return Gate("no_way_on", True, text, Invariant.RESUMABLE)
 

@@ -1,4 +1,4 @@
-"""The checks of a planned move: its beginning, its commit, its way back, a refusal. Pure."""
+"""The checks of a planned move: its beginning, its commit, its way back. Pure."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ from failover.planning.takeover_checks import (
 )
 from failover.state import (
     ClusterState,
+    GroupState,
     OperatorRequest,
+    PlanKind,
     RequestPhase,
     StandbyScope,
     StopKind,
@@ -73,7 +75,7 @@ def new_scope_untouched(reading: Reading) -> Problems:
             yield Problem("new_scope_untouched", f"{path} is touched")
 
 
-def _proof(reading: Reading, cluster: ClusterView) -> StoppedProof | None:
+def proof_of_plan(reading: Reading, cluster: ClusterView) -> StoppedProof | None:
     """The proof of the plan that stands, as the view has it."""
     seen, plan = cluster.stopped, reading.before.plan
     if seen is None or seen.proof is None or plan is None or seen.proof.plan_id != plan.id:
@@ -81,7 +83,7 @@ def _proof(reading: Reading, cluster: ClusterView) -> StoppedProof | None:
     return seen.proof if seen.proof.site == plan.from_site else None
 
 
-def _own_request(reading: Reading) -> OperatorRequest | None:
+def own_request(reading: Reading) -> OperatorRequest | None:
     """The request of the plan that stands, where it still waits for its end."""
     seen, plan = reading.view.request, reading.before.plan
     request = seen.request if seen is not None else None
@@ -93,7 +95,7 @@ def request_ended(phase: RequestPhase) -> Callable[[Reading], Problems]:
     """The plan's own request is told of its end; another one's is left alone."""
 
     def ended(reading: Reading) -> Problems:
-        if _own_request(reading) is not None:
+        if own_request(reading) is not None:
             yield from request_answered(phase)(reading)
         elif reading.find(Set, reading.paths.request) is not None:
             yield Problem("request_ended", "somebody else's request is answered")
@@ -132,23 +134,29 @@ def _old_config(reading: Reading, cluster: ClusterView) -> str:
 
 
 def only_a_plan_is_added(reading: Reading) -> Problems:
-    """The state gets a plan from the active site to the other one, and nothing else."""
+    """The state gets a switchover from the active site to the other one, and nothing else."""
+    name, plan = "only_a_plan_is_added", reading.after.plan if reading.after is not None else None
+    yield from plan_added(reading, PlanKind.SWITCHOVER, reading.before)
+    request = request_after(reading)
+    if plan is None or request is None or (request.id, request.to_site) != (plan.id, plan.to_site):
+        yield Problem(name, "the plan is not the one that was asked for")
+
+
+def plan_added(reading: Reading, kind: PlanKind, wanted_else: GroupState) -> Problems:
+    """A plan of this kind, with a deadline; without it the state is ``wanted_else``."""
     name, after, before = "only_a_plan_is_added", reading.after, reading.before
     plan = after.plan if after is not None else None
     if after is None or plan is None or before.plan is not None:
         yield Problem(name, "no plan is added, or one stands already")
         return
-    if replace(after, plan=None) != before:
-        yield Problem(name, "the state changes otherwise than by a plan")
+    if plan.kind is not kind or replace(after, plan=None) != wanted_else:
+        yield Problem(name, "the state changes otherwise than by such a plan")
     wanted = (before.active_site, reading.view.standby_site)
     if (plan.from_site, plan.to_site) != wanted:
         yield Problem(name, f"the plan goes from {plan.from_site} to {plan.to_site}")
     left_s = plan.deadline_unix_s - reading.view.now_unix_s
     if not 0 < left_s <= LIMIT_S_MAX:
         yield Problem(name, f"writes could have to wait for {left_s:.0f} s")
-    request = request_after(reading)
-    if request is None or request.id != plan.id or request.to_site != plan.to_site:
-        yield Problem(name, "the plan is not the one that was asked for")
 
 
 def somebody_serves(reading: Reading) -> Problems:
@@ -230,7 +238,7 @@ def everything_is_replayed(reading: Reading) -> Problems:
     """Shut down under this plan, and the new site has all of it; the proof is used up."""
     name = "everything_is_replayed"
     for cluster in reading.view.clusters:
-        proof, seen = _proof(reading, cluster), cluster.stopped
+        proof, seen = proof_of_plan(reading, cluster), cluster.stopped
         if proof is None or seen is None or proof.kind is not StopKind.SHUT_DOWN:
             yield Problem(name, f"{cluster.name}: no proof of a shutdown under this plan")
             continue
@@ -261,7 +269,7 @@ def moved_state(reading: Reading) -> Problems:
     name, after = "moved_state", reading.after
     for cluster in reading.view.clusters:
         moved = after.clusters.get(cluster.name) if after is not None else None
-        proof = _proof(reading, cluster)
+        proof = proof_of_plan(reading, cluster)
         if moved is None or proof is None:
             yield Problem(name, f"{cluster.name}: no record of it")
             continue
@@ -312,8 +320,11 @@ def back_where_it_was(reading: Reading) -> Problems:
     if before.plan is None or after is None:
         yield Problem(name, "no plan stands, or no state is written")
         return
-    proofs = [_proof(reading, cluster) for cluster in reading.view.clusters]
-    killed = any(proof is not None and proof.kind is StopKind.KILLED for proof in proofs)
+    proofs = [proof_of_plan(reading, cluster) for cluster in reading.view.clusters]
+    # A takeover goes on with one that was killed; a planned move has to go back.
+    killed = before.plan.kind is PlanKind.SWITCHOVER and any(
+        proof is not None and proof.kind is StopKind.KILLED for proof in proofs
+    )
     if reading.view.now_unix_s < before.plan.deadline_unix_s and not killed:
         yield Problem(name, "its time is not over")
     wanted = replace(before, plan=None)
@@ -321,7 +332,9 @@ def back_where_it_was(reading: Reading) -> Problems:
         wanted = replace(wanted, epoch_started_unix_s=reading.view.now_unix_s)
     for cluster in reading.view.clusters:
         recorded = before.clusters[cluster.name]
-        wanted = wanted.with_cluster(cluster.name, _bound(recorded, _proof(reading, cluster)))
+        wanted = wanted.with_cluster(
+            cluster.name, _bound(recorded, proof_of_plan(reading, cluster))
+        )
     if after != wanted:
         yield Problem(name, "the state is not as before the plan, bound by its proofs")
 
@@ -370,31 +383,4 @@ ABANDON_SWITCHOVER: tuple[Callable[[Reading], Problems], ...] = (
             (Set, _old_config(reading, cluster)),
         )
     ),
-)
-
-
-# --------------------------------------------------------------------------- a refusal
-
-
-def nothing_but_the_answer(reading: Reading) -> Problems:
-    """State is checked, the request is answered, history is written: no other operation."""
-    paths = reading.paths
-    for op in reading.ops:
-        if op.path not in (
-            paths.state,
-            paths.request,
-            paths.history_entry,
-            paths.history_head,
-        ):
-            yield Problem("nothing_but_the_answer", f"{op.path} is touched")
-    if reading.find(Set, paths.state) is not None:
-        yield Problem("nothing_but_the_answer", "the state is written")
-    after = request_after(reading)
-    if after is not None and not after.outcome:
-        yield Problem("nothing_but_the_answer", "no reason is given")
-
-
-REFUSE_REQUEST: tuple[Callable[[Reading], Problems], ...] = (
-    nothing_but_the_answer,
-    request_answered(RequestPhase.REFUSED),
 )

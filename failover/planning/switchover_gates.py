@@ -52,11 +52,11 @@ def _begin_cluster(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
         new_scope_follows(cluster),
         unpaused("new_scope_not_paused", cluster, cluster.standby.paused, cluster.standby.site),
         residency(view, cluster),
-        _old_site_in_country(view, cluster),
+        old_site_in_country(view, cluster),
         standby_leader_ready(cluster),
         streams(cluster),
         _caught_up(cluster),
-        _guards_work(cluster),
+        guards_work(cluster),
     )
 
 
@@ -68,10 +68,10 @@ def commit_gates(view: View, plan: PlanRecord) -> tuple[Gate, ...]:
 
 def _commit_cluster(view: View, cluster: ClusterView, plan: PlanRecord) -> tuple[Gate, ...]:
     return (
-        _claim_released(cluster),
+        claim_released(cluster),
         _stopped_under_plan(cluster, plan),
-        _replayed_past(cluster, plan),
-        _old_scope_follows(cluster),
+        replayed_past(cluster, plan),
+        old_scope_follows(cluster),
         unpaused("old_scope_not_paused", cluster, cluster.active.paused, cluster.active.site),
         new_scope_follows(cluster),
         unpaused("new_scope_not_paused", cluster, cluster.standby.paused, cluster.standby.site),
@@ -108,7 +108,7 @@ def to_the_other_site(view: View, request: OperatorRequest) -> Gate:
     return Gate("to_the_other_data_site", passes, text, Invariant.PROOF_BEFORE_PROMOTION)
 
 
-def _old_site_in_country(view: View, cluster: ClusterView) -> Gate:
+def old_site_in_country(view: View, cluster: ClusterView) -> Gate:
     """The old site's hosts will stream from the new one: they are candidates as well."""
     hosts = [host.host for host in cluster.active.hosts]
     denied = [h for h in hosts if h not in candidates(view.policy, hosts)]
@@ -134,7 +134,7 @@ def _caught_up(cluster: ClusterView) -> Gate:
     return Gate(name, behind_bytes <= BEHIND_BYTES_MAX, text, invariant, cluster.name)
 
 
-def _guards_work(cluster: ClusterView) -> Gate:
+def guards_work(cluster: ClusterView) -> Gate:
     """Of the host that has to give the proof, and of the one that needs the permit."""
     name, invariant = "guards_work", Invariant.PROOF_BEFORE_PROMOTION
     leader = cluster.standby.standby_leader
@@ -156,7 +156,7 @@ def _host(side: SideView, name: str) -> HostView | None:
 # --------------------------------------------------------------------------- of the commit
 
 
-def _claim_released(cluster: ClusterView) -> Gate:
+def claim_released(cluster: ClusterView) -> Gate:
     """Seen to be gone; the transaction proves it again."""
     held = cluster.claim_held
     passes = None if held is None else not held
@@ -171,12 +171,11 @@ def _stopped_under_plan(cluster: ClusterView, plan: PlanRecord) -> Gate:
     if proof is None:
         text = f"no stopped-proof of plan {plan.id} from {plan.from_site}"
         return Gate(name, False, text, invariant, cluster.name)
-    how = "shut down" if proof.kind is StopKind.SHUT_DOWN else "killed"
-    text = f"{proof.host} is {how}, its WAL ends at {proof.end_of_wal} (timeline {proof.timeline})"
+    text = tell.stopped(proof)
     return Gate(name, proof.kind is StopKind.SHUT_DOWN, text, invariant, cluster.name)
 
 
-def _replayed_past(cluster: ClusterView, plan: PlanRecord) -> Gate:
+def replayed_past(cluster: ClusterView, plan: PlanRecord) -> Gate:
     name, invariant = "replayed_past_the_stop", Invariant.NOTHING_LOST_SILENTLY
     proof, leader = stopped_under(cluster, plan), cluster.standby.standby_leader
     replayed = leader.postgres.replayed_lsn if leader is not None else None
@@ -188,7 +187,7 @@ def _replayed_past(cluster: ClusterView, plan: PlanRecord) -> Gate:
     return Gate(name, passes, text, invariant, cluster.name)
 
 
-def _old_scope_follows(cluster: ClusterView) -> Gate:
+def old_scope_follows(cluster: ClusterView) -> Gate:
     """Still told to stream from the new site: nobody has changed it back meanwhile."""
     name, invariant = "old_scope_follows", Invariant.PROOF_BEFORE_PROMOTION
     scope, config = f"{cluster.name}-{cluster.active.site}", cluster.active.config

@@ -5,7 +5,8 @@ judged:
 
 * ``begin``: the plan into ``state`` (from here on the old site gets no permit) and, in the same
   instant, the old scope becomes a standby cluster of the new site, so that Patroni stops its
-  primary. The guard there answers with a stopped-proof.
+  primary. The guard there answers with a stopped-proof. (``begin_takeover``: and where the plan is
+  a takeover, it stops what it holds a claim for itself.)
 * ``commit``: no claim is alive, the proof is taken away, the new scope becomes an ordinary cluster,
   ``state`` goes to the next epoch without a plan.
 * ``abandon``: instead of it. The plan and what there is of proofs go, the old scope is an ordinary
@@ -18,14 +19,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from failover.health import evidence as tell
 from failover.health.scope import following, promoted
 from failover.health.view import ClusterView, View
 from failover.model import Epoch
 from failover.planning.switchover_gates import stopped_under
-from failover.planning.transactions import answered, config_version, history, known, scope_paths
+from failover.planning.transactions import (
+    answered,
+    by_hand,
+    config_version,
+    history,
+    known,
+    scope_paths,
+)
 from failover.replication.loss import end_of_received
 from failover.state import (
     ClusterState,
+    GroupState,
     OperatorRequest,
     PlanKind,
     PlanRecord,
@@ -36,33 +46,66 @@ from failover.state import (
 )
 from failover.znode import Check, Create, Delete, GroupPaths, Op, Set, Transaction
 
+# A fast stop has 3 s, pg_waldump 5 s at most; the new site replays meanwhile.
+TAKEOVER_LIMIT_S = 15.0
+
 # --------------------------------------------------------------------------- answers to a request
 
 
 def begin(view: View, request: OperatorRequest) -> Transaction:
     """Call only where every gate of the beginning passes."""
-    paths, state = GroupPaths(view.policy.group), known(view.state)
-    plan = PlanRecord(
-        id=request.id,
-        kind=PlanKind.SWITCHOVER,
-        from_site=view.active_site,
-        to_site=view.standby_site,
-        deadline_unix_s=view.now_unix_s + request.limit_s,
-        requested_by=request.by,
-    )
-    summary = f"switchover from {plan.from_site} to {plan.to_site} begun for {request.by}"
+    plan = _plan(view, PlanKind.SWITCHOVER, request.id, request.limit_s, request.by)
     details = {
-        "plan": plan.id,
         "reason": request.reason,
-        "limit_s": f"{request.limit_s:g}",
         **{f"{c.name}.primary": str(known(c.primary).host.name) for c in view.clusters},
     }
+    return _begun(view, plan, replace(known(view.state), plan=plan), request, details)
+
+
+def begin_takeover(view: View, request: OperatorRequest | None) -> Transaction:
+    """The same for a takeover of a site that holds its claims; ``request`` None: by itself."""
+    state = known(view.state)
+    if request is not None:
+        plan = _plan(view, PlanKind.TAKEOVER, request.id, request.limit_s, request.by)
+    else:
+        name = f"t-{state.epoch}-{known(view.state_version)}"
+        plan = _plan(view, PlanKind.TAKEOVER, name, TAKEOVER_LIMIT_S, "automation")
+    frozen = replace(state, plan=plan, takeover_begun_unix_s=view.now_unix_s)
+    details = {**by_hand(request), "observers": ", ".join(view.living_observers)}
+    for cluster in view.clusters:
+        details[f"{cluster.name}.claim"] = tell.claim(cluster)
+        details[f"{cluster.name}.holder"] = tell.host(known(cluster.holder))
+    return _begun(view, plan, frozen, request, details)
+
+
+def _plan(view: View, kind: PlanKind, name: str, limit_s: float, by: str) -> PlanRecord:
+    return PlanRecord(
+        id=name,
+        kind=kind,
+        from_site=view.active_site,
+        to_site=view.standby_site,
+        deadline_unix_s=view.now_unix_s + limit_s,
+        requested_by=by,
+    )
+
+
+def _begun(
+    view: View,
+    plan: PlanRecord,
+    frozen: GroupState,
+    request: OperatorRequest | None,
+    details: dict[str, str],
+) -> Transaction:
+    paths = GroupPaths(view.policy.group)
+    limit_s = plan.deadline_unix_s - view.now_unix_s
+    summary = f"{plan.kind} from {plan.from_site} to {plan.to_site} begun for {plan.requested_by}"
+    details = {"plan": plan.id, "limit_s": f"{limit_s:g}", **details}
     return (
-        Set(paths.state, encode_state(replace(state, plan=plan)), known(view.state_version)),
+        Set(paths.state, encode_state(frozen), known(view.state_version)),
         *(_old_scope_follows(view, cluster) for cluster in view.clusters),
         *(op for cluster in view.clusters for op in _without_old_proof(paths, cluster)),
-        answered(view, RequestPhase.RUNNING, ()),
-        *history(view, paths, state.epoch, "switchover_begun", summary, details),
+        *((answered(view, RequestPhase.RUNNING, ()),) if request is not None else ()),
+        *history(view, paths, frozen.epoch, f"{plan.kind}_begun", summary, details),
     )
 
 
@@ -97,9 +140,11 @@ def _without_old_proof(paths: GroupPaths, cluster: ClusterView) -> tuple[Op, ...
 def commit(view: View, plan: PlanRecord) -> Transaction:
     """Call only where every gate of the commit passes."""
     paths, state = GroupPaths(view.policy.group), known(view.state)
-    epoch = Epoch(state.epoch + 1)
+    epoch, unplanned = Epoch(state.epoch + 1), plan.kind is PlanKind.TAKEOVER
+    cooldown_until_unix_s = view.now_unix_s + view.policy.cooldown_s
     moved = replace(
         state,
+        cooldown_until_unix_s=cooldown_until_unix_s if unplanned else state.cooldown_until_unix_s,
         epoch=epoch,
         active_site=plan.to_site,
         clusters={c.name: _moved(c, plan) for c in view.clusters},
@@ -109,7 +154,7 @@ def commit(view: View, plan: PlanRecord) -> Transaction:
         unproven_site=None,  # its guards have just given their proof in this ensemble
         proving=True,
     )
-    summary = f"{plan.to_site} is active after a switchover from {plan.from_site}, epoch {epoch}"
+    summary = f"{plan.to_site} is active after a {plan.kind} from {plan.from_site}, epoch {epoch}"
     return (
         *(op for c in view.clusters for op in _proof_of_no_claim(paths, c)),
         *(op for c in view.clusters for op in _proof_taken(paths, c)),
@@ -117,7 +162,7 @@ def commit(view: View, plan: PlanRecord) -> Transaction:
         *(_new_scope_released(view, c) for c in view.clusters),
         Set(paths.state, encode_state(moved), known(view.state_version)),
         *_request_ends(view, plan, RequestPhase.DONE, ()),
-        *history(view, paths, epoch, "switchover", summary, _evidence(view, plan)),
+        *history(view, paths, epoch, plan.kind, summary, _evidence(view, plan)),
     )
 
 
@@ -128,7 +173,7 @@ def abandon(view: View, plan: PlanRecord, reasons: tuple[str, ...]) -> Transacti
     back = replace(state, plan=None, clusters=clusters)
     if not all(cluster.promoted for cluster in clusters.values()):
         back = replace(back, epoch_started_unix_s=view.now_unix_s)
-    summary = f"switchover to {plan.to_site} abandoned: {plan.from_site} stays active"
+    summary = f"{plan.kind} to {plan.to_site} abandoned: {plan.from_site} stays active"
     details = {"plan": plan.id, "requested_by": plan.requested_by}
     details |= {f"missing.{number}": text for number, text in enumerate(reasons, start=1)}
     return (
@@ -136,7 +181,7 @@ def abandon(view: View, plan: PlanRecord, reasons: tuple[str, ...]) -> Transacti
         *(op for c in view.clusters for op in _no_proof_left(paths, c)),
         *(_old_scope_ordinary(view, c) for c in view.clusters),
         *_request_ends(view, plan, RequestPhase.GONE_BACK, reasons),
-        *history(view, paths, state.epoch, "switchover_abandoned", summary, details),
+        *history(view, paths, state.epoch, f"{plan.kind}_abandoned", summary, details),
     )
 
 
@@ -202,10 +247,8 @@ def _request_ends(
     view: View, plan: PlanRecord, phase: RequestPhase, outcome: tuple[str, ...]
 ) -> tuple[Op, ...]:
     """Where the request of this plan is still there to be answered."""
-    request = view.request.request if view.request is not None else None
-    if request is None or request.id != plan.id or request.ended:
-        return ()
-    return (answered(view, phase, outcome),)
+    ours = view.request_of(plan.id) is not None
+    return (answered(view, phase, outcome),) if ours else ()
 
 
 def _evidence(view: View, plan: PlanRecord) -> dict[str, str]:

@@ -16,7 +16,9 @@ Takeover, for all clusters of the group at once, in this order:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TypeVar
 
 from failover.health.inputs import ConfigSeen, ScopeSeen
@@ -51,17 +53,22 @@ def known(value: T | None) -> T:
 # --------------------------------------------------------------------------- takeover
 
 
-def takeover(view: View, request: OperatorRequest | None = None) -> Transaction:
+def takeover(
+    view: View,
+    request: OperatorRequest | None = None,
+    stopped: Mapping[str, str] = MappingProxyType({}),
+) -> Transaction:
     """Move the whole group to the standby site. Call only where every takeover gate passes.
 
-    ``request``: the operator who asks for it, and is answered in the same instant.
+    ``request``: the operator who asks for it, and is answered in the same instant. ``stopped``:
+    what the guards of the old site proved, where they had to end its claims (``gray_failure``).
     """
     paths = GroupPaths(view.policy.group)
     state = known(view.state)
     version = known(view.state_version)
     epoch = Epoch(state.epoch + 1)
     clusters = view.clusters
-    details = {**_by_hand(request), **_evidence(view)}
+    details = {**by_hand(request), **_evidence(view), **stopped}
     return (
         Check(paths.state, version),
         *(op for c in clusters for op in _proof_of_no_claim(paths, c)),
@@ -137,7 +144,7 @@ def _takeover_summary(view: View, epoch: Epoch) -> str:
     return f"{view.standby_site} took over from {view.active_site}, epoch {epoch}"
 
 
-def _by_hand(request: OperatorRequest | None) -> dict[str, str]:
+def by_hand(request: OperatorRequest | None) -> dict[str, str]:
     """Who asked for it, why, and what this human answers for."""
     if request is None:
         return {}

@@ -86,6 +86,12 @@ EDGES: tuple[Edge, ...] = (
     ),
     Edge(
         Phase.PROTECTED,
+        Phase.PROTECTED,
+        StepName.BEGIN_TAKEOVER,
+        "The same where the claims are held and a database is of no use: the guards stop it.",
+    ),
+    Edge(
+        Phase.PROTECTED,
         Phase.PROMOTING,
         StepName.SWITCHOVER,
         "The stopped-proofs are there and the other site has replayed past them: one transaction "

@@ -14,9 +14,10 @@ from math import inf
 
 from failover.health.inputs import LsnSample
 from failover.health.observation import PostgresSeen
-from failover.health.view import ClusterView, View
+from failover.health.view import READ_DELAY_S, ClusterView, View
 from failover.model import Lsn, ProtectionMode
 from failover.replication.lineage import apart, parse_switches
+from failover.state import GroupState, StoppedProof
 
 SAMPLE_AGE_S_MAX = 5.0  # the newest sample may be that old when the loss begins
 PEAK_WINDOW_S = 60.0  # the peak WAL rate is looked for in the last minute of samples
@@ -105,13 +106,54 @@ def peak_bytes_per_s(samples: tuple[LsnSample, ...]) -> float:
     return max([0.0, *rates])
 
 
-def cluster_loss(view: View, cluster: ClusterView) -> Loss:
-    """The loss of one cluster if its active site vanished now, or since it did."""
+def loss_at_stop(view: View, cluster: ClusterView, proof: StoppedProof) -> Loss:
+    """What a takeover gives up of a server that was killed under this proof.
+
+    Where its WAL ends is known; when that was written is, of what comes after the newest sample,
+    only bounded: by when the last of it was (``idle_s``).
+    """
+    if view.state is not None and _in_sync(view.state):
+        return NOTHING_TO_LOSE
+    leader = cluster.standby.standby_leader
+    received = end_of_received(leader.postgres) if leader is not None else None
+    if leader is None or received is None:
+        return LossUnknown(f"nobody in {cluster.standby.site} says how much it has received")
+    if leader.postgres.timeline != proof.timeline:
+        return LossUnknown(
+            f"{leader.host.name} is on timeline {leader.postgres.timeline}, "
+            f"{proof.host} was on {proof.timeline}"
+        )
+    if received >= proof.end_of_wal:
+        return NOTHING_TO_LOSE
+    if not cluster.samples or cluster.samples[0].timeline != proof.timeline:
+        return LossUnknown("no samples of the primary's WAL")
+    newest = cluster.samples[0]
+    until_stop_s = newest.age_s + READ_DELAY_S - cluster.claim_absent_for_s
+    unseen_s = max(0.0, until_stop_s - proof.idle_s)
+    return LossEstimate(
+        behind_bytes=proof.end_of_wal - received,
+        behind_s=_behind_s(cluster.samples, received)
+        + (unseen_s if newest.lsn < proof.end_of_wal else 0.0),
+        isolation_bytes=0,
+        isolation_s=0.0,
+    )
+
+
+def _in_sync(state: GroupState) -> bool:
+    """Nothing is acknowledged that the other site does not have."""
+    return state.protection is not ProtectionMode.MAX_PERFORMANCE and state.in_sync
+
+
+def cluster_loss(view: View, cluster: ClusterView, *, lost_for_s: float | None = None) -> Loss:
+    """The loss of one cluster if its active site vanished now, or since it did.
+
+    ``lost_for_s``: since when its primary gives no samples, where it still holds its claim.
+    """
     state = view.state
     if state is None:
         return LossUnknown("no state was read")
-    if state.protection is not ProtectionMode.MAX_PERFORMANCE and state.in_sync:
-        return NOTHING_TO_LOSE  # nothing is acknowledged that the other site does not have
+    if _in_sync(state):
+        return NOTHING_TO_LOSE
     leader = cluster.standby.standby_leader
     if leader is None:
         return LossUnknown("no standby leader was seen")
@@ -128,5 +170,5 @@ def cluster_loss(view: View, cluster: ClusterView) -> Loss:
         cluster.samples,
         received,
         lease_s=view.policy.lease_s,
-        lost_for_s=cluster.claim_absent_for_s,
+        lost_for_s=cluster.claim_absent_for_s if lost_for_s is None else lost_for_s,
     )

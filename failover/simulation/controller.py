@@ -30,7 +30,7 @@ from failover.simulation.guard import Guard
 from failover.simulation.kernel import Kernel, Process
 from failover.simulation.network import Host, Network
 from failover.simulation.patroni import Patroni
-from failover.simulation.postgres import Postgres, Run
+from failover.simulation.postgres import Hang, Postgres, Run
 from failover.timing import lease_timing
 
 ROUND_S = 0.5
@@ -261,6 +261,8 @@ def _postgres(server: Postgres) -> PostgresSeen | NoAnswer:
         return _STARTING
     if server.run is not Run.RUNNING:
         return _REFUSED
+    if server.hang is not Hang.NO:
+        return _TIMED_OUT
     lsn, recovery = Lsn(server.lsn), server.in_recovery
     up = server.upstream
     return PostgresSeen(

@@ -210,10 +210,11 @@ class Guard:
 
     @property
     def _busy(self) -> bool:
-        """Near a deadline or a kill every tick counts; else the looks can be rarer."""
+        """Near a deadline, a stop or a kill every tick counts; else the looks can be rarer."""
         deadline_s = self.logic.deadline_s
         near = deadline_s is not None and deadline_s - self.kernel.now < 1.0
-        return self.logic.killing is not None or (near and self.logic.grant is not None)
+        ending = self.logic.killing is not None or self.logic.stop_wanted
+        return ending or (near and self.logic.grant is not None)
 
     def _read_inbox(self) -> None:
         inbox, self._inbox = self._inbox, []
@@ -242,6 +243,9 @@ class Guard:
         self.logic, decision = logic.decide(self.logic, self.server_seen, self.kernel.now)
         if isinstance(decision, logic.Kill):
             self._kill_server(decision.reason)
+        elif isinstance(decision, logic.Stop):
+            self.kernel.note(f"{self.server.name}: guard asks for a fast stop")
+            self.server.ask_to_stop()
         elif isinstance(decision, logic.EndGrant):
             self.kernel.note(f"{self.server.name}: guard: grant over")
             self._told = False
@@ -303,9 +307,9 @@ class Guard:
         for question in self._pending:  # the worker may be a new one
             self._ask_worker(question)
 
-    def state_read(self, *, exists: bool, epoch: Epoch | None) -> None:
+    def state_read(self, *, exists: bool, epoch: Epoch | None, stop_here: bool) -> None:
         armed_before = self.logic.armed
-        self.logic = self.logic.state_seen(exists=exists, epoch=epoch)
+        self.logic = self.logic.state_seen(exists=exists, epoch=epoch, stop_wanted=stop_here)
         if self.logic.armed and not armed_before:
             self.save()
 

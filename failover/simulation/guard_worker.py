@@ -26,7 +26,9 @@ from failover.guard.permits import (
     decide_permit,
     needs_wal_end,
     open_session,
+    plan_here,
     renewal,
+    stop_here,
 )
 from failover.model import Epoch, Lsn, TimelineId
 from failover.simulation.guard_salvage import Salvager
@@ -228,11 +230,14 @@ class Worker:
 
     def _report(self, seen: _Seen) -> None:
         state = self._salvage.state = _decoded(seen.state)
-        guard, exists = self.guard, seen.state is not None
+        guard, exists, status = self.guard, seen.state is not None, self.guard.status_sent
+        if status is not None and status.granted and stop_here(self.me, state):
+            self.store.sync()
+            state = _decoded(self.store.read(self.me.paths.state))
         epoch = None if state is None else state.epoch
-        guard.tell(lambda: guard.state_read(exists=exists, epoch=epoch))
-        name, status = _text(seen.leader), guard.status_sent
-        synced = False
+        stop = stop_here(self.me, state)
+        guard.tell(lambda: guard.state_read(exists=exists, epoch=epoch, stop_here=stop))
+        name, synced = _text(seen.leader), False
         if status is not None and status.granted and name != self.me.host:
             self.store.sync()
             name, synced = _text(self.store.read(guard.scope.leader)), True
@@ -334,15 +339,14 @@ class Worker:
             self._commit_claim(seen, session_id)
 
     def _commit_claim(self, seen: _Seen, session_id: int) -> None:
-        state = _decoded(seen.state)
-        plan_here = state is not None and state.plan and state.plan.from_site == self.me.site
+        plan_waits = plan_here(self.me, _decoded(seen.state)) is not None
         inputs = ClaimInputs(
             session_id=session_id,
             state=seen.state,
             claim=seen.claim,
             last_writer=seen.last_writer,
             proof=seen.proof,
-            stopped=_stopped(self.guard.server) if plan_here else None,
+            stopped=_stopped(self.guard.server) if plan_waits else None,
         )
         transaction = decide_claim(self.me, inputs)
         if transaction is not None:
@@ -355,8 +359,9 @@ def _wal_end(server: Postgres) -> WalEnd:
 
 
 def _stopped(server: Postgres) -> Stopped:
-    kind = StopKind.SHUT_DOWN if server.control is Control.SHUT_DOWN else StopKind.KILLED
-    return Stopped(kind, _wal_end(server))
+    if server.control is Control.SHUT_DOWN:
+        return Stopped(StopKind.SHUT_DOWN, _wal_end(server))
+    return Stopped(StopKind.KILLED, _wal_end(server), server.idle_s)
 
 
 def _decoded(znode: Znode | None) -> GroupState | None:

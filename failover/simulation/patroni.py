@@ -16,7 +16,7 @@ from failover.simulation.client import Client
 from failover.simulation.kernel import Kernel, Process
 from failover.simulation.network import Network
 from failover.simulation.patroni_dcs import Dcs, DcsFailed, Seen
-from failover.simulation.postgres import Control, Postgres, Run
+from failover.simulation.postgres import Control, Hang, Postgres, Run
 from failover.timing import LeaseTiming
 from failover.znode import ScopePaths
 
@@ -87,7 +87,8 @@ class Patroni:
     @property
     def answers(self) -> bool:
         """Its REST interface does."""
-        return self.alive and not self._frozen and self.server.host.answers and not self.stuck
+        works = self.server.host.answers and self.server.hang is Hang.NO and not self.stuck
+        return self.alive and not self._frozen and works
 
     @property
     def _frozen(self) -> bool:
@@ -135,7 +136,8 @@ class Patroni:
     def _cycle(self) -> None:
         seen = self.dcs.read_cluster(self._wake)
         self.paused = seen.paused
-        while self.stuck:  # the query for the server's state never returns
+        # The query for the server's state never returns.
+        while self.stuck or (self.server.alive and self.server.hang is not Hang.NO):
             self.kernel.sleep(0.5)
         if self._promoting or self._demoting or self.server.run is Run.STOPPING:
             if seen.leader_name == self.name:

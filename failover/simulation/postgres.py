@@ -19,6 +19,7 @@ SHUTDOWN_S = (0.05, 0.2)
 UNREACHABLE_WALSENDER_S = 5.0  # wal_sender_timeout: a fast shutdown waits for it
 START_S = (0.1, 0.4)
 PROMOTION_S = 0.03
+SLOW_SERVES_P = 0.1
 
 
 class Run(StrEnum):
@@ -27,6 +28,14 @@ class Run(StrEnum):
     RUNNING = "running"
     STOPPING = "stopping"  # fast shutdown: clients are cut, waiting commits may be answered
     KILLED = "killed"  # SIGKILL sent, but a process hangs in an fsync: it will never answer
+
+
+class Hang(StrEnum):
+    """A gray failure: the server lives, holds its lock, and answers no new question."""
+
+    NO = "no"
+    FROZEN = "frozen"  # every process is stopped: nothing moves, a signal waits for the thaw
+    SLOW = "slow"  # now and then it still acknowledges; its walsenders and a fast stop work
 
 
 class Control(StrEnum):
@@ -67,6 +76,8 @@ class Postgres:
         self.lsn = 0x3000000
         self.upstream: Postgres | None = None
         self.fsync_stalled = False
+        self.hang = Hang.NO
+        self.written_at_s = 0.0  # the last write to its WAL
         self.waiting_commits = 0
         self.run_id = 0  # a new one with every start
         self.salvaged: list[Position] = []  # copies of its WAL, each from wherever it was needed
@@ -98,7 +109,7 @@ class Postgres:
     @property
     def answers(self) -> bool:
         """It answers queries."""
-        return self.run is Run.RUNNING and self.host.answers
+        return self.run is Run.RUNNING and self.host.answers and self.hang is Hang.NO
 
     @property
     def writable(self) -> bool:
@@ -116,6 +127,7 @@ class Postgres:
             and self.answers
             and self.in_recovery
             and up.run in (Run.RUNNING, Run.STOPPING)
+            and up.hang is not Hang.FROZEN
             and self.network.talks(self.host, up.host)
             and self.fits(up)
         )
@@ -163,6 +175,8 @@ class Postgres:
 
     def _promoting(self, run_id: int) -> None:
         self.kernel.sleep(PROMOTION_S)
+        while self.hang is Hang.FROZEN and self.run_id == run_id:
+            self.kernel.sleep(0.2)
         if self.run_id != run_id or self.run is not Run.RUNNING or not self.in_recovery:
             return
         self.branch = self.branch.fork(self.lsn, self.branch.number + 1)
@@ -173,16 +187,27 @@ class Postgres:
         self.became_writable(self)
 
     def stop(self) -> None:
-        """Fast shutdown, and wait until it is down (its clients are cut at once)."""
+        """Fast shutdown, and wait until it is down."""
         if self.run is not Run.RUNNING:
             return
         run_id = self.run_id
-        self.run = Run.STOPPING
-        self._on_its_own(lambda: self._stopping(run_id))
+        self.ask_to_stop()
         while self.run_id == run_id:
             self.kernel.sleep(0.05)
 
+    def ask_to_stop(self) -> None:
+        """SIGINT to the postmaster: its clients are cut at once, where it is not frozen."""
+        if self.run is Run.RUNNING:
+            run_id = self.run_id
+            self.run = Run.STOPPING if self.hang is not Hang.FROZEN else self.run
+            self._on_its_own(lambda: self._stopping(run_id))
+
     def _stopping(self, run_id: int) -> None:
+        while self.hang is Hang.FROZEN and self.run_id == run_id:
+            self.kernel.sleep(0.2)
+        if self.run_id != run_id:
+            return
+        self.run = Run.STOPPING
         duration_s = self.kernel.random.uniform(*SHUTDOWN_S)
         if not self.in_recovery and self._unreachable_standbys():
             duration_s += UNREACHABLE_WALSENDER_S
@@ -198,6 +223,8 @@ class Postgres:
 
     def stop_immediately(self) -> None:
         """pg_ctl stop -m immediate: no checkpoint, nothing more is answered."""
+        while self.hang is Hang.FROZEN:  # it is a signal to the postmaster as well
+            self.kernel.sleep(0.2)
         self.kill()
         while self.alive:
             self.kernel.sleep(0.2)
@@ -213,6 +240,15 @@ class Postgres:
         self._new_run(Run.DOWN)
         self.fsync_stalled = False
 
+    def hangs(self, how: Hang) -> None:
+        """Every process that there is now; one that is started later works."""
+        if self.run is Run.RUNNING:
+            self.hang = how
+
+    def thaw(self) -> None:
+        self.hang = Hang.NO
+        self._answer_waiting()
+
     def stall_fsync(self) -> None:
         self.fsync_stalled = True
 
@@ -224,7 +260,7 @@ class Postgres:
         self._answer_waiting()
 
     def _answer_waiting(self) -> None:
-        if self.host.answers and not self.fsync_stalled:
+        if self.host.answers and not self.fsync_stalled and self.hang is not Hang.FROZEN:
             for _ in range(self.waiting_commits):
                 self._acknowledge()
             self.waiting_commits = 0
@@ -246,6 +282,7 @@ class Postgres:
     def _new_run(self, run: Run) -> int:
         self.run = run
         self.run_id += 1
+        self.hang = Hang.NO
         if run is not Run.KILLED:
             self.waiting_commits = 0
         return self.run_id
@@ -254,7 +291,7 @@ class Postgres:
         if self.in_recovery:
             self.control = Control.SHUT_DOWN_IN_RECOVERY
         else:
-            self.lsn += 112  # the shutdown checkpoint
+            self._advance(112)  # the shutdown checkpoint
             self.control = Control.SHUT_DOWN
             for standby in self.peers:  # walsenders end once it has been received
                 if standby.upstream is self:
@@ -276,11 +313,25 @@ class Postgres:
         self._answer_waiting()
         if not (self.host.answers and self.run is Run.RUNNING and not self.in_recovery):
             return
-        self.lsn += self.kernel.random.randrange(64, 512)
+        if self.hang is not Hang.NO and not self._serves_one():
+            return
+        self._advance(self.kernel.random.randrange(64, 512))
         if self.fsync_stalled:
             self.waiting_commits += 1
         else:
             self._acknowledge()
+
+    def _serves_one(self) -> bool:
+        return self.hang is Hang.SLOW and self.kernel.random.random() < SLOW_SERVES_P
+
+    def _advance(self, size: int) -> None:
+        self.lsn += size
+        self.written_at_s = self.kernel.now
+
+    @property
+    def idle_s(self) -> float:
+        """How long nothing has been written to its WAL."""
+        return self.kernel.now - self.written_at_s
 
     def _acknowledge(self) -> None:
         self.acknowledged.append(

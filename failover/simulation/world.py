@@ -162,6 +162,7 @@ class World:
             stack.patroni.enabled = stack.guard.enabled = True
             stack.patroni.stuck = False
             stack.server.end_stall()
+            stack.server.thaw()
         for controller in self.controllers.values():
             controller.enabled = True
 

@@ -125,18 +125,19 @@ def _rebuilt(world: World, site: str) -> None:
     world.state = replace(_state(world), unproven_site=SiteName(site))
 
 
-@change(r"a switchover to <w> is frozen with <n> s left")
-def _plan(world: World, site: str, seconds: str) -> None:
+@change(r"a (switchover|takeover) to <w> is frozen with <n> s left")
+def _plan(world: World, kind: str, site: str, seconds: str) -> None:
     plan = PlanRecord(
         id="s-17",
-        kind=PlanKind.SWITCHOVER,
+        kind=PlanKind(kind),
         from_site=world.policy.other_data_site(SiteName(site)).name,
         to_site=SiteName(site),
         deadline_unix_s=NOW_UNIX_S + float(seconds),
-        requested_by="an operator",
+        requested_by="an operator" if kind == "switchover" else "automation",
     )
     world.state = replace(_state(world), plan=plan)
-    world.request = RequestSeen(3, _request(site, RequestPhase.RUNNING))
+    if kind == "switchover":
+        world.request = RequestSeen(3, _request(site, RequestPhase.RUNNING))
     for cluster in world.policy.clusters:
         config = world.scopes[cluster.name, plan.from_site].config
         assert config is not None
@@ -145,6 +146,18 @@ def _plan(world: World, site: str, seconds: str) -> None:
             "port": 5432,
             "primary_slot_name": f"failover_{plan.from_site}",
         }
+
+
+@change(r"a takeover was begun <n> s ago")
+def _begun(world: World, seconds: str) -> None:
+    world.state = replace(_state(world), takeover_begun_unix_s=NOW_UNIX_S - float(seconds))
+
+
+@change(r"the takeover is one that an operator asked for(, accepts the loss)?")
+def _asked_takeover(world: World, accepts: str | None) -> None:
+    request = _request("makassar", RequestPhase.RUNNING)
+    asked = replace(request, kind=PlanKind.TAKEOVER, accept_data_loss=accepts is not None)
+    world.request = RequestSeen(3, asked)
 
 
 @change(r"an operator asks for a switchover to <w>, <n> s ago")
@@ -213,8 +226,8 @@ def _request(site: str, phase: RequestPhase) -> OperatorRequest:
     )
 
 
-@change(r"<w> is (shut down|killed) under the plan, its WAL ends at <w>")
-def _stopped_under_plan(world: World, host: str, how: str, end: str) -> None:
+@change(r"<w> is (shut down|killed) under the plan, its WAL ends at <w>(?:, idle for <n> s)?")
+def _stopped_under_plan(world: World, host: str, how: str, end: str, idle: str | None) -> None:
     found = world.policy.host(HostName(host))
     world.claims[found.cluster] = ClaimSeen(found.cluster, None, 0.1)
     world.hosts[found.name].postgres = REFUSED
@@ -226,6 +239,7 @@ def _stopped_under_plan(world: World, host: str, how: str, end: str) -> None:
         kind=StopKind.SHUT_DOWN if how == "shut down" else StopKind.KILLED,
         end_of_wal=Lsn.parse(end),
         timeline=TimelineId(1),
+        idle_s=float(idle or 0),
     )
     world.stopped.append(StoppedSeen(found.cluster, version=0, proof=proof))
 

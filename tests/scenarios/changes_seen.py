@@ -148,6 +148,11 @@ def _old_samples(world: World, seconds: str) -> None:
     world.age_samples(float(seconds))
 
 
+@change(r"the last sample of <w> is <n> s old")
+def _old_samples_of(world: World, cluster: str, seconds: str) -> None:
+    world.age_samples(float(seconds), cluster)
+
+
 @change(r"the primary writes (\d+) MiB/s")
 def _busy(world: World, rate: str) -> None:
     newest_s = min(sample.age_s for sample in world.samples)

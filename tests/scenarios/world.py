@@ -187,7 +187,8 @@ class World:
         cluster = self.policy.cluster(name)
         other = self.policy.other_data_site(active).name
         first, *others = cluster.at(active)
-        self.hosts[first.name] = Host(primary(epoch), _patroni("primary", epoch))
+        held = replace(GUARD, granted=True, writable=True, epoch=int(epoch), deadline_in_s=4.0)
+        self.hosts[first.name] = Host(primary(epoch), _patroni("primary", epoch), held)
         self.claims[name] = ClaimSeen(
             cluster=name,
             claim=WriterClaim(host=first.name, site=active, epoch=epoch),
@@ -218,8 +219,11 @@ class World:
             seen = standby(str(source.address), epoch)
             self.hosts[host.name] = Host(seen, _patroni(role, epoch))
 
-    def age_samples(self, seconds: float) -> None:
-        self.samples = [replace(s, age_s=s.age_s + seconds) for s in self.samples]
+    def age_samples(self, seconds: float, cluster: str | None = None) -> None:
+        self.samples = [
+            replace(s, age_s=s.age_s + seconds) if cluster in (None, s.cluster) else s
+            for s in self.samples
+        ]
 
     def inputs(self) -> ViewInputs:
         """What the gatherer at ``reader`` would hand over."""

@@ -1,4 +1,7 @@
-"""A worker without ZooKeeper: renews while the file ``renew`` exists, says yes to every permit."""
+"""A worker without ZooKeeper: renews while the file ``renew`` exists, says yes to every permit.
+
+While the file ``stop`` exists, a plan has this guard stop its server.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,12 @@ def main() -> None:
     link = Link(connection)
     link.send(SessionOpened(SESSION, "00ff"))
     link.send(StateRead(exists=True, epoch=1, plan_here=False))
+    told = False
     while (lines := link.lines(0.05)) is not None:
         link.send(WorkerAlive())
+        if told is not (stop := (said.directory / "stop").exists()):
+            told = stop
+            link.send(StateRead(exists=True, epoch=1, plan_here=stop, stop_here=stop))
         if (said.directory / "renew").exists():
             link.send(Renewed(SESSION, time.clock_gettime(time.CLOCK_BOOTTIME)))
         for message in map(decode_from_minder, lines):

@@ -17,7 +17,14 @@ from failover.health.verdict import judge
 from failover.health.view import View
 from failover.history import NO_HEAD
 from failover.model import Automation, ClusterName, Epoch, HostName, Invariant, Lsn, SiteName
-from failover.planning import plan_checks, step_checks, switchover_checks, takeover_checks
+from failover.planning import (
+    gray_failure_checks,
+    plan_checks,
+    request_checks,
+    step_checks,
+    switchover_checks,
+    takeover_checks,
+)
 from failover.planning.plan import Gate, Plan, RestartZooKeeper, StepName
 from failover.planning.plan_checks import lint
 from failover.planning.planner import plan
@@ -55,6 +62,10 @@ WORLDS = {
         "PostgreSQL on jkt-db2 is a working primary",
     ],
     StepName.RESTART_ZOOKEEPER: ["jkt-zk1 leads the ensemble"],
+    StepName.BEGIN_TAKEOVER: [
+        "PostgreSQL on jkt-db1 is silent for 12 s",
+        "the last sample is 12 s old",
+    ],
     StepName.BEGIN_SWITCHOVER: ["an operator asks for a switchover to makassar, 1 s ago"],
     StepName.SWITCHOVER: [
         "a switchover to makassar is frozen with 12 s left",
@@ -217,6 +228,7 @@ B, S, A, N = (
     StepName.ABANDON_SWITCHOVER,
     StepName.REFUSE_REQUEST,
 )
+G = StepName.BEGIN_TAKEOVER
 REQUEST, STOPPED = f"{ROOT}/requests/operator", f"{ROOT}/stopped/marketplace"
 HOLDING = Gate("automation_auto", None, "unknown", Invariant.DOUBT_MEANS_HOLD)
 FENCE, CHILD = f"{JAKARTA}/leader", f"{JAKARTA}/leader/fence"
@@ -311,6 +323,23 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("loop_wait changed", F, lambda c: with_config(c, MAKASSAR, loop_wait=9), "points_at_primary"),
     ("state written", F, lambda c: plus(c, Set(STATE, encode_state(c[1].state), 7)), "state_untouched"),  # type: ignore[arg-type]
     ("out of quarantine", F, lambda c: cluster(c, recorded=replace(c[1].clusters[0].recorded, standby="quarantine")), "follows_on_record"),  # type: ignore[type-var]
+    # A takeover from a site that holds its claims: its beginning (its commit is below) …
+    ("no plan", G, lambda c: with_state(c, lambda s: replace(s, plan=None)), "only_a_plan_is_added"),
+    ("a planned move", G, lambda c: with_state(c, lambda s: replace(s, plan=replace(s.plan, kind="switchover"))), "only_a_plan_is_added"),
+    ("begun, not on record", G, lambda c: with_state(c, lambda s: replace(s, takeover_begun_unix_s=0.0)), "only_a_plan_is_added"),
+    ("stopped for ever", G, lambda c: with_state(c, lambda s: replace(s, plan=replace(s.plan, deadline_unix_s=9e9))), "only_a_plan_is_added"),
+    ("no claim is held", G, lambda c: cluster(c, claim=None), "useless_under_claims"),
+    ("it works", G, lambda c: cluster(c, active=serving().clusters[0].active), "useless_under_claims"),
+    ("nobody looks", G, lambda c: with_view(c, observers=()), "agreed_by_observers"),
+    ("the site alone looks", G, lambda c: with_view(c, observers=tuple(o for o in c[1].observers if o.site == "jakarta")), "agreed_by_observers"),
+    ("it starts up", G, lambda c: cluster(c, active=starting().clusters[0].active), "agreed_by_observers"),
+    ("automation is off", G, lambda c: before(c, automation=Automation.OBSERVE), "asked_or_automatic"),
+    ("automation is paused", G, lambda c: before(c, paused_until_unix_s=1e12), "asked_or_automatic"),
+    ("foreign upstream", G, lambda c: with_config(c, JAKARTA, standby_cluster={"host": "203.0.113.9"}), "old_scope_follows_new"),
+    ("claim broken", G, lambda c: plus(c, Delete(CLAIM)), "nothing_else"),
+    ("claim broken after all", G, lambda c: plus(c, Create(CLAIM, b""), Delete(CLAIM)), "nothing_else"),
+    ("new scope promoted", G, lambda c: plus(c, Set(f"{MAKASSAR}/config", b"{}", 4)), "new_scope_untouched"),
+    ("fenced already", G, lambda c: plus(c, Create(FENCE, b"fenced by failover, epoch 2")), "leader_keys_untouched"),
     # A planned move: its beginning …
     ("no plan", B, lambda c: with_state(c, lambda s: replace(s, plan=None)), "only_a_plan_is_added"),
     ("more than a plan", B, lambda c: with_state(c, lambda s: replace(s, in_sync=True)), "only_a_plan_is_added"),
@@ -360,6 +389,71 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("no reason", N, lambda c: with_request(c, outcome=()), "nothing_but_the_answer"),
     ("accepted by a refusal", N, lambda c: with_request(c, phase="running"), "request_answered"),
 ]  # fmt: skip
+
+
+# The commit of a takeover that guards had to make possible, where one of them killed.
+KILLED = [
+    "a takeover to makassar is frozen with 11 s left",
+    "the last sample is 15.5 s old",
+    "jkt-db1 is killed under the plan, its WAL ends at 0/5001000, idle for 15 s",
+]
+AFTER_A_KILL: list[tuple[str, Callable[[Case], Case], str]] = [
+    ("a planned move", lambda c: before(c, plan=replace(c[1].state.plan, kind=PlanKind.SWITCHOVER)), "stopped_by_its_guards"),  # type: ignore[union-attr]
+    ("no proof", lambda c: cluster(c, stopped=None), "stopped_by_its_guards"),
+    ("of another plan", lambda c: proof(c, plan_id="s-16"), "stopped_by_its_guards"),
+    ("of the other site", lambda c: proof(c, site="makassar"), "stopped_by_its_guards"),
+    ("too much is lost", lambda c: proof(c, end_of_wal=Lsn.parse("0/D000000")), "lost_is_accepted"),
+    ("shut down, not replayed", lambda c: proof(c, kind="shut_down"), "lost_is_accepted"),
+    ("on another timeline", lambda c: proof(c, timeline=9), "lost_is_accepted"),
+    ("nobody leads there", lambda c: cluster(c, standby=replace(c[1].clusters[0].standby, scope=None)), "lost_is_accepted"),
+    ("a claim is there", lambda c: cluster(c, claim=None), "nobody_writes"),
+    ("not fenced", lambda c: without(c, (Create, FENCE), (Create, CHILD)), "old_site_fenced"),
+    ("not in quarantine", lambda c: with_config(c, JAKARTA, standby_cluster={"host": "10.77.2.11"}), "old_site_quarantined"),
+    ("plan kept", lambda c: with_state(c, lambda s: replace(s, plan=c[1].state.plan)), "state_after"),  # type: ignore[union-attr]
+    ("proof kept", lambda c: without(c, (Delete, STOPPED)), "stopped_proof_removed"),
+    ("somebody else is answered", lambda c: plus(c, Set(REQUEST, b"{}", 3)), "request_ended"),
+]  # fmt: skip
+
+
+def killed(*more: str) -> Case:
+    view = build([*KILLED, *more]).view()
+    decided = plan(view, judge(view))
+    assert isinstance(decided, Plan), decided
+    assert decided.step is T
+    return decided, view
+
+
+def serving() -> View:
+    return build([]).view()
+
+
+def starting() -> View:
+    return build(["PostgreSQL on jkt-db1 rejects for 12 s"]).view()
+
+
+@pytest.mark.parametrize(
+    ("mutate", "check"), [row[1:] for row in AFTER_A_KILL], ids=[row[0] for row in AFTER_A_KILL]
+)
+def test_check_fires_after_a_kill(mutate: Callable[[Case], Case], check: str) -> None:
+    assert lint(*killed()) == ()
+    assert check in {problem.check for problem in lint(*mutate(killed()))}
+
+
+def test_the_operator_of_a_takeover_that_was_begun_is_told_of_its_end() -> None:
+    case = killed("the takeover is one that an operator asked for")
+    assert lint(*case) == ()
+    untold = without(case, (Set, REQUEST))
+    assert "request_answered" in {problem.check for problem in lint(*untold)}
+
+
+@pytest.mark.parametrize("fields", [{"phase": "done"}, {"by": "somebody"}], ids=str)
+def test_who_asks_for_a_useless_site_to_be_left_is_answered(fields: dict[str, Any]) -> None:
+    case = good(G, "automation is manual", ASKED)
+    assert lint(*case) == ()
+    problems = lint(*with_request(case, **fields))
+    assert "request_answered" in {problem.check for problem in problems}
+    other = with_state(case, lambda s: replace(s, plan=replace(s.plan, id="s-1")))  # type: ignore[type-var]
+    assert "only_a_plan_is_added" in {problem.check for problem in lint(*other)}
 
 
 @pytest.mark.parametrize("step", list(StepName))
@@ -415,12 +509,16 @@ def test_every_check_is_fired_by_some_mutation() -> None:
         *switchover_checks.BEGIN_SWITCHOVER,
         *switchover_checks.SWITCHOVER,
         *switchover_checks.ABANDON_SWITCHOVER,
-        *switchover_checks.REFUSE_REQUEST,
+        *request_checks.REFUSE_REQUEST,
+        *gray_failure_checks.BEGIN_TAKEOVER,
+        *gray_failure_checks.STOPPED_BY_GUARDS,
     ]
     named = {check.__name__ for check in tables}
     # Made for a step by a function of that name, or part of a check under another name.
     made = {"checked": "nothing_else", "answered": "request_answered", "ended": "request_ended"}
-    fired = {check for _, _, _, check in MUTATIONS}
+    made |= {"asked": "asked_or_automatic", "request_of_plan_ended": "request_ended"}
+    made |= {"only_a_takeover_is_added": "only_a_plan_is_added"}
+    fired = {check for _, _, _, check in MUTATIONS} | {check for _, _, check in AFTER_A_KILL}
     fired |= {"stopped_proof_removed", "no_proof_is_left", "request_ended"}
     assert {made.get(name, name) for name in named} | {"scope_written"} == fired
 

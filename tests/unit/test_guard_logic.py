@@ -21,6 +21,7 @@ from failover.guard.logic import (
     Renewals,
     ServerSeen,
     StartMode,
+    Stop,
     decide,
     just_granted,
     renewed,
@@ -122,6 +123,78 @@ class TestPermit:
         guard, decision = decide(granted(promotion=True), STANDBY, 101.0)
         assert decision == Nothing()
         assert guard.grant is not None
+
+
+def told_to_stop(guard: Guard, *, wanted: bool = True) -> Guard:
+    """``state`` was read, with a plan that has the guards here stop their servers, or without."""
+    return guard.state_seen(exists=True, epoch=Epoch(1), stop_wanted=wanted)
+
+
+class TestStop:
+    """A plan has this guard stop its server: a fast stop first, then SIGKILL."""
+
+    END_S = 101.0 + LIMITS.fast_stop_s
+
+    def stopping(self) -> Guard:
+        guard, decision = decide(told_to_stop(granted()), RUNNING, 101.0)
+        assert decision == Stop()
+        return guard
+
+    def test_once_a_fast_stop_then_a_kill(self) -> None:
+        guard = self.stopping()
+        for renewal_s in (101.0, 101.5, 102.0, 102.5, 103.0, 103.5):
+            guard, decision = decide(guard.renewed(SESSION, renewal_s), RUNNING, renewal_s + 0.1)
+            assert decision == Nothing()
+        guard, decision = decide(guard, RUNNING, self.END_S)
+        assert decision == Kill(KillReason.PLAN)
+        assert decide(guard, RUNNING, self.END_S + 0.1)[1] == Kill(KillReason.PLAN)
+
+    @pytest.mark.parametrize(
+        "server",
+        [
+            DOWN,
+            # Patroni was quicker, and has started it again as a standby.
+            ServerSeen(alive=True, in_production=False, note=Note(StartMode.STANDBY, 101.2)),
+        ],
+        ids=["down", "a standby again"],
+    )
+    def test_what_has_ended_is_not_killed(self, server: ServerSeen) -> None:
+        guard, decision = decide(self.stopping(), server, 101.4)
+        assert decision == EndGrant()
+        assert decide(guard, server, self.END_S)[1] == Nothing()
+
+    @pytest.mark.parametrize("server", [RUNNING, STANDBY], ids=["primary", "promotion under way"])
+    def test_whatever_has_a_grant(self, server: ServerSeen) -> None:
+        assert decide(told_to_stop(granted(promotion=True)), server, 101.0)[1] == Stop()
+
+    @pytest.mark.parametrize("server", [STANDBY, DOWN], ids=["replica", "down"])
+    def test_nothing_that_has_none(self, server: ServerSeen) -> None:
+        assert decide(told_to_stop(leased()), server, 101.0)[1] == Nothing()
+
+    def test_a_plan_that_is_gone_kills_nobody(self) -> None:
+        guard = told_to_stop(self.stopping(), wanted=False).renewed(SESSION, 103.0)
+        guard = guard.renewed(SESSION, 103.5).renewed(SESSION, 104.0)
+        guard, decision = decide(guard, RUNNING, self.END_S)
+        assert decision == Nothing()
+        assert decide(told_to_stop(guard), RUNNING, self.END_S)[1] == Stop()  # a new plan: anew
+
+    def test_a_kill_under_way_goes_on_without_it(self) -> None:
+        guard = self.stopping().renewed(SESSION, 102.0).renewed(SESSION, 103.0)
+        guard, decision = decide(guard, RUNNING, self.END_S)
+        guard = told_to_stop(guard, wanted=False)
+        assert decide(guard, RUNNING, self.END_S + 0.1)[1] == decision == Kill(KillReason.PLAN)
+
+    def test_the_deadline_does_not_wait_for_it(self) -> None:
+        assert decide(self.stopping(), RUNNING, 104.5)[1] == Kill(KillReason.DEADLINE)
+
+    def test_a_successor_asks_again(self) -> None:
+        """A new minder knows the grant, not the stop; the worker tells it of the plan again."""
+        guard = replace(self.stopping(), stop_wanted=False, stopping_since_s=None)
+        assert decide(guard, RUNNING, 101.2)[1] == Nothing()
+        assert decide(told_to_stop(guard), RUNNING, 101.3)[1] == Stop()
+
+    def test_no_clients_meanwhile(self) -> None:
+        assert not writable(told_to_stop(granted()), RUNNING, 101.0).yes
 
 
 class TestGrant:

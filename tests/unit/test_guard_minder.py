@@ -23,7 +23,7 @@ from failover.guard.records import boot_id, read_record
 from failover.guard.server import lock_is_free
 from failover.model import HostName
 
-LIMITS = Limits(tick_s=0.1, deadline_s=1.0, in_place_s=1.0)
+LIMITS = Limits(tick_s=0.1, deadline_s=1.0, in_place_s=1.0, fast_stop_s=0.5)
 STUB = Path(__file__).with_name("guard_stub_worker.py")
 
 
@@ -96,6 +96,42 @@ def test_the_deadline_kills_every_process_a_stopped_one_too(host: Host) -> None:
             await until(lambda: minder.guard.grant is None, limit_s=3.0)
             assert lock_is_free(host.places)
             assert not (await minder.writable()).yes
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_plan_has_it_stopped_and_what_hangs_is_killed(host: Host, hangs: bool) -> None:
+    """The postmaster gets SIGINT. Stopped itself it hears nothing; its child never does here."""
+
+    async def story() -> None:
+        async with minding(host) as minder:
+            await start(host)
+            postmaster = host.processes[-1]
+            if hangs:
+                os.kill(postmaster.pid, signal.SIGSTOP)
+            (host.places.run_dir.parent / "stop").touch()
+            await until(lambda: minder.guard.stopping_since_s is not None)
+            assert not (await minder.writable()).yes
+            if not hangs:
+                assert await asyncio.to_thread(postmaster.wait, 5.0) in (1, -signal.SIGINT)
+                assert minder.guard.grant is not None, "its child lives"
+            await until(lambda: minder.guard.grant is None, limit_s=5.0)
+            assert lock_is_free(host.places)
+            assert await asyncio.to_thread(postmaster.wait, 5.0) != 0
+
+    asyncio.run(story())
+
+
+def test_a_new_minder_goes_on_with_a_stop(host: Host) -> None:
+    async def story() -> None:
+        async with minding(host):
+            await start(host)
+            os.kill(host.processes[-1].pid, signal.SIGSTOP)
+            (host.places.run_dir.parent / "stop").touch()
+        async with minding(host) as minder:
+            await until(lambda: minder.guard.grant is None, limit_s=5.0)
+            assert lock_is_free(host.places)
 
     asyncio.run(story())
 
