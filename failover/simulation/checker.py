@@ -19,6 +19,7 @@ from failover.state import (
     HistoryEntry,
     HistoryHead,
     OperatorRequest,
+    StandbyScope,
     decode_record,
     decode_state,
 )
@@ -50,7 +51,7 @@ class Checker:
         self._state: GroupState | None = None
         self._first_of_epoch: dict[tuple[str, int], str] = {}
         self._thawed_at: dict[str, tuple[float, float]] = {}
-        self._planned: set[int] = set()  # epochs begun by a switchover
+        self._planned: set[int] = set()  # epochs begun after a shutdown: nothing may be lost
         self._loss_accepted: set[int] = set()  # epochs begun by a takeover by hand
         self._head: HeadSeen = NO_HEAD
 
@@ -107,6 +108,11 @@ class Checker:
         requests = (decode_record(OperatorRequest, op.data, path=path) for op in sets)
         return any(request.accept_data_loss for request in requests)
 
+    @staticmethod
+    def _all_follow(state: GroupState) -> bool:
+        """Everything could be shut down. In quarantine: something was killed, or simply gone."""
+        return all(c.standby is StandbyScope.FOLLOWING for c in state.clusters.values())
+
     def state_created(self, state: GroupState) -> None:
         self._state = state
 
@@ -119,7 +125,7 @@ class Checker:
         if state.epoch != before.epoch + 1:
             self._fail(f"I2: epoch {before.epoch} was followed by {state.epoch}")
         self.epoch_changes.append((self.kernel.now, int(state.epoch), state.active_site))
-        if before.plan is not None:
+        if before.plan is not None and self._all_follow(state):
             self._planned.add(int(state.epoch))
         if by_hand:
             self._loss_accepted.add(int(state.epoch))
@@ -151,7 +157,7 @@ class Checker:
         if not lost:
             return
         if int(state.epoch) in self._planned:
-            self._fail(f"I3: a switchover lost {len(lost)} writes, epoch {state.epoch}")
+            self._fail(f"I3: {len(lost)} writes lost after a shutdown, epoch {state.epoch}")
         self.lost[int(state.epoch)] = lost
         if int(state.epoch) in self._loss_accepted:
             return

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from random import Random
 
 from failover.simulation.controller import Stack
-from failover.simulation.postgres import Run
+from failover.simulation.postgres import Hang, Run
 from failover.simulation.world import World
 from failover.state import PlanKind
 
@@ -109,6 +109,34 @@ def stall_fsync(world: World, random: Random) -> Undo:
     world.kernel.note(f"FAULT stall fsync {stack.host.name}")
     stack.server.stall_fsync()
     return stack.server.end_stall
+
+
+def hang_server(world: World, random: Random) -> Undo:
+    """A gray failure: PostgreSQL answers nothing (or now and then), the guard holds its claim.
+
+    Sometimes with a Patroni that is frozen a little later, and thawed when all of it ends.
+    """
+    stack = _stack(world, random)
+    how, frozen = random.choice((Hang.FROZEN, Hang.FROZEN, Hang.SLOW)), random.random() < 0.4
+    together = " and freeze Patroni soon" if frozen else ""
+    world.kernel.note(f"FAULT hang postgres {stack.host.name}: {how}{together}")
+    stack.server.hangs(how)
+    lasts = True
+
+    def freeze_it_too() -> None:
+        if lasts:
+            stack.patroni.freeze()
+
+    if frozen:
+        world.kernel.after(random.uniform(0.0, 15.0), freeze_it_too)
+
+    def undo() -> None:
+        nonlocal lasts
+        lasts = False
+        stack.server.thaw()
+        stack.patroni.thaw()
+
+    return undo
 
 
 def stop_backend(world: World, random: Random) -> Undo:
@@ -304,6 +332,7 @@ FAULTS: dict[Fault, float] = {
     freeze_site: 1.0,
     kill_postmaster: 2.0,
     stall_fsync: 2.0,
+    hang_server: 3.0,
     stop_backend: 2.0,
     kill_patroni: 2.0,
     freeze_patroni: 2.0,

@@ -161,6 +161,7 @@ class World:
         for stack in self.stacks.values():
             stack.patroni.enabled = stack.guard.enabled = True
             stack.patroni.stuck = False
+            stack.patroni.thaw()
             stack.server.end_stall()
             stack.server.thaw()
         for controller in self.controllers.values():
