@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @reason_option(required=False)
 @config_option
 def command(reason: str) -> None:
-    """End the cooldown after a takeover, in which no other one is made.
+    """End the cooldown after a takeover, or after one that went back, in which no other is made.
 
     It keeps a group from moving to and fro while the cause of the first takeover is not known, and
     ends by itself after an hour (`cooldown` in failover.yaml).
@@ -25,7 +25,7 @@ def command(reason: str) -> None:
     from dataclasses import replace
 
     def change(state: GroupState) -> GroupState:
-        return replace(state, cooldown_until_unix_s=0.0)
+        return replace(state, cooldown_until_unix_s=0.0, takeover_begun_unix_s=0.0)
 
     details = {"reason": reason} if reason else {}
     set_in_state("acknowledged", "the last takeover was acknowledged: no cooldown", details, change)

@@ -198,7 +198,7 @@ def fault() -> None:
     """Break something. `failover lab heal` undoes it.
 
     A and B are sites or hosts. A PROCESS is one of guard, guard-minder, guard-worker, patroni,
-    postmaster, backend, patroni-backend, controller, zookeeper, haproxy.
+    postmaster, postgres (all of them), backend, patroni-backend, controller, zookeeper, haproxy.
     """
 
 

@@ -24,6 +24,7 @@ class Process(StrEnum):
     GUARD_WORKER = "guard-worker"
     PATRONI = "patroni"
     POSTMASTER = "postmaster"
+    POSTGRES = "postgres"  # every process of the server
     BACKEND = "backend"  # one that serves a client
     PATRONI_BACKEND = "patroni-backend"
     CONTROLLER = "controller"
@@ -71,6 +72,7 @@ _OF: dict[Process, _Where] = {
     Process.GUARD_WORKER: _Where(Role.DATABASE, _GUARD, _named(_GUARD, "guard-worker")),
     Process.PATRONI: _Where(Role.DATABASE, _PATRONI, _main(_PATRONI)),
     Process.POSTMASTER: _Where(Role.DATABASE, _PATRONI, f"head -qn1 {DATA}/*/postmaster.pid"),
+    Process.POSTGRES: _Where(Role.DATABASE, _PATRONI, _named(_PATRONI, "postgres")),
     Process.BACKEND: _Where(Role.DATABASE, _PATRONI, _backend("datname <> 'postgres'")),
     Process.PATRONI_BACKEND: _Where(
         Role.DATABASE, _PATRONI, _backend("application_name ilike 'patroni%'")

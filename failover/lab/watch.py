@@ -315,8 +315,9 @@ def clear_cooldown(store: KazooStore, policy: Policy, *, by: str) -> bool:
     now_unix_s = time.time()
 
     def change(state: GroupState) -> GroupState:
-        over = state.cooldown_until_unix_s <= now_unix_s
-        return state if over else replace(state, cooldown_until_unix_s=0.0)
+        over = state.cooldown_until_unix_s <= now_unix_s and not state.takeover_begun_unix_s
+        ended = replace(state, cooldown_until_unix_s=0.0, takeover_begun_unix_s=0.0)
+        return state if over else ended
 
     setting = Setting("acknowledged", "the cooldown was ended by hand", by, {}, change)
     return apply_setting(store, policy, setting, now_unix_s=now_unix_s) is not None

@@ -26,6 +26,7 @@ from failover.lab.workload.attempt import Attempt, Outcome, Via
 from failover.lab.workload.checker import Report, acks_of, judge, longest_gap
 from failover.lab.workload.control import Team, Workload
 from failover.model import HostName, SiteName
+from failover.planning.plan import Plan, StepName
 from failover.policy import DatabaseHost
 from failover.state import GroupState, decode_state
 from failover.znode import GroupPaths
@@ -93,12 +94,18 @@ class Conclusions:
         return [code for i, code in enumerate(codes) if i == 0 or codes[i - 1] != code]
 
     def never_took_over(self) -> bool:
-        return all(one.verdict.consequence is not Consequence.TAKEOVER for one in self.looks)
+        wanted = all(one.verdict.consequence is not Consequence.TAKEOVER for one in self.looks)
+        return wanted and not any(begins_takeover(one) for one in self.looks)
 
     def wait_for(self, code: str, limit_s: float = 20.0) -> float:
         """When the verdict was given (boot time)."""
         wait_until(f"verdict {code}; there were {self.codes}", lambda: code in self.codes, limit_s)
         return next(look.at_s for look in self.looks if look.verdict.code == code)
+
+
+def begins_takeover(look: Evidence) -> bool:
+    step = look.next_step
+    return isinstance(step, Plan) and step.step is StepName.BEGIN_TAKEOVER
 
 
 @contextmanager

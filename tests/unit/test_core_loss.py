@@ -14,6 +14,7 @@ from failover.replication.loss import (
     LossUnknown,
     cluster_loss,
     estimate,
+    loss_at_stop,
     peak_bytes_per_s,
 )
 from tests.scenarios.language import build
@@ -118,3 +119,63 @@ def test_max_performance_is_never_in_sync() -> None:
 def test_without_a_standby_leader_the_loss_is_unknown() -> None:
     view = build(["marketplace-makassar has no leader key"]).view()
     assert isinstance(cluster_loss(view, view.clusters[0]), LossUnknown)
+
+
+# --------------------------------------------------------------------------- measured at a stop
+
+KILLED = "jkt-db1 is killed under the plan, its WAL ends at {}, idle for {} s"
+PLAN = ["a takeover to makassar is frozen with 9 s left", "the last sample is 12 s old"]
+
+
+def at_stop(end: str, idle_s: float = 11.0, *more: str) -> LossEstimate | LossUnknown:
+    """Killed 0.1 s ago; the other site has received and replayed up to 0/5000000."""
+    view = build([*PLAN, *more, KILLED.format(end, idle_s)]).view()
+    stopped = view.clusters[0].stopped
+    assert stopped is not None
+    assert stopped.proof is not None
+    return loss_at_stop(view, view.clusters[0], stopped.proof)
+
+
+@pytest.mark.parametrize("end", ["0/4FFFF00", "0/5000000"])
+def test_whoever_has_received_up_to_its_end_loses_nothing(end: str) -> None:
+    assert at_stop(end) == NOTHING_TO_LOSE
+    assert at_stop(end, 0.0, "no samples of the primary's WAL") == NOTHING_TO_LOSE
+
+
+@pytest.mark.parametrize(
+    ("idle_s", "seconds"),
+    [
+        (12.0, 0.9),  # written before the silence began: an observation may be a second older
+        (8.0, 4.9),
+        (0.0, 12.9),  # … or until the end: nobody saw when
+        (40.0, 0.0),  # the sample is younger than the last write
+    ],
+)
+def test_what_no_sample_has_seen_is_as_old_as_the_last_write(idle_s: float, seconds: float) -> None:
+    found = known(at_stop("0/5000800", idle_s))
+    assert (found.behind_bytes, found.isolation_bytes) == (2048, 0)
+    assert found.seconds == pytest.approx(seconds)
+
+
+def test_what_the_samples_have_seen_comes_on_top() -> None:
+    received = "PostgreSQL on mks-db1 has received 0/4FFF000, replayed 0/4FFF000"
+    found = known(at_stop("0/5000800", 12.0, received))
+    assert found.behind_bytes == 4096 + 2048
+    assert found.behind_s == pytest.approx(4.0 + 0.9)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("no samples of the primary's WAL", "no samples"),
+        ("mks-db1 gone for 9 s", "nobody in makassar"),
+    ],
+)
+def test_it_is_unknown_where_nobody_can_tell(line: str, reason: str) -> None:
+    found = at_stop("0/5000800", 11.0, line)
+    assert isinstance(found, LossUnknown)
+    assert reason in found.reason
+
+
+def test_in_sync_nothing_that_is_missing_was_acknowledged() -> None:
+    assert at_stop("0/5000800", 0.0, "protection is max-availability, in sync") == NOTHING_TO_LOSE

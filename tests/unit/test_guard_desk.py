@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -11,12 +12,14 @@ from memory_store import MemoryStore, World
 
 from failover.config import load
 from failover.guard.desk import Desk
-from failover.guard.messages import ClaimRead, FromWorker, MinderStatus
+from failover.guard.messages import ClaimRead, FromWorker, MinderStatus, StateRead
 from failover.guard.permits import Member
 from failover.guard.records import boot_id
-from failover.model import ClusterName, HostName, SiteName
+from failover.model import ClusterName, GroupName, HostName, SiteName
 from failover.policy import Policy
-from failover.znode import Committed, Create, GroupPaths, ScopePaths, Znode
+from failover.state import PlanKind, PlanRecord, encode_state
+from failover.znode import Committed, Create, GroupPaths, ScopePaths, Set, Znode
+from tests.scenarios.world import World as Seen
 
 GRANTED = MinderStatus(
     granted=True,
@@ -33,6 +36,12 @@ class Connection(MemoryStore):
     """One that may be lost right after a read, like kazoo's: then it names no session."""
 
     lost_after_read = False
+    on_sync: Callable[[], None] | None = None
+
+    def sync(self) -> None:
+        super().sync()
+        if self.on_sync is not None:
+            self.on_sync()
 
     def read_many(self, paths: Iterable[str]) -> dict[str, Znode | None]:
         found = {path: self.read(path) for path in paths}
@@ -117,3 +126,39 @@ class TestTheClaimUnderAGrant:
         connection.lost_after_read = True
         desk._round()
         assert claims_read(said) == []
+
+
+PLAN = PlanRecord(
+    "t-1-7", PlanKind.TAKEOVER, SiteName("jakarta"), SiteName("makassar"), 9e9, "automation"
+)
+
+
+def put_state(connection: Connection, plan: PlanRecord | None) -> None:
+    state, path = Seen.healthy().state, GroupPaths(GroupName("marketplace")).state
+    assert state is not None
+    data, found = encode_state(replace(state, plan=plan)), connection.read(path)
+    if found is None:
+        create(connection, path, data)
+    else:
+        assert isinstance(connection.commit((Set(path, data, found.version),)), Committed)
+
+
+class TestAPlanThatHasTheGuardStopIt:
+    def told(self, desk: Desk, said: list[FromWorker]) -> list[bool]:
+        said.clear()
+        desk._round()
+        return [message.stop_here for message in said if isinstance(message, StateRead)]
+
+    def test_is_told(self, desk: Desk, said: list[FromWorker], connection: Connection) -> None:
+        put_state(connection, PLAN)
+        assert self.told(desk, said) == [True]
+        put_state(connection, replace(PLAN, kind=PlanKind.SWITCHOVER))
+        assert self.told(desk, said) == [False]
+
+    def test_is_believed_only_after_a_sync(
+        self, desk: Desk, said: list[FromWorker], connection: Connection
+    ) -> None:
+        """The follower that is asked lags behind: the plan has gone back already."""
+        put_state(connection, PLAN)
+        connection.on_sync = lambda: put_state(connection, None)
+        assert self.told(desk, said) == [False]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
+import time
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,11 @@ class TestEndOfWal:
         assert stopped is not None
         assert stopped.kind is StopKind.KILLED
         assert str(stopped.end.lsn) == "0/3000148"
+        newest = next(host.places.wal.iterdir())
+        os.utime(newest, (time.time() - 12.0, time.time() - 12.0))
+        stopped = stopped_at(host.places, control_bytes(DbState.IN_PRODUCTION, 0x3000060))
+        assert stopped is not None
+        assert stopped.idle_s == pytest.approx(12.0, abs=2.0)
 
     def test_without_segments_nothing_is_guessed(self, host: Host) -> None:
         assert stopped_at(host.places, control_bytes(DbState.IN_PRODUCTION)) is None

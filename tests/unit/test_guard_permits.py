@@ -18,6 +18,7 @@ from failover.guard.permits import (
     WalEnd,
     decide_claim,
     decide_permit,
+    stop_here,
 )
 from failover.model import (
     Automation,
@@ -243,6 +244,30 @@ class TestGivingBack:
         again = decide_claim(ME, replace(seen, proof=proof_of("p0")))
         assert again is not None
         assert Delete(PROOF_PATH, 5) in again
+
+    def test_of_what_was_killed_it_says_how_long_nothing_was_written(self) -> None:
+        killed = replace(STOPPED, kind=StopKind.KILLED, idle_s=12.5)
+        transaction = decide_claim(ME, claim_inputs(state=at(state(plan=PLAN)), stopped=killed))
+        assert transaction is not None
+        proof = transaction[-1]
+        assert isinstance(proof, Create)
+        left = decode_record(StoppedProof, proof.data, path="")
+        assert (left.kind, left.idle_s) == (StopKind.KILLED, 12.5)
+
+    @pytest.mark.parametrize(
+        ("plan", "stops"),
+        [
+            (None, False),
+            (PLAN, False),  # a switchover: Patroni stops its primary
+            (replace(PLAN, kind=PlanKind.TAKEOVER), True),
+            (replace(PLAN, kind=PlanKind.TAKEOVER, from_site=MAKASSAR, to_site=JAKARTA), False),
+        ],
+    )
+    def test_only_a_takeover_from_here_has_the_guard_stop_it(
+        self, plan: PlanRecord | None, stops: bool
+    ) -> None:
+        assert stop_here(ME, state(plan=plan)) is stops
+        assert not stop_here(ME, None)
 
     def test_a_plan_elsewhere_is_not_ours(self) -> None:
         plan = replace(PLAN, from_site=MAKASSAR, to_site=JAKARTA)
