@@ -39,7 +39,7 @@ def automation_gates(view: View, state: GroupState) -> tuple[Gate, ...]:
         _not_paused(view, state),
         _no_cooldown(view, state),
         living_observer(view),
-        _claims_prove(state),
+        claims_prove(state),
     )
 
 
@@ -112,7 +112,7 @@ def living_observer(view: View) -> Gate:
     return Gate("living_observer", alive, tell.observers(view), Invariant.DOUBT_MEANS_HOLD)
 
 
-def _claims_prove(state: GroupState) -> Gate:
+def claims_prove(state: GroupState) -> Gate:
     """Not where the quorum was rebuilt without the active site: that one may have its own."""
     name, site = "claims_prove", state.active_site
     if unproven(state):

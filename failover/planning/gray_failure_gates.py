@@ -16,6 +16,7 @@ from failover.health.view import ClusterView, View
 from failover.model import Invariant
 from failover.planning.gates import (
     automation_gates,
+    claims_prove,
     living_observer,
     new_scope_follows,
     new_scope_unpaused,
@@ -70,6 +71,7 @@ def _by_itself(view: View, state: GroupState) -> tuple[Gate, ...]:
 
 
 def _by_hand(view: View, state: GroupState, request: OperatorRequest) -> tuple[Gate, ...]:
+    fenced = request.fenced_site == state.active_site
     return (
         state_readable(view),
         in_time(view, request),
@@ -77,6 +79,7 @@ def _by_hand(view: View, state: GroupState, request: OperatorRequest) -> tuple[G
         nothing_under_way(state),
         living_observer(view),
         reason_given(request),
+        *(() if fenced else (claims_prove(state),)),
     )
 
 
