@@ -66,6 +66,7 @@ log = structlog.get_logger(__name__)
 class _Waiting:
     ask: PermitAsk
     until_s: float
+    prepared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Desk:
         store: KazooStore,
         send: Callable[[FromWorker], None],
         on_state: Callable[[GroupState], None],
+        before_promotion: Callable[[GroupState], None],
         *,
         armed: bool,
     ) -> None:
@@ -104,6 +106,7 @@ class Desk:
         self._store = store
         self._send = send
         self._on_state = on_state
+        self._before_promotion = before_promotion
         self._armed = armed
         self._wake = threading.Event()
         self._mutex = threading.Lock()
@@ -165,6 +168,7 @@ class Desk:
         with self._mutex:
             waiting = list(self._waiting.values())
         for permit in waiting:
+            self._prepare(permit, seen)
             self._try_permit(permit, seen)
         if status is None:
             return
@@ -229,6 +233,15 @@ class Desk:
             return None
 
     # ----------------------------------------------------------------------- permits
+
+    def _prepare(self, waiting: _Waiting, seen: _Seen) -> None:
+        """Once per promotion, and before it: what only the other site has is fetched."""
+        state = self._decoded(seen.state)
+        if waiting.prepared or waiting.ask.purpose is not Purpose.PRE_PROMOTE or state is None:
+            return
+        waiting.prepared = True
+        self._before_promotion(state)
+        self._end_while_running = (None, 0.0)
 
     def _try_permit(self, waiting: _Waiting, seen: _Seen) -> None:
         synced = False

@@ -10,12 +10,14 @@ from guard_world import Host
 from memory_store import MemoryStore, World
 
 from failover.config import load
+from failover.coordination.init import initialise
 from failover.guard.desk import Desk
-from failover.guard.messages import ClaimRead, FromWorker, MinderStatus
+from failover.guard.messages import ClaimRead, FromWorker, MinderStatus, PermitAsk, Purpose
 from failover.guard.permits import Member
 from failover.guard.records import boot_id
 from failover.model import ClusterName, HostName, SiteName
 from failover.policy import Policy
+from failover.state import GroupState
 from failover.znode import Committed, Create, GroupPaths, ScopePaths, Znode
 
 GRANTED = MinderStatus(
@@ -59,7 +61,19 @@ def said() -> list[FromWorker]:
 
 
 @pytest.fixture
-def desk(policy: Policy, tmp_path: Path, connection: Connection, said: list[FromWorker]) -> Desk:
+def prepared() -> list[GroupState]:
+    """With which state a promotion was prepared."""
+    return []
+
+
+@pytest.fixture
+def desk(
+    policy: Policy,
+    tmp_path: Path,
+    connection: Connection,
+    said: list[FromWorker],
+    prepared: list[GroupState],
+) -> Desk:
     host = policy.host(HostName("jkt-db1"))
     me = Member(host.name, host.site, host.cluster, GroupPaths(policy.group))
     scope = ScopePaths(policy.patroni_namespace, policy.cluster(host.cluster).scope(host.site))
@@ -73,6 +87,7 @@ def desk(policy: Policy, tmp_path: Path, connection: Connection, said: list[From
         connection,  # type: ignore[arg-type]
         said.append,
         lambda state: None,
+        prepared.append,
         armed=True,
     )
     made.status(GRANTED)
@@ -117,3 +132,27 @@ class TestTheClaimUnderAGrant:
         connection.lost_after_read = True
         desk._round()
         assert claims_read(said) == []
+
+
+class TestBeforeAPromotion:
+    @pytest.mark.parametrize(
+        ("purpose", "times"),
+        [(Purpose.PRE_PROMOTE, 1), (Purpose.PROMOTE, 0), (Purpose.START, 0)],
+    )
+    def test_it_is_prepared_once(
+        self,
+        policy: Policy,
+        desk: Desk,
+        connection: Connection,
+        prepared: list[GroupState],
+        purpose: Purpose,
+        times: int,
+    ) -> None:
+        """However often the permit is tried while the claim is still somebody's."""
+        initialise(connection, policy, now_unix_s=1.0, by="test")  # type: ignore[arg-type]
+        somebody = Connection(connection._world, 0x2002)
+        create(somebody, GroupPaths(policy.group).writer(ClusterName("marketplace")), b"")
+        desk.ask(PermitAsk(7, purpose, 30.0))
+        desk._round()
+        desk._round()
+        assert len(prepared) == times
