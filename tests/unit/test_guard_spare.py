@@ -75,9 +75,19 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def children() -> set[int]:
+    """The living ones: of earlier tests some may wait to be reaped."""
     pid = os.getpid()
-    found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    return {int(child) for child in found.split()}
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return {int(child) for child in found if not is_zombie(child)}
+
+
+def is_zombie(pid: str) -> bool:
+    with contextlib.suppress(OSError):
+        return (
+            Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+            == "Z"
+        )
+    return True
 
 
 async def alive(workers: Workers) -> None:
