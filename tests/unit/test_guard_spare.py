@@ -49,10 +49,13 @@ class Workers:
             self.process.send(FIRST_WORD)
             await asyncio.sleep(0.05)
 
-    async def has_spare(self) -> int:
-        await until(lambda: self.process._spare is not None)
-        assert self.process._spare is not None
-        return self.process._spare.process.pid
+    async def has_spare(self, instead_of: int = 0) -> int:
+        await until(lambda: self._spare() not in (0, instead_of))
+        return self._spare()
+
+    def _spare(self) -> int:
+        spare = self.process._spare
+        return spare.process.pid if spare is not None else 0
 
 
 @contextlib.asynccontextmanager
@@ -104,7 +107,7 @@ def test_the_spare_takes_over_and_there_is_a_new_one(tmp_path: Path) -> None:
             await until(lambda: worker not in children())
             await alive(workers)
             assert spare in children()
-            assert await workers.has_spare() != spare
+            await workers.has_spare(instead_of=spare)
 
     asyncio.run(story())
 
@@ -115,8 +118,7 @@ def test_a_spare_that_died_is_replaced(tmp_path: Path) -> None:
             await alive(workers)
             dead = await workers.has_spare()
             os.kill(dead, signal.SIGKILL)
-            await until(lambda: dead not in children())
-            assert await workers.has_spare() != dead
+            await workers.has_spare(instead_of=dead)
             assert workers.process.alive
 
     asyncio.run(story())
