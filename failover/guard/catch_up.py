@@ -35,7 +35,7 @@ from failover.model import HostName, Lsn
 from failover.policy import Cluster, DatabaseHost
 from failover.state import GroupState, StandbyScope, StateError
 
-LIMIT_S = 1.5  # PostgreSQL looks for a sender every half second
+LIMIT_S = 3.0  # PostgreSQL takes a second to look for another sender
 POLL_S = 0.01
 
 log = structlog.get_logger(__name__)

@@ -66,7 +66,6 @@ log = structlog.get_logger(__name__)
 class _Waiting:
     ask: PermitAsk
     until_s: float
-    prepared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +112,7 @@ class Desk:
         self._status: MinderStatus | None = None
         self._waiting: dict[int, _Waiting] = {}
         self._last_yes = 0
+        self._prepared_for: int | None = None  # version of ``last_writer``
         self._watched: set[str] = set()
         self._end_of_wal: tuple[bytes, Stopped | None] = (b"", None)
         self._end_while_running: tuple[WalEnd | None, float] = (None, 0.0)
@@ -163,12 +163,12 @@ class Desk:
     def _round(self) -> None:
         seen = self._read()
         self._report(seen)
+        self._prepare_promotion(seen)
         self._look_ahead(seen)
         status = self._status
         with self._mutex:
             waiting = list(self._waiting.values())
         for permit in waiting:
-            self._prepare(permit, seen)
             self._try_permit(permit, seen)
         if status is None:
             return
@@ -234,14 +234,19 @@ class Desk:
 
     # ----------------------------------------------------------------------- permits
 
-    def _prepare(self, waiting: _Waiting, seen: _Seen) -> None:
-        """Once per promotion, and before it: what only the other site has is fetched."""
-        state = self._decoded(seen.state)
-        if waiting.prepared or waiting.ask.purpose is not Purpose.PRE_PROMOTE or state is None:
+    def _prepare_promotion(self, seen: _Seen) -> None:
+        """What only the other site has is fetched, once per loss of a primary: as soon as its claim
+        is gone, which is before Patroni's key is, or at the latest when a promotion is asked for."""
+        status, state = self._status, self._decoded(seen.state)
+        lost = None if seen.last_writer is None else seen.last_writer.version
+        if state is None or status is None or lost in (None, self._prepared_for):
             return
-        waiting.prepared = True
-        self._before_promotion(state)
-        self._end_while_running = (None, 0.0)
+        asked = any(w.ask.purpose is Purpose.PRE_PROMOTE for w in self._waiting.values())
+        standby = status.server_alive and not status.in_production and not status.granted
+        if standby and (asked or seen.claim is None):
+            self._prepared_for = lost
+            self._before_promotion(state)
+            self._end_while_running = (None, 0.0)
 
     def _try_permit(self, waiting: _Waiting, seen: _Seen) -> None:
         synced = False

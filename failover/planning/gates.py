@@ -33,7 +33,7 @@ def takeover_gates(view: View) -> tuple[Gate, ...]:
         _not_paused(view, view.state),
         _no_cooldown(view, view.state),
         living_observer(view),
-        _claims_prove(view.state),
+        claims_prove(view.state),
     )
     return (*group, *(gate for c in view.clusters for gate in cluster_gates(view, c)))
 
@@ -109,7 +109,7 @@ def living_observer(view: View) -> Gate:
     return Gate("living_observer", alive, tell.observers(view), Invariant.DOUBT_MEANS_HOLD)
 
 
-def _claims_prove(state: GroupState) -> Gate:
+def claims_prove(state: GroupState) -> Gate:
     """Not where the quorum was rebuilt without the active site: that one may have its own."""
     name, site = "claims_prove", state.active_site
     if unproven(state):

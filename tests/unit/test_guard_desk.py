@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -18,8 +19,9 @@ from failover.guard.records import boot_id
 from failover.model import ClusterName, HostName, SiteName
 from failover.policy import Policy
 from failover.state import GroupState
-from failover.znode import Committed, Create, GroupPaths, ScopePaths, Znode
+from failover.znode import Committed, Create, GroupPaths, ScopePaths, Set, Znode
 
+CLUSTER = ClusterName("marketplace")
 GRANTED = MinderStatus(
     granted=True,
     permits_seen=0,
@@ -134,25 +136,63 @@ class TestTheClaimUnderAGrant:
         assert claims_read(said) == []
 
 
+STANDBY = replace(GRANTED, granted=False, in_production=False)
+
+
 class TestBeforeAPromotion:
-    @pytest.mark.parametrize(
-        ("purpose", "times"),
-        [(Purpose.PRE_PROMOTE, 1), (Purpose.PROMOTE, 0), (Purpose.START, 0)],
-    )
-    def test_it_is_prepared_once(
+    def lose_the_primary(self, policy: Policy, connection: Connection) -> None:
+        """Somebody had the claim, and has it no more."""
+        initialise(connection, policy, now_unix_s=1.0, by="test")  # type: ignore[arg-type]
+        create(connection, GroupPaths(policy.group).last_writer(CLUSTER), b"{}")
+
+    def test_it_is_prepared_once_per_loss(
+        self, policy: Policy, desk: Desk, connection: Connection, prepared: list[GroupState]
+    ) -> None:
+        self.lose_the_primary(policy, connection)
+        desk.status(STANDBY)
+        desk._round()
+        desk.ask(PermitAsk(7, Purpose.PRE_PROMOTE, 30.0))
+        desk._round()
+        assert len(prepared) == 1
+        path = GroupPaths(policy.group).last_writer(CLUSTER)
+        found = connection.read(path)
+        assert found is not None
+        connection.commit((Set(path, b"{}", found.version),))
+        desk._round()
+        assert len(prepared) == 2
+
+    @pytest.mark.parametrize("asked", [True, False])
+    def test_while_the_claim_is_held_only_where_it_is_asked_for(
         self,
         policy: Policy,
         desk: Desk,
         connection: Connection,
         prepared: list[GroupState],
-        purpose: Purpose,
-        times: int,
+        asked: bool,
     ) -> None:
-        """However often the permit is tried while the claim is still somebody's."""
-        initialise(connection, policy, now_unix_s=1.0, by="test")  # type: ignore[arg-type]
+        self.lose_the_primary(policy, connection)
         somebody = Connection(connection._world, 0x2002)
-        create(somebody, GroupPaths(policy.group).writer(ClusterName("marketplace")), b"")
-        desk.ask(PermitAsk(7, purpose, 30.0))
+        create(somebody, GroupPaths(policy.group).writer(CLUSTER), b"")
+        desk.status(STANDBY)
+        if asked:
+            desk.ask(PermitAsk(7, Purpose.PRE_PROMOTE, 30.0))
         desk._round()
+        assert len(prepared) == asked
+
+    @pytest.mark.parametrize(
+        "status",
+        [GRANTED, replace(STANDBY, server_alive=False), replace(STANDBY, in_production=True)],
+        ids=["the primary", "down", "out of recovery"],
+    )
+    def test_only_a_running_standby_fetches(
+        self,
+        policy: Policy,
+        desk: Desk,
+        connection: Connection,
+        prepared: list[GroupState],
+        status: MinderStatus,
+    ) -> None:
+        self.lose_the_primary(policy, connection)
+        desk.status(status)
         desk._round()
-        assert len(prepared) == times
+        assert prepared == []
