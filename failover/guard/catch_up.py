@@ -56,14 +56,8 @@ def surplus(
     seen: Iterable[SiteObservation],
     own: WalEnd,
 ) -> Surplus | None:
-    """What observers last saw of the other site's leader, where it is ahead on our own timeline.
-
-    Only between two standbys of one primary: the record says that the other site follows, and
-    that this site's last promotion is done.
-    """
-    recorded = state.clusters.get(me.cluster)
-    follows = recorded is not None and recorded.standby is StandbyScope.FOLLOWING
-    if recorded is None or not (follows and recorded.promoted) or state.active_site != me.site:
+    """What observers last saw of the other site's leader, where it is ahead on our own timeline."""
+    if not _one_primary(me, state):
         return None
     others = {host.name for host in cluster.hosts if host.site != me.site}
     best: Surplus | None = None
@@ -81,6 +75,15 @@ def surplus(
     return best
 
 
+def _one_primary(me: Member, state: GroupState) -> bool:
+    """Both are standbys of one primary: the record says that the other site follows, and that
+    this site's last promotion is done."""
+    recorded = state.clusters.get(me.cluster)
+    if recorded is None or state.active_site != me.site:
+        return False
+    return recorded.promoted and recorded.standby is StandbyScope.FOLLOWING
+
+
 class CatchUp:
     """Looks what observers saw, and streams the surplus to this host's running standby."""
 
@@ -95,6 +98,8 @@ class CatchUp:
 
     def before_promotion(self, state: GroupState) -> None:
         """Call it once per promotion, before the permit. Takes at most ``LIMIT_S`` and a little."""
+        if not _one_primary(self._me, state):
+            return  # a promotion that the controllers have decided on waits for nothing
         own = ask_server(SOCKET_DIR, self._port)
         found = surplus(self._me, self._cluster, state, self._seen(), own) if own else None
         if own is None or found is None:

@@ -235,8 +235,8 @@ class Desk:
     # ----------------------------------------------------------------------- permits
 
     def _prepare_promotion(self, seen: _Seen) -> None:
-        """What only the other site has is fetched, once per loss of a primary: as soon as its claim
-        is gone, which is before Patroni's key is, or at the latest when a promotion is asked for."""
+        """What only the other site has is fetched, once per loss of a primary: when its claim is
+        gone, which is before Patroni's key is, or at the latest when a promotion is asked for."""
         status, state = self._status, self._decoded(seen.state)
         lost = None if seen.last_writer is None else seen.last_writer.version
         if state is None or status is None or lost in (None, self._prepared_for):
