@@ -19,7 +19,7 @@ import structlog
 from failover.clock import boottime_s
 from failover.coordination.kazoo_store import KazooStore
 from failover.coordination.store import StoreUnavailable
-from failover.guard.control_file import read_control
+from failover.guard.control_file import newest_timeline, read_control
 from failover.guard.messages import (
     Answer,
     ClaimRead,
@@ -49,6 +49,7 @@ from failover.guard.permits import (
 from failover.guard.records import Places
 from failover.guard.server import lock_if_free, read_note
 from failover.guard.wal_end import SOCKET_DIR, ask_server, stopped_at
+from failover.model import TimelineId
 from failover.policy import DatabaseHost
 from failover.state import GroupState, StateError, decode_state
 from failover.znode import Committed, ScopePaths, Znode
@@ -266,11 +267,13 @@ class Desk:
                     synced, self._end_while_running = True, (None, 0.0)
                 case Refuse():
                     return self._answer(waiting, Answer.NO, decision.reason, decision.detail)
-                case AskPermit(transaction, epoch, _):
+                case AskPermit(transaction, epoch, _, timeline):
                     outcome = self._store.commit(transaction)
                     if isinstance(outcome, Committed):
                         self._last_yes = max(self._last_yes, waiting.ask.request)
-                        return self._answer(waiting, Answer.YES, "granted", "", epoch, session_id)
+                        return self._answer(
+                            waiting, Answer.YES, "granted", "", epoch, session_id, timeline
+                        )
                     log.info("permit_not_committed", outcome=repr(outcome))
             seen = self._read()  # it happened or it did not: read and decide again
         return None
@@ -286,6 +289,8 @@ class Desk:
             claim=seen.claim,
             last_writer=seen.last_writer,
             wal_end=wal_end,
+            known_timeline=newest_timeline(self._places.control_file, self._places.wal),
+            promotion=waiting.ask.purpose.is_promotion,
             lease_holds=(
                 status is not None
                 and status.session_id == session_id
@@ -330,10 +335,12 @@ class Desk:
         detail: str,
         epoch: int = 0,
         session_id: int = 0,
+        timeline: TimelineId | None = None,
     ) -> None:
+        request = waiting.ask.request
         with self._mutex:
-            self._waiting.pop(waiting.ask.request, None)
-        self._send(PermitAnswer(waiting.ask.request, answer, reason, detail, session_id, epoch))
+            self._waiting.pop(request, None)
+        self._send(PermitAnswer(request, answer, reason, detail, session_id, epoch, timeline))
 
     def _refuse_late(self, refusal: Refuse) -> None:
         """Without ZooKeeper nothing is decided; whose patience is over is told so."""
