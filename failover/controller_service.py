@@ -102,6 +102,10 @@ def _until_cancelled(loop: asyncio.AbstractEventLoop, running: asyncio.Task[None
     try:
         with contextlib.suppress(asyncio.CancelledError):
             loop.run_until_complete(running)
+        left = asyncio.all_tasks(loop)  # questions to hosts that never answered
+        for task in left:
+            task.cancel()
+        loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
     finally:
         loop.close()
 

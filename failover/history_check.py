@@ -102,6 +102,8 @@ def check_history(
     entries: Sequence[Stored], head: HeadSeen, logged: Sequence[HistoryHead] = ()
 ) -> tuple[Finding, ...]:
     """Everything that is wrong; empty: the chain is whole. ``entries`` in the order of znodes."""
+    if not entries and head.head is None:
+        return (Finding(Wrong.MISSING, "there is no entry, though `failover init` writes one"),)
     chain, strays = _in_order(entries)
     unreadable = frozenset(stored.sha256 for stored in entries if stored.entry is None)
     return (

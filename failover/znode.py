@@ -131,7 +131,8 @@ class GroupPaths:
         return f"{self.stopped_all}/{cluster}"
 
     def last_writer(self, cluster: ClusterName) -> str:
-        """Persistent: which host got the claim last; written in the permit's transaction."""
+        """Persistent: which host got the claim last, and the newest timeline promised to anybody;
+        written in the permit's transaction."""
         return f"{self.stopped_all}/{cluster}.last_writer"
 
     @property

@@ -1,41 +1,51 @@
 """``failover break-glass``: two sites are lost, so ZooKeeper has no quorum and nothing is decided.
 
 ``quorum`` makes one of the surviving site's own servers, ``rejoin`` brings a returned server into
-it without its old data, ``widen`` makes the survivors members of the whole ensemble again. Each
-runs as root on the ZooKeeper host that it is about (docs/operations/two-sites-lost.md).
+it without its old data, ``widen`` makes the survivors members of the whole ensemble again, ``done``
+ends the story. The first three run as root on the ZooKeeper host that they are about, and each may
+be run again where it was interrupted (docs/operations/two-sites-lost.md).
 """
 
 from __future__ import annotations
 
 import contextlib
-import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
+from failover.cli.break_glass_checks import (
+    RUNBOOK,
+    all_fenced,
+    members,
+    no_quorum_yet,
+    nobody_else_answers,
+    on_a_data_site,
+    this_server,
+)
 from failover.cli.exit_codes import ExitCode
-from failover.cli.options import config_option, known_site, load_policy, own_site
+from failover.cli.history import time_text
+from failover.cli.moves import typed
+from failover.cli.options import config_option, load_policy
 from failover.cli.output import UserError
-from failover.cli.settings import operator, reason_option
+from failover.cli.settings import operator, reason_option, set_in_state
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from failover.coordination.store import Store
     from failover.model import SiteName
     from failover.policy import Policy, ZooKeeperServer
     from failover.rebuild.server import ZooKeeperHost
     from failover.state import GroupState
 
-ANSWER_LIMIT_S = 1.0
 SERVES_LIMIT_S = 60.0
-RUNBOOK = "docs/operations/two-sites-lost.md"
 
 
 @click.group("break-glass")
 def command() -> None:
     """When two sites are lost and ZooKeeper has no quorum left. Read the runbook first."""
+
+
+# --------------------------------------------------------------------------- quorum
 
 
 @command.command("quorum")
@@ -54,236 +64,59 @@ def command() -> None:
 def quorum(fenced: tuple[str, ...], reason: str, yes: bool) -> None:
     """Make a quorum of this site's own ZooKeeper servers, from their own data.
 
-    Refused while the ensemble answers, or any server of a site that is said to be fenced does.
-    What these servers did not hear of before the loss is gone from the record.
+    Refused while the ensemble answers, or anything of a site that is said to be fenced does.
+    What these servers did not hear of is gone from the record.
     """
     from failover.rebuild import zoo_cfg
 
-    policy, host, me = _this_server()
-    if me.site not in [site.name for site in policy.data_sites]:
-        raise UserError(f"{me.site} holds no data: there is nothing here to go on with")
-    keep = frozenset(s.myid for s in policy.zookeeper_servers if s.site == me.site)
-    _all_fenced(policy, me.site, fenced)
-    _nobody_else_answers(policy, me)
-    if not yes:
-        _confirm(f"{me.site} becomes the only site of the ensemble", me.site)
-    with _told(host):
+    policy, host, me = this_server()
+    keep = [s.myid for s in policy.zookeeper_servers if s.site == me.site]
+    on_a_data_site(policy, me)
+    all_fenced(policy, me.site, fenced)
+    nobody_else_answers(policy, me)
+    full, begun = _rendered(policy, me), zoo_cfg.is_part(host.config)
+    with _told():
+        if not begun:
+            no_quorum_yet(me)
+            click.echo(f"its record ends at {time_text(host.last_write_unix_s())}", err=True)
+        if not yes:
+            _confirm(f"{me.site} becomes the only site of the ensemble", me.site)
         host.stop()
-        click.echo(f"a copy of the data is in {host.copy_data()}")
-        epoch = host.raise_epoch()
-        old = host.write_config(zoo_cfg.alone(host.config, keep))
-        click.echo(f"{me.name} stands for {me.site} alone from epoch {epoch} on (was: {old})")
+        if not begun:
+            click.echo(f"a copy of the data is in {host.copy_data()}")
+            click.echo(f"{me.name} stands for {me.site} alone from epoch {host.raise_epoch()} on")
+        # On record before anybody else is let in: who comes first must find what is proved.
+        host.write_config(zoo_cfg.part(full, keep, unseen=True))
         host.start()
-    with _serving(policy) as store:
-        state = _record(store, policy, me.site, reason)
-    _say_what_next(policy, me.site, state)
+        state = _record(policy, me, reason)
+        _restart_with(host, zoo_cfg.part(full, keep))
+    _wait_serving(policy)
+    _say_what_next(me.site, state)
 
 
-@command.command("rejoin")
-@click.option("--yes", is_flag=True, help="Do not ask for the server's name.")
-@config_option
-def rejoin(yes: bool) -> None:
-    """Bring this returned ZooKeeper server into the ensemble without what it knew.
-
-    Its data is put aside, never deleted. One server at a time: two that still have their old data
-    could make the old quorum again, and with it let the lost site write.
-    """
-    from failover.rebuild import zoo_cfg
-
-    policy, host, me = _this_server()
-    if zoo_cfg.is_alone(host.config):
-        raise UserError(
-            f"{me.name} is a survivor: its data is the record",
-            todo="`failover break-glass widen` here, once another server has rejoined",
-            code=ExitCode.REFUSED,
-        )
-    _survivor_serves(policy, me)
-    if not yes:
-        _confirm(f"the data of {me.name} is put aside", me.name)
-    with _told(host):
-        host.stop()
-        click.echo(f"the data it had is in {host.set_data_aside()}")
-        host.start()
-    click.echo(
-        f"{me.name} waits for the ensemble. Next: `failover break-glass widen` on the survivor"
-    )
-
-
-@command.command("widen")
-@config_option
-def widen() -> None:
-    """Make this surviving server a member of the whole ensemble again.
-
-    A server that has rejoined must be waiting; the survivor's restart is a short election.
-    """
-    from failover.rebuild import zoo_cfg
-
-    policy, host, me = _this_server()
-    if not zoo_cfg.is_alone(host.config):
-        raise UserError(f"{me.name} is a member of the whole ensemble", code=ExitCode.REFUSED)
-    others = [s for s in policy.zookeeper_servers if s.name != me.name and _answers(s)]
-    wanted = len(policy.zookeeper_servers) // 2 + 1
-    if len(others) + 1 < wanted:
-        raise UserError(
-            f"{len(others) + 1} of {len(policy.zookeeper_servers)} servers answer: no quorum",
-            todo="`failover break-glass rejoin` on a returned server first",
-            code=ExitCode.REFUSED,
-        )
-    with _told(host):
-        old = host.write_config(_rendered(policy, me))
-        host.stop()
-        host.start()
-        click.echo(f"{me.name} is a member of the whole ensemble again (was: {old})")
-    with _serving(policy):
-        click.echo("the ensemble serves")
-
-
-# --------------------------------------------------------------------------- pieces
-
-
-def _this_server() -> tuple[Policy, ZooKeeperHost, ZooKeeperServer]:
-    """This host's ZooKeeper server, by its site and its ``myid``."""
-    from failover.rebuild.server import ServerError, ZooKeeperHost
-
-    policy = load_policy()
-    site, host = own_site(policy, None), ZooKeeperHost()
-    try:
-        myid = host.myid
-    except ServerError as error:
-        raise UserError(str(error), todo=f"run it on a ZooKeeper host: {RUNBOOK}") from None
-    found = [s for s in policy.zookeeper_servers if (s.site, s.myid) == (site, myid)]
-    if not found:
-        raise UserError(f"failover.yaml has no ZooKeeper server {myid} in {site}")
-    return policy, host, found[0]
-
-
-def _all_fenced(policy: Policy, own: SiteName, fenced: tuple[str, ...]) -> None:
-    said = {known_site(policy, name) for name in fenced}
-    if own in said:
-        raise UserError(f"{own} is where this command runs: it is not fenced")
-    missing = [site.name for site in policy.sites if site.name != own and site.name not in said]
-    if missing:
-        raise UserError(
-            f"nothing is said of {', '.join(missing)}",
-            todo="fence every other site and name it: two of them could go on without us",
-            code=ExitCode.REFUSED,
-        )
-
-
-def _nobody_else_answers(policy: Policy, me: ZooKeeperServer) -> None:
-    """A quorum that is there, or a server of a site that is fenced, speaks against it."""
-    answering = [s.name for s in policy.zookeeper_servers if s.site != me.site and _answers(s)]
-    if answering:
-        raise UserError(
-            f"{', '.join(answering)} answers: that site is neither lost nor fenced",
-            todo="cut its power or its network first",
-            code=ExitCode.REFUSED,
-        )
-    if _mode(me) not in (None, "no_quorum"):
-        raise UserError(
-            f"{me.name} serves: there is a quorum",
-            todo="`failover explain` says what holds",
-            code=ExitCode.REFUSED,
-        )
-
-
-def _survivor_serves(policy: Policy, me: ZooKeeperServer) -> None:
-    """Without it nobody could give this server the data that it is about to put aside."""
-    serving = [
-        s.name
-        for s in policy.zookeeper_servers
-        if s.name != me.name and _mode(s) in ("leader", "follower")
-    ]
-    if not serving:
-        raise UserError(
-            "no other ZooKeeper server serves from here: nobody has the record to join",
-            todo="`failover break-glass quorum` at the surviving site first; then look at the link",
-            code=ExitCode.REFUSED,
-        )
-    if _mode(me) in ("leader", "follower"):
-        raise UserError(
-            f"{me.name} serves already",
-            todo="with its old data it must not: stop it, and see which servers it sits with",
-            code=ExitCode.REFUSED,
-        )
-
-
-def _answers(server: ZooKeeperServer) -> bool:
-    return _mode(server) is not None
-
-
-def _mode(server: ZooKeeperServer) -> str | None:
-    """What the server says of itself; None without an answer."""
-    import asyncio
-
-    from failover.health.observation import NoAnswer
-    from failover.sites.zookeeper_status import ask_zookeeper
-
-    found = asyncio.run(ask_zookeeper(server, ANSWER_LIMIT_S))
-    return None if isinstance(found, NoAnswer) else str(found.mode)
-
-
-def _rendered(policy: Policy, me: ZooKeeperServer) -> str:
-    """zoo.cfg as `failover config render` makes it for this host."""
-    from pathlib import PurePosixPath
-
-    from failover.render.files import render
-
-    return render(policy)[PurePosixPath(me.site, me.name, "etc/zookeeper/zoo.cfg")]
-
-
-def _confirm(what: str, name: str) -> None:
-    try:
-        typed = click.prompt(f"{what}. Type {name} to go on", default="", err=True)
-    except click.Abort:
-        typed = ""
-    if typed.strip() != name:
-        raise UserError("the name was not typed; nothing was touched", code=ExitCode.REFUSED)
-
-
-@contextlib.contextmanager
-def _told(host: ZooKeeperHost) -> Iterator[None]:
-    """A failure on this host says what was left how."""
-    from failover.rebuild.server import ServerError
-
-    try:
-        yield
-    except (ServerError, OSError) as error:
-        raise UserError(
-            str(error),
-            todo=f"nothing was deleted: what was there is beside it; `journalctl -u zookeeper`; "
-            f"{RUNBOOK}",
-            code=ExitCode.FINDINGS,
-        ) from None
-
-
-@contextlib.contextmanager
-def _serving(policy: Policy) -> Iterator[Store]:
-    """A store once the ensemble answers. StoreUnavailable when it does not within a minute."""
-    from failover.coordination.connect import open_store
-
-    with open_store(policy, SERVES_LIMIT_S) as store:
-        yield store
-
-
-def _record(store: Store, policy: Policy, site: SiteName, reason: str) -> GroupState:
+def _record(policy: Policy, me: ZooKeeperServer, reason: str) -> GroupState:
     """On record for good: who made a quorum of one site, and why; and of whom it knows nothing."""
+    import time
+
+    from failover.coordination.connect import open_store
     from failover.coordination.settings import Setting, apply_setting, read_state
+    from failover.rebuild.record import rebuilt
 
-    lost = policy.other_data_site(site).name
+    lost = policy.other_data_site(me.site).name
+    fenced = ", ".join(s.name for s in policy.sites if s.name != me.site)
+    setting = Setting(
+        "quorum_rebuilt",
+        f"the quorum was rebuilt at {me.site} alone",
+        operator(),
+        {"reason": reason, "fenced_by_hand": f"{fenced}, says {operator()}"},
+        lambda state: rebuilt(state, lost, now_unix_s=time.time()),
+    )
+    with open_store(policy, SERVES_LIMIT_S, only=me) as store:
+        apply_setting(store, policy, setting, now_unix_s=time.time())
+        return read_state(store, policy)[0]
 
-    def change(state: GroupState) -> GroupState:
-        return replace(state, unproven_site=lost)
 
-    summary = f"the quorum was rebuilt at {site} alone"
-    fenced = ", ".join(s.name for s in policy.sites if s.name != site)
-    details = {"reason": reason, "fenced_by_hand": f"{fenced}, says {operator()}"}
-    setting = Setting("quorum_rebuilt", summary, operator(), details, change)
-    after = apply_setting(store, policy, setting, now_unix_s=time.time())
-    return after if after is not None else read_state(store, policy)[0]
-
-
-def _say_what_next(policy: Policy, site: SiteName, state: GroupState) -> None:
+def _say_what_next(site: SiteName, state: GroupState) -> None:
     click.echo(f"the ensemble serves: epoch {state.epoch}, {state.active_site} active on record")
     if state.active_site == site:
         click.echo(f"{site} is the active site: its primary starts by itself")
@@ -292,3 +125,162 @@ def _say_what_next(policy: Policy, site: SiteName, state: GroupState) -> None:
         f"next: failover takeover --to {site} --i-have-fenced {state.active_site} "
         "--reason … [--accept-data-loss]"
     )
+
+
+# --------------------------------------------------------------------------- the way back
+
+
+@command.command("rejoin")
+@click.option("--yes", is_flag=True, help="Do not ask for the server's name.")
+@config_option
+def rejoin(yes: bool) -> None:
+    """Bring this returned ZooKeeper server into the ensemble without what it knew.
+
+    Its data is put aside, never deleted. It knows the survivors and itself, and so agrees to
+    nothing without them. Run it again when the survivors are widened: then it knows everybody.
+    """
+    from failover.rebuild import zoo_cfg
+    from failover.rebuild.questions import mode, serves
+
+    policy, host, me = this_server()
+    known, full, here = members(policy), _rendered(policy, me), mode(me)
+    if zoo_cfg.is_part(host.config):
+        _settle(host, me, full, follows=serves(here))
+        return
+    if serves(here):
+        raise UserError(
+            f"{me.name} serves already, and knows every server",
+            todo="nothing is to be done; with its old data see which servers it sits with",
+            code=ExitCode.REFUSED,
+        )
+    if not yes:
+        _confirm(f"the data of {me.name} is put aside", me.name)
+    with _told():
+        text = zoo_cfg.part(full, known | {me.myid})
+        host.stop()
+        click.echo(f"the data it had is in {host.set_data_aside()}")
+        host.write_config(text)
+        host.start()
+    click.echo(
+        f"{me.name} waits for the survivors. Next: `failover break-glass widen` there, "
+        "and then this command once more"
+    )
+
+
+def _settle(host: ZooKeeperHost, me: ZooKeeperServer, full: str, *, follows: bool) -> None:
+    """The last step: it has the survivors' record and may know everybody."""
+    if not follows:
+        raise UserError(
+            f"{me.name} waits for the survivors",
+            todo="`failover break-glass widen` there",
+            code=ExitCode.REFUSED,
+        )
+    with _told():
+        host.stop()
+        host.write_config(full)
+        host.start()
+    click.echo(f"{me.name} is a member of the whole ensemble again")
+
+
+@command.command("widen")
+@config_option
+def widen() -> None:
+    """Make this surviving server a member of the whole ensemble again.
+
+    Servers that have rejoined must be waiting; the survivor's restart is a short election.
+    """
+    from failover.coordination.store import StoreUnavailable
+    from failover.rebuild import zoo_cfg
+    from failover.rebuild.questions import mode
+
+    policy, host, me = this_server()
+    before, full = host.config, _rendered(policy, me)
+    if not zoo_cfg.is_part(before):
+        raise UserError(f"{me.name} knows every server already", code=ExitCode.REFUSED)
+    there = [s for s in policy.zookeeper_servers if s.name != me.name and mode(s) is not None]
+    wanted = len(policy.zookeeper_servers) // 2 + 1
+    if len(there) + 1 < wanted:
+        raise UserError(
+            f"{len(there) + 1} of {len(policy.zookeeper_servers)} servers answer: no quorum",
+            todo="`failover break-glass rejoin` on a returned server first",
+            code=ExitCode.REFUSED,
+        )
+    with _told():
+        _restart_with(host, full)
+        try:
+            _wait_serving(policy)
+        except StoreUnavailable:
+            _restart_with(host, before)
+            raise UserError(
+                "the others made no quorum with it; it stands alone again",
+                todo=f"ports 2888 and 3888 to {', '.join(s.name for s in there)}",
+                code=ExitCode.FINDINGS,
+            ) from None
+    click.echo(f"{me.name} is a member of the whole ensemble again, and it serves")
+
+
+def _restart_with(host: ZooKeeperHost, text: str) -> None:
+    host.stop()
+    host.write_config(text)
+    host.start()
+
+
+@command.command("done")
+@reason_option(required=True)
+@config_option
+def done(reason: str) -> None:
+    """Every server is back with this record: what the ensemble says of every site counts again."""
+    from failover.rebuild.questions import mode, serves
+    from failover.rebuild.record import proven
+
+    policy = load_policy()
+    away = [s.name for s in policy.zookeeper_servers if not serves(mode(s))]
+    if away:
+        raise UserError(
+            f"not serving: {', '.join(away)}",
+            todo=f"bring them back first: {RUNBOOK}",
+            code=ExitCode.REFUSED,
+        )
+    summary = "the ensemble is whole again: its claims count for every site"
+    set_in_state("quorum_whole", summary, {"reason": reason}, proven)
+
+
+# --------------------------------------------------------------------------- pieces
+
+
+def _rendered(policy: Policy, me: ZooKeeperServer) -> str:
+    """zoo.cfg as ``failover config render`` makes it for this host: every server."""
+    from pathlib import PurePosixPath
+
+    from failover.render.files import render
+
+    return render(policy)[PurePosixPath(me.site, me.name, "etc/zookeeper/zoo.cfg")]
+
+
+def _confirm(what: str, name: str) -> None:
+    if typed(f"{what}. Type {name} to go on") != name:
+        raise UserError("the name was not typed; nothing was touched", code=ExitCode.REFUSED)
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """A failure on this host says what was left how."""
+    from failover.rebuild.server import ServerError
+
+    try:
+        yield
+    except (ServerError, OSError, ValueError) as error:
+        raise UserError(
+            str(error),
+            todo="nothing was deleted: what was there is beside it. `journalctl -u zookeeper`, "
+            f"then this command again; {RUNBOOK}",
+            code=ExitCode.FINDINGS,
+        ) from None
+
+
+def _wait_serving(policy: Policy) -> None:
+    """StoreUnavailable where the ensemble does not answer within a minute."""
+    from failover.coordination.connect import open_store
+
+    with open_store(policy, SERVES_LIMIT_S):
+        pass

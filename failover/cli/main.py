@@ -40,6 +40,7 @@ NOUNS: dict[str, Noun] = {
         Noun("explain", "What is decided now, and why: every gate with its evidence."),
         Noun("history", "What happened: epochs, takeovers, reinstatements. Newest last."),
         Noun("switchover", "Move the group to the other data site, planned: nothing is lost."),
+        Noun("takeover", "Make the other site active by hand, where automation held."),
         Noun("break-glass", "Two sites are lost: a quorum from one site's own data, and back."),
         Noun("rehearse", "A planned move there and back, measured, with a signed-off report."),
         Noun("automation", "Who decides: the controllers, on paper only, or a human."),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from failover.cli.exit_codes import ExitCode
+from failover.cli.options import known_site
 from failover.cli.output import UserError
 from failover.cli.settings import operator
 
@@ -71,6 +72,18 @@ def new_request(target: SiteName, reason: str, limit_s: float) -> OperatorReques
     )
 
 
+def data_site(policy: Policy, name: str) -> SiteName:
+    """A site of that name that may be active. UserError with the known ones when there is none."""
+    site = known_site(policy, name)
+    known = [one.name for one in policy.data_sites]
+    if site not in known:
+        raise UserError(
+            f"{site} is the witness: it holds no data and can never be active",
+            todo=f"use one of: {', '.join(known)}",
+        )
+    return site
+
+
 def renewed(request: OperatorRequest) -> OperatorRequest:
     """The human may have taken a while to type."""
     now_unix_s = time.time()
@@ -119,6 +132,21 @@ def typed(words: str) -> str:
 # --------------------------------------------------------------------------- carried out
 
 
+def follow(policy: Policy, store: Store, from_site: SiteName, request: OperatorRequest) -> Ended:
+    """``carry_out`` with every event on standard error. Ctrl-C ends the following, no more."""
+    try:
+        return carry_out(
+            policy, store, from_site, request, say=lambda line: click.echo(line, err=True)
+        )
+    except KeyboardInterrupt:
+        click.echo(
+            f"\nno longer followed; request {request.id} goes on without this command. "
+            "Follow it with `failover status --watch` and `failover history`",
+            err=True,
+        )
+        raise
+
+
 def carry_out(
     policy: Policy,
     store: Store,
@@ -144,7 +172,7 @@ def carry_out(
     if isinstance(busy, Busy):
         other = busy.request
         refuse(
-            f"no switchover to {request.to_site}",
+            f"no {request.kind} to {request.to_site}",
             [f"{other.by} has a {other.kind} to {other.to_site} under way ({other.id})"],
         )
     last = following.until_ended()

@@ -148,7 +148,8 @@ class Following:
             self._say(f"{since:6.2f} s  {entry.event}: {entry.summary}")
 
     def _note(self, entry: HistoryEntry) -> None:
-        if entry.event == "switchover_begun" and entry.details.get("plan") == self._request.id:
+        ours = (("switchover_begun", "plan"), ("takeover", "request"))
+        if any(entry.event == e and entry.details.get(d) == self._request.id for e, d in ours):
             self._begun_unix_s = entry.at_unix_s
         if entry.event == "promoted":
             self._ended_unix_s = entry.at_unix_s

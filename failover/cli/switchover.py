@@ -19,7 +19,8 @@ from failover.cli.exit_codes import ExitCode
 from failover.cli.moves import (
     Ended,
     blocking,
-    carry_out,
+    data_site,
+    follow,
     gate_lines,
     limit_option,
     new_request,
@@ -28,7 +29,7 @@ from failover.cli.moves import (
     typed,
     usable,
 )
-from failover.cli.options import config_option, known_site, load_policy, output_option
+from failover.cli.options import config_option, load_policy, output_option
 from failover.cli.output import UserError, print_json
 from failover.cli.stand_in import READY_S, somebody_leads, standing_in_for, to_the_end
 
@@ -81,7 +82,7 @@ def command(
     from failover.coordination.connect import open_store
 
     policy = load_policy()
-    target = _data_site(policy, to_site)
+    target = data_site(policy, to_site)
     with open_store(policy) as store:
         alone = not somebody_leads(policy, store)
         if alone and dry_run:
@@ -100,19 +101,8 @@ def command(
                 _confirm(from_site, target)
             request = renewed(request)
             with to_the_end(policy, store, request) if alone else contextlib.nullcontext():
-                ended = _follow(policy, store, from_site, request)
+                ended = follow(policy, store, from_site, request)
     _report(ended, output)
-
-
-def _data_site(policy: Policy, name: str) -> SiteName:
-    site = known_site(policy, name)
-    known = [one.name for one in policy.data_sites]
-    if site not in known:
-        raise UserError(
-            f"{site} is the witness: it holds no data and can never be active",
-            todo=f"use one of: {', '.join(known)}",
-        )
-    return site
 
 
 def _judged(
@@ -145,20 +135,6 @@ def _confirm(from_site: SiteName, target: SiteName) -> None:
 
 def _refuse(target: SiteName, reasons: list[str]) -> NoReturn:
     refuse(f"no switchover to {target}", reasons)
-
-
-def _follow(policy: Policy, store: Store, from_site: SiteName, request: OperatorRequest) -> Ended:
-    try:
-        return carry_out(
-            policy, store, from_site, request, say=lambda line: click.echo(line, err=True)
-        )
-    except KeyboardInterrupt:
-        click.echo(
-            f"\nno longer followed; request {request.id} goes on without this command. "
-            "Follow it with `failover status --watch` and `failover history`",
-            err=True,
-        )
-        raise
 
 
 # --------------------------------------------------------------------------- words

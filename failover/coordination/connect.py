@@ -15,7 +15,7 @@ from typing import Any
 from failover.coordination.kazoo_store import KazooStore
 from failover.coordination.session import Server, SessionClient
 from failover.coordination.store import StoreUnavailable
-from failover.policy import Policy
+from failover.policy import Policy, ZooKeeperServer
 from failover.timing import lease_timing
 
 
@@ -28,9 +28,14 @@ def servers_text(policy: Policy) -> str:
 
 
 @contextlib.contextmanager
-def open_store(policy: Policy, timeout_s: float = 3.5) -> Iterator[KazooStore]:
-    """A store for one command. StoreUnavailable when nothing answers within ``timeout_s``."""
-    connection = Connection(policy)
+def open_store(
+    policy: Policy, timeout_s: float = 3.5, *, only: ZooKeeperServer | None = None
+) -> Iterator[KazooStore]:
+    """A store for one command. StoreUnavailable when nothing answers within ``timeout_s``.
+
+    ``only``: this server, from its own host.
+    """
+    connection = Connection(policy, only=only)
     try:
         yield connection.wait(timeout_s)
     finally:
@@ -44,11 +49,13 @@ logging.getLogger("kazoo").addHandler(logging.NullHandler())
 class Connection:
     """One client and its store, for as long as a process runs. Connects in the background."""
 
-    def __init__(self, policy: Policy) -> None:
+    def __init__(self, policy: Policy, *, only: ZooKeeperServer | None = None) -> None:
         timing = lease_timing(policy.lease_s)
         self._servers = servers_text(policy)
         self._client = SessionClient(
-            [Server(str(s.address), s.client_port) for s in policy.zookeeper_servers],
+            [Server("127.0.0.1", only.client_port)]
+            if only is not None
+            else [Server(str(s.address), s.client_port) for s in policy.zookeeper_servers],
             session_ms=timing.controller_session_ms,
             answer_limit_s=timing.answer_limit_s,
         )

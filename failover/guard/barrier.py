@@ -8,8 +8,9 @@ line, and then becomes the real binary by ``exec``.
 
 Invariant: a start takes the server's lock first of all, and every process of that server inherits
 it; a writable start or a promotion goes on only after an explicit yes. No answer is a no, within
-two seconds, because Patroni loses sight of a server whose start takes longer. Must stay tiny: it
-runs in every start and every failover. Never print a secret; never refuse a rewind.
+two seconds, because Patroni loses sight of a server whose start takes longer. A promotion takes
+the timeline number that was promised to it, or does not happen. Must stay tiny: it runs in every
+start and every failover. Never print a secret; never refuse a rewind.
 
 The cheapest modules only: ``socket`` and ``json`` bring enum, re and collections along, and cost
 more than Python's own start (20 of 40 ms; doubled on a busy host, and twice in a promotion).
@@ -35,6 +36,7 @@ RECOVERY_TARGETS = (
     "recovery_target_time",
     "recovery_target_xid",
 )
+RESERVED = b"# reserved by failover: promised elsewhere\n"
 HARMLESS = ("--describe-config", "--version", "-V", "--help", "-?", "-C")
 
 
@@ -74,6 +76,7 @@ def start(arguments: list[str]) -> None:
     take_lock(cluster, until_s)
     mode = start_mode(data_dir, arguments)
     write_note(cluster, mode, data_dir)
+    forget_reserved(data_dir)
     if mode == "single":
         ask(cluster, "single", until_s)
     if mode == "writable":
@@ -84,8 +87,11 @@ def start(arguments: list[str]) -> None:
 
 def promote(arguments: list[str]) -> None:
     """``pg_ctl promote``: just before it, once more."""
-    cluster = find_cluster(option(arguments, "-D") or os.environ.get("PGDATA"))
-    ask(cluster, "permit promote", boottime_s() + PROMOTE_LIMIT_S)
+    data_dir = option(arguments, "-D") or os.environ.get("PGDATA")
+    cluster = find_cluster(data_dir)
+    promised = promised_timeline(ask(cluster, "permit promote", boottime_s() + PROMOTE_LIMIT_S))
+    if promised is not None and data_dir is not None:
+        reserve_timelines(data_dir, promised)
     become("pg_ctl", arguments)
 
 
@@ -211,8 +217,103 @@ def refuse_recovery_target(data_dir: str, arguments: list[str]) -> None:
             raise Refused(f"recovery.signal with {name} set: a writable server in the past")
 
 
-def ask(cluster: str, question: str, until_s: float) -> None:
-    """Refused unless the answer is an explicit yes. A guard being restarted is waited for."""
+# --------------------------------------------------------------------------- timelines
+
+# PostgreSQL probes for the next history file, one number after the other, and takes the first that
+# has none (findNewestTimeLine). So the numbers below the promised one get a file that names no
+# ancestor: no running standby takes it for its future, and a receiver, which fetches every history
+# up to the newest, finds one (docs/decisions/0010-timeline-numbers.md).
+
+
+def promised_timeline(reason: str) -> int | None:
+    """The guard's answer begins with it; None where nothing was promised (no state yet)."""
+    name, _, number = reason.partition(" ")[0].partition("=")
+    return int(number) if name == "timeline" else None
+
+
+def reserve_timelines(data_dir: str, promised: int) -> None:
+    """Make the server's next timeline the promised one. Where there is no gap it does nothing.
+
+    Refused rather than another number: that may be another site's, and a site whose branch has the
+    same number can only be copied anew. Whoever cannot write this file could not write the new
+    timeline's own either, so a refusal costs nothing.
+    """
+    try:
+        for number in range(control_timeline(data_dir) + 1, promised):
+            if not os.path.exists(history_path(data_dir, number)):
+                write_reserved(data_dir, number)
+        chosen = first_free_timeline(data_dir)
+    except OSError as error:
+        raise Refused(f"timeline {promised} cannot be reserved: {error}") from None
+    if chosen != promised:
+        raise Refused(f"timeline {promised} was promised, PostgreSQL would take {chosen}")
+
+
+def write_reserved(data_dir: str, number: int) -> None:
+    """On the disk when this returns; one that is there is never touched."""
+    path = history_path(data_dir, number)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, RESERVED)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    directory = os.open(os.path.dirname(path), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def forget_reserved(data_dir: str) -> None:
+    """Before a start: reserved numbers that no real one follows are of a promotion that never was.
+
+    A standby would take the last of them for the timeline to follow, and never come up. Also what a
+    receiver had fetched when it was cut off before it came to the real one.
+    """
+    try:
+        number = first_free_timeline(data_dir) - 1
+        while is_reserved(history_path(data_dir, number)):
+            os.unlink(history_path(data_dir, number))
+            number -= 1
+    except FileNotFoundError:
+        pass  # the server's own timeline is the newest; or there is no server yet
+    except OSError as error:
+        print(f"failover guard: reserved timelines: {error}", file=sys.stderr, flush=True)
+
+
+def is_reserved(path: str) -> bool:
+    """One that a power cut left empty, or half written, too: PostgreSQL leaves none like that."""
+    with open(path, "rb") as file:
+        return RESERVED.startswith(file.read(len(RESERVED) + 1))
+
+
+def first_free_timeline(data_dir: str) -> int:
+    """What PostgreSQL would choose. The control file may be older than that, never newer."""
+    number = control_timeline(data_dir) + 1
+    while os.path.exists(history_path(data_dir, number)):
+        number += 1
+    return number
+
+
+def control_timeline(data_dir: str) -> int:
+    """Of the last checkpoint (control_file.py has the places)."""
+    with open(f"{data_dir}/global/pg_control", "rb") as control_file:
+        return int.from_bytes(control_file.read(52)[48:], "little")
+
+
+def history_path(data_dir: str, number: int) -> str:
+    return f"{data_dir}/pg_wal/{number:08X}.history"
+
+
+# --------------------------------------------------------------------------- the guard
+
+
+def ask(cluster: str, question: str, until_s: float) -> str:
+    """What the guard says to its yes. Refused unless the answer is an explicit yes.
+
+    A guard being restarted is waited for.
+    """
     path = f"{RUN_DIR}/guard-{cluster}.sock"
     while True:
         try:
@@ -225,6 +326,7 @@ def ask(cluster: str, question: str, until_s: float) -> None:
     said, _, reason = answer.partition(" ")
     if said != "yes":
         raise Refused(reason or "no reason given")
+    return reason
 
 
 def ask_once(path: str, question: str, until_s: float) -> str:

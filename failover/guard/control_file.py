@@ -1,4 +1,4 @@
-"""PostgreSQL's control file, read directly: a few bytes, no process, no SQL.
+"""PostgreSQL's control file and timelines, read directly: a few bytes, no process, no SQL.
 
 The fields read here have had their places since PostgreSQL 9.3 (``src/include/catalog/
 pg_control.h``): state at byte 16, checkpoint at 32, the checkpoint's redo at 40 and timeline at
@@ -7,6 +7,7 @@ pg_control.h``): state at byte 16, checkpoint at 32, the checkpoint's redo at 40
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from enum import IntEnum
@@ -15,6 +16,7 @@ from pathlib import Path
 from failover.model import Lsn, TimelineId
 
 CONTROL_BYTES = 512
+_HISTORY_NAME = re.compile(r"([0-9A-F]{8})\.history")
 _KNOWN_VERSIONS = frozenset({1300, 1700, 1800})  # 13 to 16, 17, 18
 
 
@@ -69,3 +71,20 @@ def read_control(path: Path) -> bytes | None:
             return raw
         before = raw
     return before
+
+
+def newest_timeline(control_file: Path, wal: Path) -> TimelineId | None:
+    """The newest timeline that this host has, or has heard of; None when its files do not say.
+
+    The control file is as old as the last checkpoint. A history file comes before any WAL of its
+    timeline; one that the promotion barrier put there (barrier.py) is a number promised elsewhere.
+    """
+    raw = read_control(control_file)
+    try:
+        own = None if raw is None else parse_control(raw).timeline
+        names = [_HISTORY_NAME.fullmatch(file.name) for file in wal.iterdir()]
+    except (OSError, ControlFileError):
+        return None
+    if own is None:
+        return None
+    return max([own, *(TimelineId(int(name[1], 16)) for name in names if name is not None)])

@@ -19,7 +19,7 @@ import structlog
 from failover.clock import boottime_s
 from failover.coordination.kazoo_store import KazooStore
 from failover.coordination.store import StoreUnavailable
-from failover.guard.control_file import read_control
+from failover.guard.control_file import newest_timeline, read_control
 from failover.guard.messages import (
     Answer,
     ClaimRead,
@@ -51,6 +51,7 @@ from failover.guard.permits import (
 from failover.guard.records import Places
 from failover.guard.server import lock_if_free, read_note
 from failover.guard.wal_end import SOCKET_DIR, ask_server, stopped_at
+from failover.model import TimelineId
 from failover.policy import DatabaseHost
 from failover.state import GroupState, StateError, decode_state
 from failover.znode import Committed, ScopePaths, Znode
@@ -95,6 +96,7 @@ class Desk:
         store: KazooStore,
         send: Callable[[FromWorker], None],
         on_state: Callable[[GroupState], None],
+        before_promotion: Callable[[GroupState], None],
         *,
         armed: bool,
     ) -> None:
@@ -106,12 +108,14 @@ class Desk:
         self._store = store
         self._send = send
         self._on_state = on_state
+        self._before_promotion = before_promotion
         self._armed = armed
         self._wake = threading.Event()
         self._mutex = threading.Lock()
         self._status: MinderStatus | None = None
         self._waiting: dict[int, _Waiting] = {}
         self._last_yes = 0
+        self._prepared_for: int | None = None  # version of ``last_writer``
         self._watched: set[str] = set()
         self._end_of_wal: tuple[bytes, Stopped | None] = (b"", None)
         self._end_while_running: tuple[WalEnd | None, float] = (None, 0.0)
@@ -162,6 +166,7 @@ class Desk:
     def _round(self) -> None:
         seen = self._read()
         self._report(seen)
+        self._prepare_promotion(seen)
         self._look_ahead(seen)
         status = self._status
         with self._mutex:
@@ -236,6 +241,20 @@ class Desk:
 
     # ----------------------------------------------------------------------- permits
 
+    def _prepare_promotion(self, seen: _Seen) -> None:
+        """What only the other site has is fetched, once per loss of a primary: when its claim is
+        gone, which is before Patroni's key is, or at the latest when a promotion is asked for."""
+        status, state = self._status, self._decoded(seen.state)
+        lost = None if seen.last_writer is None else seen.last_writer.version
+        if state is None or status is None or lost in (None, self._prepared_for):
+            return
+        asked = any(w.ask.purpose is Purpose.PRE_PROMOTE for w in self._waiting.values())
+        standby = status.server_alive and not status.in_production and not status.granted
+        if standby and (asked or seen.claim is None):
+            self._prepared_for = lost
+            self._before_promotion(state)
+            self._end_while_running = (None, 0.0)
+
     def _try_permit(self, waiting: _Waiting, seen: _Seen) -> None:
         synced = False
         for _ in range(COMMIT_TRIES):
@@ -254,11 +273,13 @@ class Desk:
                     synced, self._end_while_running = True, (None, 0.0)
                 case Refuse():
                     return self._answer(waiting, Answer.NO, decision.reason, decision.detail)
-                case AskPermit(transaction, epoch, _):
+                case AskPermit(transaction, epoch, _, timeline):
                     outcome = self._store.commit(transaction)
                     if isinstance(outcome, Committed):
                         self._last_yes = max(self._last_yes, waiting.ask.request)
-                        return self._answer(waiting, Answer.YES, "granted", "", epoch, session_id)
+                        return self._answer(
+                            waiting, Answer.YES, "granted", "", epoch, session_id, timeline
+                        )
                     log.info("permit_not_committed", outcome=repr(outcome))
             seen = self._read()  # it happened or it did not: read and decide again
         return None
@@ -274,6 +295,8 @@ class Desk:
             claim=seen.claim,
             last_writer=seen.last_writer,
             wal_end=wal_end,
+            known_timeline=newest_timeline(self._places.control_file, self._places.wal),
+            promotion=waiting.ask.purpose.is_promotion,
             lease_holds=(
                 status is not None
                 and status.session_id == session_id
@@ -318,10 +341,12 @@ class Desk:
         detail: str,
         epoch: int = 0,
         session_id: int = 0,
+        timeline: TimelineId | None = None,
     ) -> None:
+        request = waiting.ask.request
         with self._mutex:
-            self._waiting.pop(waiting.ask.request, None)
-        self._send(PermitAnswer(waiting.ask.request, answer, reason, detail, session_id, epoch))
+            self._waiting.pop(request, None)
+        self._send(PermitAnswer(request, answer, reason, detail, session_id, epoch, timeline))
 
     def _refuse_late(self, refusal: Refuse) -> None:
         """Without ZooKeeper nothing is decided; whose patience is over is told so."""

@@ -47,13 +47,18 @@ async def _serve(
         words = (await reader.readline()).decode().split()
         reply = await _unless_gone(_answer(minder, words), reader)
         if reply is not None:
-            reason = " ".join(reply.reason.split())
-            writer.write(f"{'yes' if reply.yes else 'no'} {reason}\n".encode())
+            writer.write(_line(reply).encode())
             await writer.drain()
     except (ValueError, ConnectionError):
         pass  # a question that cannot be understood gets no answer, which is a no
     finally:
         writer.close()
+
+
+def _line(reply: Reply) -> str:
+    """The answer's one line: yes or no, the timeline where one is promised, the reason."""
+    timeline = "" if reply.timeline is None else f"timeline={reply.timeline} "
+    return f"{'yes' if reply.yes else 'no'} {timeline}{' '.join(reply.reason.split())}\n"
 
 
 async def _answer(minder: Minder, words: list[str]) -> Reply:

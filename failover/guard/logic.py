@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from failover.model import Epoch
+from failover.model import Epoch, TimelineId
 from failover.timing import LeaseTiming
 
 # --------------------------------------------------------------------------- words
@@ -111,6 +111,7 @@ class Grant:
     epoch: Epoch
     since_s: float  # of the latest permit: a note older than this is superseded
     promotion: bool
+    timeline: TimelineId | None = None  # what the promotion is to make
 
 
 # --------------------------------------------------------------------------- the keeper
@@ -211,7 +212,13 @@ class Guard:
         )
 
     def permitted(
-        self, session_id: int, epoch: Epoch, now_s: float, *, promotion: bool
+        self,
+        session_id: int,
+        epoch: Epoch,
+        now_s: float,
+        *,
+        promotion: bool,
+        timeline: TimelineId | None = None,
     ) -> Guard | None:
         """The permit transaction committed: the guard with its grant, None when it came too late.
 
@@ -223,7 +230,7 @@ class Guard:
             return None
         return replace(
             self,
-            grant=Grant(session_id, epoch, now_s, promotion),
+            grant=Grant(session_id, epoch, now_s, promotion, timeline),
             epoch=epoch,
             claim_lost=False,
             leader=self.leader if self.grant is not None else LeaderKey(),

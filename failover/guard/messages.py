@@ -81,12 +81,15 @@ class LeaderRead:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class PermitAnswer:
+    """``timeline``: the number promised to a promotion; a worker of before it promises none."""
+
     request: int
     answer: Answer
     reason: str
     detail: str
     session_id: int
     epoch: int
+    timeline: int | None = None
     type: Literal["permit_answer"] = "permit_answer"
 
 

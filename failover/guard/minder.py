@@ -39,7 +39,7 @@ from failover.guard.notify import notify
 from failover.guard.records import Places
 from failover.guard.worker_process import WorkerProcess
 from failover.health.observation import GuardSeen
-from failover.model import Epoch, HostName
+from failover.model import Epoch, HostName, TimelineId
 
 TICK_S = 0.05
 _STATUS_EVERY_S = 0.2
@@ -52,10 +52,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The answer to a barrier."""
+    """The answer to a barrier. ``timeline``: the number that a promotion must take."""
 
     yes: bool
     reason: str
+    timeline: TimelineId | None = None
+
+
+def _granted(grant: logic.Grant) -> Reply:
+    return Reply(True, f"granted: epoch {grant.epoch}", grant.timeline)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +203,9 @@ class Minder:
         ``pg_ctl promote`` follows ``pre_promote`` at once: its question is only whether that grant
         still holds, which the deadline answers.
         """
-        told = purpose is Purpose.PROMOTE and self._told
-        if told and logic.just_granted(self.guard, boottime_s()):
-            return self._replied(purpose, Reply(True, f"granted: epoch {self.guard.epoch}"))
+        told = self.guard.grant if purpose is Purpose.PROMOTE and self._told else None
+        if told is not None and logic.just_granted(self.guard, boottime_s()):
+            return self._replied(purpose, _granted(told))
         self._requests += 1
         request = self._requests
         answered: asyncio.Future[PermitAnswer] = asyncio.get_running_loop().create_future()
@@ -246,7 +251,7 @@ class Minder:
         same = held is not None and (held.session_id, held.epoch) == (grant.session_id, grant.epoch)
         if not same or not self.guard.lease_holds(grant.session_id, boottime_s()):
             return Reply(False, "no_lease: the lease ended meanwhile")
-        return Reply(True, f"granted: epoch {grant.epoch}")
+        return _granted(grant)
 
     async def single(self) -> Reply:
         """``postgres --single`` (crash recovery before a rewind): not under a plan."""
@@ -352,6 +357,7 @@ class Minder:
                 Epoch(message.epoch),
                 boottime_s(),
                 promotion=waiting.ask.purpose.is_promotion,
+                timeline=None if message.timeline is None else TimelineId(message.timeline),
             )
             self.guard = granted if granted is not None else self.guard
         waiting.answered.set_result(message)

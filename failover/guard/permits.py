@@ -8,10 +8,15 @@ unknown outcome read again and decide again: whether a claim is its own a guard 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from enum import StrEnum
 
+from failover.guard.last_writer import (
+    LastWriter,
+    encode_last_writer,
+    next_writer,
+    read_last_writer,
+)
 from failover.model import ClusterName, Epoch, HostName, Lsn, SiteName, TimelineId
 from failover.state import (
     GroupState,
@@ -43,6 +48,7 @@ class RefusalReason(StrEnum):
     PLAN_UNDER_WAY = "plan_under_way"
     BEHIND = "behind_min_lsn"
     WAL_END_UNKNOWN = "wal_end_unknown"
+    TIMELINE_UNKNOWN = "timeline_unknown"
     STATE_UNREADABLE = "state_unreadable"
     RECOVERY_TARGET = "recovery_target"
     CLAIM_HELD = "claim_held"
@@ -57,6 +63,7 @@ _PASSING = frozenset(
         RefusalReason.NO_LEASE,
         RefusalReason.NO_ANSWER,
         RefusalReason.WAL_END_UNKNOWN,
+        RefusalReason.TIMELINE_UNKNOWN,
     }
 )
 
@@ -71,13 +78,18 @@ class WalEnd:
 
 @dataclass(frozen=True, slots=True)
 class PermitInputs:
-    """What was read for one permit. Reads may be stale: the transaction is what decides."""
+    """What was read for one permit. Reads may be stale: the transaction is what decides.
+
+    ``known_timeline``: the newest that this host knows of; None when its files do not say.
+    """
 
     session_id: int
     state: Znode | None
     claim: Znode | None
     last_writer: Znode | None
     wal_end: WalEnd | None
+    known_timeline: TimelineId | None
+    promotion: bool
     lease_holds: bool
     armed: bool
 
@@ -95,11 +107,15 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class AskPermit:
-    """Commit this. Committed: the permit is given for ``epoch``. Anything else: read again."""
+    """Commit this. Committed: the permit is given for ``epoch``. Anything else: read again.
+
+    ``timeline``: what a promotion is to make, promised to this host alone; None for a start.
+    """
 
     transaction: Transaction
     epoch: Epoch
     in_place: bool
+    timeline: TimelineId | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +147,16 @@ def decide_permit(me: Member, seen: PermitInputs) -> PermitDecision:
     refusal = _behind(me, state, seen.wal_end)
     if refusal is not None:
         return refusal
+    if seen.promotion and seen.known_timeline is None:
+        return Refuse(RefusalReason.TIMELINE_UNKNOWN, "control file or pg_wal cannot be read")
+    writer = next_writer(
+        me.host,
+        me.site,
+        read_last_writer(seen.last_writer),
+        seen.known_timeline or TimelineId(0),
+        promotion=seen.promotion,
+        claim_kept=own,
+    )
     claim = encode_record(WriterClaim(host=me.host, site=me.site, epoch=state.epoch))
     path = me.paths.writer(me.cluster)
     take: Op = (
@@ -142,9 +168,9 @@ def decide_permit(me: Member, seen: PermitInputs) -> PermitDecision:
         Check(me.paths.state, seen.state.version),
         _session_lives(me, seen.session_id),
         take,
-        _mark_last_writer(me, seen.last_writer),
+        _mark_last_writer(me, seen.last_writer, writer),
     )
-    return AskPermit(transaction, state.epoch, in_place=own)
+    return AskPermit(transaction, state.epoch, own, writer.timeline if writer.promised else None)
 
 
 def _session_lives(me: Member, session_id: int) -> Check:
@@ -214,10 +240,13 @@ def _holder(me: Member, claim: Znode) -> str:
         return "an unknown host"
 
 
-def _mark_last_writer(me: Member, last_writer: Znode | None) -> Op:
-    """Who got the claim last: with it one host alone can prove that nothing was written since."""
+def _mark_last_writer(me: Member, last_writer: Znode | None, writer: LastWriter) -> Op:
+    """Who got the claim last: with it one host alone can prove that nothing was written since.
+
+    On the version that was read: two permits never promise the same timeline.
+    """
     path = me.paths.last_writer(me.cluster)
-    data = json.dumps({"host": me.host, "site": me.site}).encode()
+    data = encode_last_writer(writer)
     if last_writer is None:
         return Create(path, data)
     return Set(path, data, last_writer.version)
@@ -305,12 +334,8 @@ def _proves(proof: Znode, plan_id: str) -> bool:
 
 def is_last_writer(me: Member, last_writer: Znode | None) -> bool:
     """This host was the last one to get the claim."""
-    if last_writer is None:
-        return False
-    try:
-        return bool(json.loads(last_writer.data).get("host") == me.host)
-    except (ValueError, AttributeError):
-        return False
+    writer = read_last_writer(last_writer)
+    return writer is not None and writer.host == me.host
 
 
 def open_session(me: Member, session_id: int) -> Transaction:

@@ -24,6 +24,7 @@ import structlog
 from failover.clock import boottime_s
 from failover.coordination.session import SavedSession, Server
 from failover.guard import server
+from failover.guard.catch_up import CatchUp
 from failover.guard.desk import Desk
 from failover.guard.heartbeat import Heartbeat
 from failover.guard.link import Link
@@ -197,6 +198,8 @@ def build(
     keeper = SessionKeeper(me, servers, lease_timing(policy.lease_s), saved, link.send)
     salvager = Salvager(me, policy, places, keeper.store, link.send)
     scope = ScopePaths(policy.patroni_namespace, policy.cluster(host.cluster).scope(host.site))
+    cluster = policy.cluster(host.cluster)
+    catch_up = CatchUp(me, cluster, keeper.store, host.postgres_port, places.run_dir)
     desk = Desk(
         me,
         host,
@@ -206,6 +209,7 @@ def build(
         keeper.store,
         link.send,
         salvager.state_seen,
+        catch_up.before_promotion,
         armed=record.armed,
     )
     begun = inherited(record, read_lease(places, boot), Limits.of(lease_timing(policy.lease_s)))

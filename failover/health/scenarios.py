@@ -154,6 +154,12 @@ def standby_not_streaming(view: View) -> bool:
     return ask.all_serving(view) and not all(ask.streaming(cluster) for cluster in told_to)
 
 
+def site_unproven(view: View) -> bool:
+    state = view.state
+    unproven = state is not None and state.unproven_site == state.active_site
+    return ask.all_serving(view) and unproven
+
+
 def witness_lost(view: View) -> bool:
     return ask.all_serving(view) and ask.witness_lost(view)
 

@@ -277,6 +277,14 @@ RULES: tuple[Rule, ...] = (
         page=True,
     ),
     Rule(
+        "site_unproven",
+        "The quorum was rebuilt without {active}, which is back: automation waits for a human",
+        when.site_unproven,
+        tell.summary,
+        Consequence.HOLD,
+        page=True,
+    ),
+    Rule(
         "witness_lost",
         "The witness is lost: the loss of one more site would stop every decision",
         when.witness_lost,

@@ -14,6 +14,7 @@ from failover.health.view import ClusterView
 from failover.planning.linting import Problem, Problems, Reading
 from failover.planning.request_checks import begun_or_made, request_after
 from failover.planning.switchover_checks import (
+    claims_count,
     leader_keys_untouched,
     new_scope_untouched,
     no_proof_is_left,
@@ -82,6 +83,7 @@ def _met_with_silence(host: HostView) -> list[str]:
 
 BEGIN_TAKEOVER: tuple[Callable[[Reading], Problems], ...] = (
     whole_group,
+    claims_count,
     only_a_takeover_is_added,
     useless_under_claims,
     agreed_by_observers,
@@ -108,6 +110,7 @@ def stopped_by_its_guards(reading: Reading) -> Problems:
     name, plan = "stopped_by_its_guards", reading.before.plan
     if plan is None:
         return
+    yield from claims_count(reading)
     if plan.kind is not PlanKind.TAKEOVER or plan.to_site != reading.plan.to_site:
         yield Problem(name, f"the plan that stands is a {plan.kind} to {plan.to_site}")
     for cluster in reading.view.clusters:

@@ -71,7 +71,6 @@ def _by_itself(view: View, state: GroupState) -> tuple[Gate, ...]:
 
 
 def _by_hand(view: View, state: GroupState, request: OperatorRequest) -> tuple[Gate, ...]:
-    fenced = request.fenced_site == state.active_site
     return (
         state_readable(view),
         in_time(view, request),
@@ -79,7 +78,7 @@ def _by_hand(view: View, state: GroupState, request: OperatorRequest) -> tuple[G
         nothing_under_way(state),
         living_observer(view),
         reason_given(request),
-        *(() if fenced else (claims_prove(state),)),
+        claims_prove(state),
     )
 
 
@@ -166,8 +165,10 @@ def _loss_gates(
 
 def killed_gates(view: View, plan: PlanRecord, request: OperatorRequest | None) -> tuple[Gate, ...]:
     """What must be known where a server was killed under this plan; ``request``: the plan's own."""
+    if view.state is None:
+        return (state_readable(view),)
     clusters = (gate for c in view.clusters for gate in _killed_cluster(view, c, plan, request))
-    return (state_readable(view), *clusters)
+    return (state_readable(view), claims_prove(view.state), *clusters)
 
 
 def _killed_cluster(

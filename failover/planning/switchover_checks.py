@@ -159,6 +159,12 @@ def plan_added(reading: Reading, kind: PlanKind, wanted_else: GroupState) -> Pro
         yield Problem(name, f"writes could have to wait for {left_s:.0f} s")
 
 
+def claims_count(reading: Reading) -> Problems:
+    """Not where the quorum was rebuilt without the active site: it may have moved on elsewhere."""
+    if reading.before.unproven_site == reading.before.active_site:
+        yield Problem("claims_count", f"nothing proves what {reading.before.active_site} does")
+
+
 def somebody_serves(reading: Reading) -> Problems:
     """What is given up by a planned move works: else it is no planned move."""
     for cluster in reading.clusters:
@@ -204,6 +210,7 @@ def no_proof_is_left(reading: Reading) -> Problems:
 
 BEGIN_SWITCHOVER: tuple[Callable[[Reading], Problems], ...] = (
     whole_group,
+    claims_count,
     only_a_plan_is_added,
     somebody_serves,
     hosts_in_country,
@@ -287,6 +294,7 @@ def moved_state(reading: Reading) -> Problems:
 
 SWITCHOVER: tuple[Callable[[Reading], Problems], ...] = (
     whole_group,
+    claims_count,
     plan_is_carried_out,
     epoch_is_next,
     moves_to_other_data_site,

@@ -13,6 +13,7 @@ from failover.health.sightings import HostView
 from failover.health.view import ClusterView, SideView, View
 from failover.model import Invariant, SiteKind
 from failover.planning.gates import (
+    claims_prove,
     new_scope_follows,
     nothing_under_way,
     old_scope_unfenced,
@@ -39,6 +40,7 @@ def begin_gates(view: View, request: OperatorRequest) -> tuple[Gate, ...]:
         in_time(view, request),
         to_the_other_site(view, request),
         nothing_under_way(view.state),
+        claims_prove(view.state),
     )
     return (*group, *(gate for c in view.clusters for gate in _begin_cluster(view, c)))
 
@@ -63,7 +65,9 @@ def _begin_cluster(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
 def commit_gates(view: View, plan: PlanRecord) -> tuple[Gate, ...]:
     """Everything that must be known before the new site is made active."""
     clusters = (gate for c in view.clusters for gate in _commit_cluster(view, c, plan))
-    return (state_readable(view), *clusters)
+    if view.state is None:
+        return (state_readable(view),)
+    return (state_readable(view), claims_prove(view.state), *clusters)
 
 
 def _commit_cluster(view: View, cluster: ClusterView, plan: PlanRecord) -> tuple[Gate, ...]:

@@ -6,6 +6,7 @@ says when; and the service is down while a file changes.
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import time
@@ -81,6 +82,8 @@ class ZooKeeperHost:
         """A copy of the data as it is, before anything touches it."""
         aside = self._beside(self.data_dir)
         shutil.copytree(self.data_dir, aside)
+        for path in (aside, *aside.rglob("*")):  # whoever puts it back need not think of it
+            _same_owner(self.data_dir / path.relative_to(aside), path)
         return aside
 
     def set_data_aside(self) -> Path:
@@ -95,12 +98,18 @@ class ZooKeeperHost:
     def write_config(self, text: str) -> Path:
         """The new zoo.cfg, in one rename; the old one stays beside it."""
         aside = self._beside(self._config)
-        shutil.copy2(self._config, aside)
-        new = self._config.with_name(self._config.name + ".new")
-        new.write_text(text, encoding="utf-8")
-        shutil.copystat(self._config, new)
-        new.rename(self._config)
+        if not aside.exists():  # the first one is what was there before
+            shutil.copy2(self._config, aside)
+            _same_owner(self._config, aside)
+        _replace(self._config, text)
         return aside
+
+    def last_write_unix_s(self) -> float:
+        """When this server last heard of a write: the record that it has is as old as that."""
+        logs = list((self.data_dir / "version-2").glob("log.*"))
+        if not logs:
+            raise ServerError(f"{self.data_dir}: no record of an ensemble")
+        return max(path.stat().st_mtime for path in logs)
 
     def _beside(self, path: Path) -> Path:
         return path.with_name(f"{path.name}.before-break-glass-{self._aside}")
@@ -115,10 +124,19 @@ class ZooKeeperHost:
         except (OSError, ValueError) as error:
             raise ServerError(f"{directory}: no epoch of an ensemble: {error}") from None
         for name in EPOCH_FILES:
-            path = directory / name
-            new = path.with_name(name + ".new")
-            new.write_text(str(epoch + EPOCH_AHEAD), encoding="ascii")
-            shutil.copystat(path, new)
-            shutil.chown(new, path.owner(), path.group())
-            new.rename(path)
+            _replace(directory / name, str(epoch + EPOCH_AHEAD))
         return epoch + EPOCH_AHEAD
+
+
+def _replace(path: Path, text: str) -> None:
+    """In one rename, with the same owner and mode."""
+    new = path.with_name(path.name + ".new")
+    new.write_text(text, encoding="utf-8")
+    shutil.copystat(path, new)
+    _same_owner(path, new)
+    new.rename(path)
+
+
+def _same_owner(of: Path, path: Path) -> None:
+    found = of.stat()
+    os.chown(path, found.st_uid, found.st_gid)

@@ -1,37 +1,54 @@
-"""zoo.cfg → zoo.cfg with another membership. Pure; every other line stays as it is."""
+"""zoo.cfg → zoo.cfg with another membership. Pure; every other line stays as it is.
+
+The ensemble grows back in steps whose quorums have a server in common: the survivors alone; a
+returned server that knows the survivors and itself, and so agrees to nothing without them; the
+survivors with everybody. Invariant: no two servers that have not got the survivors' record can ever
+be a quorum by themselves.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _SERVER = re.compile(r"^server\.(\d+)=")
 _ALONE = "standaloneEnabled=false"
-_WHY = "# This site alone, by `failover break-glass quorum`; `failover break-glass widen` ends it."
+_ADDRESS = "clientPortAddress"
+_WHY = "# A part of the ensemble, by `failover break-glass`; docs/operations/two-sites-lost.md"
 
 
 def members(text: str) -> frozenset[int]:
-    """The ``myid`` of every server that the file names."""
+    """The ``myid`` of every server that a zoo.cfg, or ZooKeeper's own record of it, names."""
     found = (_SERVER.match(line) for line in text.splitlines())
     return frozenset(int(match.group(1)) for match in found if match)
 
 
-def alone(text: str, keep: frozenset[int]) -> str:
-    """Only these servers. Also a single one holds elections, so that its epoch goes up and outranks
-    whatever the others may still write. ValueError where one of them is not there."""
-    missing = keep - members(text)
-    if not keep or missing:
+def part(text: str, keep: Iterable[int], *, unseen: bool = False) -> str:
+    """Only these servers. A single one holds elections too, so that its epoch goes up.
+
+    ``unseen``: clients of other hosts are not let in. ValueError where a server is not there.
+    """
+    kept = frozenset(keep)
+    missing = kept - members(text)
+    if not kept or missing:
         raise ValueError(f"no server.{min(missing, default=0)} in zoo.cfg")
-    lines = [line for line in text.splitlines() if not _is_other(line, keep) and line != _ALONE]
-    return "\n".join([_WHY, *lines, _ALONE]) + "\n"
+    lines = [_WHY, *(line for line in text.splitlines() if _stays(line, kept)), _ALONE]
+    if unseen:
+        lines = [f"{_ADDRESS}=127.0.0.1" if is_address(line) else line for line in lines]
+    return "\n".join(lines) + "\n"
 
 
-def _is_other(line: str, keep: frozenset[int]) -> bool:
+def _stays(line: str, kept: frozenset[int]) -> bool:
     match = _SERVER.match(line)
-    return match is not None and int(match.group(1)) not in keep
+    return line not in (_ALONE, _WHY) and (match is None or int(match.group(1)) in kept)
 
 
-def is_alone(text: str) -> bool:
-    """Written by ``alone``."""
+def is_address(line: str) -> bool:
+    return line.partition("=")[0].strip() == _ADDRESS
+
+
+def is_part(text: str) -> bool:
+    """Written by ``part``."""
     return _WHY in text.splitlines()
 
 

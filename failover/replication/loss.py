@@ -75,10 +75,13 @@ def estimate(
             f"the last sample of the primary's WAL is {newest.age_s:.1f} s old, "
             f"{newest.age_s - age_s_max:.1f} s too old to tell"
         )
+    peak = peak_bytes_per_s(samples)
+    if peak is None:
+        return LossUnknown("too few samples of the primary's WAL to tell how fast it writes")
     return LossEstimate(
         behind_bytes=max(0, newest.lsn - received),
         behind_s=_behind_s(samples, received),
-        isolation_bytes=round(lease_s * peak_bytes_per_s(samples)),
+        isolation_bytes=round(lease_s * peak),
         isolation_s=lease_s,
     )
 
@@ -92,8 +95,11 @@ def _behind_s(samples: tuple[LsnSample, ...], received: Lsn) -> float:
     return inf if passed is None else passed.age_s - newest.age_s
 
 
-def peak_bytes_per_s(samples: tuple[LsnSample, ...]) -> float:
-    """The highest rate of WAL in the last minute of samples (newest first)."""
+def peak_bytes_per_s(samples: tuple[LsnSample, ...]) -> float | None:
+    """The highest rate of WAL in the last minute of samples (newest first).
+
+    None where they do not span ``RATE_INTERVAL_S``: nothing is known then, not that it is idle.
+    """
     recent = [s for s in samples if s.age_s - samples[0].age_s <= PEAK_WINDOW_S]
     spaced: list[LsnSample] = []
     for sample in recent:
@@ -103,7 +109,7 @@ def peak_bytes_per_s(samples: tuple[LsnSample, ...]) -> float:
         (later.lsn - earlier.lsn) / (earlier.age_s - later.age_s)
         for later, earlier in pairwise(spaced)
     ]
-    return max([0.0, *rates])
+    return max(0.0, *rates) if rates else None
 
 
 def loss_at_stop(view: View, cluster: ClusterView, proof: StoppedProof) -> Loss:

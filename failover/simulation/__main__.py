@@ -72,7 +72,6 @@ def _summary(results: list[Result], took_s: float) -> str:
         f"{sum(bool(r.failure) for r in results)} failed; "
         f"{sum(r.takeovers for r in results)} takeovers, "
         f"{sum(r.lost_writes for r in results)} writes lost within the budget, "
-        f"{sum(r.reseeds for r in results)} reseeds, "
         f"{sum(r.virtual_s for r in results):.0f} virtual seconds, "
         f"healed after {slowest} s at worst"
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from failover.history import NO_HEAD, HeadSeen, digest, head_seen
 from failover.history_check import check_history, understood
 from failover.simulation.postgres import Acknowledgement, Postgres
-from failover.simulation.wal import Position, fork_point
+from failover.simulation.wal import Branch, Position, fork_point
 from failover.state import (
     GroupState,
     HistoryEntry,
@@ -50,6 +50,7 @@ class Checker:
         self.lost: dict[int, list[Acknowledgement]] = {}  # by epoch
         self._state: GroupState | None = None
         self._first_of_epoch: dict[tuple[str, int], str] = {}
+        self._timelines: dict[tuple[str, int], Branch] = {}  # by cluster and number
         self._thawed_at: dict[str, tuple[float, float]] = {}
         self._planned: set[int] = set()  # epochs begun after a shutdown: nothing may be lost
         self._loss_accepted: set[int] = set()  # epochs begun by a takeover by hand
@@ -60,6 +61,9 @@ class Checker:
     def became_writable(self, server: Postgres) -> None:
         """A server has just left recovery, or started as a primary."""
         self.single_writer(server.cluster)
+        made = self._timelines.setdefault((server.cluster, server.branch.number), server.branch)
+        if made is not server.branch:
+            self._fail(f"{server.name} made timeline {made.number} of {server.cluster} once more")
         state = self._state
         if state is None:
             return

@@ -13,7 +13,7 @@ from failover.guard import logic
 from failover.guard.messages import Purpose
 from failover.guard.permits import Member
 from failover.health.observation import GuardSeen
-from failover.model import Epoch
+from failover.model import Epoch, TimelineId
 from failover.simulation.client import Client
 from failover.simulation.guard_worker import Worker
 from failover.simulation.kernel import Kernel, Process
@@ -68,6 +68,7 @@ class Question:
     asker: Process | None
     yes: bool | None = None
     reason: str = ""
+    timeline: TimelineId | None = None
     withdrawn: bool = False
 
 
@@ -322,7 +323,14 @@ class Guard:
         )
 
     def permit_answered(
-        self, question: Question, *, yes: bool, reason: str, session_id: int, epoch: Epoch | None
+        self,
+        question: Question,
+        *,
+        yes: bool,
+        reason: str,
+        session_id: int,
+        epoch: Epoch | None,
+        timeline: TimelineId | None,
     ) -> None:
         """Take the grant the moment the yes is known; from here on the deadline binds it."""
         if yes:
@@ -331,7 +339,11 @@ class Guard:
             return
         if yes and epoch is not None:  # None: unarmed, everything passes and nothing is granted
             granted = self.logic.permitted(
-                session_id, epoch, self.kernel.now, promotion=question.purpose.is_promotion
+                session_id,
+                epoch,
+                self.kernel.now,
+                promotion=question.purpose.is_promotion,
+                timeline=timeline,
             )
             if granted is None:
                 yes, reason = False, "no_lease: the permit came too late"
@@ -342,7 +354,7 @@ class Guard:
                 elif not self._told:  # nobody hears the yes, so nobody acts on it
                     self.logic = replace(self.logic, grant=None)
                 self.save()
-        question.yes, question.reason = yes, reason
+        question.yes, question.reason, question.timeline = yes, reason, timeline
         if question.asker is not None:
             question.asker.wake()
 
@@ -359,16 +371,22 @@ class Guard:
         try:
             mode = logic.StartMode.STANDBY if standby else logic.StartMode.WRITABLE
             self.files.note = logic.Note(mode, self.kernel.now)
+            self.server.reserved_below = 0
             patience_s = max(0.1, until_s - self.kernel.now - 0.3)
-            return standby or self._permit(Purpose.START, patience_s)
+            return standby or self._permit(Purpose.START, patience_s) is not None
         finally:
             self.lock_held = False  # the server that starts now has it
 
     def pre_promote(self) -> bool:
-        return self._permit(Purpose.PRE_PROMOTE, HOOK_LIMIT_S - 0.5)
+        return self._permit(Purpose.PRE_PROMOTE, HOOK_LIMIT_S - 0.5) is not None
 
     def pg_ctl_promote(self) -> bool:
-        return self._permit(Purpose.PROMOTE, PROMOTE_LIMIT_S - 0.3)
+        """The numbers below the promised one are taken; the next one must be it."""
+        given = self._permit(Purpose.PROMOTE, PROMOTE_LIMIT_S - 0.3)
+        if given is None or given.timeline is None:
+            return given is not None
+        self.server.reserved_below = given.timeline
+        return self.server.known_timeline + 1 == given.timeline
 
     def rewind(self, source: Postgres) -> None:
         """Waits until the WAL that the rewind would remove is copied."""
@@ -376,15 +394,16 @@ class Guard:
         while self.salvage_wanted:
             self.kernel.sleep(0.3)
 
-    def _permit(self, purpose: Purpose, patience_s: float) -> bool:
+    def _permit(self, purpose: Purpose, patience_s: float) -> Question | None:
+        """Its question with the yes; None: it is a no."""
         if self._minder is None or not self._minder.alive:
-            return False
+            return None
         question = self._question(purpose, patience_s, self.kernel.process)
         self._wait_for(question)
         self.kernel.note(
             f"{self.server.name}: permit {purpose}: {'yes' if question.yes else question.reason}"
         )
-        return bool(question.yes)
+        return question if question.yes else None
 
     def _question(self, purpose: Purpose, patience_s: float, asker: Process | None) -> Question:
         self.questions += 1

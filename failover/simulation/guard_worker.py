@@ -252,19 +252,25 @@ class Worker:
                 return None
             decision = decide_permit(self.me, self._permit_inputs(question, seen, session_id))
             if isinstance(decision, Unarmed):
-                return self._answer(question, "unarmed", yes=True, epoch=None)
+                return self._answer(question, "unarmed", yes=True)
             if isinstance(decision, Refuse):
                 if decision.passes_by_itself and self.kernel.now < question.until_s:
                     return None
                 if synced:
-                    return self._answer(question, decision.reason, yes=False, epoch=None)
+                    return self._answer(question, decision.reason, yes=False)
                 self.store.sync()  # never refused because of a follower that lags behind
                 synced = True
             else:
                 outcome = self.store.commit(decision.transaction)
                 if isinstance(outcome, Committed):
                     self._last_yes = max(self._last_yes, question.number)
-                    return self._answer(question, "granted", yes=True, epoch=decision.epoch)
+                    return self._answer(
+                        question,
+                        "granted",
+                        yes=True,
+                        epoch=decision.epoch,
+                        timeline=decision.timeline,
+                    )
             seen = self._read()  # it happened or it did not: read and decide again
         return None
 
@@ -277,6 +283,8 @@ class Worker:
             claim=seen.claim,
             last_writer=seen.last_writer,
             wal_end=self._wal_end(question.purpose) if needed else None,
+            known_timeline=TimelineId(self.guard.server.known_timeline),
+            promotion=question.purpose.is_promotion,
             lease_holds=(
                 status is not None
                 and status.session_id == session_id
@@ -292,20 +300,33 @@ class Worker:
             return None
         return _wal_end(server)
 
-    def _answer(self, question: Question, reason: str, *, yes: bool, epoch: Epoch | None) -> None:
+    def _answer(
+        self,
+        question: Question,
+        reason: str,
+        *,
+        yes: bool,
+        epoch: Epoch | None = None,
+        timeline: TimelineId | None = None,
+    ) -> None:
         if question in self._waiting:
             self._waiting.remove(question)
         session_id = self.store.session_id or 0
         self.guard.tell(
             lambda: self.guard.permit_answered(
-                question, yes=yes, reason=reason, session_id=session_id, epoch=epoch
+                question,
+                yes=yes,
+                reason=reason,
+                session_id=session_id,
+                epoch=epoch,
+                timeline=timeline,
             )
         )
 
     def _refuse_late(self) -> None:
         for question in list(self._waiting):
             if self.kernel.now >= question.until_s:
-                self._answer(question, RefusalReason.NO_ANSWER, yes=False, epoch=None)
+                self._answer(question, RefusalReason.NO_ANSWER, yes=False)
 
     # ------------------------------------------------------------------ the claim
 

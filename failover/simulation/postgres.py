@@ -74,6 +74,7 @@ class Postgres:
         self.in_recovery = True
         self.branch = branch
         self.lsn = 0x3000000
+        self.reserved_below = 0  # history files of the promotion barrier: no such number is taken
         self.upstream: Postgres | None = None
         self.fsync_stalled = False
         self.hang = Hang.NO
@@ -138,10 +139,15 @@ class Postgres:
 
     def diverged(self, other: Postgres) -> bool:
         """It has WAL that the other's history will never have, as far as PostgreSQL can tell:
-        it compares the timelines' numbers, and those of two branches may be the same."""
+        it compares the timelines' numbers."""
         if self.branch.number == other.branch.number:
             return False
         return fork_point(self.position, Position(other.branch, self.lsn)) < self.lsn
+
+    @property
+    def known_timeline(self) -> int:
+        """The newest of its history files, or its own."""
+        return max(self.branch.number, self.reserved_below - 1)
 
     # ------------------------------------------------------------------ what is done to it
 
@@ -179,7 +185,8 @@ class Postgres:
             self.kernel.sleep(0.2)
         if self.run_id != run_id or self.run is not Run.RUNNING or not self.in_recovery:
             return
-        self.branch = self.branch.fork(self.lsn, self.branch.number + 1)
+        self.branch = self.branch.fork(self.lsn, self.known_timeline + 1)
+        self.reserved_below = 0
         self.in_recovery = False
         self.upstream = None
         self.control = Control.IN_PRODUCTION

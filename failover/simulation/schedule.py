@@ -23,9 +23,7 @@ from failover.state import StandbyScope
 STEP_S = (0.02, 0.25)
 WARM_UP_S = 3.0
 LIVENESS_S = 120.0
-RESEED_AFTER_S = 30.0
 FAULT_S = (0.1, 15.0)
-SAME_NUMBER = "another branch with the same timeline number"
 
 
 @dataclass(slots=True)
@@ -39,7 +37,6 @@ class Result:
     events: int = 0
     takeovers: int = 0
     lost_writes: int = 0
-    reseeds: int = 0
     healed_after_s: float = 0.0
     log: list[str] = field(default_factory=list)
 
@@ -110,9 +107,6 @@ def _heal(world: World, result: Result) -> None:
     while world.kernel.now - healed_s < LIVENESS_S:
         world.run(1.0)
         problem = unwell(world)
-        if SAME_NUMBER in problem and world.kernel.now - healed_s > RESEED_AFTER_S:
-            reseed_stuck(world)
-            result.reseeds += 1
         if not problem:
             result.healed_after_s = world.kernel.now - healed_s
             for cluster in world.policy.clusters:
@@ -120,16 +114,6 @@ def _heal(world: World, result: Result) -> None:
             world.checker.whole_history()
             return
     raise Violation(f"liveness: not well {LIVENESS_S:.0f} s after the last fault: {problem}")
-
-
-def reseed_stuck(world: World) -> None:
-    """PostgreSQL cannot tell two branches with the same timeline number apart, so a host on the
-    wrong one neither streams nor is rewound: that needs an operator's reseed."""
-    for cluster in world.policy.clusters:
-        (primary,) = (stack.server for stack in world.writable(cluster.name))
-        for server in world.servers(cluster.name):
-            if server is not primary and SAME_NUMBER in _not_streaming(server, primary):
-                world.reseed(server.name, primary)
 
 
 def unwell(world: World) -> str:
@@ -158,8 +142,6 @@ def unwell(world: World) -> str:
 def _not_streaming(server: Postgres, primary: Postgres) -> str:
     if not (server.answers and server.in_recovery):
         return f"{server.name} is {server.run}, not a standby"
-    if server.branch is not primary.branch and server.branch.number == primary.branch.number:
-        return f"{server.name}: {SAME_NUMBER} {server.branch.number}"
     if not server.streaming:
         up = server.upstream
         return f"{server.name} does not stream (from {up.name if up else 'nobody'})"

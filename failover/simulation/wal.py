@@ -1,6 +1,6 @@
 """Write-ahead log as values: branches (timelines) and how far a server is on one.
 
-Two timelines may have the same number and be different branches; only the simulation knows.
+That two branches have one number is possible here: that they never do, the checker sees to.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from failover.simulation.kernel import Kernel, Process
 from failover.simulation.network import Network
 from failover.simulation.patroni import Patroni
 from failover.simulation.policies import policy as default_policy
-from failover.simulation.postgres import Acknowledgement, Control, Postgres
+from failover.simulation.postgres import Acknowledgement, Postgres
 from failover.simulation.wal import Branch
 from failover.state import (
     GroupState,
@@ -166,16 +166,6 @@ class World:
             stack.server.thaw()
         for controller in self.controllers.values():
             controller.enabled = True
-
-    def reseed(self, name: str, source: Postgres) -> None:
-        """An operator copies away the WAL of a host and makes it a fresh copy of the primary."""
-        server = self.stacks[name].server
-        server.salvaged.append(server.position)
-        self.kernel.note(f"operator reseeds {name} from {source.name}")
-        server.kill()
-        self.checker.rewound(server, source)
-        server.branch, server.lsn = source.branch, source.lsn
-        server.control = Control.SHUT_DOWN_IN_RECOVERY
 
     def operator_patches(self, path: str, change: Callable[[bytes], bytes]) -> None:
         """An operator changes a znode; one change after the other, each until it has happened."""

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from click.testing import CliRunner
 
@@ -147,6 +147,10 @@ class Customers:
     def attempts(self) -> list[Attempt]:
         return list(self.workload.attempts())
 
+    def at(self, site: SiteName) -> Customers:
+        """The same, as those of another site see it."""
+        return replace(self, site=site)
+
     def acked_since(self, since_s: float, count: int = 20) -> bool:
         """They have been served again and again after this moment."""
         acks = acks_of(self.attempts(), site=self.site, via=Via.PROXY)
@@ -194,10 +198,17 @@ class Customers:
 
 
 @contextmanager
-def customers(lab: Lab, site: SiteName, *, rate: float = 50.0) -> Iterator[Customers]:
-    """Customers in a site, through its HAProxy and straight to its hosts, served by now."""
+def customers(
+    lab: Lab, site: SiteName, *others: SiteName, rate: float = 50.0
+) -> Iterator[Customers]:
+    """Customers in a site, through its HAProxy and straight to its hosts, served by now; and in
+    other sites, through theirs."""
     workload = Workload(lab, f"drill-{time.time_ns()}")
-    teams = (Team(site, "proxy", 4, rate), Team(site, "direct", 2, 20.0))
+    teams = (
+        Team(site, "proxy", 4, rate),
+        Team(site, "direct", 2, 20.0),
+        *(Team(other, "proxy", 4, rate) for other in others),
+    )
     workload.setup(site)
     try:
         for team in teams:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,6 +81,29 @@ def lab_container(
     finally:
         container.remove(force=True, v=True)
         client.close()
+
+
+def lab_output(command: list[str], files: dict[Path, str]) -> str:
+    """What a command prints in a container of the lab's image, without a network, to its end.
+
+    It gives way to whatever else runs on the machine.
+    """
+    docker = pytest.importorskip("docker")
+    try:
+        image = _lab_image(docker.from_env())
+    except docker.errors.DockerException as error:
+        pytest.skip(f"no container engine: {error}")
+    mounts = [f"--volume={file}:{place}:ro" for file, place in files.items()]
+    options = ["--rm", "--network=none", "--cpu-shares=2", f"--entrypoint={command[0]}"]
+    done = subprocess.run(
+        ["docker", "run", *options, *mounts, image, *command[1:]],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 def _lab_image(client: Any) -> str:

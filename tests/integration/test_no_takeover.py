@@ -86,24 +86,35 @@ def test_primary_host_lost(lab: Lab, fault: str) -> None:
         assert not shop.report().problems
 
 
-def test_primary_host_lost_while_the_other_site_has_more_than_its_replica(lab: Lab) -> None:
-    """The surplus is copied, and only then rewound."""
+@pytest.mark.parametrize("fetched", [True, False], ids=["fetched", "out_of_reach"])
+def test_primary_host_lost_while_the_other_site_has_more_than_its_replica(
+    lab: Lab, fetched: bool
+) -> None:
+    """The replica streams the surplus first; where it cannot, that is copied, then rewound."""
     roles = Roles.now(lab)
     before = salvages(lab, roles.standby)
-    with customers(lab, roles.active), same_epoch(lab) as seen:
+    with customers(lab, roles.active) as shop, same_epoch(lab) as seen:
         began_unix_s = time.time()
         lab.faults.cut(roles.primary.name, roles.replica.name, one_way=True)
         wait_until("the other site is ahead", lambda: ahead(lab, roles))
+        if not fetched:
+            lab.faults.cut(roles.replica.name, roles.standby_leader.name, ports=(5432,))
         lab.faults.kill_host(roles.primary.name)
-        seen.wait_for("primary_down_local_recovery")
-        follows_after_s(lab, roles, began_unix_s)
+        lost_s = seen.wait_for("primary_down_local_recovery")
+        shop.wait_served(lost_s)
+        if fetched:
+            assert follows_after_s(lab, roles, began_unix_s) <= FOLLOWS_WITHIN_S
         lab.faults.heal()
         whole(lab)
-    assert salvages(lab, roles.standby) > before
+        report = shop.report()
+        print(f"lost {len(report.lost)}, problems {report.problems}")
+        assert not report.problems
+    assert (salvages(lab, roles.standby) == before) is fetched
 
 
 def ahead(lab: Lab, roles: Roles) -> bool:
-    query = "select pg_wal_lsn_diff(pg_last_wal_receive_lsn(), '0/0')"
+    query = """select pg_wal_lsn_diff(
+        greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()), '0/0')"""
     here, there = (int(sql(lab, h.name, query)) for h in (roles.replica, roles.standby_leader))
     return there > here + 4096
 

@@ -1,6 +1,7 @@
 """A worker without ZooKeeper: renews while the file ``renew`` exists, says yes to every permit.
 
 While the file ``stop`` exists, a plan has this guard stop its server.
+The n-th question is promised timeline 100 + n.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def main() -> None:
             link.send(Renewed(SESSION, time.clock_gettime(time.CLOCK_BOOTTIME)))
         for message in map(decode_from_minder, lines):
             if isinstance(message, PermitAsk):
-                link.send(PermitAnswer(message.request, Answer.YES, "granted", "", SESSION, 1))
+                number = message.request
+                answer = PermitAnswer(number, Answer.YES, "granted", "", SESSION, 1, 100 + number)
+                link.send(answer)
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def wait_for(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
 
 
 @contextmanager
-def guard_that_says(places: Places, *, yes: bool) -> Iterator[list[str]]:
+def guard_that_says(places: Places, *, yes: bool, reason: str = "said so") -> Iterator[list[str]]:
     """The other end of the socket: one answer to everything; the questions are kept."""
     asked: list[str] = []
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -164,7 +164,7 @@ def guard_that_says(places: Places, *, yes: bool) -> Iterator[list[str]]:
                 return
             with connection:
                 asked.append(connection.makefile("r").readline().rstrip("\n"))
-                connection.sendall(b"yes said so\n" if yes else b"no said so\n")
+                connection.sendall(f"{'yes' if yes else 'no'} {reason}\n".encode())
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()

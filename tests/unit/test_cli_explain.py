@@ -160,7 +160,9 @@ def test_exit_code(run, inputs: ViewInputs, code: ExitCode) -> None:
 
 
 def test_an_unbounded_loss_is_unknown_in_seconds_and_valid_json() -> None:
-    inputs = replace(jakarta_gone(), samples=jakarta_gone().samples[:1])
+    newest = jakarta_gone().samples[0]
+    older = replace(newest, age_s=newest.age_s + 1.0)
+    inputs = replace(jakarta_gone(), samples=(newest, older))
     view = build_view(POLICY, inputs)
     shown = explain_snapshot(view, explain(view, LOST, Hold("no", None, ())))
     assert (shown.losses[0].behind_bytes, shown.losses[0].behind_s) == (328, None)

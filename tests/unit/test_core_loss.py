@@ -90,6 +90,13 @@ def test_no_samples_is_unknown() -> None:
     assert isinstance(loss((), 0), LossUnknown)
 
 
+@pytest.mark.parametrize("pairs", [((0.0, 100),), ((0.0, 900 * MIB), (0.5, 0))], ids=["one", "two"])
+def test_too_few_samples_are_no_idle_primary(pairs: tuple[tuple[float, int], ...]) -> None:
+    found = loss(pairs, 900 * MIB)
+    assert isinstance(found, LossUnknown)
+    assert "too few samples" in found.reason
+
+
 @pytest.mark.parametrize(
     ("age_s", "lost_for_s", "is_known"),
     [

@@ -293,6 +293,8 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("automation is off", T, lambda c: before(c, automation=Automation.MANUAL), "asked_or_automatic"),
     ("automation is paused", T, lambda c: before(c, paused_until_unix_s=1e12), "asked_or_automatic"),
     ("the quorum was rebuilt", T, lambda c: before(c, unproven_site=SiteName("jakarta")), "asked_or_automatic"),
+    ("rebuilt before a plan", B, lambda c: before(c, unproven_site=SiteName("jakarta")), "claims_count"),
+    ("rebuilt under a plan", S, lambda c: before(c, unproven_site=SiteName("jakarta")), "claims_count"),
     ("not promoted yet", T, lambda c: before(c, clusters=unpromoted(c)), "asked_or_automatic"),
     ("in sync", T, lambda c: with_state(c, lambda s: replace(s, in_sync=True)), "state_after"),
     ("automation changed", T, lambda c: with_state(c, lambda s: replace(s, automation="manual")), "state_after"),
@@ -328,6 +330,7 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("a planned move", G, lambda c: with_state(c, lambda s: replace(s, plan=replace(s.plan, kind="switchover"))), "only_a_plan_is_added"),
     ("begun, not on record", G, lambda c: with_state(c, lambda s: replace(s, takeover_begun_unix_s=0.0)), "only_a_plan_is_added"),
     ("stopped for ever", G, lambda c: with_state(c, lambda s: replace(s, plan=replace(s.plan, deadline_unix_s=9e9))), "only_a_plan_is_added"),
+    ("the quorum was rebuilt", G, lambda c: before(c, unproven_site=SiteName("jakarta")), "claims_count"),
     ("no claim is held", G, lambda c: cluster(c, claim=None), "useless_under_claims"),
     ("it works", G, lambda c: cluster(c, active=serving().clusters[0].active), "useless_under_claims"),
     ("nobody looks", G, lambda c: with_view(c, observers=()), "agreed_by_observers"),
@@ -399,6 +402,7 @@ KILLED = [
 ]
 AFTER_A_KILL: list[tuple[str, Callable[[Case], Case], str]] = [
     ("a planned move", lambda c: before(c, plan=replace(c[1].state.plan, kind=PlanKind.SWITCHOVER)), "stopped_by_its_guards"),  # type: ignore[union-attr]
+    ("the quorum was rebuilt", lambda c: before(c, unproven_site=SiteName("jakarta")), "claims_count"),
     ("no proof", lambda c: cluster(c, stopped=None), "stopped_by_its_guards"),
     ("of another plan", lambda c: proof(c, plan_id="s-16"), "stopped_by_its_guards"),
     ("of the other site", lambda c: proof(c, site="makassar"), "stopped_by_its_guards"),

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from guard_world import Host, control_bytes, guard_that_says, wait_for
 
-from failover.guard.control_file import DbState
+from failover.guard.barrier import RESERVED
+from failover.guard.control_file import DbState, newest_timeline
 from failover.guard.logic import Guard, InPlace, Kill, KillReason, Limits, StartMode, decide
 from failover.guard.records import boot_id
 from failover.guard.server import (
@@ -160,6 +161,91 @@ class TestOthers:
 
     def test_help_of_rewind_passes(self, host: Host) -> None:
         assert host.call("pg_rewind", "--help")[0] == 0
+
+
+class TestTimelines:
+    """The control file says timeline 1. PostgreSQL would take the first number without a file."""
+
+    REAL = "1\t0/3000060\tno recovery target specified\n"
+
+    def history(self, host: Host, number: int) -> Path:
+        return host.places.wal / f"{number:08X}.history"
+
+    def promote(self, host: Host, promised: int) -> tuple[int, str]:
+        reason = f"timeline={promised} granted: epoch 4"
+        with guard_that_says(host.places, yes=True, reason=reason):
+            return host.call("pg_ctl", "promote", "-W", "-D", data(host))[:2]
+
+    def test_without_a_gap_nothing_is_written(self, host: Host) -> None:
+        host.places.wal.chmod(0o500)
+        code, said = self.promote(host, 2)
+        host.places.wal.chmod(0o700)
+        assert (code, "real" in said) == (0, True)
+        assert list(host.places.wal.iterdir()) == []
+
+    def test_a_gap_is_filled_and_a_real_one_left_alone(self, host: Host) -> None:
+        self.history(host, 2).write_text(self.REAL)
+        assert self.promote(host, 12)[0] == 0
+        assert self.history(host, 2).read_text() == self.REAL
+        for number in range(3, 12):
+            assert self.history(host, number).read_bytes() == RESERVED
+            assert self.history(host, number).stat().st_mode & 0o777 == 0o600
+        assert len(list(host.places.wal.iterdir())) == 10
+        assert newest_timeline(host.places.control_file, host.places.wal) == 11
+
+    def test_a_gap_that_cannot_be_filled_refuses(self, host: Host) -> None:
+        host.places.wal.rmdir()
+        code, said = self.promote(host, 3)
+        assert code == 1
+        assert "timeline 3 cannot be reserved" in said
+        assert "real" not in said
+
+    def test_a_number_that_postgresql_would_not_take_refuses(self, host: Host) -> None:
+        """A history came in after the permit: asked again, the guard knows of it."""
+        for number in (2, 3):
+            self.history(host, number).write_text(self.REAL)
+        code, said = self.promote(host, 3)
+        assert code == 1
+        assert "PostgreSQL would take 4" in said
+
+    def test_a_guard_of_before_it_promises_nothing(self, host: Host) -> None:
+        with guard_that_says(host.places, yes=True, reason="granted: epoch 4"):
+            assert host.call("pg_ctl", "promote", "-D", data(host))[0] == 0
+        assert list(host.places.wal.iterdir()) == []
+
+    @pytest.mark.parametrize("torn", [RESERVED, RESERVED[:7], b""])
+    def test_a_start_forgets_a_promotion_that_never_was(self, host: Host, torn: bytes) -> None:
+        self.history(host, 2).write_text(self.REAL)
+        self.history(host, 3).write_bytes(RESERVED)
+        self.history(host, 4).write_bytes(torn)
+        (host.places.data_dir / "standby.signal").touch()
+        host.start_server()
+        assert [file.name for file in host.places.wal.iterdir()] == ["00000002.history"]
+
+    def test_a_start_keeps_what_a_real_one_follows(self, host: Host) -> None:
+        """A receiver fetches every history up to the newest from here."""
+        self.history(host, 2).write_bytes(RESERVED)
+        self.history(host, 3).write_text(self.REAL)
+        (host.places.data_dir / "standby.signal").touch()
+        host.start_server()
+        assert self.history(host, 2).read_bytes() == RESERVED
+        assert self.history(host, 3).read_text() == self.REAL
+
+    def test_a_server_without_files_is_not_the_barriers_business(self, host: Host) -> None:
+        host.places.wal.rmdir()
+        host.places.control_file.unlink()
+        assert newest_timeline(host.places.control_file, host.places.wal) is None
+        host.places.control_file.write_bytes(control_bytes(DbState.SHUT_DOWN, timeline=7))
+        assert newest_timeline(host.places.control_file, host.places.wal) is None
+        (host.places.data_dir / "standby.signal").touch()
+        host.start_server()
+
+    def test_the_newest_of_control_file_and_histories_is_known(self, host: Host) -> None:
+        host.places.control_file.write_bytes(control_bytes(DbState.SHUT_DOWN, timeline=7))
+        assert newest_timeline(host.places.control_file, host.places.wal) == 7
+        for name in ("0000001F.history", "00000009.history", "000000FF.history.tmp"):
+            (host.places.wal / name).touch()
+        assert newest_timeline(host.places.control_file, host.places.wal) == 0x1F
 
 
 class TestSeenFromOutside:

@@ -11,16 +11,25 @@ from guard_world import Host
 from memory_store import MemoryStore, World
 
 from failover.config import load
+from failover.coordination.init import initialise
 from failover.guard.desk import Desk
-from failover.guard.messages import ClaimRead, FromWorker, MinderStatus, StateRead
+from failover.guard.messages import (
+    ClaimRead,
+    FromWorker,
+    MinderStatus,
+    PermitAsk,
+    Purpose,
+    StateRead,
+)
 from failover.guard.permits import Member
 from failover.guard.records import boot_id
 from failover.model import ClusterName, GroupName, HostName, SiteName
 from failover.policy import Policy
-from failover.state import PlanKind, PlanRecord, encode_state
+from failover.state import GroupState, PlanKind, PlanRecord, encode_state
 from failover.znode import Committed, Create, GroupPaths, ScopePaths, Set, Znode
 from tests.scenarios.world import World as Seen
 
+CLUSTER = ClusterName("marketplace")
 GRANTED = MinderStatus(
     granted=True,
     permits_seen=0,
@@ -68,7 +77,19 @@ def said() -> list[FromWorker]:
 
 
 @pytest.fixture
-def desk(policy: Policy, tmp_path: Path, connection: Connection, said: list[FromWorker]) -> Desk:
+def prepared() -> list[GroupState]:
+    """With which state a promotion was prepared."""
+    return []
+
+
+@pytest.fixture
+def desk(
+    policy: Policy,
+    tmp_path: Path,
+    connection: Connection,
+    said: list[FromWorker],
+    prepared: list[GroupState],
+) -> Desk:
     host = policy.host(HostName("jkt-db1"))
     me = Member(host.name, host.site, host.cluster, GroupPaths(policy.group))
     scope = ScopePaths(policy.patroni_namespace, policy.cluster(host.cluster).scope(host.site))
@@ -82,6 +103,7 @@ def desk(policy: Policy, tmp_path: Path, connection: Connection, said: list[From
         connection,  # type: ignore[arg-type]
         said.append,
         lambda state: None,
+        prepared.append,
         armed=True,
     )
     made.status(GRANTED)
@@ -162,3 +184,65 @@ class TestAPlanThatHasTheGuardStopIt:
         put_state(connection, PLAN)
         connection.on_sync = lambda: put_state(connection, None)
         assert self.told(desk, said) == [False]
+
+
+STANDBY = replace(GRANTED, granted=False, in_production=False)
+
+
+class TestBeforeAPromotion:
+    def lose_the_primary(self, policy: Policy, connection: Connection) -> None:
+        """Somebody had the claim, and has it no more."""
+        initialise(connection, policy, now_unix_s=1.0, by="test")  # type: ignore[arg-type]
+        create(connection, GroupPaths(policy.group).last_writer(CLUSTER), b"{}")
+
+    def test_it_is_prepared_once_per_loss(
+        self, policy: Policy, desk: Desk, connection: Connection, prepared: list[GroupState]
+    ) -> None:
+        self.lose_the_primary(policy, connection)
+        desk.status(STANDBY)
+        desk._round()
+        desk.ask(PermitAsk(7, Purpose.PRE_PROMOTE, 30.0))
+        desk._round()
+        assert len(prepared) == 1
+        path = GroupPaths(policy.group).last_writer(CLUSTER)
+        found = connection.read(path)
+        assert found is not None
+        connection.commit((Set(path, b"{}", found.version),))
+        desk._round()
+        assert len(prepared) == 2
+
+    @pytest.mark.parametrize("asked", [True, False])
+    def test_while_the_claim_is_held_only_where_it_is_asked_for(
+        self,
+        policy: Policy,
+        desk: Desk,
+        connection: Connection,
+        prepared: list[GroupState],
+        asked: bool,
+    ) -> None:
+        self.lose_the_primary(policy, connection)
+        somebody = Connection(connection._world, 0x2002)
+        create(somebody, GroupPaths(policy.group).writer(CLUSTER), b"")
+        desk.status(STANDBY)
+        if asked:
+            desk.ask(PermitAsk(7, Purpose.PRE_PROMOTE, 30.0))
+        desk._round()
+        assert len(prepared) == asked
+
+    @pytest.mark.parametrize(
+        "status",
+        [GRANTED, replace(STANDBY, server_alive=False), replace(STANDBY, in_production=True)],
+        ids=["the primary", "down", "out of recovery"],
+    )
+    def test_only_a_running_standby_fetches(
+        self,
+        policy: Policy,
+        desk: Desk,
+        connection: Connection,
+        prepared: list[GroupState],
+        status: MinderStatus,
+    ) -> None:
+        self.lose_the_primary(policy, connection)
+        desk.status(status)
+        desk._round()
+        assert prepared == []

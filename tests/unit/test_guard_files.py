@@ -23,7 +23,7 @@ from failover.guard.records import (
 )
 from failover.guard.salvage import newest_done, read_done, salvage
 from failover.guard.wal_end import segment_name, segment_start, stopped_at, valid_segments
-from failover.model import WAL_SEGMENT_BYTES, Epoch, Lsn
+from failover.model import WAL_SEGMENT_BYTES, Epoch, Lsn, TimelineId
 from failover.state import StopKind
 
 MIB = 1024**2
@@ -132,7 +132,7 @@ class TestSalvage:
 
 class TestRecords:
     def test_come_back_as_they_were(self, host: Host) -> None:
-        grant = Grant(0x77, Epoch(3), 100.5, promotion=True)
+        grant = Grant(0x77, Epoch(3), 100.5, promotion=True, timeline=TimelineId(4))
         record = GuardRecord(boot_id(), 0x77, "00ff", armed=True, grant=grant, epoch=Epoch(3))
         write_record(host.places, record)
         assert read_record(host.places, boot_id()) == record

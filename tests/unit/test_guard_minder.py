@@ -214,6 +214,29 @@ def test_a_hook_that_hangs_up_takes_no_grant_from_one_that_was_told_yes(host: Ho
     asyncio.run(story())
 
 
+def test_the_promised_timeline_is_told_again_to_the_promotion(host: Host) -> None:
+    """``promote`` is answered from memory, also by a minder that was started in between."""
+
+    async def asked(purpose: str) -> str:
+        reader, writer = await asyncio.open_unix_connection(str(host.places.socket))
+        writer.write(f"permit {purpose} 5\n".encode())
+        line = (await reader.readline()).decode().rstrip()
+        writer.close()
+        return line
+
+    async def story() -> None:
+        (host.places.data_dir / "standby.signal").touch()
+        async with minding(host) as minder:
+            await start(host)
+            await until(lambda: minder.server.alive)
+            assert await asked("pre_promote") == "yes timeline=101 granted: epoch 1"
+            assert await asked("promote") == "yes timeline=101 granted: epoch 1"
+        async with minding(host):
+            assert await asked("promote") == "yes timeline=101 granted: epoch 1"
+
+    asyncio.run(story())
+
+
 def test_a_port_that_is_taken_is_waited_for(host: Host) -> None:
     async def story() -> None:
         async with minding(host) as minder:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from failover.guard.last_writer import LastWriter, encode_last_writer, read_last_writer
 from failover.guard.permits import (
     AskPermit,
     ClaimInputs,
@@ -85,8 +86,9 @@ def claim_of(session_id: int, host: str = "jkt-db1") -> Znode:
     return Znode(CLAIM_PATH, encode_record(claim), version=2, ephemeral_owner=session_id)
 
 
-MINE = Znode(LAST_PATH, b'{"host": "jkt-db1"}', version=9)
-THEIRS = Znode(LAST_PATH, b'{"host": "jkt-db2"}', version=9)
+# As older versions wrote it, without a timeline.
+MINE = Znode(LAST_PATH, b'{"host": "jkt-db1", "site": "jakarta"}', version=9)
+THEIRS = Znode(LAST_PATH, b'{"host": "jkt-db2", "site": "jakarta"}', version=9)
 
 
 def inputs(**changes: object) -> PermitInputs:
@@ -96,6 +98,8 @@ def inputs(**changes: object) -> PermitInputs:
         claim=None,
         last_writer=None,
         wal_end=None,
+        known_timeline=TimelineId(3),
+        promotion=False,
         lease_holds=True,
         armed=True,
     )
@@ -130,7 +134,10 @@ class TestPermit:
         assert lives == LIVES
         assert isinstance(take, Set)
         assert take.version == 2
-        assert mark == Set(LAST_PATH, b'{"host": "jkt-db1", "site": "jakarta"}', 9)
+        assert isinstance(mark, Set)
+        assert (mark.path, mark.version) == (LAST_PATH, 9)
+        left = read_last_writer(Znode(LAST_PATH, mark.data, 10))
+        assert left == LastWriter(ME.host, ME.site, TimelineId(3))
 
     def test_ownership_is_the_sessions_not_the_names(self) -> None:
         """Our own claim of a session that has ended is somebody's until it expires."""
@@ -149,6 +156,7 @@ class TestPermit:
             ({"state": Znode(STATE_PATH, b"{", 1)}, RefusalReason.STATE_UNREADABLE),
             ({"state": None}, RefusalReason.STATE_UNREADABLE),
             ({"lease_holds": False}, RefusalReason.NO_LEASE),
+            ({"promotion": True, "known_timeline": None}, RefusalReason.TIMELINE_UNKNOWN),
             ({"state": at(not_promoted())}, RefusalReason.WAL_END_UNKNOWN),
             (
                 {"state": at(not_promoted()), "wal_end": WalEnd(Lsn(999), TimelineId(3))},
@@ -173,6 +181,71 @@ class TestPermit:
 
     def test_before_init_everything_passes(self) -> None:
         assert decide_permit(ME, inputs(state=None, armed=False)) == Unarmed()
+
+
+def last(host: str, site: str, timeline: int, *, promised: bool = True) -> Znode:
+    writer = LastWriter(HostName(host), SiteName(site), TimelineId(timeline), promised)
+    return Znode(LAST_PATH, encode_last_writer(writer), version=9)
+
+
+class TestTimelines:
+    """Of one cluster, over both sites, no number is promised twice."""
+
+    def permit(self, **changes: object) -> tuple[TimelineId | None, LastWriter | None]:
+        """What is promised, and the record that the same transaction leaves."""
+        decision = decide_permit(ME, inputs(**changes))
+        assert isinstance(decision, AskPermit), decision
+        mark = decision.transaction[3]
+        assert isinstance(mark, Create | Set)
+        return decision.timeline, read_last_writer(Znode(LAST_PATH, mark.data, 10))
+
+    @pytest.mark.parametrize(
+        ("last_writer", "known", "claim", "promised"),
+        [
+            pytest.param(None, 3, None, 4, id="the first of all"),
+            pytest.param(MINE, 3, None, 4, id="a record of an older version"),
+            pytest.param(Znode(LAST_PATH, b"[]", 1), 3, None, 4, id="a spoilt record"),
+            pytest.param(last("jkt-db2", "jakarta", 3), 3, None, 4, id="what everybody knows"),
+            pytest.param(last("mks-db1", "makassar", 4), 3, None, 5, id="one never seen here"),
+            pytest.param(last("mks-db1", "makassar", 4), 7, None, 8, id="known by other ways"),
+            pytest.param(last(ME.host, "jakarta", 4), 3, SESSION, 4, id="asked once more"),
+            pytest.param(last(ME.host, "jakarta", 4), 4, SESSION, 5, id="it was used"),
+            pytest.param(last(ME.host, "jakarta", 4), 3, None, 5, id="under another claim"),
+            pytest.param(
+                last(ME.host, "jakarta", 4, promised=False), 3, SESSION, 5, id="anothers promise"
+            ),
+            pytest.param(last("jkt-db2", "jakarta", 4), 3, SESSION, 5, id="anothers record"),
+        ],
+    )
+    def test_a_promotion_gets_a_number_of_its_own(
+        self, last_writer: Znode | None, known: int, claim: int | None, promised: int
+    ) -> None:
+        timeline, left = self.permit(
+            promotion=True,
+            last_writer=last_writer,
+            known_timeline=TimelineId(known),
+            claim=None if claim is None else claim_of(claim),
+        )
+        assert timeline == promised
+        assert left == LastWriter(ME.host, ME.site, TimelineId(promised), promised=True)
+
+    @pytest.mark.parametrize(
+        ("last_writer", "known", "kept"),
+        [
+            (None, None, 0),
+            (MINE, 3, 3),
+            (last("mks-db1", "makassar", 4), 3, 4),
+            (last("mks-db1", "makassar", 4), None, 4),
+            (last(ME.host, "jakarta", 4), 6, 6),
+        ],
+    )
+    def test_a_start_keeps_the_number_and_is_promised_none(
+        self, last_writer: Znode | None, known: int | None, kept: int
+    ) -> None:
+        timeline = None if known is None else TimelineId(known)
+        promised, left = self.permit(last_writer=last_writer, known_timeline=timeline)
+        assert promised is None
+        assert left == LastWriter(ME.host, ME.site, TimelineId(kept), promised=False)
 
 
 STOPPED = Stopped(StopKind.SHUT_DOWN, WalEnd(Lsn(5000), TimelineId(3)))

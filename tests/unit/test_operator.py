@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 from memory_store import MemoryStore, World
 
-from failover.cli import switchover
+from failover.cli import switchover, takeover
 from failover.cli.exit_codes import ExitCode
 from failover.cli.main import cli
 from failover.config import load
@@ -267,3 +267,41 @@ def test_a_switchover_that_cannot_be_is_refused_with_every_reason(
     for gate in ("claim_held", "primary_works", "standby_leader_ready", "guards_work"):
         assert gate in done.output
     assert len(store.committed) == before
+
+
+TAKEOVER = ["--config", str(CONFIG), "takeover", "--to", "makassar", "--reason", "flood", "--yes"]
+
+
+def test_a_takeover_that_cannot_be_is_refused_with_every_reason(
+    run: CliRunner, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody observes, nobody knows what would be lost: nothing is asked for."""
+    monkeypatch.setattr(takeover, "somebody_leads", lambda _policy, _store: True)
+    before = len(store.committed)
+    done = run.invoke(cli, TAKEOVER)
+    assert done.exit_code == ExitCode.REFUSED, done.output
+    for gate in ("living_observer", "standby_leader_ready", "loss_accepted"):
+        assert gate in done.output
+    assert "docs/operations/takeover.md" in done.output
+    assert len(store.committed) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["takeover", "--to", "surabaya", "--reason", "x"], "is the witness"),
+        (["takeover", "--to", "bandung", "--reason", "x"], "jakarta, makassar"),
+        (["takeover", "--to", "makassar", "--reason", " "], "with its reason"),
+        (["takeover", "--to", "makassar"], "--reason"),
+        (
+            ["takeover", "--to", "makassar", "--reason", "x", "--i-have-fenced", "bandung"],
+            "unknown site 'bandung'",
+        ),
+        (["break-glass", "quorum", "--reason", "x"], "--i-have-fenced"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_what_is_said_wrongly_is_bad_input(run: CliRunner, options: list[str], said: str) -> None:
+    done = run.invoke(cli, ["--config", str(CONFIG), *options])
+    assert done.exit_code == ExitCode.BAD_INPUT, done.output
+    assert said in done.output

@@ -3,40 +3,83 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from failover.model import Automation, Epoch, GroupName, ProtectionMode, SiteName
 from failover.rebuild import server, zoo_cfg
+from failover.rebuild.record import proven, rebuilt
 from failover.rebuild.server import ServerError, ZooKeeperHost
+from failover.state import GroupState
 
 RENDERED = Path("deploy/makassar/mks-zk1/etc/zookeeper/zoo.cfg")
 
 
-def test_alone_keeps_everything_but_the_other_servers() -> None:
-    before = RENDERED.read_text(encoding="utf-8")
-    after = zoo_cfg.alone(before, frozenset({2}))
+def rendered() -> str:
+    return RENDERED.read_text(encoding="utf-8")
+
+
+def test_a_part_keeps_everything_but_the_other_servers() -> None:
+    before, after = rendered(), zoo_cfg.part(rendered(), [2])
     assert zoo_cfg.members(before) == {1, 2, 3}
     assert zoo_cfg.members(after) == {2}
     kept = [line for line in before.splitlines() if not line.startswith("server.")]
     assert [line for line in kept if line not in after.splitlines()] == []
     assert zoo_cfg.setting(after, "standaloneEnabled") == "false"
-    assert zoo_cfg.is_alone(after)
-    assert not zoo_cfg.is_alone(before)
+    assert zoo_cfg.is_part(after)
+    assert not zoo_cfg.is_part(before)
 
 
-def test_alone_again_is_the_same() -> None:
-    once = zoo_cfg.alone(RENDERED.read_text(encoding="utf-8"), frozenset({2}))
-    twice = zoo_cfg.alone(once, frozenset({2}))
-    assert twice.count("standaloneEnabled=false") == 1
-    assert zoo_cfg.members(twice) == {2}
+def test_unseen_only_this_host_is_let_in() -> None:
+    after = zoo_cfg.part(rendered(), [2], unseen=True)
+    assert zoo_cfg.setting(after, "clientPortAddress") == "127.0.0.1"
+    assert zoo_cfg.setting(rendered(), "clientPortAddress") == "10.77.2.21"
 
 
-@pytest.mark.parametrize("keep", [frozenset[int](), frozenset({9})])
-def test_a_server_that_is_not_there_cannot_stand_alone(keep: frozenset[int]) -> None:
+def test_the_members_of_the_record_are_told_by_zookeeper_itself() -> None:
+    config = "server.2=10.77.2.21:2888:3888:participant\nversion=0"
+    assert zoo_cfg.members(config) == {2}
+
+
+@pytest.mark.parametrize("survivor", [1, 2])
+def test_the_ensemble_grows_in_steps_whose_quorums_meet(survivor: int) -> None:
+    """No two servers without the survivor's record are ever a quorum by themselves."""
+    full = zoo_cfg.members(rendered())
+    alone = zoo_cfg.members(zoo_cfg.part(rendered(), [survivor]))
+    for returned in full - alone:
+        knows = zoo_cfg.members(zoo_cfg.part(rendered(), alone | {returned}))
+        assert survivor in knows
+        without = knows - {survivor}
+        assert len(without) <= len(knows) // 2
+
+
+@pytest.mark.parametrize("keep", [[], [9]])
+def test_a_server_that_is_not_there_cannot_stand(keep: list[int]) -> None:
     with pytest.raises(ValueError, match="server"):
-        zoo_cfg.alone(RENDERED.read_text(encoding="utf-8"), keep)
+        zoo_cfg.part(rendered(), keep)
+
+
+# --------------------------------------------------------------------------- the record
+
+STATE = GroupState(
+    group=GroupName("marketplace"),
+    epoch=Epoch(5),
+    active_site=SiteName("jakarta"),
+    clusters={},
+    protection=ProtectionMode.MAX_PERFORMANCE,
+    in_sync=False,
+    automation=Automation.AUTO,
+)
+
+
+def test_a_rebuilt_record_is_far_ahead_and_knows_nothing_of_the_lost_site() -> None:
+    after = rebuilt(STATE, SiteName("jakarta"), now_unix_s=7.0)
+    assert (after.epoch, after.unproven_site, after.epoch_started_unix_s) == (1005, "jakarta", 7.0)
+    assert rebuilt(after, SiteName("jakarta"), now_unix_s=9.0) is after  # run again, nothing more
+    assert proven(after) == replace(after, unproven_site=None)
 
 
 # --------------------------------------------------------------------------- the host
@@ -70,9 +113,10 @@ def test_data_without_an_epoch_is_no_ensemble(host: ZooKeeperHost) -> None:
 def test_what_goes_aside_is_kept(host: ZooKeeperHost) -> None:
     assert (host.copy_data() / "version-2" / "log.100000001").read_bytes() == b"what was committed"
     before = host.config
-    old = host.write_config(zoo_cfg.alone(before, frozenset({host.myid})))
-    assert old.read_text() == before
+    old = host.write_config(zoo_cfg.part(rendered(), [host.myid]))
     assert zoo_cfg.members(host.config) == {2}
+    host.write_config(rendered())
+    assert old.read_text() == before  # what was there first, not the step between
 
 
 def test_data_set_aside_leaves_none_to_start_with(host: ZooKeeperHost) -> None:

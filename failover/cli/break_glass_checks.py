@@ -1,0 +1,95 @@
+"""What speaks against breaking the glass: asked before anything is touched."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from failover.cli.exit_codes import ExitCode
+from failover.cli.options import known_site, load_policy, own_site
+from failover.cli.output import UserError
+
+if TYPE_CHECKING:
+    from failover.model import SiteName
+    from failover.policy import Policy, ZooKeeperServer
+    from failover.rebuild.server import ZooKeeperHost
+
+RUNBOOK = "docs/operations/two-sites-lost.md"
+
+
+def this_server() -> tuple[Policy, ZooKeeperHost, ZooKeeperServer]:
+    """This host's ZooKeeper server, by its site and its ``myid``."""
+    from failover.rebuild.server import ServerError, ZooKeeperHost
+
+    policy = load_policy()
+    site, host = own_site(policy, None), ZooKeeperHost()
+    try:
+        myid = host.myid
+    except ServerError as error:
+        raise UserError(str(error), todo=f"run it on a ZooKeeper host: {RUNBOOK}") from None
+    found = [s for s in policy.zookeeper_servers if (s.site, s.myid) == (site, myid)]
+    if not found:
+        raise UserError(f"failover.yaml has no ZooKeeper server {myid} in {site}")
+    return policy, host, found[0]
+
+
+def on_a_data_site(policy: Policy, me: ZooKeeperServer) -> None:
+    if me.site not in [site.name for site in policy.data_sites]:
+        raise UserError(f"{me.site} holds no data: there is nothing here to go on with")
+
+
+def all_fenced(policy: Policy, own: SiteName, fenced: tuple[str, ...]) -> None:
+    said = {known_site(policy, name) for name in fenced}
+    if own in said:
+        raise UserError(f"{own} is where this command runs: it is not fenced")
+    missing = [site.name for site in policy.sites if site.name != own and site.name not in said]
+    if missing:
+        raise UserError(
+            f"nothing is said of {', '.join(missing)}",
+            todo="fence every other site and name it: two of them could go on without us",
+            code=ExitCode.REFUSED,
+        )
+
+
+def nobody_else_answers(policy: Policy, me: ZooKeeperServer) -> None:
+    """Anything of a site that is said to be fenced: ZooKeeper, PostgreSQL, Patroni, guard."""
+    from failover.rebuild.questions import answering
+
+    found = answering(policy, me.site)
+    if found:
+        raise UserError(
+            f"{', '.join(found)} answers: that site is neither lost nor fenced",
+            todo="cut its power or its network first",
+            code=ExitCode.REFUSED,
+        )
+
+
+def no_quorum_yet(me: ZooKeeperServer) -> None:
+    from failover.rebuild.questions import mode, serves
+
+    if serves(mode(me)):
+        raise UserError(
+            f"{me.name} serves: there is a quorum",
+            todo="`failover explain` says what holds",
+            code=ExitCode.REFUSED,
+        )
+
+
+def members(policy: Policy) -> frozenset[int]:
+    """Who the serving ensemble is, as it says itself. Refused where nobody serves: what is about to
+    be put aside could be had from nobody."""
+    from failover.coordination.connect import open_store
+    from failover.coordination.store import StoreUnavailable
+    from failover.rebuild import zoo_cfg
+
+    try:
+        with open_store(policy) as store:
+            found = store.read("/zookeeper/config")
+    except StoreUnavailable:
+        found = None
+    if found is None:
+        raise UserError(
+            "no ZooKeeper server serves from here: nobody has the record to join",
+            todo="`failover break-glass quorum` at the surviving site first; then look at the link",
+            code=ExitCode.REFUSED,
+        )
+    return zoo_cfg.members(found.data.decode(errors="replace"))

@@ -1,0 +1,60 @@
+"""Who answers on the network, before a quorum is made without him. A thin edge."""
+
+from __future__ import annotations
+
+import asyncio
+
+from failover.health.observation import NoAnswer, ZooKeeperMode
+from failover.model import SiteName
+from failover.policy import Address, Policy, ZooKeeperServer
+from failover.sites.zookeeper_status import ask_zookeeper
+
+ANSWER_LIMIT_S = 1.0
+
+
+def mode(server: ZooKeeperServer) -> ZooKeeperMode | None:
+    """What the server says of itself; None without an answer."""
+    found = asyncio.run(ask_zookeeper(server, ANSWER_LIMIT_S))
+    return None if isinstance(found, NoAnswer) else found.mode
+
+
+def serves(found: ZooKeeperMode | None) -> bool:
+    """It is part of a quorum."""
+    return found is not None and found is not ZooKeeperMode.NO_QUORUM
+
+
+def answering(policy: Policy, own: SiteName) -> tuple[str, ...]:
+    """Every part of the other sites that takes a connection, by host and part."""
+    return asyncio.run(_answering(_doors(policy, own)))
+
+
+Door = tuple[str, Address, int]
+
+
+def _doors(policy: Policy, own: SiteName) -> tuple[Door, ...]:
+    servers = [s for s in policy.zookeeper_servers if s.site != own]
+    hosts = [h for cluster in policy.clusters for h in cluster.hosts if h.site != own]
+    return (
+        *((f"{s.name} (ZooKeeper)", s.address, s.client_port) for s in servers),
+        *((f"{h.name} (PostgreSQL)", h.address, h.postgres_port) for h in hosts),
+        *((f"{h.name} (Patroni)", h.address, h.patroni_port) for h in hosts),
+        *((f"{h.name} (guard)", h.address, h.guard_port) for h in hosts),
+    )
+
+
+async def _answering(doors: tuple[Door, ...]) -> tuple[str, ...]:
+    opened = await asyncio.gather(*(_opens(address, port) for _, address, port in doors))
+    return tuple(name for (name, _, _), there in zip(doors, opened, strict=True) if there)
+
+
+async def _opens(address: Address, port: int) -> bool:
+    """A refusal is an answer too: somebody there is alive."""
+    try:
+        async with asyncio.timeout(ANSWER_LIMIT_S):
+            _, writer = await asyncio.open_connection(str(address), port)
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    writer.close()
+    return True
