@@ -148,8 +148,9 @@ class Following:
             self._say(f"{since:6.2f} s  {entry.event}: {entry.summary}")
 
     def _note(self, entry: HistoryEntry) -> None:
-        ours = (("switchover_begun", "plan"), ("takeover", "request"))
-        if any(entry.event == e and entry.details.get(d) == self._request.id for e, d in ours):
+        begun = (("switchover_begun", "plan"), ("takeover_begun", "plan"), ("takeover", "request"))
+        ours = any(entry.event == e and entry.details.get(d) == self._request.id for e, d in begun)
+        if ours and self._begun_unix_s is None:
             self._begun_unix_s = entry.at_unix_s
         if entry.event == "promoted":
             self._ended_unix_s = entry.at_unix_s

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 TAKEOVER_SCHEMA = 1
 PAGE = "docs/operations/takeover.md"
+GRAY_PAGE = "docs/operations/gray-failure.md"
 LEASE_MARGIN_S = 4.0  # a claim that ends by itself is waited for: a lease, and an election
 
 
@@ -86,9 +87,11 @@ def command(
     """Make SITE active although the other one was not stopped first: for when automation held.
 
     Refused with every reason at once where a claim is held, or anything but a human's judgement
-    stands against it. A claim of a site that is cut off ends with its lease and is waited for.
+    stands against it. A claim of a site that is cut off ends with its lease and is waited for. Where
+    the database under it is of no use, the guard there is asked to stop it first.
 
-    Exit codes: 0 done; 1 committed, but no primary works yet; 5 refused, nothing was touched.
+    Exit codes: 0 done; 1 committed, but no primary works yet, or begun and gone back; 5 refused,
+    nothing was touched.
     """
     from failover.coordination.connect import open_store
 
@@ -112,11 +115,12 @@ def command(
 def _request(
     policy: Policy, to_site: str, reason: str, fenced: str | None, accept_data_loss: bool
 ) -> OperatorRequest:
+    from failover.planning.switchover_transactions import TAKEOVER_LIMIT_S
     from failover.state import PlanKind
 
     if not reason.strip():
         raise UserError("it goes on record with its reason", todo="say it with --reason TEXT")
-    request = new_request(data_site(policy, to_site), reason, 0.0)
+    request = new_request(data_site(policy, to_site), reason, TAKEOVER_LIMIT_S)
     return replace(
         request,
         id=request.id.replace("s-", "t-", 1),
@@ -158,10 +162,10 @@ def _judged(
 def _look(
     observer: Observer, request: OperatorRequest
 ) -> tuple[Seen, tuple[Gate, ...], tuple[Gate, ...]]:
-    from failover.planning.manual_takeover import manual_takeover_gates
+    from failover.planning.requests import request_gates
 
     seen = usable(observer.settle())
-    gates = manual_takeover_gates(seen.view, renewed(request))
+    gates = request_gates(seen.view, renewed(request))
     return seen, blocking(gates), gates
 
 
@@ -195,6 +199,13 @@ def _confirm(seen: Seen, request: OperatorRequest) -> None:
 def _report(ended: Ended, output: str) -> None:
     if output == "json":
         print_json({"schema": TAKEOVER_SCHEMA, **asdict(ended)})
+    if ended.outcome == "gone_back":
+        lines = "".join(f"\n  - {reason}" for reason in ended.reasons)
+        raise UserError(
+            f"the takeover by {ended.to_site} was begun and went back:{lines}",
+            todo=f"`failover explain`; {GRAY_PAGE}",
+            code=ExitCode.FINDINGS,
+        )
     if ended.outcome != "done":
         lines = "".join(f"\n  - {reason}" for reason in ended.reasons)
         raise UserError(

@@ -65,11 +65,10 @@ def begin(view: View, request: OperatorRequest) -> Transaction:
 def begin_takeover(view: View, request: OperatorRequest | None) -> Transaction:
     """The same for a takeover of a site that holds its claims; ``request`` None: by itself."""
     state = known(view.state)
+    name, by = f"t-{state.epoch}-{known(view.state_version)}", "automation"
     if request is not None:
-        plan = _plan(view, PlanKind.TAKEOVER, request.id, request.limit_s, request.by)
-    else:
-        name = f"t-{state.epoch}-{known(view.state_version)}"
-        plan = _plan(view, PlanKind.TAKEOVER, name, TAKEOVER_LIMIT_S, "automation")
+        name, by = request.id, request.by
+    plan = _plan(view, PlanKind.TAKEOVER, name, TAKEOVER_LIMIT_S, by)
     frozen = replace(state, plan=plan, takeover_begun_unix_s=view.now_unix_s)
     details = {**by_hand(request), "observers": ", ".join(view.living_observers)}
     for cluster in view.clusters:
