@@ -94,8 +94,10 @@ async def _unless_gone(answer: Awaitable[Reply], reader: asyncio.StreamReader) -
 
 
 def http_application(minder: Minder, metrics: GuardMetrics) -> web.Application:
-    async def writable(_request: web.Request) -> web.Response:
-        says = await minder.writable()
+    async def writable(request: web.Request) -> web.Response:
+        says = await minder.writable_at_last(
+            str(request.remote), _seconds(request.query.get("wait"))
+        )
         return web.Response(status=200 if says.yes else 503, text=says.reason + "\n")
 
     async def status(_request: web.Request) -> web.Response:
@@ -111,6 +113,13 @@ def http_application(minder: Minder, metrics: GuardMetrics) -> web.Application:
     application.router.add_get("/status", status)
     application.router.add_get("/metrics", numbers)
     return application
+
+
+def _seconds(text: str | None) -> float:
+    try:
+        return max(0.0, float(text or 0.0))
+    except ValueError:
+        return 0.0
 
 
 async def open_http_door(

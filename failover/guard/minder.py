@@ -42,6 +42,9 @@ from failover.health.observation import GuardSeen
 from failover.model import Epoch, HostName, TimelineId
 
 TICK_S = 0.05
+BUSY_TICK_S = 0.01  # while clients wait for what the next look may show
+HOLD_S_MAX = 0.8  # HAProxy gives a check one second
+TOLD_LATELY_S = 2.0
 _STATUS_EVERY_S = 0.2
 _WATCHDOG_EVERY_S = 0.4
 _LOOK_LIMIT_S = 0.1
@@ -105,6 +108,7 @@ class Minder:
         self._salvages: dict[int, asyncio.Future[SalvageAnswer]] = {}
         self._in_place: asyncio.Task[None] | None = None
         self._killing: asyncio.Task[None] | None = None
+        self._told_no_s: dict[str, float] = {}  # by the asker's address
         self._looking: asyncio.Future[server.FilesSeen] | None = None
         self._looks = ThreadPoolExecutor(1, "look")
         self._status_sent: MinderStatus | None = None
@@ -126,11 +130,18 @@ class Minder:
                 if self._files_read or self.guard.grant is not None:
                     self.apply()
                 self._export()
-                await asyncio.sleep(TICK_S)
+                await asyncio.sleep(self._tick_s)
             await asyncio.gather(watchdog, worker)
         finally:
             watchdog.cancel()
             worker.cancel()
+
+    @property
+    def _tick_s(self) -> float:
+        """Under a plan the server is about to stop; with a grant and in recovery it is promoted."""
+        if self.guard.grant is None:
+            return TICK_S
+        return BUSY_TICK_S if self._plan_here or not self.server.in_production else TICK_S
 
     def _deadline_passed(self) -> bool:
         grant = self.guard.grant
@@ -274,6 +285,22 @@ class Minder:
             return Reply(answered.result().ok, answered.result().detail)
         finally:
             self._salvages.pop(request, None)
+
+    async def writable_at_last(self, who: str, hold_s: float) -> logic.Writable:
+        """A yes at once; a no that is no news to who asks only after ``hold_s``, or instead of it
+        the yes that comes meanwhile: whoever looks often need not look more often for that."""
+        says = await self.writable()
+        give_up_s = time.monotonic() + min(hold_s, HOLD_S_MAX)
+        lately = time.monotonic() - self._told_no_s.get(who, 0.0) < TOLD_LATELY_S
+        while lately and not says.yes and time.monotonic() < give_up_s:
+            await asyncio.sleep(self._tick_s)
+            if logic.writable(self.guard, self.server, boottime_s()).yes:
+                says = await self.writable()
+        if says.yes:
+            self._told_no_s.pop(who, None)
+        else:
+            self._told_no_s[who] = time.monotonic()
+        return says
 
     async def writable(self) -> logic.Writable:
         """May this host take writes now? Looked at anew for every question."""

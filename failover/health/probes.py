@@ -42,7 +42,7 @@ from failover.sites.zookeeper_status import ask_zookeeper
 SUSPECT_WAIT_S = 0.25  # what was silent last time goes on being waited for in the background
 ABORT_GRACE_S = 0.1  # for a broken connection to be noticed by the one who waits on it
 CLOCK_SLACK_S = 0.01
-ATTENTIVE_INTERVAL_S = 0.05  # while a plan waits for what the next round may show
+ATTENTIVE_INTERVAL_S = 0.03  # while a plan waits for what the next round may show
 
 Answer = TypeVar("Answer")
 
@@ -162,7 +162,7 @@ class Observer:
     async def run(self, round_done: Callable[[SiteObservation], None]) -> None:
         """Rounds without end, ``ROUND_INTERVAL_S`` apart or as soon as the last one is over.
 
-        While attentive there are up to 20 a second.
+        While attentive there are up to 30 a second.
         """
         timeout = aiohttp.ClientTimeout(total=ANSWER_LIMIT_S)
         connector = aiohttp.TCPConnector(limit=0)

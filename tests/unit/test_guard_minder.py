@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from guard_world import Host
 
+from failover.guard import minder as minder_module
 from failover.guard.doors import open_barrier_door, open_http_door_at_last
 from failover.guard.guard_metrics import GuardMetrics
 from failover.guard.logic import Limits
@@ -83,6 +84,26 @@ def test_a_permit_is_a_durable_grant_and_ends_with_the_last_process(host: Host) 
             os.kill(host.child_pid, signal.SIGKILL)
             await until(lambda: minder.guard.grant is None)
             await until(lambda: read_record(host.places, boot_id()).grant is None)
+
+    asyncio.run(story())
+
+
+def test_a_no_that_is_no_news_waits_for_the_yes(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first no is told at once: HAProxy has just started."""
+    monkeypatch.setattr(minder_module, "HOLD_S_MAX", 30.0)
+    monkeypatch.setattr(minder_module, "TOLD_LATELY_S", 30.0)
+
+    async def story() -> None:
+        async with minding(host) as minder:
+            assert not (await minder.writable_at_last("10.77.1.41", 60.0)).yes
+            held = asyncio.create_task(minder.writable_at_last("10.77.1.41", 60.0))
+            assert not (await minder.writable_at_last("10.77.2.41", 60.0)).yes  # its first
+            assert not held.done()
+            await start(host)
+            assert (await held).yes
+            assert (await minder.writable_at_last("10.77.1.41", 60.0)).yes
 
     asyncio.run(story())
 
