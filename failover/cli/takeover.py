@@ -87,8 +87,8 @@ def command(
     """Make SITE active although the other one was not stopped first: for when automation held.
 
     Refused with every reason at once where a claim is held, or anything but a human's judgement
-    stands against it. A claim of a site that is cut off ends with its lease and is waited for. Where
-    the database under it is of no use, the guard there is asked to stop it first.
+    stands against it. A claim of a site that is cut off ends with its lease and is waited for.
+    Where the database under it is of no use, the guard there is asked to stop it first.
 
     Exit codes: 0 done; 1 committed, but no primary works yet, or begun and gone back; 5 refused,
     nothing was touched.
