@@ -43,6 +43,7 @@ SUSPECT_WAIT_S = 0.25  # what was silent last time goes on being waited for in t
 ABORT_GRACE_S = 0.1  # for a broken connection to be noticed by the one who waits on it
 CLOCK_SLACK_S = 0.01
 ATTENTIVE_INTERVAL_S = 0.03  # while a plan waits for what the next round may show
+ATTENTIVE_LIMIT_S = 0.15  # … which must not wait for the server that is being stopped
 
 Answer = TypeVar("Answer")
 
@@ -200,7 +201,11 @@ class Observer:
         servers: dict[ZooKeeperServer, _Question[ZooKeeperSeen]],
     ) -> SiteObservation:
         taken_unix_s, started_s = time.time(), time.monotonic()
-        await _ask_all([*(q for host in hosts for q in host.all), *servers.values()])
+        questions = [*(q for host in hosts for q in host.all), *servers.values()]
+        if self._attentive.is_set():
+            await _ask_all(questions, ATTENTIVE_LIMIT_S, ATTENTIVE_INTERVAL_S)
+        else:
+            await _ask_all(questions, ANSWER_LIMIT_S, SUSPECT_WAIT_S)
         self._sequence += 1
         return SiteObservation(
             observer=self._site,
@@ -220,14 +225,16 @@ def _zookeeper(server: ZooKeeperServer) -> _Question[ZooKeeperSeen]:
     return _Question(lambda: ask_zookeeper(server, ANSWER_LIMIT_S))
 
 
-async def _ask_all(questions: Iterable[_Question[Any]]) -> None:
+async def _ask_all(
+    questions: Iterable[_Question[Any]], limit_s: float, suspect_wait_s: float
+) -> None:
     """Ask everything at once; come back when it is time to look at the answers."""
     asked = list(questions)
     started_s = time.monotonic()
     for question in asked:
         question.begin()
-    await _wait((q for q in asked if not q.suspect), ANSWER_LIMIT_S)
-    await _wait((q for q in asked if q.suspect), started_s + SUSPECT_WAIT_S - time.monotonic())
+    await _wait((q for q in asked if not q.suspect), limit_s)
+    await _wait((q for q in asked if q.suspect), started_s + suspect_wait_s - time.monotonic())
     given_up = [question for question in asked if question.give_up()]
     await _wait(given_up, ABORT_GRACE_S)
 
