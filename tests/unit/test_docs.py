@@ -15,9 +15,12 @@ from failover.cli.main import NOUNS
 from failover.health.verdict import RULES, Consequence
 from failover.health.view import build_view
 from failover.history_check import Wrong
-from failover.model import Invariant
+from failover.model import Invariant, SiteName
 from failover.planning.gates import takeover_gates
+from failover.planning.manual_takeover import manual_takeover_gates
+from failover.planning.switchover_gates import begin_gates, commit_gates
 from failover.rehearsal import report
+from failover.state import OperatorRequest, PlanKind, PlanRecord
 
 ROOT = Path(__file__).parents[2]
 DOCS = (ROOT / "docs").rglob("*.md")
@@ -55,7 +58,7 @@ def test_every_exit_code_is_documented() -> None:
 
 def test_every_holding_verdict_and_takeover_gate_is_in_the_runbook() -> None:
     page = text("docs/operations/hold.md")
-    holds = {rule.code for rule in RULES if rule.consequence is Consequence.HOLD}
+    holds = {rule.code for rule in RULES if rule.page or rule.consequence is Consequence.HOLD}
     gates = {gate.name for gate in takeover_gates(build_view(POLICY, healthy()))}
     assert {name for name in holds | gates if f"`{name}`" not in page} == set()
 
@@ -98,3 +101,27 @@ def test_every_invariant_is_documented_by_its_name() -> None:
 def test_every_json_field_is_documented(shape: type) -> None:
     words = set(re.findall(r"\w+", text("docs/cli.md")))
     assert [field.name for field in fields(shape) if field.name not in words] == []
+
+
+def test_every_gate_of_an_operators_move_is_in_its_runbook() -> None:
+    view = build_view(POLICY, healthy())
+    at_unix_s = view.now_unix_s
+    asked = OperatorRequest(
+        id="t-1",
+        kind=PlanKind.TAKEOVER,
+        to_site=SiteName("makassar"),
+        by="operator",
+        reason="",
+        at_unix_s=at_unix_s,
+        answer_by_unix_s=at_unix_s + 10.0,
+        limit_s=15.0,
+    )
+    plan = PlanRecord(
+        "s-1", PlanKind.SWITCHOVER, SiteName("jakarta"), SiteName("makassar"), at_unix_s, "operator"
+    )
+    for page, gates in (
+        ("takeover", manual_takeover_gates(view, asked)),
+        ("switchover", (*begin_gates(view, asked), *commit_gates(view, plan))),
+    ):
+        told = text(f"docs/operations/{page}.md")
+        assert {gate.name for gate in gates if f"`{gate.name}`" not in told} == set(), page
