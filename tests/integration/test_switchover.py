@@ -6,6 +6,7 @@ The command runs on the witness's controller host, as an operator would run it.
 from __future__ import annotations
 
 import json
+import shlex
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -179,6 +180,51 @@ def test_it_works_when_controllers_are_dead(lab: Lab) -> None:
         whole(lab)
         assert state_of(lab).active_site == roles.standby
         assert nothing_lost(shop, roles.standby)
+
+
+@pytest.mark.full
+def test_there_and_back_with_archiving_on(lab: Lab) -> None:
+    """Patroni then keeps its key for good, and waits until the last segment is archived."""
+    roles = Roles.now(lab)
+    with archiving(lab):
+        for to_site, from_site in ((roles.standby, roles.active), (roles.active, roles.standby)):
+            whole(lab)
+            with customers(lab, from_site) as shop:
+                began_s = boottime_s()
+                code, document, said = switchover(lab, to_site)
+                assert (code, document.get("outcome")) == (0, "done"), said
+                shop.wait_served()
+                whole(lab)
+                print(f"pause {shop.pause_s(began_s)} s")
+                assert nothing_lost(shop, to_site)
+
+
+@contextmanager
+def archiving(lab: Lab) -> Iterator[None]:
+    """On every host; an archive that takes its time."""
+    set_parameters(lab, archive_mode="on", archive_command="sleep 1")
+    try:
+        yield
+    finally:
+        set_parameters(lab, archive_mode=None, archive_command=None)
+
+
+def set_parameters(lab: Lab, **parameters: str | None) -> None:
+    """In both scopes, with the restart that they need."""
+    cluster = lab.policy.clusters[0]
+    for site in lab.policy.data_sites:
+        scope, host = cluster.scope(site.name), cluster.at(site.name)[0].name
+        change = shlex.quote(json.dumps({"postgresql": {"parameters": parameters}}))
+        apply = f"patronictl edit-config --force --apply - {scope}"
+        lab.shell(host, f"echo {change} | {apply}")
+        wait_until("a restart is pending", lambda s=scope, h=host: pending(lab, h, s))
+        lab.shell(host, f"patronictl restart --force --pending {scope}")
+    whole(lab)
+
+
+def pending(lab: Lab, host: str, scope: str) -> bool:
+    found = json.loads(lab.shell(host, f"patronictl list -f json {scope}"))
+    return all("Pending restart" in member for member in found)
 
 
 # --------------------------------------------------------------------------- broken
