@@ -32,6 +32,7 @@ from failover.cli.settings import operator, reason_option, set_in_state
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from failover.coordination.store import Store
     from failover.model import SiteName
     from failover.policy import Policy, ZooKeeperServer
     from failover.rebuild.server import ZooKeeperHost
@@ -59,9 +60,14 @@ def command() -> None:
     "other site has to be named.",
 )
 @reason_option(required=True)
+@click.option(
+    "--accept-data-loss",
+    is_flag=True,
+    help="Where this site is the active one on record: what the others did since is given up.",
+)
 @click.option("--yes", is_flag=True, help="Do not ask for the site's name.")
 @config_option
-def quorum(fenced: tuple[str, ...], reason: str, yes: bool) -> None:
+def quorum(fenced: tuple[str, ...], reason: str, accept_data_loss: bool, yes: bool) -> None:
     """Make a quorum of this site's own ZooKeeper servers, from their own data.
 
     Refused while the ensemble answers, or anything of a site that is said to be fenced does.
@@ -76,9 +82,10 @@ def quorum(fenced: tuple[str, ...], reason: str, yes: bool) -> None:
     nobody_else_answers(policy, me)
     full, begun = _rendered(policy, me), zoo_cfg.is_part(host.config)
     with _told():
+        ends = time_text(host.last_write_unix_s())
         if not begun:
             no_quorum_yet(me)
-            click.echo(f"its record ends at {time_text(host.last_write_unix_s())}", err=True)
+            click.echo(f"its record ends at {ends}", err=True)
         if not yes:
             _confirm(f"{me.site} becomes the only site of the ensemble", me.site)
         host.stop()
@@ -88,30 +95,56 @@ def quorum(fenced: tuple[str, ...], reason: str, yes: bool) -> None:
         # On record before anybody else is let in: who comes first must find what is proved.
         host.write_config(zoo_cfg.part(full, keep, unseen=True))
         host.start()
-        state = _record(policy, me, reason)
+        details = {"reason": reason, "record_ended": ends}
+        if accept_data_loss:
+            details["data_loss"] = f"accepted by {operator()}"
+        state = _record(policy, me, details, again=begun, accept_data_loss=accept_data_loss)
         _restart_with(host, zoo_cfg.part(full, keep))
     _wait_serving(policy)
     _say_what_next(me.site, state)
 
 
-def _record(policy: Policy, me: ZooKeeperServer, reason: str) -> GroupState:
+def _record(
+    policy: Policy,
+    me: ZooKeeperServer,
+    details: dict[str, str],
+    *,
+    again: bool,
+    accept_data_loss: bool,
+) -> GroupState:
     """On record for good: who made a quorum of one site, and why; and of whom it knows nothing."""
     import time
 
     from failover.coordination.connect import open_store
     from failover.coordination.settings import Setting, apply_setting, read_state
-    from failover.rebuild.record import rebuilt
+    from failover.rebuild.record import rebuilt, timelines_ahead
+    from failover.znode import GroupPaths, Set
 
     lost = policy.other_data_site(me.site).name
     fenced = ", ".join(s.name for s in policy.sites if s.name != me.site)
+    last_writers = [GroupPaths(policy.group).last_writer(c.name) for c in policy.clusters]
+
+    def beside(store: Store) -> tuple[Set, ...]:
+        found = (store.read(path) for path in last_writers)
+        return tuple(op for znode in found if znode is not None for op in timelines_ahead(znode))
+
     setting = Setting(
         "quorum_rebuilt",
         f"the quorum was rebuilt at {me.site} alone",
         operator(),
-        {"reason": reason, "fenced_by_hand": f"{fenced}, says {operator()}"},
-        lambda state: rebuilt(state, lost, now_unix_s=time.time()),
+        details | {"fenced_by_hand": f"{fenced}, says {operator()}"},
+        lambda state: rebuilt(state, lost, now_unix_s=time.time(), again=again),
+        beside,
     )
     with open_store(policy, SERVES_LIMIT_S, only=me) as store:
+        state, _ = read_state(store, policy)
+        if state.active_site == me.site and not accept_data_loss:
+            raise UserError(
+                f"{me.site} is the active site on this record, which ends at "
+                f"{details['record_ended']}: what another site did since would be given up",
+                todo="say --accept-data-loss, in this command again; nobody is let in before that",
+                code=ExitCode.REFUSED,
+            )
         apply_setting(store, policy, setting, now_unix_s=time.time())
         return read_state(store, policy)[0]
 
@@ -230,15 +263,25 @@ def _restart_with(host: ZooKeeperHost, text: str) -> None:
 @config_option
 def done(reason: str) -> None:
     """Every server is back with this record: what the ensemble says of every site counts again."""
-    from failover.rebuild.questions import mode, serves
+    from failover.health.observation import ZooKeeperMode
+    from failover.rebuild.questions import answer, serves
     from failover.rebuild.record import proven
 
     policy = load_policy()
-    away = [s.name for s in policy.zookeeper_servers if not serves(mode(s))]
+    seen = {server.name: answer(server) for server in policy.zookeeper_servers}
+    away = [name for name, found in seen.items() if found is None or not serves(found.mode)]
     if away:
         raise UserError(
             f"not serving: {', '.join(away)}",
             todo=f"bring them back first: {RUNBOOK}",
+            code=ExitCode.REFUSED,
+        )
+    found = [one for one in seen.values() if one is not None]
+    leaders = sum(one.mode is ZooKeeperMode.LEADER for one in found)
+    if leaders != 1 or len({one.epoch for one in found}) != 1:
+        raise UserError(
+            f"they are not one ensemble: {leaders} of them lead",
+            todo=f"stop those that have not rejoined: {RUNBOOK}",
             code=ExitCode.REFUSED,
         )
     summary = "the ensemble is whole again: its claims count for every site"

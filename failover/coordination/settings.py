@@ -20,7 +20,7 @@ from failover.state import (
     decode_state,
     encode_state,
 )
-from failover.znode import Committed, GroupPaths, OutcomeUnknown, Set
+from failover.znode import Committed, GroupPaths, Op, OutcomeUnknown, Set
 
 TRIES = 5
 
@@ -34,6 +34,7 @@ class Setting:
     by: str
     details: dict[str, str]
     change: Callable[[GroupState], GroupState]
+    beside: Callable[[Store], tuple[Op, ...]] = lambda _store: ()  # in the same transaction
 
 
 def read_state(store: Store, policy: Policy) -> tuple[GroupState, int]:
@@ -69,7 +70,7 @@ def apply_setting(
             details=setting.details,
         )
         changed = Set(paths.state, encode_state(after), version)
-        outcome = record(store, paths, entry, changed)
+        outcome = record(store, paths, entry, changed, *setting.beside(store))
         if isinstance(outcome, Committed):
             return after
         reason = outcome.reason

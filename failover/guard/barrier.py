@@ -28,6 +28,7 @@ STATE_DIR = "/var/lib/failover"
 
 START_LIMIT_S = 1.8  # of the two seconds; the rest is for starting Python and for the exec
 PROMOTE_LIMIT_S = 3.0
+YES_HOLDS_S = 1.0  # from the guard's yes to the promotion
 HOOK_LIMIT_S = 9.0  # the claim's session, two ticks, and one more question
 RECOVERY_TARGETS = (
     "recovery_target",
@@ -90,8 +91,11 @@ def promote(arguments: list[str]) -> None:
     data_dir = option(arguments, "-D") or os.environ.get("PGDATA")
     cluster = find_cluster(data_dir)
     promised = promised_timeline(ask(cluster, "permit promote", boottime_s() + PROMOTE_LIMIT_S))
+    said_s = boottime_s()
     if promised is not None and data_dir is not None:
         reserve_timelines(data_dir, promised)
+    if boottime_s() - said_s > YES_HOLDS_S:
+        raise Refused("the disk took too long: the guard's yes is no news any more")
     become("pg_ctl", arguments)
 
 

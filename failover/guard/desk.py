@@ -115,7 +115,7 @@ class Desk:
         self._status: MinderStatus | None = None
         self._waiting: dict[int, _Waiting] = {}
         self._last_yes = 0
-        self._prepared_for: int | None = None  # version of ``last_writer``
+        self._prepared_for = (-1, False)  # version of ``last_writer``; a promotion was asked for
         self._watched: set[str] = set()
         self._end_of_wal: tuple[bytes, Stopped | None] = (b"", None)
         self._end_while_running: tuple[WalEnd | None, float] = (None, 0.0)
@@ -242,18 +242,20 @@ class Desk:
     # ----------------------------------------------------------------------- permits
 
     def _prepare_promotion(self, seen: _Seen) -> None:
-        """What only the other site has is fetched, once per loss of a primary: when its claim is
-        gone, which is before Patroni's key is, or at the latest when a promotion is asked for."""
+        """What only the other site has is fetched when the claim of a lost primary is gone, before
+        Patroni's key is; and, because observers may not have seen all of it by then, once more when
+        the promotion is asked for."""
         status, state = self._status, self._decoded(seen.state)
-        lost = None if seen.last_writer is None else seen.last_writer.version
-        if state is None or status is None or lost in (None, self._prepared_for):
+        if state is None or status is None or seen.last_writer is None or seen.claim is not None:
             return
-        asked = any(w.ask.purpose is Purpose.PRE_PROMOTE for w in self._waiting.values())
         standby = status.server_alive and not status.in_production and not status.granted
-        if standby and (asked or seen.claim is None):
-            self._prepared_for = lost
-            self._before_promotion(state)
-            self._end_while_running = (None, 0.0)
+        asked = any(w.ask.purpose is Purpose.PRE_PROMOTE for w in self._waiting.values())
+        occasion = (seen.last_writer.version, asked)
+        if not standby or state.plan is not None or self._prepared_for >= occasion:
+            return
+        self._prepared_for = occasion
+        self._before_promotion(state)
+        self._end_while_running = (None, 0.0)
 
     def _try_permit(self, waiting: _Waiting, seen: _Seen) -> None:
         synced = False
@@ -415,8 +417,8 @@ class Desk:
         self._wake.set()  # and look again at once, whatever came of it
 
     def _stopped(self, control: bytes) -> Stopped | None:
-        """Read once per control file: pg_waldump takes a moment."""
-        if self._end_of_wal[0] != control:
+        """Read once per control file, as soon as it can be told: pg_waldump takes a moment."""
+        if self._end_of_wal[0] != control or self._end_of_wal[1] is None:
             self._end_of_wal = (control, stopped_at(self._places, control))
         return self._end_of_wal[1]
 

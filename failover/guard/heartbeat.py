@@ -24,11 +24,19 @@ INTERVAL_S = 5.0
 class Heartbeat:
     """``run`` in a thread of its own: a disk that hangs holds nobody else up."""
 
-    def __init__(self, socket_dir: str, port: int, serves: Callable[[], bool]) -> None:
-        """``serves``: whether this host's server is the primary, under a grant."""
+    def __init__(
+        self,
+        socket_dir: str,
+        port: int,
+        serves: Callable[[], bool],
+        answered: Callable[[], None],
+    ) -> None:
+        """``serves``: whether this host's server is the primary, under a grant. ``answered`` is
+        told whenever it answers: then it is not useless, whatever others see."""
         self._socket_dir = socket_dir
         self._port = port
         self._serves = serves
+        self._answered = answered
         self._end_of_wal = ""
 
     def run(self) -> None:
@@ -46,6 +54,7 @@ class Heartbeat:
         try:
             with connect_locally(self._socket_dir, self._port) as connection:
                 end, before = _end_of_wal(connection), self._end_of_wal
+                self._answered()
                 idle = end == before
                 if idle:
                     connection.execute("select pg_log_standby_snapshot()")

@@ -235,6 +235,9 @@ class Guard:
             claim_lost=False,
             leader=self.leader if self.grant is not None else LeaderKey(),
             in_place=InPlace.OVER,
+            # The permit's transaction checked ``state``: a plan that was read before is over.
+            stop_wanted=False,
+            stopping_since_s=None,
         )
 
     def in_place_refused(self) -> Guard:

@@ -94,6 +94,13 @@ class PermitAnswer:
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
+class ServerAnswered:
+    """The primary answered the worker's own question, on the local socket."""
+
+    type: Literal["server_answered"] = "server_answered"
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class SalvageAnswer:
     """``request`` 0: a salvage at first sight, which nobody waits for."""
 
@@ -112,6 +119,7 @@ FromWorker = Annotated[
     | ClaimRead
     | LeaderRead
     | PermitAnswer
+    | ServerAnswered
     | SalvageAnswer,
     Field(discriminator="type"),
 ]

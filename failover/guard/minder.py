@@ -32,6 +32,7 @@ from failover.guard.messages import (
     Renewed,
     SalvageAnswer,
     SalvageAsk,
+    ServerAnswered,
     SessionOpened,
     StateRead,
 )
@@ -108,6 +109,7 @@ class Minder:
         self._salvages: dict[int, asyncio.Future[SalvageAnswer]] = {}
         self._in_place: asyncio.Task[None] | None = None
         self._killing: asyncio.Task[None] | None = None
+        self._answered_s: float | None = None
         self._told_no_s: dict[str, float] = {}  # by the asker's address
         self._looking: asyncio.Future[server.FilesSeen] | None = None
         self._looks = ThreadPoolExecutor(1, "look")
@@ -322,6 +324,7 @@ class Minder:
             epoch=self.guard.epoch,
             deadline_in_s=deadline_s - now_s if granted and deadline_s is not None else None,
             salvaged_epoch=self._salvaged_epoch,
+            answered_s_ago=None if self._answered_s is None else now_s - self._answered_s,
         )
 
     # ----------------------------------------------------------------------- the worker
@@ -352,6 +355,8 @@ class Minder:
                 self.guard = self.guard.leader_seen(
                     name, self._host, paused=paused, synced=synced, now_s=boottime_s()
                 )
+            case ServerAnswered():
+                self._answered_s = boottime_s()
             case PermitAnswer():
                 self._permit_answered(message)
             case SalvageAnswer(request, ok, epoch):

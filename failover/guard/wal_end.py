@@ -104,7 +104,10 @@ def end_of_files_of(places: Places, control: ControlFile) -> WalEnd | None:
         return None
     start, timeline = segment_start(segment.name)
     for _ in range(2):  # a segment may hold nothing but the rest of a record begun before it
-        end = _end_of_segment(places, segment)
+        try:
+            end = _end_of_segment(places, segment)
+        except (OSError, subprocess.TimeoutExpired):
+            return None  # no memory, a disk that hangs: an end too low would hide a loss
         if end is not None:
             return WalEnd(max(end, control.checkpoint), timeline)
         previous = segment.with_name(segment_name(timeline, start.bytes // WAL_SEGMENT_BYTES - 1))
@@ -156,16 +159,18 @@ def _newest_segment(wal: Path) -> Path | None:
 
 
 def _end_of_segment(places: Places, segment: Path) -> Lsn | None:
-    """Where pg_waldump stops. It says so in its error; without one the segment is full."""
+    """Where pg_waldump stops. It says so in its error; without one the segment is full.
+
+    None: no record begins in it. OSError, TimeoutExpired where pg_waldump could not tell.
+    """
     command = [str(places.bin_dir / "pg_waldump"), "--quiet", str(segment)]
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=WALDUMP_LIMIT_S, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=WALDUMP_LIMIT_S, check=False
+    )
     start, _ = segment_start(segment.name)
     if done.returncode == 0:
         return Lsn(start.bytes + WAL_SEGMENT_BYTES)
     found = [Lsn.parse(first or second) for first, second in _POSITION.findall(done.stderr)]
+    if not found and "could not find a valid record" not in done.stderr:
+        raise OSError(f"pg_waldump {segment.name}: exit {done.returncode}: {done.stderr.strip()}")
     return max(found) if found else None

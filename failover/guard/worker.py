@@ -34,6 +34,7 @@ from failover.guard.messages import (
     PermitAsk,
     PermitWithdrawn,
     SalvageAsk,
+    ServerAnswered,
     WorkerAlive,
     decode_from_minder,
 )
@@ -214,7 +215,12 @@ def build(
     )
     begun = inherited(record, read_lease(places, boot), Limits.of(lease_timing(policy.lease_s)))
     worker = Worker(link, places, boot, minder_pid, keeper, desk, salvager, begun)
-    heartbeat = Heartbeat(SOCKET_DIR, host.postgres_port, lambda: desk.serves)
+    heartbeat = Heartbeat(
+        SOCKET_DIR,
+        host.postgres_port,
+        lambda: desk.serves,
+        lambda: link.send(ServerAnswered()),
+    )
     return worker, (keeper.run, desk.run, salvager.run, heartbeat.run)
 
 

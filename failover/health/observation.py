@@ -82,6 +82,7 @@ class GuardSeen:
     epoch: int | None
     deadline_in_s: float | None  # how long the grant still holds without a renewal
     salvaged_epoch: int | None
+    answered_s_ago: float | None = None  # when its primary last answered the guard itself
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

@@ -49,6 +49,7 @@ from failover.replication.loss import Loss, LossUnknown, cluster_loss, loss_at_s
 from failover.state import GroupState, OperatorRequest, PlanRecord, StopKind
 
 OBSERVERS_MIN = 2  # who must agree that PostgreSQL answers nobody, one of them outside
+ANSWERED_LATELY_S = 7.0  # the guard asks every 5 s and waits for one
 
 
 # --------------------------------------------------------------------------- of its beginning
@@ -135,7 +136,8 @@ def _everybody_agrees(view: View, cluster: ClusterView) -> Gate:
 
 
 def _useless_to(seen: HostObservation | None) -> Tri:
-    """To this observer: the guard holds a live claim, and PostgreSQL gives no answer at all."""
+    """To this observer: the guard holds a live claim, PostgreSQL gives no answer at all, and for
+    longer than it asks at most has given none to its own guard either."""
     guard = seen.guard if seen is not None else None
     if seen is None or not isinstance(guard, GuardSeen):
         return None
@@ -144,7 +146,8 @@ def _useless_to(seen: HostObservation | None) -> Tri:
         NoAnswerKind.TIMED_OUT,
         NoAnswerKind.REFUSED,
     )
-    return held and silent
+    answers = guard.answered_s_ago is not None and guard.answered_s_ago < ANSWERED_LATELY_S
+    return held and silent and not answers
 
 
 def _loss_gates(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from failover.health.observation import NoAnswer, ZooKeeperMode
+from failover.health.observation import NoAnswer, ZooKeeperMode, ZooKeeperSeen
 from failover.model import SiteName
 from failover.policy import Address, Policy, ZooKeeperServer
 from failover.sites.zookeeper_status import ask_zookeeper
@@ -12,10 +12,15 @@ from failover.sites.zookeeper_status import ask_zookeeper
 ANSWER_LIMIT_S = 1.0
 
 
-def mode(server: ZooKeeperServer) -> ZooKeeperMode | None:
+def answer(server: ZooKeeperServer) -> ZooKeeperSeen | None:
     """What the server says of itself; None without an answer."""
     found = asyncio.run(ask_zookeeper(server, ANSWER_LIMIT_S))
-    return None if isinstance(found, NoAnswer) else found.mode
+    return None if isinstance(found, NoAnswer) else found
+
+
+def mode(server: ZooKeeperServer) -> ZooKeeperMode | None:
+    found = answer(server)
+    return None if found is None else found.mode
 
 
 def serves(found: ZooKeeperMode | None) -> bool:

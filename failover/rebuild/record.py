@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from failover.model import Epoch, SiteName
+from failover.guard.last_writer import encode_last_writer, read_last_writer
+from failover.model import Epoch, SiteName, TimelineId
 from failover.state import GroupState
+from failover.znode import Set, Znode
 
 # The lost sites may have moved on by themselves, in epochs that this record has not heard of: what
 # is named by an epoch (a fence, a salvage, a claim) must never be taken for theirs.
 EPOCHS_AHEAD = 1000
+# The same of timelines: local failovers of the lost site took numbers unheard of here. Few,
+# because each one left out is a file at the next promotion.
+TIMELINES_AHEAD = 16
 
 
-def rebuilt(state: GroupState, lost: SiteName, *, now_unix_s: float) -> GroupState:
-    """Of the lost site nothing is proved from now on. The same again changes nothing."""
-    if state.unproven_site == lost:
+def rebuilt(
+    state: GroupState, lost: SiteName, *, now_unix_s: float, again: bool = False
+) -> GroupState:
+    """Of the lost site nothing is proved from now on. ``again``: the same command, after an
+    interruption: what it has done already is left."""
+    if again and state.unproven_site == lost:
         return state
     return replace(
         state,
@@ -22,6 +30,16 @@ def rebuilt(state: GroupState, lost: SiteName, *, now_unix_s: float) -> GroupSta
         epoch_started_unix_s=now_unix_s,
         unproven_site=lost,
     )
+
+
+def timelines_ahead(found: Znode) -> tuple[Set, ...]:
+    """No number that the lost site may have taken is promised to anybody again."""
+    writer = read_last_writer(found)
+    if writer is None:
+        return ()
+    number = TimelineId(writer.timeline + TIMELINES_AHEAD)
+    ahead = replace(writer, timeline=number, promised=False)
+    return (Set(found.path, encode_last_writer(ahead), found.version),)
 
 
 def proven(state: GroupState) -> GroupState:

@@ -129,6 +129,11 @@ def loss_at_stop(view: View, cluster: ClusterView, proof: StoppedProof) -> Loss:
             f"{leader.host.name} is on timeline {leader.postgres.timeline}, "
             f"{proof.host} was on {proof.timeline}"
         )
+    newest_seen = next((s for s in cluster.samples if s.timeline == proof.timeline), None)
+    if newest_seen is not None and newest_seen.lsn > proof.end_of_wal:
+        return LossUnknown(
+            f"{proof.host} was seen at {newest_seen.lsn}, and its files end at {proof.end_of_wal}"
+        )
     if received >= proof.end_of_wal:
         return NOTHING_TO_LOSE
     if not cluster.samples or cluster.samples[0].timeline != proof.timeline:

@@ -200,8 +200,6 @@ def _no_answer(error: Exception, limit_s: float) -> NoAnswer:
     if not isinstance(error, psycopg.Error):
         return no_answer(error, limit_s)
     text = one_line(error)
-    if isinstance(error, psycopg.errors.QueryCanceled):
-        return timed_out(limit_s)
     if "Connection refused" in text:
         return NoAnswer(NoAnswerKind.REFUSED, text)
     said_something = ("FATAL", "closed the connection", "reset by peer", "terminat")

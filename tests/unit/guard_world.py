@@ -66,6 +66,9 @@ class Host:
         self.places.wal.mkdir()
         self.places.lock.touch()  # the guard has been here once
         self.places.control_file.write_bytes(control_bytes(DbState.SHUT_DOWN))
+        dump = self.places.bin_dir / "pg_waldump"
+        dump.write_text("#!/bin/sh\necho 'could not find a valid record after 0/0' >&2\nexit 1\n")
+        dump.chmod(0o755)
         self._barriers = root / "barrier"
         self._install(root)
         self.processes: list[subprocess.Popen[str]] = []

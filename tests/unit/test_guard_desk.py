@@ -12,7 +12,7 @@ from memory_store import MemoryStore, World
 
 from failover.config import load
 from failover.coordination.init import initialise
-from failover.guard.desk import Desk
+from failover.guard.desk import Desk, _Waiting
 from failover.guard.messages import (
     ClaimRead,
     FromWorker,
@@ -195,39 +195,31 @@ class TestBeforeAPromotion:
         initialise(connection, policy, now_unix_s=1.0, by="test")  # type: ignore[arg-type]
         create(connection, GroupPaths(policy.group).last_writer(CLUSTER), b"{}")
 
-    def test_it_is_prepared_once_per_loss(
+    def test_when_the_claim_is_gone_and_once_more_when_it_is_asked_for(
         self, policy: Policy, desk: Desk, connection: Connection, prepared: list[GroupState]
     ) -> None:
         self.lose_the_primary(policy, connection)
         desk.status(STANDBY)
         desk._round()
-        desk.ask(PermitAsk(7, Purpose.PRE_PROMOTE, 30.0))
         desk._round()
         assert len(prepared) == 1
-        path = GroupPaths(policy.group).last_writer(CLUSTER)
-        found = connection.read(path)
-        assert found is not None
-        connection.commit((Set(path, b"{}", found.version),))
+        desk._waiting[7] = _Waiting(PermitAsk(7, Purpose.PRE_PROMOTE, 30.0), 1e12)
+        desk._round()
+        desk._waiting[8] = _Waiting(PermitAsk(8, Purpose.PRE_PROMOTE, 30.0), 1e12)
         desk._round()
         assert len(prepared) == 2
 
-    @pytest.mark.parametrize("asked", [True, False])
-    def test_while_the_claim_is_held_only_where_it_is_asked_for(
-        self,
-        policy: Policy,
-        desk: Desk,
-        connection: Connection,
-        prepared: list[GroupState],
-        asked: bool,
+    def test_a_living_primary_is_not_left(
+        self, policy: Policy, desk: Desk, connection: Connection, prepared: list[GroupState]
     ) -> None:
+        """While its claim is held it may acknowledge."""
         self.lose_the_primary(policy, connection)
         somebody = Connection(connection._world, 0x2002)
         create(somebody, GroupPaths(policy.group).writer(CLUSTER), b"")
         desk.status(STANDBY)
-        if asked:
-            desk.ask(PermitAsk(7, Purpose.PRE_PROMOTE, 30.0))
+        desk.ask(PermitAsk(7, Purpose.PRE_PROMOTE, 30.0))
         desk._round()
-        assert len(prepared) == asked
+        assert prepared == []
 
     @pytest.mark.parametrize(
         "status",

@@ -64,6 +64,21 @@ class TestEndOfWal:
         assert stopped.kind is StopKind.SHUT_DOWN
         assert stopped.end.lsn == Lsn(0x3000149)
 
+    @pytest.mark.parametrize(
+        "dump", ["exit 137", "kill -9 $$", None], ids=["oom", "killed", "gone"]
+    )
+    def test_what_pg_waldump_could_not_read_is_not_known(
+        self, host: Host, dump: str | None
+    ) -> None:
+        """An end too low would hide a loss."""
+        path = host.places.bin_dir / "pg_waldump"
+        path.unlink()
+        if dump is not None:
+            path.write_text(f"#!/bin/sh\n{dump}\n")
+            path.chmod(0o755)
+        segment(host, 1, 3)
+        assert stopped_at(host.places, control_bytes(DbState.IN_PRODUCTION)) is None
+
     def test_after_a_kill_it_is_where_pg_waldump_stops(self, host: Host) -> None:
         segment(host, 1, 3)
         dump = host.places.bin_dir / "pg_waldump"

@@ -9,11 +9,21 @@ from typing import Any
 
 import pytest
 
-from failover.model import Automation, Epoch, GroupName, ProtectionMode, SiteName
+from failover.guard.last_writer import LastWriter, encode_last_writer, read_last_writer
+from failover.model import (
+    Automation,
+    Epoch,
+    GroupName,
+    HostName,
+    ProtectionMode,
+    SiteName,
+    TimelineId,
+)
 from failover.rebuild import server, zoo_cfg
-from failover.rebuild.record import proven, rebuilt
+from failover.rebuild.record import proven, rebuilt, timelines_ahead
 from failover.rebuild.server import ServerError, ZooKeeperHost
 from failover.state import GroupState
+from failover.znode import Znode
 
 RENDERED = Path("deploy/makassar/mks-zk1/etc/zookeeper/zoo.cfg")
 
@@ -78,8 +88,19 @@ STATE = GroupState(
 def test_a_rebuilt_record_is_far_ahead_and_knows_nothing_of_the_lost_site() -> None:
     after = rebuilt(STATE, SiteName("jakarta"), now_unix_s=7.0)
     assert (after.epoch, after.unproven_site, after.epoch_started_unix_s) == (1005, "jakarta", 7.0)
-    assert rebuilt(after, SiteName("jakarta"), now_unix_s=9.0) is after  # run again, nothing more
+    assert rebuilt(after, SiteName("jakarta"), now_unix_s=9.0, again=True) is after
+    assert rebuilt(after, SiteName("jakarta"), now_unix_s=9.0).epoch == 2005  # lost once more
     assert proven(after) == replace(after, unproven_site=None)
+
+
+def test_timeline_numbers_go_ahead_as_well() -> None:
+    writer = LastWriter(HostName("mks-db1"), SiteName("makassar"), TimelineId(4), promised=True)
+    found = Znode("/stopped/x", encode_last_writer(writer), 3, 0, 0)
+    (op,) = timelines_ahead(found)
+    assert op.version == 3
+    after = read_last_writer(replace(found, data=op.data))
+    assert after == replace(writer, timeline=TimelineId(20), promised=False)
+    assert timelines_ahead(replace(found, data=b"{}")) == ()
 
 
 # --------------------------------------------------------------------------- the host
