@@ -58,6 +58,7 @@ def _begin_cluster(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
         standby_leader_ready(cluster),
         streams(cluster),
         _caught_up(cluster),
+        _one_branch(cluster),
         guards_work(cluster),
     )
 
@@ -136,6 +137,19 @@ def _caught_up(cluster: ClusterView) -> Gate:
     behind_bytes = end - replayed
     text = f"{max(0, behind_bytes)} bytes behind, at most {BEHIND_BYTES_MAX} are allowed"
     return Gate(name, behind_bytes <= BEHIND_BYTES_MAX, text, invariant, cluster.name)
+
+
+def _one_branch(cluster: ClusterView) -> Gate:
+    """Whoever of the old site is seen follows its primary. One on an older branch may have more WAL
+    of that: had the move to go back, Patroni would elect it, and it would never get the permit."""
+    name, invariant = "old_site_on_one_branch", Invariant.RESUMABLE
+    primary = cluster.primary
+    if primary is None or primary.postgres is None:
+        return Gate(name, None, "no working primary", invariant, cluster.name)
+    timeline = primary.postgres.timeline
+    apart = [h for h in cluster.active.hosts if h.postgres and h.postgres.timeline != timeline]
+    text = "; ".join(tell.host(host) for host in apart) or f"timeline {timeline} wherever seen"
+    return Gate(name, not apart, text, invariant, cluster.name)
 
 
 def guards_work(cluster: ClusterView) -> Gate:
