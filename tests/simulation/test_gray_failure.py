@@ -31,6 +31,8 @@ from tests.simulation.stories import (
     until_well,
 )
 
+pytestmark = pytest.mark.slow  # `make check` has a minute; `make test` runs it
+
 Break = Callable[[World, Stack], None]
 
 

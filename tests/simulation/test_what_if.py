@@ -18,6 +18,8 @@ from failover.simulation.policies import JAKARTA, MAKASSAR, SURABAYA, policy
 from failover.simulation.world import World
 from tests.simulation.stories import longest_pause_s, primary, seeds, unwell
 
+pytestmark = pytest.mark.slow  # `make check` has a minute; `make test` runs it
+
 JAKARTA_S_SERVER = 0
 WITHIN = 0.2
 
