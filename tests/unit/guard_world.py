@@ -26,7 +26,8 @@ from failover.model import ClusterName
 CLUSTER = ClusterName("shop")
 
 SERVER = """#!{python} -IS
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background jobs
 if "-C" in sys.argv:
     print(os.environ.get(sys.argv[sys.argv.index("-C") + 1].upper(), ""))
     sys.exit()
