@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import socket
-import time
 from pathlib import Path
 from typing import Any
 
@@ -50,10 +49,6 @@ FROM (SELECT pg_is_in_recovery() AS in_recovery) r
 LEFT JOIN failover.wal_receiver() w ON true
 """
 
-# Every attempt at a server that stops is one process more for it to wait for.
-REFUSED_PAUSE_S = 0.2
-_REFUSALS = (NoAnswerKind.REFUSED, NoAnswerKind.REJECTED)
-
 SIZE_LIMIT_S = 30.0  # it stats every file of every database
 
 
@@ -66,14 +61,10 @@ class PostgresProbe:
         self._limit_s = limit_s
         self._connection: psycopg.AsyncConnection[dict[str, Any]] | None = None
         self._aborted = False
-        self._refused: tuple[NoAnswer | None, float] = (None, 0.0)
 
     async def ask(self) -> PostgresSeen | NoAnswer:
         """One answer or the reason for none. Never raises but for cancellation."""
         self._aborted = False
-        refused, until_s = self._refused
-        if refused is not None and time.monotonic() < until_s:
-            return refused
         try:
             password = self._password()
         except OSError as error:
@@ -82,9 +73,6 @@ class PostgresProbe:
         answer = await self._ask(password)
         if kept and isinstance(answer, NoAnswer) and answer.kind is NoAnswerKind.REJECTED:
             answer = await self._ask(password)  # the server had been restarted in between
-        self._refused = (None, 0.0)
-        if isinstance(answer, NoAnswer) and answer.kind in _REFUSALS:
-            self._refused = (answer, time.monotonic() + REFUSED_PAUSE_S)
         return answer
 
     async def _ask(self, password: str | None) -> PostgresSeen | NoAnswer:

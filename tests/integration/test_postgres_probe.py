@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from single_container import lab_container
 
-from failover.health.observation import NoAnswer, NoAnswerKind, PostgresSeen
-from failover.health.probes import _ask_all, _Question
+from failover.health.observation import ANSWER_LIMIT_S, NoAnswer, NoAnswerKind, PostgresSeen
+from failover.health.probes import SUSPECT_WAIT_S, _ask_all, _Question
 from failover.model import ClusterName, HostName, SiteName
 from failover.policy import DatabaseHost
 from failover.sites.postgres import PostgresProbe
@@ -84,7 +84,7 @@ def story(
 
         async def ask() -> PostgresSeen | NoAnswer:
             started = time.monotonic()
-            await _ask_all([question])
+            await _ask_all([question], ANSWER_LIMIT_S, SUSPECT_WAIT_S)
             assert time.monotonic() - started < 1.4
             return question.answer()
 
