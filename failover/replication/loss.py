@@ -75,9 +75,9 @@ def estimate(
             f"the last sample of the primary's WAL is {newest.age_s:.1f} s old, "
             f"{newest.age_s - age_s_max:.1f} s too old to tell"
         )
-    peak = peak_bytes_per_s(samples)
-    if peak is None:
-        return LossUnknown("too few samples of the primary's WAL to tell how fast it writes")
+    # A site that is lost right after a local failover has few samples: automation does not hold for
+    # that. That nothing would be lost they do not prove (``enough_samples``).
+    peak = peak_bytes_per_s(samples) or 0.0
     return LossEstimate(
         behind_bytes=max(0, newest.lsn - received),
         behind_s=_behind_s(samples, received),
@@ -93,6 +93,11 @@ def _behind_s(samples: tuple[LsnSample, ...], received: Lsn) -> float:
         return 0.0
     passed = next((sample for sample in samples if sample.lsn <= received), None)
     return inf if passed is None else passed.age_s - newest.age_s
+
+
+def enough_samples(samples: tuple[LsnSample, ...]) -> bool:
+    """They tell how fast the primary writes, so that an estimate of nothing is one."""
+    return peak_bytes_per_s(samples) is not None
 
 
 def peak_bytes_per_s(samples: tuple[LsnSample, ...]) -> float | None:
