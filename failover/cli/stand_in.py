@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from failover.cli.moves import LIMIT_S_MAX
-from failover.cli.options import own_site
+from failover.cli.options import Decorated, own_site
 from failover.cli.signals import handled
 
 if TYPE_CHECKING:
@@ -26,6 +26,21 @@ if TYPE_CHECKING:
 READY_S = 20.0  # for a controller that stands in: to look around and to be elected
 HAND_OVER_S = 1.5  # between two leaders there is none
 LEADER_SEEN_S = 5.0  # a controller that died just now holds the leadership for its session
+
+
+def stand_in_options(command: Decorated) -> Decorated:
+    """``--site`` and ``--password-file``, as ``site`` and ``password_file``."""
+    site = click.option(
+        "--site", metavar="NAME", help="Where this command runs. Default: this host's."
+    )
+    password_file = click.option(
+        "--password-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path("/etc/failover/secrets/observer.password"),
+        show_default=True,
+        help="Of the database role failover_observer, for when no controller lives.",
+    )
+    return site(password_file(command))
 
 
 def somebody_leads(policy: Policy, store: Store) -> bool:

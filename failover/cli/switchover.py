@@ -31,7 +31,13 @@ from failover.cli.moves import (
 )
 from failover.cli.options import config_option, load_policy, output_option
 from failover.cli.output import UserError, print_json
-from failover.cli.stand_in import READY_S, somebody_leads, standing_in_for, to_the_end
+from failover.cli.stand_in import (
+    READY_S,
+    somebody_leads,
+    stand_in_options,
+    standing_in_for,
+    to_the_end,
+)
 
 if TYPE_CHECKING:
     from failover.coordination.store import Store
@@ -47,14 +53,7 @@ SWITCHOVER_SCHEMA = 1
 @click.option("--to", "to_site", required=True, metavar="SITE", help="The site to make active.")
 @click.option("--reason", metavar="TEXT", default="", help="Why; it goes into the history.")
 @limit_option
-@click.option("--site", metavar="NAME", help="Where this command runs. Default: this host's.")
-@click.option(
-    "--password-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("/etc/failover/secrets/observer.password"),
-    show_default=True,
-    help="Of the database role failover_observer, for when no controller lives.",
-)
+@stand_in_options
 @click.option("--yes", is_flag=True, help="Do not ask for the site's name.")
 @click.option("--dry-run", is_flag=True, help="Gates and plan only; change nothing.")
 @output_option

@@ -32,7 +32,13 @@ from failover.cli.moves import (
 from failover.cli.options import config_option, known_site, load_policy, output_option
 from failover.cli.output import UserError, print_json
 from failover.cli.settings import reason_option
-from failover.cli.stand_in import READY_S, somebody_leads, standing_in_for, to_the_end
+from failover.cli.stand_in import (
+    READY_S,
+    somebody_leads,
+    stand_in_options,
+    standing_in_for,
+    to_the_end,
+)
 
 if TYPE_CHECKING:
     from failover.cli.look import Observer, Seen
@@ -61,14 +67,7 @@ LEASE_MARGIN_S = 4.0  # a claim that ends by itself is waited for: a lease, and 
     help="The old site cannot write: its power or its network is off, and somebody has seen it.",
 )
 @reason_option(required=True)
-@click.option("--site", metavar="NAME", help="Where this command runs. Default: this host's.")
-@click.option(
-    "--password-file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("/etc/failover/secrets/observer.password"),
-    show_default=True,
-    help="Of the database role failover_observer, for when no controller lives.",
-)
+@stand_in_options
 @click.option("--yes", is_flag=True, help="Do not ask for the site's name.")
 @click.option("--dry-run", is_flag=True, help="Gates and loss only; change nothing.")
 @output_option
