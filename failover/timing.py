@@ -14,6 +14,7 @@ SYNC_LIMIT_TICKS = (
 )
 INIT_LIMIT_TICKS = 20
 NOTIFICATION_MS_MAX = 400
+TCP_RETRIES = 5  # about 12 s
 PATRONI_SESSION_MS_MAX = 8000
 
 
@@ -34,6 +35,7 @@ class LeaseTiming:
     zookeeper_sync_limit_ticks: int
     zookeeper_session_ms_max: int
     zookeeper_notification_ms_max: int  # who looks for a leader says so again after it
+    zookeeper_tcp_retries: int  # of packets without an answer, before a connection is made anew
     wal_receiver_timeout_s: int
 
 
@@ -59,6 +61,7 @@ def lease_timing(lease_s: float) -> LeaseTiming:
         zookeeper_sync_limit_ticks=SYNC_LIMIT_TICKS,
         zookeeper_session_ms_max=max(PATRONI_SESSION_MS_MAX, session_ms),
         zookeeper_notification_ms_max=NOTIFICATION_MS_MAX,
+        zookeeper_tcp_retries=TCP_RETRIES,
         # Longer than any lease, an election with it: see the rendered patroni.yml.
         wal_receiver_timeout_s=int(2 * lease_s) + 3,
     )

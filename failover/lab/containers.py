@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import docker
@@ -56,8 +57,16 @@ class Containers:
 
     # ------------------------------------------------------------------ life
 
-    def start(self, host: LabHost, image: str, mounts: Mapping[Path, str]) -> None:
+    def start(
+        self,
+        host: LabHost,
+        image: str,
+        mounts: Mapping[Path, str],
+        kernel: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Boot a host. ``mounts``: directories of this machine and where they are, read-write.
+
+        ``kernel``: what sysctl.d asks for; in a container only the engine can set it.
 
         Returns when systemd has reached its target. LabError when it does not.
         """
@@ -75,6 +84,7 @@ class Containers:
             cap_add=["SYS_ADMIN", "NET_ADMIN"],
             security_opt=["seccomp=unconfined", "apparmor=unconfined"],
             shm_size="256m",
+            sysctls=dict(kernel),
             **({} if cgroup_v1 else {"cgroupns": "host"}),
         )
         # systemd wants the cgroup tree; on version 1 it makes its own below, read-only or not.

@@ -30,16 +30,34 @@ def files_of(host: LabHost, config: Path, directory: Path, stall_shim: bool) -> 
     if host.role is Role.CLIENT:
         yield HostFile(ETC / "site", f"{host.site}\n".encode())
         return
+    tree = _tree(host, config)
+    for path in sorted(tree.rglob("*")):
+        if path.is_file():
+            mode = 0o755 if os.access(path, os.X_OK) else 0o644
+            yield HostFile("/" / PurePosixPath(path.relative_to(tree)), path.read_bytes(), mode)
+
+
+def kernel_settings(host: LabHost, config: Path) -> dict[str, str]:
+    """What the host's files in sysctl.d ask of the kernel. LabError when deploy/ has no files."""
+    if host.role is Role.CLIENT:
+        return {}
+    found = {}
+    for path in sorted((_tree(host, config) / "etc/sysctl.d").glob("*.conf")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            name, is_setting, value = line.partition("=")
+            if is_setting and not line.startswith("#"):
+                found[name.strip()] = value.strip()
+    return found
+
+
+def _tree(host: LabHost, config: Path) -> Path:
     tree = config.parent / host.site / host.name
     if not tree.is_dir():
         raise LabError(
             f"{host.name}: there are no files for it in {tree}",
             todo="`failover config render` writes them",
         )
-    for path in sorted(tree.rglob("*")):
-        if path.is_file():
-            mode = 0o755 if os.access(path, os.X_OK) else 0o644
-            yield HostFile("/" / PurePosixPath(path.relative_to(tree)), path.read_bytes(), mode)
+    return tree
 
 
 def _secrets(host: LabHost, directory: Path) -> Iterator[HostFile]:

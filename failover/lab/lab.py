@@ -21,7 +21,7 @@ from failover.lab import image, netem, secrets, stages
 from failover.lab.containers import PACKAGE, Containers, ExecResult, in_parallel
 from failover.lab.errors import LabError, LabMistake
 from failover.lab.faults import Faults
-from failover.lab.files import files_of
+from failover.lab.files import files_of, kernel_settings
 from failover.lab.hosts import LabHost, Role, hosts_of
 from failover.lab.network import LabNetwork
 from failover.lab.stages import Stage
@@ -136,7 +136,7 @@ class Lab:
         records = self.directory / "records"  # customers write theirs; nothing else is theirs
         records.mkdir(exist_ok=True)
         mounts = {records: str(MOUNTED_AT / records.name)} if host.role is Role.CLIENT else {}
-        self.containers.start(host, name, mounts)
+        self.containers.start(host, name, mounts, kernel_settings(host, self.config))
         shim = stall_shim and host.role is Role.DATABASE
         self.containers.put(host.name, files_of(host, self.config, self.directory, shim))
         self.shell(

@@ -22,6 +22,8 @@ from failover.health.observation import (
     HostObservation,
     PostgresSeen,
     SiteObservation,
+    ZooKeeperMode,
+    ZooKeeperSeen,
     decode_observation,
 )
 from failover.model import ClusterName, SiteName
@@ -68,6 +70,7 @@ def look(store: KazooStore, policy: Policy) -> GroupSeen:
             *_state_missing(state),
             *(line for one in policy.clusters for line in _claim_missing(store, state, one, paths)),
             *_observers_missing(policy, observations),
+            *_ensemble_missing(policy, observations),
             *_hosts_missing(policy, state, observations),
         ]
     except StateError as error:
@@ -117,6 +120,18 @@ def _observers_missing(
             yield f"{site.name}: its controller publishes nothing"
         elif time.time() - seen.taken_unix_s > OBSERVATION_AGE_MAX_S:
             yield f"{site.name}: its controller's observation is old"
+
+
+def _ensemble_missing(
+    policy: Policy, observations: dict[SiteName, SiteObservation]
+) -> Iterator[str]:
+    """A server that was cut off takes part again, so the next loss finds a record that is fresh."""
+    for server in policy.zookeeper_servers:
+        own = observations.get(server.site)
+        seen = next((one for one in own.zookeeper if one.server == server.name), None) if own else None
+        answer = seen.answer if seen else None
+        if not isinstance(answer, ZooKeeperSeen) or answer.mode is ZooKeeperMode.NO_QUORUM:
+            yield f"{server.name}: takes no part in the ensemble"
 
 
 def _hosts_missing(

@@ -93,6 +93,7 @@ def _site_files(site: Site) -> Iterator[_Planned]:
         values: dict[str, object] = {"site": site, "server": server}
         yield directory, "etc/zookeeper/zoo.cfg", "zoo.cfg.j2", values
         yield directory, f"{_UNITS}/zookeeper.service", "zookeeper.service.j2", values
+        yield directory, "etc/sysctl.d/60-failover.conf", "zookeeper-sysctl.conf.j2", values
     for proxy in site.proxies:
         directory = PurePosixPath(site.name, proxy.name)
         values = {"site": site, "proxy": proxy}

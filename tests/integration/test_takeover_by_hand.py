@@ -80,7 +80,6 @@ def test_when_all_controllers_are_dead(lab: Lab) -> None:
         assert not report.problems
 
 
-@pytest.mark.full
 def test_two_sites_are_lost(lab: Lab) -> None:
     """docs/operations/two-sites-lost.md, command by command."""
     roles = Roles.now(lab)

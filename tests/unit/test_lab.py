@@ -15,7 +15,7 @@ from failover.config import load
 from failover.lab import network, secrets
 from failover.lab.errors import LabMistake
 from failover.lab.faults import _ends
-from failover.lab.files import files_of
+from failover.lab.files import files_of, kernel_settings
 from failover.lab.hosts import Role, hosts_of
 from failover.lab.lab import CONFIG
 from failover.lab.network import Cut, unplugged
@@ -58,6 +58,13 @@ def test_every_host_gets_its_own_files_and_only_its_secrets(tmp_path: Path) -> N
         if host.role is not Role.CLIENT:
             wanted = {unit for unit in host.units if not unit.startswith("lab-")}
             assert wanted <= {path.rpartition("/")[2] for path in files}
+
+
+def test_the_kernel_of_a_zookeeper_host_makes_silent_connections_anew() -> None:
+    wanted = {"net.ipv4.tcp_retries2": "5"}
+    for host in hosts_of(load(CONFIG)):
+        found = kernel_settings(host, CONFIG)
+        assert found == (wanted if host.role is Role.ZOOKEEPER else {}), host.name
 
 
 def test_secrets_are_made_once_and_are_nobody_elses(tmp_path: Path) -> None:
