@@ -21,10 +21,12 @@ from failover.health.inputs import (
     ScopeSeen,
     StateSeen,
     StoppedSeen,
+    TimelinePromised,
     ViewInputs,
 )
 from failover.health.observation import SiteObservation, decode_observation
 from failover.history import NO_HEAD, head_seen
+from failover.last_writer import read_last_writer
 from failover.model import ClusterName, Epoch, SiteName
 from failover.policy import Policy
 from failover.state import (
@@ -111,6 +113,7 @@ class Gatherer:
             salvage=self._salvage(znodes) if read else (),
             silences=self._hosts.silences(now.boottime_s),
             samples=self._hosts.samples(now.boottime_s),
+            promises=self._promises(znodes) if read else (),
             request=self._request(znodes) if read else None,
             history_head=head_seen(znodes[self._paths.history_head]) if read else NO_HEAD,
             store_problem=problem,
@@ -133,6 +136,7 @@ class Gatherer:
         paths += [self._paths.observer(site.name) for site in self._policy.sites]
         for cluster in self._policy.clusters:
             paths += [self._paths.writer(cluster.name), self._paths.stopped(cluster.name)]
+            paths.append(self._paths.last_writer(cluster.name))
         for _, _, scope in self._scopes():
             paths += [scope.leader, scope.config, scope.status, scope.failover, scope.sync]
             paths.append(scope.history)
@@ -205,6 +209,15 @@ class Gatherer:
                 proof = None
             seen.append(StoppedSeen(cluster.name, found.version, proof))
         return tuple(seen)
+
+    def _promises(self, znodes: Znodes) -> tuple[TimelinePromised, ...]:
+        names = [cluster.name for cluster in self._policy.clusters]
+        read = ((name, read_last_writer(znodes[self._paths.last_writer(name)])) for name in names)
+        return tuple(
+            TimelinePromised(name, writer.site, writer.timeline)
+            for name, writer in read
+            if writer is not None and writer.promised
+        )
 
     def _request(self, znodes: Znodes) -> RequestSeen | None:
         path = self._paths.request

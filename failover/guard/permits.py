@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from failover.guard.last_writer import (
+from failover.last_writer import (
     LastWriter,
     encode_last_writer,
     next_writer,

@@ -126,6 +126,18 @@ class LsnSample:
 
 
 @dataclass(frozen=True, slots=True)
+class TimelinePromised:
+    """The newest timeline number of a cluster belongs to a promotion at this site (decision 0010).
+
+    No other site has made a timeline of this number, and none ever will.
+    """
+
+    cluster: ClusterName
+    site: SiteName
+    timeline: TimelineId
+
+
+@dataclass(frozen=True, slots=True)
 class ViewInputs:
     """Everything the core may know. ``store_problem`` is set where ZooKeeper did not answer."""
 
@@ -139,6 +151,7 @@ class ViewInputs:
     salvage: tuple[SalvageProgress, ...] = ()
     silences: tuple[HostSilence, ...] = ()
     samples: tuple[LsnSample, ...] = ()
+    promises: tuple[TimelinePromised, ...] = ()
     request: RequestSeen | None = None  # None: nobody has ever asked for anything
     history_head: HeadSeen = NO_HEAD
     store_problem: str = ""

@@ -29,7 +29,7 @@ from failover.health.observation import (
 from failover.health.scope import PatroniConfig, is_fence, parse_config
 from failover.health.sightings import HostView, Sighting, Tri, some
 from failover.history import HeadSeen
-from failover.model import ClusterName, HostName, SiteKind, SiteName
+from failover.model import ClusterName, HostName, SiteKind, SiteName, TimelineId
 from failover.policy import Cluster, DatabaseHost, Policy, ZooKeeperServer
 from failover.state import (
     ClusterState,
@@ -124,6 +124,7 @@ class ClusterView:
     stopped: StoppedSeen | None
     salvage: tuple[SalvageProgress, ...]
     samples: tuple[LsnSample, ...]  # newest first
+    promised: TimelineId | None = None  # the newest number, where it is the active site's
 
     @property
     def claim_held(self) -> Tri:
@@ -316,6 +317,9 @@ def _cluster(
         ),
         samples=tuple(
             sorted((s for s in inputs.samples if s.cluster == name), key=lambda s: s.age_s)
+        ),
+        promised=next(
+            (p.timeline for p in inputs.promises if (p.cluster, p.site) == (name, active)), None
         ),
     )
 

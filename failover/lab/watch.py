@@ -20,6 +20,7 @@ from failover.coordination.settings import Setting, apply_setting
 from failover.coordination.store import StoreUnavailable
 from failover.health.observation import (
     HostObservation,
+    NoAnswer,
     PostgresSeen,
     SiteObservation,
     ZooKeeperMode,
@@ -128,10 +129,13 @@ def _ensemble_missing(
     """A server that was cut off takes part again, so the next loss finds a record that is fresh."""
     for server in policy.zookeeper_servers:
         own = observations.get(server.site)
-        seen = next((one for one in own.zookeeper if one.server == server.name), None) if own else None
-        answer = seen.answer if seen else None
-        if not isinstance(answer, ZooKeeperSeen) or answer.mode is ZooKeeperMode.NO_QUORUM:
+        answers = [one.answer for one in own.zookeeper if one.server == server.name] if own else []
+        if not any(_serves(answer) for answer in answers):
             yield f"{server.name}: takes no part in the ensemble"
+
+
+def _serves(answer: ZooKeeperSeen | NoAnswer) -> bool:
+    return isinstance(answer, ZooKeeperSeen) and answer.mode is not ZooKeeperMode.NO_QUORUM
 
 
 def _hosts_missing(

@@ -200,7 +200,7 @@ def _nothing_to_lose(view: View, cluster: ClusterView, side: SideView, host: Hos
         return Gate(name, False, text, invariant, cluster.name)
     scope = cluster.active.scope
     switches = parse_switches(scope.history if scope is not None else "")
-    why = apart(end, seen.timeline, primary.timeline, switches)
+    why = apart(end, seen.timeline, primary.timeline, switches, cluster.promised)
     text = why or f"its WAL up to {end} (timeline {seen.timeline}) is on the primary's history"
     text = f"{text}; {salvage} in epoch {epoch}" if why else text
     return Gate(name, not why, text, invariant, cluster.name)

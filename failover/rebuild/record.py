@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from failover.guard.last_writer import encode_last_writer, read_last_writer
+from failover.last_writer import encode_last_writer, read_last_writer
 from failover.model import Epoch, SiteName, TimelineId
 from failover.state import GroupState
 from failover.znode import Set, Znode

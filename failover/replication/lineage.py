@@ -22,15 +22,24 @@ def parse_switches(history: str) -> Switches:
         return {}
 
 
-def apart(received: Lsn, standby: TimelineId, primary: TimelineId, switches: Switches) -> str:
+def apart(
+    received: Lsn,
+    standby: TimelineId,
+    primary: TimelineId,
+    switches: Switches,
+    promised: TimelineId | None,
+) -> str:
     """Why a standby that has WAL up to ``received`` may not be on the primary's history.
 
     Empty: it is. Ahead of the newest sample's timeline is right only where the record says that
-    the active site has gone on to exactly that timeline since.
+    the active site has gone on to exactly that timeline since: Patroni's, or the promise to a
+    host of that site (``promised``), which is there before the promotion.
     """
     if standby == primary:
         return ""
     if standby > primary:
+        if standby == promised:
+            return ""
         newest = max(switches, default=TimelineId(0))
         if standby == newest + 1 and primary in switches:
             return ""

@@ -179,7 +179,8 @@ def cluster_loss(view: View, cluster: ClusterView, *, lost_for_s: float | None =
     if cluster.samples:
         scope = cluster.active.scope
         switches = parse_switches(scope.history if scope is not None else "")
-        problem = apart(received, leader.postgres.timeline, cluster.samples[0].timeline, switches)
+        ours, theirs = leader.postgres.timeline, cluster.samples[0].timeline
+        problem = apart(received, ours, theirs, switches, cluster.promised)
         if problem:
             return LossUnknown(problem)
     return estimate(

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from failover.health.inputs import LsnSample
-from failover.health.observation import NoAnswer, SlotSeen, ZooKeeperMode, ZooKeeperSeen
+from failover.health.inputs import LsnSample, TimelinePromised
+from failover.health.observation import (
+    NoAnswer,
+    PostgresSeen,
+    SlotSeen,
+    ZooKeeperMode,
+    ZooKeeperSeen,
+)
 from failover.model import (
     HostName,
     Lsn,
     SiteName,
+    TimelineId,
 )
 from tests.scenarios.changes import ANSWERS, change
 from tests.scenarios.world import (
@@ -133,6 +140,19 @@ def _guard_unarmed(world: World, host: str) -> None:
     seen = world.hosts[HostName(host)]
     assert not isinstance(seen.guard, NoAnswer)
     seen.guard = replace(seen.guard, armed=False)
+
+
+@change("PostgreSQL on <w> is on timeline <n>")
+def _timeline(world: World, host: str, timeline: str) -> None:
+    seen = world.hosts[HostName(host)]
+    assert isinstance(seen.postgres, PostgresSeen)
+    seen.postgres = replace(seen.postgres, timeline=TimelineId(int(timeline)))
+
+
+@change("timeline <n> is promised to <w>")
+def _promised(world: World, timeline: str, site: str) -> None:
+    (cluster,) = world.policy.clusters
+    world.promises = [TimelinePromised(cluster.name, SiteName(site), TimelineId(int(timeline)))]
 
 
 # --------------------------------------------------------------------------- WAL samples

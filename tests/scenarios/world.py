@@ -26,6 +26,7 @@ from failover.health.inputs import (
     ScopeSeen,
     StateSeen,
     StoppedSeen,
+    TimelinePromised,
     ViewInputs,
 )
 from failover.health.observation import (
@@ -163,6 +164,7 @@ class World:
     cut: set[tuple[SiteName, SiteName]] = field(default_factory=set)  # observer, site not reached
     silent_s: dict[HostName, float] = field(default_factory=dict)
     samples: list[LsnSample] = field(default_factory=list)
+    promises: list[TimelinePromised] = field(default_factory=list)
     salvage: list[SalvageProgress] = field(default_factory=list)
     stopped: list[StoppedSeen] = field(default_factory=list)
     zookeeper_restarts_s_ago: tuple[float, ...] = ()
@@ -246,6 +248,7 @@ class World:
             salvage=tuple(self.salvage),
             silences=tuple(HostSilence(h, s) for h, s in self.silent_s.items()),
             samples=tuple(self.samples),
+            promises=tuple(self.promises),
             store_problem=self.store_problem,
             zookeeper_restarts_s_ago=self.zookeeper_restarts_s_ago,
             request=self.request,

@@ -13,21 +13,24 @@ SWITCHES = {TimelineId(2): Lsn(1000), TimelineId(3): Lsn(2000)}
 
 
 @pytest.mark.parametrize(
-    ("received", "standby", "primary", "told"),
+    ("received", "standby", "primary", "promised", "told"),
     [
-        (5000, 4, 4, ""),
-        (1000, 2, 4, ""),  # on its way: it has not seen the switch yet
-        (1001, 2, 4, "a branch of its own"),
-        (500, 1, 4, "not known where"),
-        (2100, 4, 3, ""),  # the primary has gone on since the newest sample
-        (2100, 5, 3, "last seen on 3"),
-        (2100, 4, 1, "last seen on 1"),
+        (5000, 4, 4, None, ""),
+        (1000, 2, 4, None, ""),  # on its way: it has not seen the switch yet
+        (1001, 2, 4, None, "a branch of its own"),
+        (500, 1, 4, None, "not known where"),
+        (2100, 4, 3, None, ""),  # the primary has gone on since the newest sample
+        (2100, 5, 3, None, "last seen on 3"),
+        (2100, 5, 3, 5, ""),  # gone on, and lost before Patroni or an observer could say so
+        (2100, 5, 3, 6, "last seen on 3"),
+        (2100, 4, 1, None, "last seen on 1"),
     ],
 )
 def test_a_standby_is_on_the_primarys_history_or_the_reason_is_said(
-    received: int, standby: int, primary: int, told: str
+    received: int, standby: int, primary: int, promised: int | None, told: str
 ) -> None:
-    found = apart(Lsn(received), TimelineId(standby), TimelineId(primary), SWITCHES)
+    number = None if promised is None else TimelineId(promised)
+    found = apart(Lsn(received), TimelineId(standby), TimelineId(primary), SWITCHES, number)
     assert (told in found) if told else (found == "")
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from failover.guard.last_writer import LastWriter, encode_last_writer, read_last_writer
 from failover.guard.permits import (
     AskPermit,
     ClaimInputs,
@@ -21,6 +20,7 @@ from failover.guard.permits import (
     decide_permit,
     stop_here,
 )
+from failover.last_writer import LastWriter, encode_last_writer, read_last_writer
 from failover.model import (
     Automation,
     ClusterName,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from failover.guard.last_writer import LastWriter, encode_last_writer, read_last_writer
+from failover.last_writer import LastWriter, encode_last_writer, read_last_writer
 from failover.model import (
     Automation,
     Epoch,
