@@ -17,6 +17,7 @@ from failover.coordination.leadership import Election
 from failover.coordination.presence import Presence
 from failover.coordination.store import Store, StoreUnavailable
 from failover.executor import CommandEnded, CommandRunner, CommandStarted, Execution, Executor
+from failover.health.inputs import Glanced
 from failover.health.observation import SiteObservation, encode_observation
 from failover.health.verdict import Verdict
 from failover.health.view import View, build_view
@@ -84,13 +85,18 @@ class Controller:
         return (*self._gatherer.watched_paths, self._election.lock_path)
 
     def tick(
-        self, now_unix_s: float, boottime_s: float, local: SiteObservation | None
+        self,
+        now_unix_s: float,
+        boottime_s: float,
+        local: SiteObservation | None,
+        glances: tuple[Glanced, ...] = (),
     ) -> TickResult:
-        """One turn. ``local``: the newest observation of this site's own probes."""
+        """One turn. ``local``: the newest observation of this site's own probes. ``glances``: what
+        was asked once more for this turn alone."""
         now = Now(now_unix_s, boottime_s)
         active: SiteName | None = None
         try:
-            result = self._decide(now, local)
+            result = self._decide(now, local, glances)
             active = result.view.active_site
         finally:  # also after a bug in the middle: an observer goes on observing
             self._show_presence(boottime_s, local, active)
@@ -102,13 +108,16 @@ class Controller:
 
     # ------------------------------------------------------------------ deciding
 
-    def _decide(self, now: Now, local: SiteObservation | None) -> TickResult:
+    def _decide(
+        self, now: Now, local: SiteObservation | None, glances: tuple[Glanced, ...]
+    ) -> TickResult:
         ended = self._executor.command_ended(now.boottime_s)
         self._read_fresh_after_conflict()
         inputs = self._gatherer.gather(
             self._store,
             now,
             local=local,
+            glances=glances,
             zookeeper_restarts_s_ago=self._executor.restarts_s_ago(now.boottime_s),
         )
         view = build_view(self._policy, inputs)

@@ -31,6 +31,8 @@ from failover.clock import boottime_s
 from failover.controller import TICK_INTERVAL_S, Controller, TickResult
 from failover.coordination.connect import Connection
 from failover.events import EventLog
+from failover.health.glance import Glance
+from failover.health.inputs import Glanced
 from failover.health.observation import SiteObservation
 from failover.health.probes import Observer
 from failover.metrics import ControllerMetrics, Instruments
@@ -48,6 +50,7 @@ class _Group:
     connection: Connection
     controller: Controller
     observer: Observer
+    glance: Glance
     metrics: ControllerMetrics
     log: EventLog
     worker: ThreadPoolExecutor
@@ -116,6 +119,7 @@ def _group(policy: Policy, site: SiteName, instruments: Instruments, password_fi
         connection=connection,
         controller=Controller(policy, site, connection.store, boottime=boottime_s),
         observer=Observer(policy, site, password_file=password_file, version=__version__),
+        glance=Glance(policy, password_file=password_file),
         metrics=ControllerMetrics(policy, site, instruments),
         log=EventLog(group=policy.group, site=site),
         worker=ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"turn-{policy.group}"),
@@ -187,27 +191,35 @@ async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
     loop = asyncio.get_running_loop()
     await wake.wait()  # the first round: without eyes there is nothing to say
 
-    def turn() -> TickResult:
+    def turn(glances: tuple[Glanced, ...]) -> TickResult:
         watches.arm()
-        return group.controller.tick(time.time(), boottime_s(), group.observer.latest)
+        return group.controller.tick(time.time(), boottime_s(), group.observer.latest, glances)
 
+    new_site: SiteName | None = None  # of the plan that this controller carries out
     while True:
         wake.clear()
         started_s = time.monotonic()
         pause_s, rest_s = TICK_INTERVAL_S, 0.0
         try:
-            result = await loop.run_in_executor(group.worker, turn)
+            glances = await group.glance.look(new_site) if new_site is not None else ()
+            result = await loop.run_in_executor(group.worker, turn, glances)
         except Exception as error:  # a bug: nothing was decided; said loudly, and on we go
             group.metrics.tick_failed()
             group.log.failed(error)
         else:
             group.metrics.tick_done(result, time.monotonic() - started_s)
             group.log.report(result)
-            state = result.view.state
-            plan_stands = state is not None and state.plan is not None
-            group.observer.be_attentive(plan_stands and result.leading)
+            new_site = _moving_to(result)
+            if new_site is None:
+                await group.glance.close()
             pause_s, rest_s = result.look_again_in_s, result.rest_s
         await asyncio.sleep(rest_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await wake.wait()
+
+
+def _moving_to(result: TickResult) -> SiteName | None:
+    """The new site of the plan that this controller carries out."""
+    plan = result.view.state.plan if result.view.state is not None else None
+    return plan.to_site if plan is not None and result.leading else None

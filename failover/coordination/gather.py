@@ -15,6 +15,7 @@ from failover.coordination.store import Store, StoreUnavailable
 from failover.health.inputs import (
     ClaimSeen,
     ConfigSeen,
+    Glanced,
     LeaderKeySeen,
     ObserverSeen,
     RequestSeen,
@@ -92,6 +93,7 @@ class Gatherer:
         now: Now,
         *,
         local: SiteObservation | None = None,
+        glances: tuple[Glanced, ...] = (),
         zookeeper_restarts_s_ago: tuple[float, ...] = (),
     ) -> ViewInputs:
         """One look. ``local``: this process's own newest observation, fresher than its znode."""
@@ -114,6 +116,7 @@ class Gatherer:
             silences=self._hosts.silences(now.boottime_s),
             samples=self._hosts.samples(now.boottime_s),
             promises=self._promises(znodes) if read else (),
+            glances=glances,
             request=self._request(znodes) if read else None,
             history_head=head_seen(znodes[self._paths.history_head]) if read else NO_HEAD,
             store_problem=problem,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from failover.health.observation import SiteObservation
+from failover.health.observation import PostgresSeen, SiteObservation
 from failover.history import NO_HEAD, HeadSeen
 from failover.model import ClusterName, HostName, Lsn, SiteName, TimelineId
 from failover.state import (
@@ -126,6 +126,14 @@ class LsnSample:
 
 
 @dataclass(frozen=True, slots=True)
+class Glanced:
+    """PostgreSQL's answer to one more question, asked by the reader right before this look."""
+
+    host: HostName
+    postgres: PostgresSeen
+
+
+@dataclass(frozen=True, slots=True)
 class TimelinePromised:
     """The newest timeline number of a cluster belongs to a promotion at this site (decision 0010).
 
@@ -152,6 +160,7 @@ class ViewInputs:
     silences: tuple[HostSilence, ...] = ()
     samples: tuple[LsnSample, ...] = ()
     promises: tuple[TimelinePromised, ...] = ()
+    glances: tuple[Glanced, ...] = ()
     request: RequestSeen | None = None  # None: nobody has ever asked for anything
     history_head: HeadSeen = NO_HEAD
     store_problem: str = ""

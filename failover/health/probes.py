@@ -10,7 +10,6 @@ judged here.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
@@ -42,8 +41,6 @@ from failover.sites.zookeeper_status import ask_zookeeper
 SUSPECT_WAIT_S = 0.25  # what was silent last time goes on being waited for in the background
 ABORT_GRACE_S = 0.1  # for a broken connection to be noticed by the one who waits on it
 CLOCK_SLACK_S = 0.01
-ATTENTIVE_INTERVAL_S = 0.03  # while a plan waits for what the next round may show
-ATTENTIVE_LIMIT_S = 0.15  # … which must not wait for the server that is being stopped
 
 Answer = TypeVar("Answer")
 
@@ -150,21 +147,10 @@ class Observer:
         self._password_file = password_file
         self._version = version
         self._sequence = 0
-        self._attentive = asyncio.Event()
         self.latest: SiteObservation | None = None
 
-    def be_attentive(self, wanted: bool) -> None:
-        """Look as often as it goes, or as usual. Call in the loop that runs it."""
-        if wanted:
-            self._attentive.set()
-        else:
-            self._attentive.clear()
-
     async def run(self, round_done: Callable[[SiteObservation], None]) -> None:
-        """Rounds without end, ``ROUND_INTERVAL_S`` apart or as soon as the last one is over.
-
-        While attentive there are up to 30 a second.
-        """
+        """Rounds without end, ``ROUND_INTERVAL_S`` apart or as soon as the last one is over."""
         timeout = aiohttp.ClientTimeout(total=ANSWER_LIMIT_S)
         connector = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
@@ -175,18 +161,10 @@ class Observer:
                     started_s = time.monotonic()
                     self.latest = await self._round(hosts, servers)
                     round_done(self.latest)
-                    await self._pause(started_s)
+                    await asyncio.sleep(started_s + ROUND_INTERVAL_S - time.monotonic())
             finally:
                 for host in hosts:
                     await host.close()
-
-    async def _pause(self, started_s: float) -> None:
-        """Until the next round is due: as usual, or earlier where somebody gets attentive."""
-        await asyncio.sleep(started_s + ATTENTIVE_INTERVAL_S - time.monotonic())
-        left_s = started_s + ROUND_INTERVAL_S - time.monotonic()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, left_s)):
-                await self._attentive.wait()
 
     def _hosts(self, session: aiohttp.ClientSession) -> tuple[_HostQuestions, ...]:
         return tuple(
@@ -202,10 +180,7 @@ class Observer:
     ) -> SiteObservation:
         taken_unix_s, started_s = time.time(), time.monotonic()
         questions = [*(q for host in hosts for q in host.all), *servers.values()]
-        if self._attentive.is_set():
-            await _ask_all(questions, ATTENTIVE_LIMIT_S, ATTENTIVE_INTERVAL_S)
-        else:
-            await _ask_all(questions, ANSWER_LIMIT_S, SUSPECT_WAIT_S)
+        await _ask_all(questions)
         self._sequence += 1
         return SiteObservation(
             observer=self._site,
@@ -225,16 +200,14 @@ def _zookeeper(server: ZooKeeperServer) -> _Question[ZooKeeperSeen]:
     return _Question(lambda: ask_zookeeper(server, ANSWER_LIMIT_S))
 
 
-async def _ask_all(
-    questions: Iterable[_Question[Any]], limit_s: float, suspect_wait_s: float
-) -> None:
+async def _ask_all(questions: Iterable[_Question[Any]]) -> None:
     """Ask everything at once; come back when it is time to look at the answers."""
     asked = list(questions)
     started_s = time.monotonic()
     for question in asked:
         question.begin()
-    await _wait((q for q in asked if not q.suspect), limit_s)
-    await _wait((q for q in asked if q.suspect), started_s + suspect_wait_s - time.monotonic())
+    await _wait((q for q in asked if not q.suspect), ANSWER_LIMIT_S)
+    await _wait((q for q in asked if q.suspect), started_s + SUSPECT_WAIT_S - time.monotonic())
     given_up = [question for question in asked if question.give_up()]
     await _wait(given_up, ABORT_GRACE_S)
 

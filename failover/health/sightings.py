@@ -52,6 +52,7 @@ class HostView:
     host: DatabaseHost
     sightings: tuple[Sighting, ...]
     unreachable_s: float  # since any of them had an answer from its PostgreSQL
+    glanced: PostgresSeen | None = None  # asked once more right before this look
 
     @property
     def reached(self) -> Tri:
@@ -75,7 +76,7 @@ class HostView:
     @property
     def postgres(self) -> PostgresSeen | None:
         """The freshest answer of PostgreSQL."""
-        answers = (s.seen.postgres for s in self.sightings)
+        answers = (self.glanced, *(s.seen.postgres for s in self.sightings))
         return next((a for a in answers if isinstance(a, PostgresSeen)), None)
 
     @property

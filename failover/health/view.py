@@ -330,12 +330,18 @@ def _side(
     found = (s for s in inputs.scopes if s.cluster == cluster.name and s.site == site)
     scope = next(found, None)
     silence = {s.host: s.unreachable_s for s in inputs.silences}
+    glanced = {g.host: g.postgres for g in inputs.glances}
     return SideView(
         site=site,
         scope=scope,
         config=parse_config(scope.config) if scope is not None else None,
         hosts=tuple(
-            HostView(host, _sightings(host.name, living), silence.get(host.name, 0.0))
+            HostView(
+                host,
+                _sightings(host.name, living),
+                silence.get(host.name, 0.0),
+                glanced.get(host.name),
+            )
             for host in cluster.at(site)
         ),
     )

@@ -202,7 +202,8 @@ def replayed_past(cluster: ClusterView, plan: PlanRecord) -> Gate:
         return Gate(name, None, text, invariant, cluster.name)
     text = f"{leader.host.name} has replayed {replayed}, timeline {leader.postgres.timeline}"
     passes = replayed >= proof.end_of_wal and leader.postgres.timeline == proof.timeline
-    return Gate(name, passes, text, invariant, cluster.name)
+    opens_in_s = None if passes else 0.0  # any moment now: it only has to be asked again
+    return Gate(name, passes, text, invariant, cluster.name, opens_in_s)
 
 
 def old_scope_follows(cluster: ClusterView) -> Gate:

@@ -15,13 +15,12 @@ from aiohttp import web
 
 from failover.config import load
 from failover.health.observation import (
-    ANSWER_LIMIT_S,
     NoAnswer,
     NoAnswerKind,
     PatroniSeen,
     SiteObservation,
 )
-from failover.health.probes import SUSPECT_WAIT_S, Observer, _ask_all, _Question
+from failover.health.probes import Observer, _ask_all, _Question
 from failover.model import SiteName
 from failover.policy import DatabaseHost, Policy, Site
 
@@ -120,7 +119,7 @@ def test_one_that_recovers_slowly_is_waited_for_again() -> None:
         answers: list[object] = []
         for step in range(7):
             delay_s = 5.0 if step < 2 else 0.5
-            await _ask_all([question], ANSWER_LIMIT_S, SUSPECT_WAIT_S)
+            await _ask_all([question])
             answers.append(question.answer())
             await asyncio.sleep(0.25)
         return answers
