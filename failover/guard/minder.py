@@ -46,6 +46,7 @@ TICK_S = 0.05
 BUSY_TICK_S = 0.01  # while clients wait for what the next look may show
 HOLD_S_MAX = 0.8  # HAProxy gives a check one second
 TOLD_LATELY_S = 2.0
+NEWS = {True: 1, False: 3}  # so often it is to be heard: HAProxy's `rise` and `fall`
 _STATUS_EVERY_S = 0.2
 _WATCHDOG_EVERY_S = 0.4
 _LOOK_LIMIT_S = 0.1
@@ -61,6 +62,22 @@ class Reply:
     yes: bool
     reason: str
     timeline: TimelineId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What somebody who looks again and again was told last, how often in a row, and when."""
+
+    yes: bool
+    times: int
+    at_s: float
+
+    def is_no_news(self, yes: bool) -> bool:
+        lately = time.monotonic() - self.at_s < TOLD_LATELY_S
+        return lately and self.yes == yes and self.times >= NEWS[yes]
+
+    def and_now(self, yes: bool) -> _Heard:
+        return _Heard(yes, self.times + 1 if self.yes == yes else 1, time.monotonic())
 
 
 def _granted(grant: logic.Grant) -> Reply:
@@ -110,7 +127,7 @@ class Minder:
         self._in_place: asyncio.Task[None] | None = None
         self._killing: asyncio.Task[None] | None = None
         self._answered_s: float | None = None
-        self._told_no_s: dict[str, float] = {}  # by the asker's address
+        self._heard: dict[str, _Heard] = {}  # by the asker's address
         self._looking: asyncio.Future[server.FilesSeen] | None = None
         self._looks = ThreadPoolExecutor(1, "look")
         self._status_sent: MinderStatus | None = None
@@ -289,19 +306,16 @@ class Minder:
             self._salvages.pop(request, None)
 
     async def writable_at_last(self, who: str, hold_s: float) -> logic.Writable:
-        """A yes at once; a no that is no news to who asks only after ``hold_s``, or instead of it
-        the yes that comes meanwhile: whoever looks often need not look more often for that."""
+        """News at once; what is no news to who asks only after ``hold_s``, or instead of it the
+        change that comes meanwhile: whoever looks often need not look more often for that."""
         says = await self.writable()
         give_up_s = time.monotonic() + min(hold_s, HOLD_S_MAX)
-        lately = time.monotonic() - self._told_no_s.get(who, 0.0) < TOLD_LATELY_S
-        while lately and not says.yes and time.monotonic() < give_up_s:
+        heard = self._heard.get(who, _Heard(says.yes, 0, 0.0))
+        while heard.is_no_news(says.yes) and time.monotonic() < give_up_s:
             await asyncio.sleep(self._tick_s)
-            if logic.writable(self.guard, self.server, boottime_s()).yes:
+            if logic.writable(self.guard, self.server, boottime_s()).yes != says.yes:
                 says = await self.writable()
-        if says.yes:
-            self._told_no_s.pop(who, None)
-        else:
-            self._told_no_s[who] = time.monotonic()
+        self._heard[who] = heard.and_now(says.yes)
         return says
 
     async def writable(self) -> logic.Writable:
