@@ -87,7 +87,13 @@ class Host:
             (self._barriers / name).symlink_to(file)
         pg_ctl = self._barriers / "pg_ctl"
         script = Path(barrier.__file__).with_name("pg_ctl.sh").read_text()
-        pg_ctl.write_text(script.replace(f"BIN_DIR={barrier.BIN_DIR}", f"BIN_DIR={root / 'bin'}"))
+        for name, value, there in (
+            ("BIN_DIR", barrier.BIN_DIR, "bin"),
+            ("RUN_DIR", barrier.RUN_DIR, "run"),
+        ):
+            assert f"{name}={value}" in script
+            script = script.replace(f"{name}={value}", f"{name}={root / there}")
+        pg_ctl.write_text(script)
         pg_ctl.chmod(0o755)
         server = root / "bin" / "postgres"
         server.write_text(SERVER.format(python=sys.executable))

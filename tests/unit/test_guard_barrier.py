@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from guard_world import Host, control_bytes, guard_that_says, wait_for
 
+from failover.clock import boottime_s
 from failover.guard.barrier import RESERVED
 from failover.guard.control_file import DbState, newest_timeline
 from failover.guard.logic import Guard, InPlace, Kill, KillReason, Limits, StartMode, decide
@@ -148,6 +149,28 @@ class TestOthers:
         assert float(patience_s) > 7.0  # a session of 6 s and two ticks
         with guard_that_says(host.places, yes=False):
             assert host.call("pre_promote")[0] == 1
+
+    def test_a_hook_that_knows_the_data_directory_leaves_a_pass(self, host: Host) -> None:
+        """Read by the promotion that follows at once; an old one, or half of one, is as none."""
+        leave = host.places.run_dir / f"guard-{host.places.cluster}.pass"
+        promote = ("pg_ctl", "promote", "-W", "-D", data(host))
+        with guard_that_says(host.places, yes=True, reason="timeline=2 granted: epoch 4") as asked:
+            assert host.call("pre_promote", "-D", data(host))[0] == 0
+            assert 0 < int(leave.read_text()) - 100 * boottime_s() <= 40
+            leave.write_text(f"{int(100 * boottime_s()) + 6000}\n")  # a slow machine's time
+            code, said, _ = host.call(*promote)
+            assert (code, "real" in said) == (0, True)
+        assert [question.split()[1] for question in asked] == ["pre_promote"]
+        for old in (f"{int(100 * boottime_s()) - 1}\n", "", "x\n", "99999999999999999999999\n"):
+            leave.write_text(old)
+            with guard_that_says(host.places, yes=False) as asked:
+                assert host.call(*promote)[0] == 1
+            assert [question.split()[1] for question in asked] == ["promote"]
+
+    def test_a_refused_hook_leaves_none(self, host: Host) -> None:
+        with guard_that_says(host.places, yes=False):
+            assert host.call("pre_promote", "-D", data(host))[0] == 1
+        assert not (host.places.run_dir / f"guard-{host.places.cluster}.pass").exists()
 
     def test_a_rewind_waits_and_never_refuses(self, host: Host) -> None:
         process = host.begin("pg_rewind", "-D", data(host), "--source-server=x")
