@@ -1,7 +1,8 @@
 """When the worker salvages: at first sight of a takeover, and before every rewind.
 
-A thread of the worker, so that copying gigabytes disturbs no renewal. Progress is a znode per
-epoch, cluster and host; the files are on this host (``salvage``).
+A thread of the worker, so that copying gigabytes disturbs no renewal. The copy (``salvage``) and
+the loss receipt made from it (``receipt``) are on this host; how far it is stands in ZooKeeper
+(``salvage_record``).
 """
 
 from __future__ import annotations
@@ -18,23 +19,30 @@ from failover.coordination.store import StoreUnavailable
 from failover.guard.control_file import ControlFileError, parse_control, read_control
 from failover.guard.messages import FromWorker, SalvageAnswer
 from failover.guard.permits import Member
+from failover.guard.receipt import LIMIT_S, Patience, ReceiptWriter, read_record
+from failover.guard.receipt_rows import Server
 from failover.guard.records import Places
 from failover.guard.salvage import Copied, end_of_wal, newest_done, read_done, salvage
+from failover.guard.salvage_record import SalvageRecords
+from failover.guard.wal_end import SOCKET_DIR
 from failover.model import Epoch, Lsn
 from failover.policy import Policy
+from failover.receipt.compose import Origin
+from failover.receipt.document import FromIs
 from failover.state import (
     GroupState,
+    ReceiptRecord,
     SalvagePhase,
-    SalvageProgress,
     StandbyScope,
     StateError,
     decode_state,
-    encode_record,
 )
-from failover.znode import Committed, Create, ScopePaths, Set, Transaction
+from failover.znode import ScopePaths
 
 _RETRY_S = 5.0
 _FIRST_SIGHT = 0  # the request number of a salvage that nobody waits for
+_AT_REWIND = 1  # any other one
+_OTHERS_AGAIN_S = 0.25
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +57,7 @@ class Salvager:
         places: Places,
         store: KazooStore,
         send: Callable[[FromWorker], None],
+        receipt_limit_s: float = LIMIT_S,
     ) -> None:
         self._me = me
         self._policy = policy
@@ -59,6 +68,11 @@ class Salvager:
         self._asked: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._known: set[int] = set()
         self._published: set[Epoch] = set()
+        self._records = SalvageRecords(me, policy, store)
+        server = Server(SOCKET_DIR, policy.host(me.host).postgres_port)
+        tables = policy.cluster(me.cluster).loss_receipt
+        self._receipts = ReceiptWriter(places.bin_dir, server, tables)
+        self._receipt_limit_s = receipt_limit_s
         self._local = ""  # the directory of a local salvage that is not done yet
 
     def state_seen(self, state: GroupState) -> None:
@@ -103,7 +117,7 @@ class Salvager:
         state = self._state if request == _FIRST_SIGHT else self._read_state()
         taken_over = state is not None and state.active_site != self._me.site and state.epoch > 1
         if state is not None and taken_over and state.epoch not in self._published:
-            copied = self._salvage_epoch(state)
+            copied = self._salvage_epoch(request, state)
             if not copied.ok:
                 return SalvageAnswer(request, False, None, copied.detail)
         if request != _FIRST_SIGHT and not self._is_covered(state):
@@ -118,8 +132,8 @@ class Salvager:
         found = self._store.read(self._me.paths.state)
         return None if found is None else decode_state(found.data, path=found.path)
 
-    def _salvage_epoch(self, state: GroupState) -> Copied:
-        """Copied and published; each is repeated until it is done.
+    def _salvage_epoch(self, request: int, state: GroupState) -> Copied:
+        """Copied, told in a receipt, and published; each is repeated until it is done.
 
         From where this host's branch was left, which for one that was away may be several epochs
         ago, and at the latest from what the new site has for certain.
@@ -128,16 +142,56 @@ class Salvager:
         if copied is None:
             min_lsn = state.clusters[self._me.cluster].min_lsn
             from_lsn = min(min_lsn, self._divergence(state) or min_lsn)
-            nothing = Copied(True, from_lsn, from_lsn, 0, 0, self._places.salvage, "")
-            self._publish(state.epoch, SalvagePhase.COPYING, nothing)
+            end = end_of_wal(self._places)
+            nothing = Copied(True, from_lsn, end, 0, 0, self._places.salvage, "")
+            self._records.publish(state.epoch, SalvagePhase.COPYING, nothing)
             copied = salvage(
                 self._places, str(state.epoch), from_lsn, self._policy.salvage_bytes_max
             )
             log.warning("salvaged", epoch=state.epoch, ok=copied.ok, segments=copied.segments)
-        phase = SalvagePhase.DONE if copied.ok else SalvagePhase.FAILED
-        if self._publish(state.epoch, phase, copied) and copied.ok:
+        if not copied.ok:
+            self._records.publish(state.epoch, SalvagePhase.FAILED, copied)
+            return copied
+        receipt = read_record(copied.directory) or self._receipt(request, state, copied)
+        if request == _FIRST_SIGHT:
+            self._let_the_others_finish(state.epoch, copied)
+        if self._records.publish(state.epoch, SalvagePhase.DONE, copied, receipt):
             self._published.add(state.epoch)
         return copied
+
+    def _receipt(
+        self, request: int, state: GroupState | None, copied: Copied, name: str = ""
+    ) -> ReceiptRecord | None:
+        """Written beside the copy; None where that failed: the copy is what a rewind waits for."""
+        epoch = None if state is None else state.epoch
+        origin = Origin(name or str(epoch), self._me.cluster, self._me.host, self._me.site, epoch)
+        known = not name and copied.from_lsn > Lsn(0)  # 0/0: copied by hand
+        copied_is = FromIs.PROVEN_ON_NEW_SITE if known else FromIs.EVERYTHING
+        patience = Patience(
+            self._receipt_limit_s, lambda: request == _FIRST_SIGHT and self._asked.empty()
+        )
+        try:
+            record = self._receipts.write(
+                origin,
+                copied,
+                copied_is,
+                lambda: None if state is None else self._divergence(state),
+                patience,
+            )
+        except OSError as error:
+            log.error("no_receipt", name=origin.name, error=str(error))
+            return None
+        log.warning("receipt", path=record.path, transactions=record.transactions)
+        return record
+
+    def _let_the_others_finish(self, epoch: Epoch, copied: Copied) -> None:
+        """One salvaged host is enough for the site to be reinstated, and then the servers of the
+        others are stopped for their rewind: wait for who has more WAL, and so more to tell."""
+        until_s = time.monotonic() + self._receipt_limit_s
+        while self._asked.empty() and time.monotonic() < until_s:
+            if not self._records.others_copying(epoch, copied.end_of_wal):
+                return
+            time.sleep(_OTHERS_AGAIN_S)
 
     def _is_covered(self, state: GroupState | None) -> bool:
         """This epoch's salvage has everything from where our branch was left to its present end."""
@@ -157,6 +211,9 @@ class Salvager:
         copied = salvage(self._places, name, left, self._policy.salvage_bytes_max)
         if copied.ok:
             self._local = ""
+            receipt = self._receipt(_AT_REWIND, state, copied, name)
+            if state is not None:
+                self._records.publish_local(state.epoch, name, copied, receipt)
         return copied
 
     def _divergence(self, state: GroupState) -> Lsn | None:
@@ -174,24 +231,3 @@ class Salvager:
         except (ControlFileError, StoreUnavailable, ValueError, TypeError, IndexError):
             return None
         return Lsn(ends[-1]) if ends else None
-
-    def _publish(self, epoch: Epoch, phase: SalvagePhase, copied: Copied) -> bool:
-        progress = SalvageProgress(
-            host=self._me.host,
-            site=self._me.site,
-            epoch=epoch,
-            phase=phase,
-            from_lsn=copied.from_lsn,
-            end_of_wal=copied.end_of_wal,
-            segments=copied.segments,
-            bytes=copied.bytes,
-            directory=str(copied.directory),
-            detail=copied.detail,
-        )
-        path = self._me.paths.salvaged(epoch, self._me.cluster, self._me.host)
-        before = self._store.read(path)
-        data = encode_record(progress)
-        transaction: Transaction = (
-            (Create(path, data),) if before is None else (Set(path, data, before.version),)
-        )
-        return isinstance(self._store.commit(transaction), Committed)
