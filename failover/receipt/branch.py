@@ -64,7 +64,7 @@ class BranchReader:
         self._from = from_lsn
         self._room = changes_max
         self._transactions_max = transactions_max
-        self._open_rows: dict[int, Counter[FileNode]] = {}
+        self._open_rows: dict[int, dict[FileNode, int]] = {}
         self._open_changes: dict[int, list[RowChange]] = {}
         self._lost: list[LeftBehind] = []
         self._rows: Counter[FileNode] = Counter()
@@ -100,7 +100,8 @@ class BranchReader:
         )
 
     def _take_change(self, change: RowChange) -> None:
-        self._open_rows.setdefault(change.xid, Counter())[change.file] += change.rows
+        rows = self._open_rows.setdefault(change.xid, {})
+        rows[change.file] = rows.get(change.file, 0) + change.rows
         if self._room > 0:
             self._room -= 1
             self._open_changes.setdefault(change.xid, []).append(change)
@@ -109,7 +110,7 @@ class BranchReader:
         rows: Counter[FileNode] = Counter()
         changes: list[RowChange] = []
         for xid in (end.xid, *end.subxids):
-            rows += self._open_rows.pop(xid, Counter())
+            rows.update(self._open_rows.pop(xid, {}))
             changes += self._open_changes.pop(xid, [])
         kept = end.committed and end.lsn >= self._from
         if not kept or len(self._lost) >= self._transactions_max:
@@ -130,5 +131,5 @@ class BranchReader:
         self._committed += 1
         self._last_lsn = end.lsn
         self._times = [min([*self._times, end.at]), max([*self._times, end.at])]
-        self._rows += rows
+        self._rows.update(rows)
         self._transactions.update(rows.keys())

@@ -18,7 +18,7 @@ from failover.receipt.document import (
     Receipt,
     TouchedRelation,
 )
-from failover.receipt.rows import NoKey, RowKey
+from failover.receipt.rows import KeyIs, NoKey, RowKey
 from failover.receipt.waldump import FileNode
 from failover.state import ReceiptRecord
 
@@ -127,6 +127,7 @@ def _keys(branch: Branch, answers: Answers, asked: tuple[ReceiptTable, ...]) -> 
     names = tuple(f"{one.database}.{one.name}" for one in asked)
     trouble = [answers.problem, *(table.problem for table in answers.tables)]
     trouble += _rows_without_place(branch, answers)
+    trouble += _rows_without_key(answers)
     detail = "; ".join(one for one in trouble if one)
     if not asked:
         state, detail = KeysState.NOT_ASKED, ""
@@ -135,9 +136,7 @@ def _keys(branch: Branch, answers: Answers, asked: tuple[ReceiptTable, ...]) -> 
     elif answers.problem:
         state = KeysState.MISSING
     else:
-        state = KeysState.PARTLY if detail or missing else KeysState.READ
-    if state is KeysState.PARTLY and not detail:
-        detail = f"{missing} rows were deleted, or their keys changed, on this branch"
+        state = KeysState.PARTLY if detail else KeysState.READ
     return Keys(state, names, read, missing, detail)
 
 
@@ -155,13 +154,22 @@ def _rows_without_place(branch: Branch, answers: Answers) -> Iterable[str]:
         yield f"{nameless} rows are in files that no table has now (truncated, rewritten, dropped)"
 
 
+def _rows_without_key(answers: Answers) -> Iterable[str]:
+    missing = sum(none.rows for table in answers.tables for none in table.without)
+    doubtful = sum(row.key_is is KeyIs.DOUBTFUL for table in answers.tables for row in table.keys)
+    if missing:
+        yield f"{missing} rows were deleted later on this branch, or are not where they were"
+    if doubtful:
+        yield f"{doubtful} keys are those of later versions and may have been changed since"
+
+
 def _lost(branch: Branch, answers: Answers) -> tuple[LostTransaction, ...]:
     keys: defaultdict[int, list[LostRow]] = defaultdict(list)
     missing: defaultdict[int, Counter[str]] = defaultdict(Counter)
     for table in answers.tables:
         for row in table.keys:
             key = dict(zip(table.table.key, row.key, strict=True))
-            keys[row.xid].append(LostRow(table.table.name, row.change.value, key, row.later))
+            keys[row.xid].append(LostRow(table.table.name, row.change.value, key, row.key_is.value))
         for none in table.without:
             missing[none.xid][none.why.value] += none.rows
     return tuple(

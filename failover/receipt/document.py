@@ -41,12 +41,12 @@ class KeysState(StrEnum):
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class LostRow:
-    """A row of a named table. ``later``: the key is of what a later transaction made of the row."""
+    """A row of a named table. ``key_is``: own, later, doubtful (``rows.KeyIs``)."""
 
     table: str
     change: str  # insert, update
     key: Key
-    later: bool = False
+    key_is: str
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -54,7 +54,7 @@ class LostTransaction:
     """Committed on the old branch, and not on the new one.
 
     ``rows``: how many it changed, by relation. ``keys_missing``: rows of named tables without a
-    readable key, by reason (``deleted``, ``key_changed``, ``not_there``).
+    readable key, by reason (``rows.Missing``).
     """
 
     xid: int

@@ -1,15 +1,15 @@
 """Where the rows that were changed are to be found now, on the branch that changed them. Pure.
 
 A version's place (``ctid``) says which row it was only as long as that version is there. What was
-updated again later is followed to its last version, whose key is the same one unless a key column
-was changed; what was deleted has no key that could be read any more. Invariant: a key is taken
-only from a version that the expected transaction wrote (``xmin``): places are used again.
+updated again later is followed to its last version, whose key is the same one unless a later
+transaction changed that; what was deleted has no key that could be read any more. Invariant: a key
+is taken only from a version that the expected transaction wrote (``xmin``): places are used again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from failover.receipt.branch import LeftBehind
@@ -23,18 +23,28 @@ class Missing(StrEnum):
     """Why a row's key cannot be read."""
 
     DELETED = "deleted"  # by this transaction or a later one of the branch
-    KEY_CHANGED = "key_changed"  # by a later transaction
     NOT_THERE = "not_there"  # the place holds nothing, or another transaction's row
+
+
+class KeyIs(StrEnum):
+    """Of which version of the row a key was read."""
+
+    OWN = "own"  # the transaction's own
+    LATER = "later"  # a later transaction's, which left every key column as it was
+    # A later transaction's that may have changed key columns: the WAL says no more than that the
+    # row was locked for it, as ``select ... for update`` does too.
+    DOUBTFUL = "doubtful"
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
     """The version that has the key. ``xmin``: who wrote it; ``writer``: that one's transaction, of
-    which it may be a subtransaction."""
+    which it may be a subtransaction. ``doubtful``: the key may be another by then."""
 
     place: Place
     xmin: int
     writer: int
+    doubtful: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +67,12 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class RowKey:
-    """The key of one affected row; None in it: NULL. ``later``: read from the version that a later
-    transaction of the branch made of the row."""
+    """The key of one affected row; None in it: NULL."""
 
     xid: int
     change: Kind
     key: tuple[str | None, ...]
-    later: bool
+    key_is: KeyIs
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,7 @@ def wanted_rows(lost: Iterable[LeftBehind], file: FileNode) -> tuple[Wanted, ...
 def _seen_backwards(xid: int, change: RowChange, fates: dict[Place, Version | Missing]) -> Wanted:
     fate: Version | Missing = Missing.DELETED
     if change.new is not None:
-        own = Version(change.new, change.xid, xid)
+        own = Version(change.new, change.xid, xid, doubtful=False)
         # Before this change the place was another row's, or nobody's.
         fate = fates.pop(change.new, own)
     if change.old is not None:
@@ -97,10 +106,8 @@ def _seen_backwards(xid: int, change: RowChange, fates: dict[Place, Version | Mi
 
 def _fate_before(change: RowChange, fate: Version | Missing) -> Version | Missing:
     """Of the version that the change replaced."""
-    if isinstance(fate, Missing):
-        return fate
-    if change.key_changed:
-        return Missing.KEY_CHANGED
+    if isinstance(fate, Version) and change.key_changed:
+        return replace(fate, doubtful=True)
     return fate
 
 
@@ -133,8 +140,14 @@ def match(
             continue
         found = [held[at] for at in _offsets(one.at.place) if at in held]
         own = [row for row in found if row.xmin == one.at.xmin]
-        later = one.at.writer != one.xid
-        keys.update((RowKey(one.xid, one.change, row.key, later), None) for row in own)
+        key_is = _key_is(one.xid, one.at)
+        keys.update((RowKey(one.xid, one.change, row.key, key_is), None) for row in own)
         if len(own) < one.rows:
             without.append(NoKey(one.xid, one.rows - len(own), Missing.NOT_THERE))
     return tuple(keys), tuple(without)
+
+
+def _key_is(xid: int, version: Version) -> KeyIs:
+    if version.writer == xid:
+        return KeyIs.OWN
+    return KeyIs.DOUBTFUL if version.doubtful else KeyIs.LATER

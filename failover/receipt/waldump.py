@@ -19,7 +19,7 @@ RESOURCE_MANAGERS = ("Transaction", "Heap", "Heap2")
 
 _LINE = re.compile(
     r"rmgr: (\w+) +len \(rec/tot\): +\d+/ *\d+, tx: +(\d+), lsn: ([0-9A-F]+/[0-9A-F]+),"
-    r" prev [0-9A-F]+/[0-9A-F]+, desc: ([A-Z_]+)(?:\+INIT)?(.*)"
+    r" prev [0-9A-F]+/[0-9A-F]+, desc: ([A-Z_]+)(.*)"
 )
 _END = re.compile(
     r"(?: (?P<xid>\d+):)? (?P<day>\d{4}-\d\d-\d\d) (?P<time>\d\d:\d\d:\d\d\.\d{6}) UTC(?P<rest>.*)"
@@ -29,6 +29,7 @@ _BLOCK = re.compile(r"blkref #(\d): rel (\d+)/(\d+)/(\d+) blk (\d+)")
 _OFF = re.compile(r"\boff: (\d+)")
 _OLD_OFF = re.compile(r"\bold_off: (\d+)")
 _NEW_OFF = re.compile(r"\bnew_off: (\d+)")
+_KEY_CHANGED = re.compile(r"\bold_infobits: \[[^\]]*KEYS_UPDATED")
 _NTUPLES = re.compile(r"\bntuples: (\d+)")
 _OFFSETS = re.compile(r"\boffsets: \[([\d, ]*)\]")
 
@@ -77,8 +78,8 @@ class Kind(StrEnum):
 class RowChange(NamedTuple):
     """One row written. ``old``, of update and delete, and ``new``, of insert and update: where.
 
-    ``rows``: how many, where the WAL names only the block. ``key_changed``: a column of one of the
-    table's unique keys is another than before (or the row is gone).
+    ``rows``: how many, where the WAL names only the block. ``key_changed``: the row is gone, or a
+    column of one of the table's unique keys may be another than before (KEYS_UPDATED).
     """
 
     xid: int  # of the subtransaction, where it is one's
@@ -119,7 +120,7 @@ def parse(line: str) -> End | tuple[RowChange, ...]:
         return _end(line, int(xid), Lsn.parse(lsn), operation, rest)
     if operation in _CHANGES:
         try:
-            return tuple(_changes(int(xid), Lsn.parse(lsn), operation, line))
+            return tuple(_changes(int(xid), Lsn.parse(lsn), operation, rest))
         except (TypeError, KeyError):
             raise NotUnderstood(line[:200]) from None
     raise NotUnderstood(line[:200])
@@ -139,40 +140,40 @@ def _end(line: str, xid: int, lsn: Lsn, operation: str, rest: str) -> End:
     )
 
 
-def _changes(xid: int, lsn: Lsn, operation: str, line: str) -> Iterator[RowChange]:
+def _changes(xid: int, lsn: Lsn, operation: str, rest: str) -> Iterator[RowChange]:
     """TypeError or KeyError where a part is not there."""
-    blocks = {int(ref[0]): ref for ref in _BLOCK.findall(line)}  # the main fork's only
+    blocks = {int(ref[0]): ref for ref in _BLOCK.findall(rest)}  # the main fork's only
     _, tablespace, database, number, block = blocks[0]
     file, at = FileNode(int(tablespace), int(database), int(number)), int(block)
     if operation == "INSERT":
-        yield RowChange(xid, lsn, file, Kind.INSERT, None, Place(at, _number(_OFF, line)), 1, False)
+        yield RowChange(xid, lsn, file, Kind.INSERT, None, Place(at, _number(_OFF, rest)), 1, False)
     elif operation == "DELETE":
-        yield RowChange(xid, lsn, file, Kind.DELETE, Place(at, _number(_OFF, line)), None, 1, True)
+        yield RowChange(xid, lsn, file, Kind.DELETE, Place(at, _number(_OFF, rest)), None, 1, True)
     elif operation == "MULTI_INSERT":
-        for offset, rows in _places_of_many(line):
+        for offset, rows in _places_of_many(rest):
             yield RowChange(xid, lsn, file, Kind.INSERT, None, Place(at, offset), rows, False)
     else:
         # Block 1 is the old version's, where that is another one.
-        old = Place(int(blocks.get(1, blocks[0])[4]), _number(_OLD_OFF, line))
-        new = Place(at, _number(_NEW_OFF, line))
-        moved = "old_infobits: [KEYS_UPDATED" in line
+        old = Place(int(blocks.get(1, blocks[0])[4]), _number(_OLD_OFF, rest))
+        new = Place(at, _number(_NEW_OFF, rest))
+        moved = _KEY_CHANGED.search(rest) is not None
         yield RowChange(xid, lsn, file, Kind.UPDATE, old, new, 1, moved)
 
 
-def _places_of_many(line: str) -> Iterator[tuple[int | None, int]]:
+def _places_of_many(rest: str) -> Iterator[tuple[int | None, int]]:
     """Offset and number of rows. A full page image leaves the offsets out."""
-    rows = _number(_NTUPLES, line)
-    listed = _OFFSETS.search(line)
+    rows = _number(_NTUPLES, rest)
+    listed = _OFFSETS.search(rest)
     if listed is not None:
         yield from ((int(one), 1) for one in listed[1].split(","))
-    elif "MULTI_INSERT+INIT" in line:
+    elif rest.startswith("+INIT"):
         yield from ((offset, 1) for offset in range(1, rows + 1))
     else:
         yield None, rows
 
 
-def _number(pattern: re.Pattern[str], line: str) -> int:
-    found = pattern.search(line)
+def _number(pattern: re.Pattern[str], rest: str) -> int:
+    found = pattern.search(rest)
     if found is None:
         raise KeyError(pattern.pattern)
     return int(found[1])
