@@ -35,8 +35,9 @@ class LeftBehind:
 class Branch:
     """``lost``: in order of their COMMIT, at most TRANSACTIONS_MAX of the ``committed`` ones.
 
-    ``rows`` and ``transactions``, by file, are of all of them. ``unfinished``: had changed rows
-    when the WAL ended, subtransactions counted by themselves.
+    ``rows`` and ``transactions``, by file, are of all of them. ``aborted``: rolled back, also to a
+    savepoint. ``unfinished``: had changed rows when the WAL ended, subtransactions counted by
+    themselves.
     """
 
     from_lsn: Lsn
