@@ -58,6 +58,7 @@ class Salvager:
         store: KazooStore,
         send: Callable[[FromWorker], None],
         receipt_limit_s: float = LIMIT_S,
+        socket_dir: str = SOCKET_DIR,
     ) -> None:
         self._me = me
         self._policy = policy
@@ -69,7 +70,7 @@ class Salvager:
         self._known: set[int] = set()
         self._published: set[Epoch] = set()
         self._records = SalvageRecords(me, policy, store)
-        server = Server(SOCKET_DIR, policy.host(me.host).postgres_port)
+        server = Server(socket_dir, policy.host(me.host).postgres_port)
         tables = policy.cluster(me.cluster).loss_receipt
         self._receipts = ReceiptWriter(places.bin_dir, server, tables)
         self._receipt_limit_s = receipt_limit_s

@@ -68,6 +68,7 @@ class Old:
             self.store,  # type: ignore[arg-type]
             lambda message: None,
             receipt_limit_s=0.5,
+            socket_dir=str(root),  # there is no server
         )
         self.host.places.control_file.write_bytes(
             control_bytes(DbState.IN_PRODUCTION, at(4.1).bytes)
