@@ -106,7 +106,8 @@ def _dump(
             command,
             stdout=subprocess.PIPE,
             stderr=errors,
-            text=True,
+            encoding="utf-8",
+            errors="replace",  # a prepared transaction may be called anything
             env={"TZ": "UTC", "LC_ALL": "C"},
         )
         watch = threading.Thread(target=_kill_when, args=(give_up, process), daemon=True)

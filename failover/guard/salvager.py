@@ -24,11 +24,11 @@ from failover.guard.receipt_rows import Server
 from failover.guard.records import Places
 from failover.guard.salvage import Copied, end_of_wal, newest_done, read_done, salvage
 from failover.guard.salvage_record import SalvageRecords
-from failover.guard.wal_end import SOCKET_DIR
-from failover.model import Epoch, Lsn
+from failover.guard.wal_end import SOCKET_DIR, newest_wal_timeline
+from failover.model import Epoch, Lsn, TimelineId
 from failover.policy import Policy
 from failover.receipt.compose import Origin
-from failover.receipt.document import FromIs
+from failover.receipt.document import FromIs, KeysState
 from failover.state import (
     GroupState,
     ReceiptRecord,
@@ -43,6 +43,7 @@ _RETRY_S = 5.0
 _FIRST_SIGHT = 0  # the request number of a salvage that nobody waits for
 _AT_REWIND = 1  # any other one
 _OTHERS_AGAIN_S = 0.25
+_KEYS_AGAIN_S = 30.0
 
 log = structlog.get_logger(__name__)
 
@@ -74,6 +75,8 @@ class Salvager:
         tables = policy.cluster(me.cluster).loss_receipt
         self._receipts = ReceiptWriter(places.bin_dir, server, tables)
         self._receipt_limit_s = receipt_limit_s
+        self._without_keys: Epoch | None = None  # the epoch whose receipt lacks what a server says
+        self._keys_again_s = 0.0  # when to ask next, monotonic
         self._local = ""  # the directory of a local salvage that is not done yet
 
     def state_seen(self, state: GroupState) -> None:
@@ -93,9 +96,13 @@ class Salvager:
             cluster is not None
             and state.active_site != self._me.site
             and cluster.standby is StandbyScope.QUARANTINE
-            and state.epoch not in self._published
+            and (state.epoch not in self._published or self._keys_may_come(state.epoch))
             and self._places.wal.exists()
         )
+
+    def _keys_may_come(self, epoch: Epoch) -> bool:
+        """The server did not stand on its branch in time; it may now, while nothing is rewound."""
+        return epoch == self._without_keys and time.monotonic() > self._keys_again_s
 
     def run(self) -> None:
         self._send(SalvageAnswer(_FIRST_SIGHT, True, newest_done(self._places), ""))
@@ -117,6 +124,10 @@ class Salvager:
     def _salvage(self, request: int) -> SalvageAnswer:
         state = self._state if request == _FIRST_SIGHT else self._read_state()
         taken_over = state is not None and state.active_site != self._me.site and state.epoch > 1
+        if request != _FIRST_SIGHT:
+            self._without_keys = None  # what stands there after the rewind is another branch
+        elif state is not None and state.epoch in self._published:
+            self._ask_for_keys(state)
         if state is not None and taken_over and state.epoch not in self._published:
             copied = self._salvage_epoch(request, state)
             if not copied.ok:
@@ -158,7 +169,23 @@ class Salvager:
             self._let_the_others_finish(state.epoch, copied)
         if self._records.publish(state.epoch, SalvagePhase.DONE, copied, receipt):
             self._published.add(state.epoch)
+        if request == _FIRST_SIGHT and receipt is not None and _has_no_keys(receipt):
+            self._without_keys = state.epoch
+            self._keys_again_s = time.monotonic() + _KEYS_AGAIN_S
         return copied
+
+    def _ask_for_keys(self, state: GroupState) -> None:
+        """Once more, where a receipt was written without them: a quarantine may last for hours
+        (``automation: observe``), and a crashed server may take minutes to replay."""
+        if state.epoch != self._without_keys:
+            return
+        self._keys_again_s = time.monotonic() + _KEYS_AGAIN_S
+        copied = read_done(self._places, state.epoch)
+        receipt = None if copied is None else self._receipt(_AT_REWIND, state, copied)
+        if copied is None or receipt is None:
+            return
+        if self._records.publish(state.epoch, SalvagePhase.DONE, copied, receipt):
+            self._without_keys = state.epoch if _has_no_keys(receipt) else None
 
     def _receipt(
         self, request: int, state: GroupState | None, copied: Copied, name: str = ""
@@ -176,11 +203,11 @@ class Salvager:
                 origin,
                 copied,
                 copied_is,
-                lambda: None if state is None else self._divergence(state),
+                lambda: None if state is None else self._branch_left(state),
                 patience,
             )
-        except OSError as error:
-            log.error("no_receipt", name=origin.name, error=str(error))
+        except Exception:  # whatever it is: a rewind must not wait for it for ever
+            log.exception("no_receipt", name=origin.name)
             return None
         log.warning("receipt", path=record.path, transactions=record.transactions)
         return record
@@ -218,17 +245,34 @@ class Salvager:
         return copied
 
     def _divergence(self, state: GroupState) -> Lsn | None:
-        """Where the active scope left our timeline (Patroni's history); None: not known."""
+        """At or before where the active scope left our branch; None: not known.
+
+        The control file's timeline is as old as the last checkpoint: it may have been left for
+        ours, before the active scope left that one. For a copy, too early is safe.
+        """
         raw = read_control(self._places.control_file)
-        if raw is None:
+        try:
+            return None if raw is None else self._left_at(state, parse_control(raw).timeline)
+        except ControlFileError:
             return None
+
+    def _branch_left(self, state: GroupState) -> Lsn | None:
+        """Exactly where the active scope left our branch; None: not known."""
+        timeline = newest_wal_timeline(self._places.wal)
+        return None if timeline is None else self._left_at(state, timeline)
+
+    def _left_at(self, state: GroupState, timeline: TimelineId) -> Lsn | None:
+        """Where the active scope left that timeline, by Patroni's history; None: not known."""
         cluster = self._policy.cluster(self._me.cluster)
         scope = ScopePaths(self._policy.patroni_namespace, cluster.scope(state.active_site))
         try:
-            timeline = parse_control(raw).timeline
             history = self._store.read(scope.history)
             entries = [] if history is None else json.loads(history.data)
             ends = [int(entry[1]) for entry in entries if int(entry[0]) == timeline]
-        except (ControlFileError, StoreUnavailable, ValueError, TypeError, IndexError):
+        except (StoreUnavailable, ValueError, TypeError, IndexError):
             return None
         return Lsn(ends[-1]) if ends else None
+
+
+def _has_no_keys(receipt: ReceiptRecord) -> bool:
+    return receipt.keys_state == KeysState.MISSING

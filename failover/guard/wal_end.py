@@ -131,6 +131,13 @@ def segment_start(name: str) -> tuple[Lsn, TimelineId]:
     return Lsn((high << 32) + low * WAL_SEGMENT_BYTES), TimelineId(timeline)
 
 
+def newest_wal_timeline(wal: Path) -> TimelineId | None:
+    """Of the newest WAL that is here; None without any. The control file's is as old as the last
+    checkpoint, and a history file may be of a promise to somebody else."""
+    segment = _newest_segment(wal)
+    return None if segment is None else segment_start(segment.name)[1]
+
+
 def valid_segments(wal: Path) -> list[Path]:
     """Segments whose first page is their own: a recycled file still has another one's address."""
     return [file for file in sorted(wal.iterdir()) if _is_valid(file)]

@@ -16,7 +16,7 @@ from failover.config import load
 from failover.guard.control_file import DbState
 from failover.guard.permits import Member
 from failover.guard.receipt import RECEIPT
-from failover.guard.salvage import read_done
+from failover.guard.salvage import Copied, read_done
 from failover.guard.salvager import Salvager
 from failover.guard.wal_end import segment_name
 from failover.model import (
@@ -30,10 +30,12 @@ from failover.model import (
     TimelineId,
 )
 from failover.policy import Policy
-from failover.receipt.document import Receipt, decode_receipt
+from failover.receipt.compose import Origin
+from failover.receipt.document import KeysState, Receipt, decode_receipt
 from failover.state import (
     ClusterState,
     GroupState,
+    ReceiptRecord,
     SalvagePhase,
     SalvageProgress,
     StandbyScope,
@@ -232,10 +234,26 @@ def test_without_the_new_branchs_beginning_the_receipt_says_that_it_may_list_too
     assert "some of what is listed may not be missing" in receipt.problems[0]
 
 
+def test_a_timeline_younger_than_the_last_checkpoint_is_the_one_that_counts(old: Old) -> None:
+    """Promoted in its site at 3.2, and lost before its first checkpoint on timeline 2."""
+    scope = ScopePaths(old.policy.patroni_namespace, old.cluster.scope(MAKASSAR))
+    switches = [[1, at(3.2).bytes, "failover"], [2, at(3.5).bytes, "takeover"]]
+    old.write(scope.history, json.dumps(switches).encode())
+    name = segment_name(2, 4)
+    page = struct.pack("<HHIQ", 0xD116, 2, 2, 4 * WAL_SEGMENT_BYTES)
+    (old.host.places.wal / name).write_bytes(page.ljust(8192, b"\0"))
+    old.wal_says(commit(740, at(3.4)), commit(741, at(3.6)))
+    old.record(old.state(2, MAKASSAR, at(3.3)))
+    assert old.salvager._salvage(REWIND).ok
+    receipt = old.receipt("2")
+    assert {one.xid for one in receipt.lost} == {741}
+    assert receipt.from_lsn == at(3.5)
+
+
 def test_the_new_branchs_beginning_is_waited_for(old: Old, monkeypatch: pytest.MonkeyPatch) -> None:
     """The copy is taken before the new site's Patroni has put its switch on record."""
-    answers = iter([None, None, None, at(3.5)])
-    monkeypatch.setattr(Salvager, "_divergence", lambda *_: next(answers, at(3.5)))
+    answers = iter([None, None, at(3.5)])
+    monkeypatch.setattr(Salvager, "_branch_left", lambda *_: next(answers, at(3.5)))
     old.wal_says(commit(740, at(3.4)), commit(741, at(3.6)))
     quarantined = old.state(2, MAKASSAR, at(3.3))
     old.record(quarantined)
@@ -287,6 +305,82 @@ def test_a_rewind_inside_the_site_leaves_a_receipt_too(old: Old) -> None:
     told = old.progress(path)
     assert told.receipt is not None
     assert told.receipt.transactions == 1
+
+
+class Writer:
+    """In the place of what asks the server: keys are missing until the server answers."""
+
+    def __init__(self) -> None:
+        self.answers = False
+        self.wrote = 0
+
+    def write(self, origin: Origin, copied: Copied, *_: object) -> ReceiptRecord:
+        self.wrote += 1
+        state = KeysState.READ if self.answers else KeysState.MISSING
+        return ReceiptRecord(
+            str(copied.directory), at(3), at(4), True, True, 1, 0, 0, 1, state.value, 0, 0
+        )
+
+
+class TestKeysThatCome:
+    """A server that takes its time, in a quarantine that lasts."""
+
+    @pytest.fixture
+    def writer(self, old: Old, monkeypatch: pytest.MonkeyPatch) -> Writer:
+        monkeypatch.setattr("failover.guard.salvager._KEYS_AGAIN_S", 0.0)
+        state = old.state(2, MAKASSAR, at(3.3))
+        cluster = replace(state.clusters[old.cluster.name], standby=StandbyScope.QUARANTINE)
+        self.state = state.with_cluster(old.cluster.name, cluster)
+        old.record(self.state)
+        writer = Writer()
+        old.salvager._receipts = writer  # type: ignore[assignment]
+        return writer
+
+    def seen(self, old: Old) -> int:
+        """How many questions the state's being seen leads to; each is answered."""
+        old.salvager.state_seen(self.state)
+        asked = 0
+        while not old.salvager._asked.empty():
+            request = old.salvager._asked.get()
+            assert old.salvager._salvage(request).ok
+            old.salvager._known.discard(request)
+            asked += 1
+        return asked
+
+    def keys(self, old: Old) -> str:
+        path = old.me.paths.salvaged(Epoch(2), old.cluster.name, old.me.host)
+        receipt = old.progress(path).receipt
+        assert receipt is not None
+        return receipt.keys_state
+
+    def test_are_asked_for_again(self, old: Old, writer: Writer) -> None:
+        assert self.seen(old) == 1
+        assert self.keys(old) == KeysState.MISSING
+        writer.answers = True
+        assert self.seen(old) == 1
+        assert self.keys(old) == KeysState.READ
+        assert self.seen(old) == 0
+        assert writer.wrote == 2
+
+    def test_are_not_looked_for_once_a_rewind_has_passed(self, old: Old, writer: Writer) -> None:
+        """The ids of transactions are used again on the other branch."""
+        assert self.seen(old) == 1
+        assert old.salvager._salvage(REWIND).ok
+        wrote = writer.wrote
+        assert self.seen(old) == 0
+        assert writer.wrote == wrote
+
+
+def test_a_mistake_in_a_receipt_does_not_hold_the_rewind_up(
+    old: Old, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mistaken(*_: object) -> None:
+        raise KeyError("a mistake")
+
+    monkeypatch.setattr(Writer, "write", mistaken)
+    old.salvager._receipts = Writer()  # type: ignore[assignment]
+    old.record(old.state(2, MAKASSAR, at(3.3)))
+    assert old.salvager._salvage(REWIND).ok
 
 
 class TestOthers:
