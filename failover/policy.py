@@ -71,10 +71,26 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptTable:
+    """A table of which a loss receipt names the affected rows, by the ``key`` columns alone."""
+
+    database: str
+    schema: str
+    table: str
+    key: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """As a receipt names it: schema.table."""
+        return f"{self.schema}.{self.table}"
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     name: ClusterName
     hosts: tuple[DatabaseHost, ...]
     proxy_port: int = 5000
+    loss_receipt: tuple[ReceiptTable, ...] = ()
 
     def at(self, site: SiteName) -> tuple[DatabaseHost, ...]:
         """The hosts of this cluster at one site."""

@@ -219,8 +219,34 @@ class SalvagePhase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
+class ReceiptRecord:
+    """What the loss receipt on a database host says, in counts and positions: no key, no name of a
+    relation and no time of a commit leaves that host.
+
+    ``exact``: it begins where the new branch left this one, so all that it lists is missing there.
+    ``complete``: it was read up to the end of the WAL. ``keys_state``: one of receipt/document.py.
+    """
+
+    path: str
+    from_lsn: LsnField
+    read_to_lsn: LsnField
+    exact: bool
+    complete: bool
+    transactions: int
+    aborted: int
+    unfinished: int
+    relations: int
+    keys_state: str
+    keys: int
+    keys_missing: int
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class SalvageProgress:
-    """One host's WAL after the divergence point, copied on that host before any rewind."""
+    """One host's WAL after the divergence point, copied on that host before any rewind.
+
+    While it is ``copying``, ``end_of_wal`` is where the host's WAL ends, as far as is known.
+    """
 
     host: HostName
     site: SiteName
@@ -232,6 +258,7 @@ class SalvageProgress:
     bytes: int
     directory: str
     detail: str = ""
+    receipt: ReceiptRecord | None = None
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

@@ -177,6 +177,12 @@ class GroupPaths:
         """Progress of one host's salvage after the takeover that made ``epoch``."""
         return f"{self.salvage}/{epoch}.{cluster}.{host}"
 
+    def salvaged_locally(
+        self, epoch: Epoch, cluster: ClusterName, host: HostName, name: str
+    ) -> str:
+        """One host's salvage before a rewind that no takeover was the reason for."""
+        return f"{self.salvaged(epoch, cluster, host)}.{name}"
+
     @property
     def all_parents(self) -> tuple[str, ...]:
         """What ``failover init`` creates before ``state``, in order."""

@@ -39,6 +39,7 @@ NOUNS: dict[str, Noun] = {
         Noun("status", "Sites, hosts, roles, lag, lease and verdict, as a tree."),
         Noun("explain", "What is decided now, and why: every gate with its evidence."),
         Noun("history", "What happened: epochs, takeovers, reinstatements. Newest last."),
+        Noun("loss", "What was left behind at the old site: the loss receipt."),
         Noun("switchover", "Move the group to the other data site, planned: nothing is lost."),
         Noun("takeover", "Make the other site active by hand, where automation held."),
         Noun("break-glass", "Two sites are lost: a quorum from one site's own data, and back."),

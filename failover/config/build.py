@@ -11,6 +11,7 @@ from failover.policy import (
     LossBudget,
     Policy,
     Proxy,
+    ReceiptTable,
     Site,
     ZooKeeperServer,
 )
@@ -73,4 +74,12 @@ def _cluster(name: ClusterName, cluster: ClusterModel) -> Cluster:
             for host in hosts
         ),
         proxy_port=cluster.proxy_port,
+        loss_receipt=tuple(
+            _receipt_table(table, columns) for table, columns in cluster.loss_receipt.items()
+        ),
     )
+
+
+def _receipt_table(name: str, columns: list[str]) -> ReceiptTable:
+    database, schema, table = name.split(".")
+    return ReceiptTable(database, schema, table, tuple(columns))

@@ -42,6 +42,8 @@ GroupKey = Annotated[
     str, _name(units.HOST, "group", "marketplace"), Field(examples=["marketplace"])
 ]
 HostKey = Annotated[str, _name(units.HOST, "host", "jkt-db1"), Field(examples=["jkt-db1"])]
+TableKey = Annotated[str, _name(units.TABLE, "table", "shop.public.payment")]
+ColumnKey = Annotated[str, _name(units.COLUMN, "column", "id")]
 
 
 class _Model(BaseModel):
@@ -90,6 +92,9 @@ class DatabaseHostModel(_Model):
 class ClusterModel(_Model):
     proxy_port: Port = 5000
     hosts: dict[SiteKey, list[DatabaseHostModel]]
+    loss_receipt: dict[
+        TableKey, Annotated[list[ColumnKey], Field(min_length=1)]
+    ] = {}  # database.schema.table: its key columns
 
 
 def _default(name: str) -> Any:

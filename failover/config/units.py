@@ -101,7 +101,12 @@ def word(pattern: str, what: str, example: str) -> Callable[[Any], str]:
 # Sites and clusters name Patroni scopes ("<cluster>-<site>"), slots, databases and roles.
 PLAIN = r"[a-z][a-z0-9_]{0,30}"
 HOST = r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?"
+# As PostgreSQL has them in its catalogues, without quotes; a dot inside a name is not understood.
+COLUMN = r"[^.\s\x00]{1,63}"
+TABLE = rf"{COLUMN}\.{COLUMN}\.{COLUMN}"
 _RULES = {
+    COLUMN: "as in the catalogue, without quotes",
+    TABLE: "database, schema and table, without quotes",
     PLAIN: "a small letter, then small letters, digits or _, at most 31",
     HOST: "small letters, digits, - and ., at most 63",
 }

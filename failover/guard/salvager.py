@@ -1,7 +1,8 @@
 """When the worker salvages: at first sight of a takeover, and before every rewind.
 
-A thread of the worker, so that copying gigabytes disturbs no renewal. Progress is a znode per
-epoch, cluster and host; the files are on this host (``salvage``).
+A thread of the worker, so that copying gigabytes disturbs no renewal. The copy (``salvage``) and
+the loss receipt made from it (``receipt``) are on this host; how far it is stands in ZooKeeper
+(``salvage_record``).
 """
 
 from __future__ import annotations
@@ -18,23 +19,31 @@ from failover.coordination.store import StoreUnavailable
 from failover.guard.control_file import ControlFileError, parse_control, read_control
 from failover.guard.messages import FromWorker, SalvageAnswer
 from failover.guard.permits import Member
+from failover.guard.receipt import LIMIT_S, Patience, ReceiptWriter, read_record
+from failover.guard.receipt_rows import Server
 from failover.guard.records import Places
 from failover.guard.salvage import Copied, end_of_wal, newest_done, read_done, salvage
-from failover.model import Epoch, Lsn
+from failover.guard.salvage_record import SalvageRecords
+from failover.guard.wal_end import SOCKET_DIR, newest_wal_timeline
+from failover.model import Epoch, Lsn, TimelineId
 from failover.policy import Policy
+from failover.receipt.compose import Origin
+from failover.receipt.document import FromIs, KeysState
 from failover.state import (
     GroupState,
+    ReceiptRecord,
     SalvagePhase,
-    SalvageProgress,
     StandbyScope,
     StateError,
     decode_state,
-    encode_record,
 )
-from failover.znode import Committed, Create, ScopePaths, Set, Transaction
+from failover.znode import ScopePaths
 
 _RETRY_S = 5.0
 _FIRST_SIGHT = 0  # the request number of a salvage that nobody waits for
+_AT_REWIND = 1  # any other one
+_OTHERS_AGAIN_S = 0.25
+_KEYS_AGAIN_S = 30.0
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +58,8 @@ class Salvager:
         places: Places,
         store: KazooStore,
         send: Callable[[FromWorker], None],
+        receipt_limit_s: float = LIMIT_S,
+        socket_dir: str = SOCKET_DIR,
     ) -> None:
         self._me = me
         self._policy = policy
@@ -59,6 +70,13 @@ class Salvager:
         self._asked: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._known: set[int] = set()
         self._published: set[Epoch] = set()
+        self._records = SalvageRecords(me, policy, store)
+        server = Server(socket_dir, policy.host(me.host).postgres_port)
+        tables = policy.cluster(me.cluster).loss_receipt
+        self._receipts = ReceiptWriter(places.bin_dir, server, tables)
+        self._receipt_limit_s = receipt_limit_s
+        self._without_keys: Epoch | None = None  # the epoch whose receipt lacks what a server says
+        self._keys_again_s = 0.0  # when to ask next, monotonic
         self._local = ""  # the directory of a local salvage that is not done yet
 
     def state_seen(self, state: GroupState) -> None:
@@ -78,9 +96,13 @@ class Salvager:
             cluster is not None
             and state.active_site != self._me.site
             and cluster.standby is StandbyScope.QUARANTINE
-            and state.epoch not in self._published
+            and (state.epoch not in self._published or self._keys_may_come(state.epoch))
             and self._places.wal.exists()
         )
+
+    def _keys_may_come(self, epoch: Epoch) -> bool:
+        """The server did not stand on its branch in time; it may now, while nothing is rewound."""
+        return epoch == self._without_keys and time.monotonic() > self._keys_again_s
 
     def run(self) -> None:
         self._send(SalvageAnswer(_FIRST_SIGHT, True, newest_done(self._places), ""))
@@ -102,8 +124,12 @@ class Salvager:
     def _salvage(self, request: int) -> SalvageAnswer:
         state = self._state if request == _FIRST_SIGHT else self._read_state()
         taken_over = state is not None and state.active_site != self._me.site and state.epoch > 1
+        if request != _FIRST_SIGHT:
+            self._without_keys = None  # what stands there after the rewind is another branch
+        elif state is not None and state.epoch in self._published:
+            self._ask_for_keys(state)
         if state is not None and taken_over and state.epoch not in self._published:
-            copied = self._salvage_epoch(state)
+            copied = self._salvage_epoch(request, state)
             if not copied.ok:
                 return SalvageAnswer(request, False, None, copied.detail)
         if request != _FIRST_SIGHT and not self._is_covered(state):
@@ -118,8 +144,8 @@ class Salvager:
         found = self._store.read(self._me.paths.state)
         return None if found is None else decode_state(found.data, path=found.path)
 
-    def _salvage_epoch(self, state: GroupState) -> Copied:
-        """Copied and published; each is repeated until it is done.
+    def _salvage_epoch(self, request: int, state: GroupState) -> Copied:
+        """Copied, told in a receipt, and published; each is repeated until it is done.
 
         From where this host's branch was left, which for one that was away may be several epochs
         ago, and at the latest from what the new site has for certain.
@@ -128,16 +154,72 @@ class Salvager:
         if copied is None:
             min_lsn = state.clusters[self._me.cluster].min_lsn
             from_lsn = min(min_lsn, self._divergence(state) or min_lsn)
-            nothing = Copied(True, from_lsn, from_lsn, 0, 0, self._places.salvage, "")
-            self._publish(state.epoch, SalvagePhase.COPYING, nothing)
+            end = end_of_wal(self._places)
+            nothing = Copied(True, from_lsn, end, 0, 0, self._places.salvage, "")
+            self._records.publish(state.epoch, SalvagePhase.COPYING, nothing)
             copied = salvage(
                 self._places, str(state.epoch), from_lsn, self._policy.salvage_bytes_max
             )
             log.warning("salvaged", epoch=state.epoch, ok=copied.ok, segments=copied.segments)
-        phase = SalvagePhase.DONE if copied.ok else SalvagePhase.FAILED
-        if self._publish(state.epoch, phase, copied) and copied.ok:
+        if not copied.ok:
+            self._records.publish(state.epoch, SalvagePhase.FAILED, copied)
+            return copied
+        receipt = read_record(copied.directory) or self._receipt(request, state, copied)
+        if request == _FIRST_SIGHT:
+            self._let_the_others_finish(state.epoch, copied)
+        if self._records.publish(state.epoch, SalvagePhase.DONE, copied, receipt):
             self._published.add(state.epoch)
+        if request == _FIRST_SIGHT and receipt is not None and _has_no_keys(receipt):
+            self._without_keys = state.epoch
+            self._keys_again_s = time.monotonic() + _KEYS_AGAIN_S
         return copied
+
+    def _ask_for_keys(self, state: GroupState) -> None:
+        """Once more, where a receipt was written without them: a quarantine may last for hours
+        (``automation: observe``), and a crashed server may take minutes to replay."""
+        if state.epoch != self._without_keys:
+            return
+        self._keys_again_s = time.monotonic() + _KEYS_AGAIN_S
+        copied = read_done(self._places, state.epoch)
+        receipt = None if copied is None else self._receipt(_AT_REWIND, state, copied)
+        if copied is None or receipt is None:
+            return
+        if self._records.publish(state.epoch, SalvagePhase.DONE, copied, receipt):
+            self._without_keys = state.epoch if _has_no_keys(receipt) else None
+
+    def _receipt(
+        self, request: int, state: GroupState | None, copied: Copied, name: str = ""
+    ) -> ReceiptRecord | None:
+        """Written beside the copy; None where that failed: the copy is what a rewind waits for."""
+        epoch = None if state is None else state.epoch
+        origin = Origin(name or str(epoch), self._me.cluster, self._me.host, self._me.site, epoch)
+        known = not name and copied.from_lsn > Lsn(0)  # 0/0: copied by hand
+        copied_is = FromIs.PROVEN_ON_NEW_SITE if known else FromIs.EVERYTHING
+        patience = Patience(
+            self._receipt_limit_s, lambda: request == _FIRST_SIGHT and self._asked.empty()
+        )
+        try:
+            record = self._receipts.write(
+                origin,
+                copied,
+                copied_is,
+                lambda: None if state is None else self._branch_left(state),
+                patience,
+            )
+        except Exception:  # whatever it is: a rewind must not wait for it for ever
+            log.exception("no_receipt", name=origin.name)
+            return None
+        log.warning("receipt", path=record.path, transactions=record.transactions)
+        return record
+
+    def _let_the_others_finish(self, epoch: Epoch, copied: Copied) -> None:
+        """One salvaged host is enough for the site to be reinstated, and then the servers of the
+        others are stopped for their rewind: wait for who has more WAL, and so more to tell."""
+        until_s = time.monotonic() + self._receipt_limit_s
+        while self._asked.empty() and time.monotonic() < until_s:
+            if not self._records.others_copying(epoch, copied.end_of_wal):
+                return
+            time.sleep(_OTHERS_AGAIN_S)
 
     def _is_covered(self, state: GroupState | None) -> bool:
         """This epoch's salvage has everything from where our branch was left to its present end."""
@@ -157,41 +239,40 @@ class Salvager:
         copied = salvage(self._places, name, left, self._policy.salvage_bytes_max)
         if copied.ok:
             self._local = ""
+            receipt = self._receipt(_AT_REWIND, state, copied, name)
+            if state is not None:
+                self._records.publish_local(state.epoch, name, copied, receipt)
         return copied
 
     def _divergence(self, state: GroupState) -> Lsn | None:
-        """Where the active scope left our timeline (Patroni's history); None: not known."""
+        """At or before where the active scope left our branch; None: not known.
+
+        The control file's timeline is as old as the last checkpoint: it may have been left for
+        ours, before the active scope left that one. For a copy, too early is safe.
+        """
         raw = read_control(self._places.control_file)
-        if raw is None:
+        try:
+            return None if raw is None else self._left_at(state, parse_control(raw).timeline)
+        except ControlFileError:
             return None
+
+    def _branch_left(self, state: GroupState) -> Lsn | None:
+        """Exactly where the active scope left our branch; None: not known."""
+        timeline = newest_wal_timeline(self._places.wal)
+        return None if timeline is None else self._left_at(state, timeline)
+
+    def _left_at(self, state: GroupState, timeline: TimelineId) -> Lsn | None:
+        """Where the active scope left that timeline, by Patroni's history; None: not known."""
         cluster = self._policy.cluster(self._me.cluster)
         scope = ScopePaths(self._policy.patroni_namespace, cluster.scope(state.active_site))
         try:
-            timeline = parse_control(raw).timeline
             history = self._store.read(scope.history)
             entries = [] if history is None else json.loads(history.data)
             ends = [int(entry[1]) for entry in entries if int(entry[0]) == timeline]
-        except (ControlFileError, StoreUnavailable, ValueError, TypeError, IndexError):
+        except (StoreUnavailable, ValueError, TypeError, IndexError):
             return None
         return Lsn(ends[-1]) if ends else None
 
-    def _publish(self, epoch: Epoch, phase: SalvagePhase, copied: Copied) -> bool:
-        progress = SalvageProgress(
-            host=self._me.host,
-            site=self._me.site,
-            epoch=epoch,
-            phase=phase,
-            from_lsn=copied.from_lsn,
-            end_of_wal=copied.end_of_wal,
-            segments=copied.segments,
-            bytes=copied.bytes,
-            directory=str(copied.directory),
-            detail=copied.detail,
-        )
-        path = self._me.paths.salvaged(epoch, self._me.cluster, self._me.host)
-        before = self._store.read(path)
-        data = encode_record(progress)
-        transaction: Transaction = (
-            (Create(path, data),) if before is None else (Set(path, data, before.version),)
-        )
-        return isinstance(self._store.commit(transaction), Committed)
+
+def _has_no_keys(receipt: ReceiptRecord) -> bool:
+    return receipt.keys_state == KeysState.MISSING

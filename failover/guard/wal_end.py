@@ -19,7 +19,7 @@ from failover.state import StopKind
 SOCKET_DIR = "/run/postgresql"
 SQL_LIMIT_S = 1
 WALDUMP_LIMIT_S = 5.0
-_SEGMENT_NAME = re.compile(r"[0-9A-F]{24}")
+SEGMENT_NAME = re.compile(r"[0-9A-F]{24}")
 _POSITION = re.compile(r"\bat ([0-9A-F]+/[0-9A-F]+)|LSN ([0-9A-F]+/[0-9A-F]+)")
 
 # While nothing is received the newest file tells the timeline: the control file's is as old as the
@@ -45,15 +45,18 @@ where not pg_is_in_recovery()
 """
 
 
-def connect_locally(socket_dir: str, port: int) -> psycopg.Connection[tuple[object, ...]]:
+def connect_locally(
+    socket_dir: str, port: int, dbname: str = "postgres"
+) -> psycopg.Connection[tuple[object, ...]]:
     """To the running server on this host, as its superuser. psycopg.Error within two seconds."""
     return psycopg.connect(
         host=socket_dir,
         port=port,
         user="postgres",
-        dbname="postgres",
+        dbname=dbname,
         connect_timeout=SQL_LIMIT_S,
         application_name="failover_guard",
+        client_encoding="utf8",  # of a database in SQL_ASCII psycopg would give bytes
         options=f"-c statement_timeout={SQL_LIMIT_S}s",
     )
 
@@ -128,6 +131,13 @@ def segment_start(name: str) -> tuple[Lsn, TimelineId]:
     return Lsn((high << 32) + low * WAL_SEGMENT_BYTES), TimelineId(timeline)
 
 
+def newest_wal_timeline(wal: Path) -> TimelineId | None:
+    """Of the newest WAL that is here; None without any. The control file's is as old as the last
+    checkpoint, and a history file may be of a promise to somebody else."""
+    segment = _newest_segment(wal)
+    return None if segment is None else segment_start(segment.name)[1]
+
+
 def valid_segments(wal: Path) -> list[Path]:
     """Segments whose first page is their own: a recycled file still has another one's address."""
     return [file for file in sorted(wal.iterdir()) if _is_valid(file)]
@@ -135,7 +145,7 @@ def valid_segments(wal: Path) -> list[Path]:
 
 def _is_valid(file: Path) -> bool:
     name = file.name.removesuffix(".partial")
-    if not _SEGMENT_NAME.fullmatch(name):
+    if not SEGMENT_NAME.fullmatch(name):
         return False
     try:
         with file.open("rb") as opened:

@@ -15,7 +15,7 @@ from failover.cli.config import command
 from failover.config import ConfigError, load, parse
 from failover.config.units import Wrong, duration_s, size_bytes
 from failover.model import Automation, ProtectionMode, SiteKind
-from failover.policy import LossBudget, Policy
+from failover.policy import LossBudget, Policy, ReceiptTable
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "failover.yaml"
 
@@ -99,6 +99,34 @@ def test_units() -> None:
     assert policy.loss_budget == LossBudget(bytes=512, seconds=120.0)
     assert policy.max_slot_wal_keep_bytes == 1024**3
     assert policy.salvage_bytes_max == 2 * 1024**4
+
+
+def test_tables_of_a_loss_receipt() -> None:
+    named = "    loss_receipt: {shop.public.payment: [id], shop.Odd.Name: [a, The Key]}\n"
+    with pytest.raises(ConfigError):  # a space: PostgreSQL would take it, this file does not
+        parse(GOOD + named)
+    policy = parse(GOOD + named.replace("The Key", "TheKey"))
+    assert policy.clusters[0].loss_receipt == (
+        ReceiptTable("shop", "public", "payment", ("id",)),
+        ReceiptTable("shop", "Odd", "Name", ("a", "TheKey")),
+    )
+    assert policy.clusters[0].loss_receipt[0].name == "public.payment"
+    assert parse(GOOD).clusters[0].loss_receipt == ()
+
+
+@pytest.mark.parametrize(
+    ("named", "told"),
+    [
+        ("{public.payment: [id]}", "'public.payment' cannot be the name of a table"),
+        ("{shop.public.payment: []}", "must not be empty"),
+        ("{shop.public.payment: [a.b]}", "'a.b' cannot be the name of a column"),
+        ("[shop.public.payment]", "must be a mapping"),
+    ],
+)
+def test_tables_of_a_loss_receipt_that_cannot_be(named: str, told: str) -> None:
+    (problem,) = mistakes(f"{GOOD}    loss_receipt: {named}\n")
+    assert told in problem
+    assert "clusters.shop.loss_receipt" in problem
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,7 @@ class Attempt:
     backend_pid: int | None
     session: int  # counts the sessions of this client; 1 is the first one
     detail: str = ""
+    xid: int | None = None  # as the WAL has it: 32 bits, of that server's branch; None: not told
 
 
 class RecordError(ValueError):

@@ -110,6 +110,7 @@ class Session:
         self.server: str | None = None
         self.backend_pid = connection.info.backend_pid
         self.warning: str | None = None
+        self.xid: int | None = None  # of the transaction under way
         connection.add_notice_handler(self._notice)
 
     def _notice(self, notice: Diagnostic) -> None:
@@ -206,6 +207,7 @@ class Client:
             backend_pid=session.backend_pid if session else None,
             session=self._sessions,
             detail=told.detail,
+            xid=session.xid if session else None,
         )
 
     def _open(self) -> Session:
@@ -224,6 +226,7 @@ class Client:
         self, session: Session, transaction_id: str, kind: Kind, purchase: Purchase
     ) -> Told:
         """BEGIN, one statement, COMMIT. psycopg.Error only where COMMIT was not sent."""
+        session.xid = None
         with session.connection.cursor() as cursor:
             cursor.execute("begin")
             for candidate in (kind, *INSTEAD):
@@ -250,8 +253,8 @@ class Client:
             "amount": purchase.amount,
         }
         cursor.execute(STATEMENTS[kind], parameters)
-        made, server = cursor.fetchone() or (0, None)
-        session.server = server
+        made, server, xid = cursor.fetchone() or (0, None, None)
+        session.server, session.xid = server, xid
         return bool(made)
 
     def _commit(

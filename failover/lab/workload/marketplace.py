@@ -1,8 +1,8 @@
 """The shop: every kind of transaction as one statement, and how a customer picks among them.
 
 Invariant: a statement moves money only together with its ledger entries and its row in
-``market_transaction``; it returns how many such rows it made (0: there was nothing to do) and the
-address that the server itself names.
+``market_transaction``; it returns how many such rows it made (0: there was nothing to do), the
+address that the server itself names, and the transaction's id.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ _TRANSACTION: LiteralString = """
 insert into market_transaction (id, run, client, kind)
   select %(id)s, %(run)s, %(client)s, %(kind)s from source returning id"""
 
-_RESULT: LiteralString = "select count(*), host(inet_server_addr()) from made"
+_RESULT: LiteralString = """select count(*), host(inet_server_addr()),
+  pg_current_xact_id_if_assigned()::xid::text::bigint from made"""
 
 
 def _statement(

@@ -1,0 +1,138 @@
+"""Read what was copied of the WAL, with ``pg_waldump``, in bounded time.
+
+Invariant: what was not read is said. The copy is read, not ``pg_wal``: nothing changes there, and
+the receipt then says what whoever has the copy can see for himself.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from failover.guard.wal_end import SEGMENT_NAME, segment_start
+from failover.model import Lsn
+from failover.receipt.branch import BranchReader
+from failover.receipt.compose import WalRead
+from failover.receipt.document import FromIs
+from failover.receipt.waldump import RESOURCE_MANAGERS, NotUnderstood
+
+_POSITION = re.compile(r"\bat ([0-9A-F]+/[0-9A-F]+)|LSN ([0-9A-F]+/[0-9A-F]+)")
+_ERROR_BYTES_MAX = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Consecutive segments of one timeline, by file name."""
+
+    first: str
+    last: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Dumped:
+    stopped_at: Lsn | None  # where pg_waldump found no further record; None: it did not say
+    error: str
+
+
+def stretches(names: Iterable[str]) -> tuple[Stretch, ...]:
+    """The segments to read, so that every position is read once, on the newest timeline that has
+    it: its first segment repeats what it shares with the timeline before."""
+    found: list[Stretch] = []
+    until: Lsn | None = None
+    segments = sorted(name for name in names if SEGMENT_NAME.fullmatch(name))
+    for timeline in sorted({name[:8] for name in segments}, reverse=True):
+        own = [name for name in segments if name[:8] == timeline]
+        own = [name for name in own if until is None or segment_start(name)[0] < until]
+        if own:
+            found.append(Stretch(own[0], own[-1]))
+            until = segment_start(own[0])[0]
+    return tuple(reversed(found))
+
+
+def read_wal(
+    bin_dir: Path,
+    directory: Path,
+    from_lsn: Lsn,
+    from_is: FromIs,
+    end_of_wal: Lsn,
+    limit_s: float,
+) -> WalRead:
+    """What was committed at or after ``from_lsn``. OSError where pg_waldump cannot be started."""
+    parts = stretches(file.name for file in directory.iterdir())
+    rows_from = segment_start(parts[0].first)[0] if parts else from_lsn
+    reader = BranchReader(from_lsn)
+    read_to, problem = rows_from, ""
+    give_up = threading.Event()
+    timer = threading.Timer(limit_s, give_up.set)
+    timer.start()
+    try:
+        for part in parts:
+            dumped = _dump(bin_dir, directory, part, reader, give_up)
+            read_to = max(read_to, dumped.stopped_at or reader.branch().last_read)
+            if give_up.is_set():
+                problem = f"the WAL was read for {limit_s:g} s only, up to {read_to}"
+                break
+    except NotUnderstood as line:
+        read_to = reader.branch().last_read
+        problem = f"a record after {read_to} is not understood: {line}"
+    finally:
+        timer.cancel()
+    if not problem and rows_from > from_lsn:
+        problem = f"the copy begins at {rows_from} only"
+    if not problem and read_to < end_of_wal:
+        problem = f"the WAL ends at {end_of_wal}, and pg_waldump stopped at {read_to}"
+        problem += f": {dumped.error}" if parts else ": no segment was copied"
+    return WalRead(reader.branch(), from_is, rows_from, read_to, end_of_wal, problem)
+
+
+def _dump(
+    bin_dir: Path, directory: Path, part: Stretch, reader: BranchReader, give_up: threading.Event
+) -> _Dumped:
+    """Every line to the reader. Killed when the time is up, or a line is not understood."""
+    command = [
+        str(bin_dir / "pg_waldump"),
+        *(f"--rmgr={manager}" for manager in RESOURCE_MANAGERS),
+        f"--path={directory}",
+        part.first,
+        part.last,
+    ]
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            encoding="utf-8",
+            errors="replace",  # a prepared transaction may be called anything
+            env={"TZ": "UTC", "LC_ALL": "C"},
+        )
+        watch = threading.Thread(target=_kill_when, args=(give_up, process), daemon=True)
+        watch.start()
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                reader.take(line)
+        except NotUnderstood:
+            process.kill()
+            raise
+        finally:
+            process.wait()
+        errors.seek(0)
+        said = errors.read(_ERROR_BYTES_MAX).decode(errors="replace").strip()
+    return _Dumped(_stopped_at(said), said)
+
+
+def _kill_when(give_up: threading.Event, process: subprocess.Popen[str]) -> None:
+    while process.poll() is None:
+        if give_up.wait(0.05):
+            process.kill()
+            return
+
+
+def _stopped_at(said: str) -> Lsn | None:
+    found: Sequence[tuple[str, str]] = _POSITION.findall(said)
+    return max((Lsn.parse(first or second) for first, second in found), default=None)

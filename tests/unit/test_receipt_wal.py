@@ -1,0 +1,110 @@
+"""pg_waldump is run over the copied segments; a stand-in prints what the real one printed."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from failover.guard.receipt_wal import Stretch, read_wal, stretches
+from failover.guard.wal_end import segment_name
+from failover.model import Lsn
+from failover.receipt.compose import WalRead
+from failover.receipt.document import FromIs
+
+RECORDED = Path(__file__).parent / "recorded" / "pg_waldump-17-marketplace.txt"
+END = Lsn.parse("0/197C908")
+STOPPED = f"pg_waldump: error: error in WAL record at 0/197C8D0: invalid record length at {END}"
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([], []),
+        ([(1, 3)], [((1, 3), (1, 3))]),
+        ([(1, 3), (1, 4), (1, 5)], [((1, 3), (1, 5))]),
+        # The second timeline begins in segment 4 and repeats what is before it there.
+        ([(1, 3), (1, 4), (2, 4), (2, 5)], [((1, 3), (1, 3)), ((2, 4), (2, 5))]),
+        # A branch that was left: what lies beyond the switch is nobody's any more.
+        ([(1, 3), (1, 4), (1, 5), (1, 6), (2, 4)], [((1, 3), (1, 3)), ((2, 4), (2, 4))]),
+        ([(1, 4), (2, 4)], [((2, 4), (2, 4))]),
+    ],
+)
+def test_every_position_is_read_once_on_the_newest_timeline(
+    names: list[tuple[int, int]], expected: list[tuple[tuple[int, int], tuple[int, int]]]
+) -> None:
+    files = [segment_name(*name) for name in names]
+    found = stretches([*files, "DONE", "receipt.json", "00000002.history"])
+    assert found == tuple(
+        Stretch(segment_name(*first), segment_name(*last)) for first, last in expected
+    )
+
+
+class Copy:
+    """A salvage directory, and a pg_waldump that says what it is told to say."""
+
+    def __init__(self, root: Path) -> None:
+        self.bin_dir, self.directory = root / "bin", root / "2"
+        for directory in (self.bin_dir, self.directory):
+            directory.mkdir()
+        (self.directory / segment_name(1, 1)).touch()
+        self.says(f"cat {RECORDED}; echo '{STOPPED}' >&2; exit 1")
+
+    def says(self, script: str) -> None:
+        program = self.bin_dir / "pg_waldump"
+        program.write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{script}\n")
+        program.chmod(0o755)
+
+    def read(self, end: Lsn = END, limit_s: float = 20.0, from_lsn: str = "0/19461E0") -> WalRead:
+        start = Lsn.parse(from_lsn)
+        return read_wal(self.bin_dir, self.directory, start, FromIs.DIVERGENCE, end, limit_s)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Copy:
+    return Copy(tmp_path)
+
+
+def test_everything_up_to_the_end_of_wal(copy: Copy) -> None:
+    wal = copy.read()
+    assert wal.branch.committed == 13
+    assert (wal.rows_from_lsn, wal.read_to_lsn, wal.problem) == (Lsn(0x1000000), END, "")
+
+
+def test_it_is_asked_for_utc_and_three_resource_managers(copy: Copy) -> None:
+    copy.says(f'echo "$TZ $LC_ALL $*" > {copy.directory}/asked; echo "{STOPPED}" >&2; exit 1')
+    copy.read()
+    asked = (copy.directory / "asked").read_text()
+    name = segment_name(1, 1)
+    assert asked == (
+        f"UTC C --rmgr=Transaction --rmgr=Heap --rmgr=Heap2 --path={copy.directory} {name} {name}\n"
+    )
+
+
+def test_wal_that_was_not_reached_is_said(copy: Copy) -> None:
+    wal = copy.read(end=Lsn.parse("0/2000000"))
+    assert f"pg_waldump stopped at {END}" in wal.problem
+    (copy.directory / segment_name(1, 1)).unlink()
+    assert "no segment was copied" in copy.read().problem
+
+
+def test_a_copy_that_begins_too_late_is_said(copy: Copy) -> None:
+    assert "begins at 0/1000000 only" in copy.read(from_lsn="0/FFFFFF").problem
+
+
+def test_a_record_that_is_not_understood_ends_the_reading_and_is_said(copy: Copy) -> None:
+    copy.says(f"head -n 1 {RECORDED}; echo 'rmgr: Heap what is this'; sleep 60")
+    began_s = time.monotonic()
+    wal = copy.read()
+    assert "is not understood: rmgr: Heap what is this" in wal.problem
+    assert time.monotonic() - began_s < 20
+
+
+def test_it_takes_no_longer_than_it_may(copy: Copy) -> None:
+    copy.says(f"cat {RECORDED}; exec sleep 60")
+    began_s = time.monotonic()
+    wal = copy.read(limit_s=0.5)
+    assert time.monotonic() - began_s < 20
+    assert wal.branch.committed == 13
+    assert wal.problem.startswith("the WAL was read for 0.5 s only")
