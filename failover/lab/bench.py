@@ -12,10 +12,11 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from failover.clock import boottime_s
 from failover.coordination.connect import open_store
+from failover.lab.bench_receipt import compare, estimated_loss, receipts_of
 from failover.lab.bench_result import (
     LostTransaction,
     TakeoverRun,
@@ -130,8 +131,18 @@ class TakeoverBench:
             fault = self._lose(lost, workload, trouble)
         self._tell("comparing acknowledgements with the database")
         attempts = list(workload.attempts())
-        report = self._judge(workload, attempts, new)
-        result = self._result(number, lost, new, fault, attempts, report)
+        survivors = workload.export(new)
+        still_there = [one for one in self._memory.attempts if one.id not in self._memory.lost]
+        receipt = compare(
+            [*still_there, *attempts], survivors, receipts_of(self._lab, lost, fault.epoch)
+        )
+        self._memory.attempts.extend(attempts)
+        report = judge(self._memory.attempts, survivors)
+        result = replace(
+            self._result(number, lost, new, fault, attempts, report),
+            estimated_loss=estimated_loss(self._policy, fault.epoch),
+            receipt=receipt,
+        )
         return with_prediction(result, foreseen)
 
     # ------------------------------------------------------------------ before
@@ -251,10 +262,6 @@ class TakeoverBench:
             return None
 
     # ------------------------------------------------------------------ after
-
-    def _judge(self, workload: Workload, attempts: Sequence[Attempt], new: SiteName) -> Report:
-        self._memory.attempts.extend(attempts)
-        return judge(self._memory.attempts, workload.export(new))
 
     def _result(
         self,

@@ -6,10 +6,11 @@ Pure: values in, values and text out. Limits are those of issue 1 ("Must show", 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any
 
+from failover.lab.bench_receipt import EstimatedLoss, ReceiptRun
 from failover.model import SiteName
 from failover.planning.what_if import Foresight, Outcome
 
@@ -60,6 +61,10 @@ class TakeoverRun:
     predicted_decision: str | None = None  # `explain --what-if` right before; None: not asked
     predicted_outage_s: float | None = None
     predicted_loss_bytes: int | None = None  # at most
+    estimated_loss: EstimatedLoss = field(
+        default_factory=EstimatedLoss
+    )  # as the takeover has put it on record
+    receipt: ReceiptRun = field(default_factory=ReceiptRun)
 
     @property
     def prediction_held(self) -> bool | None:
@@ -74,8 +79,9 @@ class TakeoverRun:
 
     @property
     def succeeded(self) -> bool:
-        """The new site took over, never two at a time, and the books are right."""
-        return self.outage_s is not None and self.acked_by_both == 0 and not self.problems
+        """The new site took over, never two at a time, the books are right, the receipt agrees."""
+        taken_over = self.outage_s is not None and self.acked_by_both == 0
+        return taken_over and not self.problems and self.receipt.agrees
 
 
 def with_prediction(run: TakeoverRun, foreseen: Foresight | None) -> TakeoverRun:
@@ -133,6 +139,7 @@ class Summary:
     acked_by_both: int
     outage_within_limits: bool
     overhead_within_limits: bool
+    receipts_agree: int
     predicted: int  # runs before which it was asked what would happen
     predictions_held: int
 
@@ -166,6 +173,7 @@ def summarise(runs: Sequence[TakeoverRun]) -> Summary:
             lease_s + OUTAGE_OVER_LEASE_MEDIAN_S, lease_s + OUTAGE_OVER_LEASE_WORST_S
         ),
         overhead_within_limits=overhead.within(OVERHEAD_MEDIAN_S, OVERHEAD_WORST_S),
+        receipts_agree=sum(run.receipt.agrees for run in runs),
         predicted=sum(run.prediction_held is not None for run in runs),
         predictions_held=sum(run.prediction_held is True for run in runs),
     )
@@ -210,7 +218,21 @@ def run_line(run: TakeoverRun) -> str:
         held = "held" if run.prediction_held else "NOT HELD"
         foreseen = f"{run.predicted_decision}, outage {seconds(run.predicted_outage_s)}"
         parts.append(f"predicted {foreseen} ({held})")
+    parts.append(_loss_text(run))
     return ", ".join(parts) + "".join(f"\n    problem: {problem}" for problem in run.problems)
+
+
+def _loss_text(run: TakeoverRun) -> str:
+    """What was thought to be lost, and what the receipt says."""
+    estimate, receipt = run.estimated_loss, run.receipt
+    behind = "–" if estimate.behind_bytes is None else f"{estimate.behind_bytes}"
+    isolation = "–" if estimate.isolation_bytes is None else f"{estimate.isolation_bytes}"
+    said = f"{receipt.transactions} transactions of the shop, {receipt.bytes} bytes"
+    return (
+        f"estimated behind {behind} bytes and at most {isolation} while isolated; receipt: {said} "
+        f"({'agrees' if receipt.agrees else 'DOES NOT AGREE'})"
+        + "".join(f"\n    receipt: {problem}" for problem in receipt.problems[:5])
+    )
 
 
 def summary_lines(summary: Summary) -> list[str]:
@@ -231,6 +253,7 @@ def summary_lines(summary: Summary) -> list[str]:
         _spread_line("overhead", summary.overhead_s) + f" {overhead_limits}",
         f"acknowledged {summary.acked}, lost {summary.lost}, "
         f"indeterminate {summary.indeterminate}, acknowledged by both {summary.acked_by_both}",
+        f"receipts: {summary.receipts_agree} of {summary.runs} agree with what customers were told",
         f"predictions: {summary.predictions_held} of {summary.predicted} held (the same decision, "
         f"seconds within {PREDICTION_OFF_MOST:.0%})",
     ]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from failover.health.change import SiteLost
+from failover.lab.bench_receipt import ReceiptRun
 from failover.lab.bench_result import (
     LostTransaction,
     Spread,
@@ -43,6 +44,7 @@ GOOD = TakeoverRun(
     epoch=2,
     fault_s=1000.0,
     lost_transactions=(LostTransaction("id", "order", 3.9),),
+    receipt=ReceiptRun(hosts=("jkt-db1",), exact=True, complete=True, transactions=12, acked=12),
 )
 
 
