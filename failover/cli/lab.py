@@ -226,6 +226,21 @@ def cut(a: str, b: str, one_way: bool, ports: tuple[int, ...]) -> None:
     _faults().cut(a, b, one_way=one_way, ports=ports)
 
 
+@fault.command()
+@click.argument("a")
+@click.argument("b")
+@click.option("--rate", required=True, metavar="SIZE", help="A second, as 200KiB or 1MiB.")
+def throttle(a: str, b: str, rate: str) -> None:
+    """A slow link: what PostgreSQL at A sends to B gets through at this rate."""
+    from failover.config.units import size_bytes
+
+    try:
+        bytes_s = size_bytes(rate)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--rate") from None
+    _faults().throttle(a, b, bytes_s)
+
+
 @fault.command("kill-host")
 @click.argument("target", metavar="SITE|HOST")
 def kill_host(target: str) -> None:

@@ -30,6 +30,7 @@ STALL_TRIGGER = "/run/failover-lab/stall-fsync"
 class Kind(StrEnum):
     UNPLUG = "unplug"
     CUT = "cut"
+    THROTTLE = "throttle"
     KILL_HOST = "kill-host"
     FREEZE = "freeze"
     KILL = "kill"
@@ -46,10 +47,12 @@ class Fault:
     target: str
     ports: tuple[int, ...] = ()
     pids: tuple[int, ...] = ()  # stopped ones
+    bytes_s: int = 0  # what passes a throttle
 
     def __str__(self) -> str:
         ports = f" port {', '.join(map(str, self.ports))}" if self.ports else ""
-        return f"{self.kind} {self.target}{ports}"
+        rate = f" to {self.bytes_s} bytes/s" if self.bytes_s else ""
+        return f"{self.kind} {self.target}{ports}{rate}"
 
 
 @dataclass(slots=True)
@@ -89,6 +92,7 @@ class Faults:
         self._undo: dict[Kind, Callable[[Fault], None]] = {
             Kind.UNPLUG: lambda _: None,  # the record without it is applied at once
             Kind.CUT: lambda _: None,
+            Kind.THROTTLE: lambda _: None,
             Kind.KILL_HOST: self._boot,
             Kind.FREEZE: self._thaw,
             Kind.KILL_FOR_GOOD: self._revive,
@@ -114,6 +118,10 @@ class Faults:
         With ports, only TCP packets *to* these ports of the other end.
         """
         self._cut_off(Fault(Kind.CUT, f"{a}{'>' if one_way else '-'}{b}", tuple(ports)))
+
+    def throttle(self, a: str, b: str, bytes_s: int) -> None:
+        """What PostgreSQL at ``a`` sends to ``b`` gets through at this rate: WAL lags behind."""
+        self._cut_off(Fault(Kind.THROTTLE, f"{a}>{b}", bytes_s=bytes_s))
 
     def kill_host(self, target: str) -> None:
         """A host, or every host of a site, loses power."""
@@ -237,12 +245,18 @@ class Faults:
     def _cuts_of(self, fault: Fault) -> tuple[Cut, ...]:
         if fault.kind is Kind.UNPLUG:
             return unplugged(self._networks(fault.target))
-        if fault.kind is not Kind.CUT:
+        if fault.kind not in (Kind.CUT, Kind.THROTTLE):
             return ()
         a, one_way, b = _ends(fault.target, (*self._hosts, *(s.name for s in self._policy.sites)))
         ends = [(self._networks(a), self._networks(b))]
         if not one_way:
             ends.append((ends[0][1], ends[0][0]))
+        if fault.kind is Kind.THROTTLE:
+            postgres = {host.postgres_port for c in self._policy.clusters for host in c.hosts}
+            return tuple(
+                Cut(*ends[0], from_port=port, above_bytes_s=fault.bytes_s)
+                for port in sorted(postgres)
+            )
         ports: tuple[int | None, ...] = fault.ports or (None,)
         return tuple(Cut(source, target, port=port) for source, target in ends for port in ports)
 
@@ -300,4 +314,4 @@ def _decoded(row: dict[str, object]) -> Fault:
     ports, pids = row["ports"], row["pids"]
     assert isinstance(ports, list)
     assert isinstance(pids, list)
-    return Fault(kind, target, tuple(ports), tuple(pids))
+    return Fault(kind, target, tuple(ports), tuple(pids), int(str(row.get("bytes_s", 0))))

@@ -30,13 +30,16 @@ HELPER = "failover-lab-netfilter"
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Packets from ``sources`` to ``targets`` vanish; with ``port``, only TCP packets to it."""
+    """Packets from ``sources`` to ``targets`` vanish; with ``port``, only TCP packets to it, with
+    ``from_port``, from it; with ``above_bytes_s``, only what is more than that (a slow link)."""
 
     sources: tuple[Network, ...]
     targets: tuple[Network, ...]
     elsewhere_sources: bool = False  # from anywhere but ``sources``
     elsewhere_targets: bool = False  # to anywhere but ``targets``
     port: int | None = None
+    from_port: int | None = None
+    above_bytes_s: int | None = None
 
 
 def unplugged(inside: tuple[Network, ...]) -> tuple[Cut, ...]:
@@ -62,7 +65,15 @@ def _rule(cut: Cut) -> str:
     source = f"ip saddr {'!= ' * cut.elsewhere_sources}{_set(cut.sources)}"
     target = f"ip daddr {'!= ' * cut.elsewhere_targets}{_set(cut.targets)}"
     port = f" tcp dport {cut.port}" if cut.port is not None else ""
-    return f"{source} {target}{port} counter drop"
+    from_port = f" tcp sport {cut.from_port}" if cut.from_port is not None else ""
+    limit = "" if cut.above_bytes_s is None else _above(cut.above_bytes_s)
+    return f"{source} {target}{port}{from_port}{limit} counter drop"
+
+
+def _above(bytes_s: int) -> str:
+    """A tenth of a second of it at once, and no less than a few packets."""
+    burst = max(bytes_s // 10, 16 * 1500)
+    return f" limit rate over {bytes_s} bytes/second burst {burst} bytes"
 
 
 def _set(networks: tuple[Network, ...]) -> str:

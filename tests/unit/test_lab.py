@@ -94,6 +94,12 @@ def test_a_cut_of_a_port_leaves_the_rest() -> None:
     assert "ip saddr { 10.77.1.0/24 } ip daddr { 10.77.2.0/24 } tcp dport 5432 counter" in text
 
 
+def test_a_throttle_drops_what_is_above_its_rate() -> None:
+    text = network.script((Cut(JAKARTA, MAKASSAR, from_port=5432, above_bytes_s=500_000),))
+    limit = "tcp sport 5432 limit rate over 500000 bytes/second burst 50000 bytes counter drop"
+    assert f"ip saddr {{ 10.77.1.0/24 }} ip daddr {{ 10.77.2.0/24 }} {limit}" in text
+
+
 @pytest.mark.parametrize(
     ("target", "ends"),
     [
