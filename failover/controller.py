@@ -50,6 +50,7 @@ class TickResult:
     site_taken_by_another: bool  # a second controller publishes under our site's name
     look_again_in_s: float
     rest_s: float  # not again before, whatever wakes
+    yields_s: float  # after whatever wakes: whoever acts on it has the processor first
 
 
 class Controller:
@@ -142,7 +143,8 @@ class Controller:
             command_ended=ended,
             site_taken_by_another=False,
             look_again_in_s=self._look_again_in_s(decision, execution),
-            rest_s=_rest_s(view, leading=leading, execution=execution),
+            rest_s=_rest_s(view, execution) if leading else 0.0,
+            yields_s=0.0 if leading else REST_S,
         )
 
     def _act(self, plan: Plan, view: View, now: Now) -> Execution:
@@ -217,9 +219,7 @@ class Controller:
         self._election.turn(self._store, sent_s, active)
 
 
-def _rest_s(view: View, *, leading: bool, execution: Execution | None) -> float:
-    """Only the leader has to be quick, and not right after its step, which wakes everybody: what
-    carries the step out, guards and Patroni, needs the processor then. A plan waits for proofs."""
-    if leading and (not isinstance(execution, Committed) or view.waiting_request is not None):
-        return 0.0
-    return REST_S
+def _rest_s(view: View, execution: Execution | None) -> float:
+    """Not right after a step, which wakes everybody: what carries it out, guards and Patroni, needs
+    the processor then. A plan waits for proofs, an operator for an answer."""
+    return REST_S if isinstance(execution, Committed) and view.waiting_request is None else 0.0

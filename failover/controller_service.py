@@ -1,8 +1,8 @@
 """The controller as a service: probes in an asyncio loop, turns in one worker thread per group.
 
 A turn is taken every half second, after each round of probes, and at once when ZooKeeper says
-that something changed: the leader's; the others, and the leader after its own step, rest a moment
-first. It wakes up early by watches, and never relies on one. Ends cleanly on
+that something changed: the leader's; the others let it go first, and after its own step it rests a
+moment itself. It wakes up early by watches, and never relies on one. Ends cleanly on
 SIGTERM: closing the session hands the leadership over at once.
 """
 
@@ -199,7 +199,7 @@ async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
     while True:
         wake.clear()
         started_s = time.monotonic()
-        pause_s, rest_s = TICK_INTERVAL_S, 0.0
+        pause_s, rest_s, yields_s = TICK_INTERVAL_S, 0.0, 0.0
         try:
             glances = await group.glance.look(new_site) if new_site is not None else ()
             result = await loop.run_in_executor(group.worker, turn, glances)
@@ -213,10 +213,12 @@ async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
             if new_site is None:
                 await group.glance.close()
             pause_s, rest_s = result.look_again_in_s, result.rest_s
+            yields_s = result.yields_s
         await asyncio.sleep(rest_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):
                 await wake.wait()
+        await asyncio.sleep(yields_s)
 
 
 def _moving_to(result: TickResult) -> SiteName | None:
