@@ -100,6 +100,12 @@ class HostView:
         """Seen as a working primary in an observation taken wholly within these seconds."""
         return any(s.age_s < seconds_ago and _out_of_recovery(s.seen) for s in self.sightings)
 
+    def postgres_after(self, seconds_ago: float) -> bool:
+        """Its freshest answer of PostgreSQL was taken wholly within these seconds."""
+        answers = (s for s in self.sightings if isinstance(s.seen.postgres, PostgresSeen))
+        freshest = next(answers, None)
+        return freshest is not None and freshest.age_s < seconds_ago
+
 
 def _refused(part: object) -> bool:
     return isinstance(part, NoAnswer) and part.kind is NoAnswerKind.REFUSED

@@ -9,7 +9,7 @@ fenced, by name and on record, counts.
 from __future__ import annotations
 
 from failover.health.view import ClusterView, View
-from failover.model import Invariant, ProtectionMode
+from failover.model import Invariant
 from failover.planning.gates import (
     claim_gone,
     living_observer,
@@ -126,8 +126,7 @@ def _what_would_be_lost(view: View, cluster: ClusterView) -> tuple[str, bool]:
     if isinstance(loss, LossUnknown):
         return f"what would be lost is not known: {loss.reason}", False
     state = view.state
-    in_sync = state is not None and state.in_sync
-    if in_sync and state is not None and state.protection is not ProtectionMode.MAX_PERFORMANCE:
+    if state is not None and state.in_sync and state.protection.synchronous:
         return f"nothing would be lost: {state.protection}, in sync on record", True
     text = (
         f"behind {loss.behind_bytes} bytes / {loss.behind_s:.1f} s, isolation window at most "

@@ -13,7 +13,6 @@ from failover.model import (
     Epoch,
     HostName,
     Lsn,
-    ProtectionMode,
     SiteName,
     TimelineId,
 )
@@ -101,12 +100,6 @@ def _no_head(world: World) -> None:
 @change(r"automation is <w>")
 def _automation(world: World, value: str) -> None:
     world.state = replace(_state(world), automation=Automation(value))
-
-
-@change(r"protection is <w>, (in sync|not in sync)")
-def _protection(world: World, mode: str, sync: str) -> None:
-    in_sync = sync == "in sync"
-    world.state = replace(_state(world), protection=ProtectionMode(mode), in_sync=in_sync)
 
 
 @change(r"cooldown for <n> s")
