@@ -366,6 +366,13 @@ def _no_leader(world: World, cluster: str, site: str) -> None:
     world.scopes[ClusterName(cluster), SiteName(site)].leader = None
 
 
+@change(r"the leader key of <w>-(jakarta|makassar) names <w>")
+def _other_leader(world: World, cluster: str, site: str, host: str) -> None:
+    scope = world.scopes[ClusterName(cluster), SiteName(site)]
+    assert scope.leader is not None
+    scope.leader = replace(scope.leader, value=host)
+
+
 @change(r"<w>-(jakarta|makassar) has no configuration")
 def _no_config(world: World, cluster: str, site: str) -> None:
     world.scopes[ClusterName(cluster), SiteName(site)].config = None
