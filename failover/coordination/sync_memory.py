@@ -39,7 +39,7 @@ class Look:
 
     sequence: int
     primary: PostgresSeen | None
-    shown: dict[HostName, str | None]  # the list as each host's own server has it
+    local: Mapping[HostName, PostgresSeen | None]  # every server of its site; None: not seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Proof:
 
     1. ``held``: setting and walsenders are as wanted, and have been ever since.
     2. ``idle``: half a second later the checkpointer has taken the setting in, so that from here
-       on every commit waits.
+       on every commit waits; and so has that of every listed host which could be promoted.
     3. ``mark``: after that the WAL ended there; what had not waited is before it.
     4. ``done``: later every listed host has that on its disk.
     """
@@ -71,7 +71,8 @@ def advance(proof: Proof, look: Look, key: SyncKey) -> Proof:
         return Proof(held=look.sequence)
     if proof.idle is None:
         settled = look.sequence >= proof.held + APART_LOOKS
-        ready = settled and primary.checkpointer_idle is True
+        servers = (primary, *(look.local[host] for host in key.listed if host in look.local))
+        ready = settled and all(s is not None and s.checkpointer_idle is True for s in servers)
         return replace(proof, idle=look.sequence) if ready else proof
     if proof.mark is None:
         return replace(proof, marked=look.sequence, mark=primary.current_lsn)
@@ -86,8 +87,8 @@ def _as_wanted(look: Look, key: SyncKey) -> bool:
     primary = look.primary
     if primary is None or not key.listed or primary.sync_names != key.text:
         return False
-    local = [host for host in key.listed if host in look.shown]
-    if any(look.shown[host] != key.text for host in local):
+    local = [look.local[host] for host in key.listed if host in look.local]
+    if any(seen is None or seen.sync_names != key.text for seen in local):
         return False
     rows = [_row(primary, host) for host in key.listed]
     return all(row and (row.state, row.sync_state) == ("streaming", "sync") for row in rows)
@@ -179,7 +180,7 @@ class _ClusterMemory:
             else:
                 times.good_s = max(at_s, times.good_s)
                 times.good_since_s = at_s if times.good_since_s is None else times.good_since_s
-            if look.shown.get(host, key.text) == key.text:
+            if _shows(look, host, key.text):
                 times.shown_s = max(at_s, times.shown_s)
 
     def seen(self) -> SyncSeen | None:
@@ -207,6 +208,14 @@ class _ClusterMemory:
             caught_up_for_s=max(0.0, until_s - since_s) if since_s is not None else 0.0,
             unsettled_for_s=max(0.0, until_s - max(times.shown_s, self.key_s)),
         )
+
+
+def _shows(look: Look, host: HostName, text: str) -> bool:
+    """Its own server has the list; asked of the primary's site only."""
+    if host not in look.local:
+        return True
+    seen = look.local[host]
+    return seen is not None and seen.sync_names == text
 
 
 def _permit(key: SyncKey) -> tuple[HostName, int, int]:
@@ -246,8 +255,8 @@ def _look(
 ) -> Look:
     holder = answers.get(key.holder)
     works = isinstance(holder, PostgresSeen) and not holder.in_recovery
-    shown: dict[HostName, str | None] = {}
+    local: dict[HostName, PostgresSeen | None] = {}
     for host in cluster.at(key.site):
         answer = answers.get(host.name)
-        shown[host.name] = answer.sync_names if isinstance(answer, PostgresSeen) else None
-    return Look(sequence, holder if works and isinstance(holder, PostgresSeen) else None, shown)
+        local[host.name] = answer if isinstance(answer, PostgresSeen) else None
+    return Look(sequence, holder if works and isinstance(holder, PostgresSeen) else None, local)

@@ -56,8 +56,8 @@ class PostgresSeen:
     """One query to PostgreSQL. LSNs are None where they have no meaning in that role.
 
     ``sync_names``: ``synchronous_standby_names`` as this server has it now; None: not asked for.
-    ``walsenders``: of a primary. ``checkpointer_idle``: of a primary, where its checkpointer stands
-    at a place that it reaches only after it has taken in every setting.
+    ``walsenders``: of a primary. ``checkpointer_idle``: the checkpointer stands at a place that it
+    reaches only after it has taken in every setting.
     """
 
     in_recovery: bool

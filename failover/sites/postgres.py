@@ -56,8 +56,7 @@ SELECT r.in_recovery,
             ELSE (SELECT coalesce(json_agg(ARRAY[application_name, state, flush_lsn::text,
                                                  sync_state]), '[]')
                   FROM failover.walsenders()) END AS walsenders,
-       CASE WHEN r.in_recovery THEN NULL
-            ELSE failover.checkpointer_idle() END AS checkpointer_idle
+       failover.checkpointer_idle() AS checkpointer_idle
 FROM (SELECT pg_is_in_recovery() AS in_recovery) r
 LEFT JOIN failover.wal_receiver() w ON true
 """
