@@ -110,7 +110,8 @@ class Gatherer:
         scopes = self._scopes_seen(znodes) if read else ()
         writers = self._last_writers(znodes) if read else ()
         for claim in claims:  # before the looks of the same moment are learnt
-            self._sync.set_key(claim.cluster, sync_key(claim, scopes, writers), now.boottime_s)
+            key = sync_key(self._policy, claim, scopes, writers)
+            self._sync.set_key(claim.cluster, key, now.boottime_s)
         observers = self._observers(znodes, now, local)
         return ViewInputs(
             now_unix_s=now.unix_s,
@@ -302,7 +303,10 @@ class Gatherer:
 
 
 def sync_key(
-    claim: ClaimSeen, scopes: tuple[ScopeSeen, ...], writers: tuple[LastWriterSeen, ...]
+    policy: Policy,
+    claim: ClaimSeen,
+    scopes: tuple[ScopeSeen, ...],
+    writers: tuple[LastWriterSeen, ...],
 ) -> SyncKey | None:
     """Under what a list could be in force now; None: without claim, permit or configuration."""
     held = claim.claim
@@ -316,13 +320,13 @@ def sync_key(
         return None
     return SyncKey(
         holder=held.host,
-        site=held.site,
         claim_session_id=claim.session_id,
         claim_version=claim.version,
         last_writer_version=writer.version,
         config_version=scope.config.version,
         text=config.sync_names,
         listed=listed_hosts(config.sync_names) or (),
+        local=frozenset(host.name for host in policy.cluster(claim.cluster).at(held.site)),
     )
 
 

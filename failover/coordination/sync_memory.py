@@ -24,13 +24,13 @@ class SyncKey:
     """Under what the proof counts. ``text``: the list in the active scope's configuration."""
 
     holder: HostName
-    site: SiteName
     claim_session_id: int
     claim_version: int
     last_writer_version: int
     config_version: int
     text: str
     listed: tuple[HostName, ...]  # empty where the text is not understood, too
+    local: frozenset[HostName]  # the hosts of its site: one of them may be promoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Look:
 
     sequence: int
     primary: PostgresSeen | None
-    local: Mapping[HostName, PostgresSeen | None]  # every server of its site; None: not seen
+    servers: Mapping[HostName, PostgresSeen | None]  # every one of the cluster; None: not seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def advance(proof: Proof, look: Look, key: SyncKey) -> Proof:
         return Proof(held=look.sequence)
     if proof.idle is None:
         settled = look.sequence >= proof.held + APART_LOOKS
-        servers = (primary, *(look.local[host] for host in key.listed if host in look.local))
+        servers = (primary, *(look.servers[host] for host in key.listed if host in key.local))
         ready = settled and all(s is not None and s.checkpointer_idle is True for s in servers)
         return replace(proof, idle=look.sequence) if ready else proof
     if proof.mark is None:
@@ -83,13 +83,17 @@ def advance(proof: Proof, look: Look, key: SyncKey) -> Proof:
 
 
 def _as_wanted(look: Look, key: SyncKey) -> bool:
-    """Primary and listed hosts show the list, and each of these is one synchronous walsender."""
+    """Primary and local hosts show the list, all stand on one timeline, and each host is one
+    synchronous walsender: its position alone could be one on another branch."""
     primary = look.primary
     if primary is None or not key.listed or primary.sync_names != key.text:
         return False
-    local = [look.local[host] for host in key.listed if host in look.local]
-    if any(seen is None or seen.sync_names != key.text for seen in local):
-        return False
+    for host in key.listed:
+        seen = look.servers.get(host)
+        if seen is None or seen.timeline != primary.timeline:
+            return False
+        if host in key.local and seen.sync_names != key.text:
+            return False
     rows = [_row(primary, host) for host in key.listed]
     return all(row and (row.state, row.sync_state) == ("streaming", "sync") for row in rows)
 
@@ -180,7 +184,7 @@ class _ClusterMemory:
             else:
                 times.good_s = max(at_s, times.good_s)
                 times.good_since_s = at_s if times.good_since_s is None else times.good_since_s
-            if _shows(look, host, key.text):
+            if _shows(look, host, key):
                 times.shown_s = max(at_s, times.shown_s)
 
     def seen(self) -> SyncSeen | None:
@@ -210,12 +214,10 @@ class _ClusterMemory:
         )
 
 
-def _shows(look: Look, host: HostName, text: str) -> bool:
+def _shows(look: Look, host: HostName, key: SyncKey) -> bool:
     """Its own server has the list; asked of the primary's site only."""
-    if host not in look.local:
-        return True
-    seen = look.local[host]
-    return seen is not None and seen.sync_names == text
+    seen = look.servers.get(host)
+    return host not in key.local or (seen is not None and seen.sync_names == key.text)
 
 
 def _permit(key: SyncKey) -> tuple[HostName, int, int]:
@@ -255,8 +257,8 @@ def _look(
 ) -> Look:
     holder = answers.get(key.holder)
     works = isinstance(holder, PostgresSeen) and not holder.in_recovery
-    local: dict[HostName, PostgresSeen | None] = {}
-    for host in cluster.at(key.site):
+    servers: dict[HostName, PostgresSeen | None] = {}
+    for host in cluster.hosts:
         answer = answers.get(host.name)
-        local[host.name] = answer if isinstance(answer, PostgresSeen) else None
-    return Look(sequence, holder if works and isinstance(holder, PostgresSeen) else None, local)
+        servers[host.name] = answer if isinstance(answer, PostgresSeen) else None
+    return Look(sequence, holder if works and isinstance(holder, PostgresSeen) else None, servers)

@@ -117,11 +117,15 @@ def _drop(state: GroupState, cluster: ClusterView, have: tuple[HostName, ...]) -
     kept = {host for host in names if host not in gone}
     if state.protection is ProtectionMode.MAX_PROTECTION:
         kept |= _last_of_the_other_site(cluster, set(names), kept)
-    still = tuple(host for host in have if host in kept and _waited_for(cluster, host))
+    still = tuple(
+        host
+        for host in have
+        if host in kept and _waited_for(cluster, host) and not _on_another_branch(cluster, host)
+    )
     dropped = (set(names) - kept) | (set(have) - set(still))
     if not dropped:
         return None
-    reasons = [gone.get(host, "its primary does not wait for it") for host in sorted(dropped)]
+    reasons = [gone.get(host) or _why_not_on_record(cluster, host) for host in sorted(dropped)]
     return Change(
         ChangeKind.DROP,
         tuple(sorted(kept)),
@@ -162,6 +166,29 @@ def _waited_for(cluster: ClusterView, host: HostName) -> bool:
     if postgres is None or postgres.sync_names is None:
         return True
     return host in (listed_hosts(postgres.sync_names) or ())
+
+
+def _on_another_branch(cluster: ClusterView, host: HostName) -> bool:
+    """Of a primary that was just promoted: this host is not seen on its timeline yet.
+
+    PostgreSQL compares bare positions. A standby that was further on the old branch says so to the
+    new primary before it is turned away, and a commit could be acknowledged by that. As long as the
+    primary is in its own list nothing is acknowledged; before it is taken out, so are these.
+    """
+    primary = cluster.primary
+    if primary is None or primary.postgres is None:
+        return False
+    if primary.host.name not in (listed(cluster) or ()):
+        return False
+    found = next((h for side in cluster.sides for h in side.hosts if h.host.name == host), None)
+    seen = found.postgres if found is not None else None
+    return seen is None or seen.timeline != primary.postgres.timeline
+
+
+def _why_not_on_record(cluster: ClusterView, host: HostName) -> str:
+    if _on_another_branch(cluster, host):
+        return "not seen on the new primary's timeline"
+    return "its primary does not wait for it"
 
 
 def _record(cluster: ClusterView, have: tuple[HostName, ...]) -> Change | None:

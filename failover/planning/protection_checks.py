@@ -141,6 +141,26 @@ def _proved(reading: Reading, cluster: ClusterView, new: set[Any]) -> bool:
     return checked and same and new <= set(seen.listed)
 
 
+def no_other_branch_on_record(reading: Reading) -> Problems:
+    """Before a promoted primary leaves its own list, nobody is on record who is elsewhere."""
+    after = reading.after or reading.before
+    for cluster in reading.clusters:
+        before, primary = config_before(cluster.active), cluster.primary
+        names = required(sync_names(before)) if before is not None else None
+        if primary is None or primary.postgres is None or primary.host.name not in (names or ()):
+            continue
+        same = {
+            host.host.name
+            for side in cluster.sides
+            for host in side.hosts
+            if host.postgres and host.postgres.timeline == primary.postgres.timeline
+        }
+        recorded = after.clusters.get(cluster.name)
+        if recorded is None or not set(recorded.have) <= same:
+            detail = f"{cluster.name}: somebody on record is not seen on the new timeline"
+            yield Problem("no_other_branch_on_record", detail)
+
+
 def never_weaker_than_the_mode(reading: Reading) -> Problems:
     """Max-protection keeps waiting for a host of the other site once it does."""
     if reading.before.protection is not ProtectionMode.MAX_PROTECTION:
@@ -186,6 +206,7 @@ PROTECTION: tuple[Callable[[Reading], Problems], ...] = (
     only_the_list_changes,
     have_is_listed,
     growth_is_proved,
+    no_other_branch_on_record,
     never_weaker_than_the_mode,
     automation_may,
     nothing_but_the_list,

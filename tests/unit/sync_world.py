@@ -40,6 +40,7 @@ class Server:
     has: dict[HostName, int] = field(default_factory=dict)  # what each standby said it has
     waiting: list[int] = field(default_factory=list)
     shown_at: int = 0
+    timeline: int = 1
 
     @property
     def answers(self) -> bool:
@@ -140,6 +141,7 @@ class SyncGroup(Group):
         if server is None or standby is None:
             return
         if standby.log != server.log[: len(standby.log)]:  # rewound to where they part
+            self._says_what_it_has_elsewhere(server, standby)
             common = 0
             for mine, theirs in zip(standby.log, server.log, strict=False):
                 if mine != theirs:
@@ -147,12 +149,20 @@ class SyncGroup(Group):
                 common += 1
             del standby.log[common:]
             return
+        standby.timeline = server.timeline
         upto = self.random.randint(len(standby.log), len(server.log))
         standby.log.extend(server.log[len(standby.log) : upto])
         name = standby.host.name
         server.read_by.setdefault(name, server.shown)
         server.has[name] = len(standby.log)
         self._release(server, name)
+
+    def _says_what_it_has_elsewhere(self, server: Server, standby: Server) -> None:
+        """On another branch: it is turned away, but its position was heard."""
+        name = standby.host.name
+        server.read_by[name], server.has[name] = server.shown, len(standby.log)
+        self._release(server, name)
+        del server.read_by[name], server.has[name]
 
     def _some_standby(self) -> Server | None:
         """Of those that stream from the primary itself."""
@@ -233,6 +243,8 @@ class SyncGroup(Group):
         old = self.servers[[n for n in ("jkt-db1", "jkt-db2") if n != host][0]]  # noqa: RUF015
         if not server.up:
             server.start()
+        if not same:
+            server.timeline += 1
         if not old.up:
             old.start()  # as a standby
         for name in self.servers:
@@ -314,6 +326,7 @@ class SyncGroup(Group):
         postgres = replace(
             seen.postgres,
             in_recovery=not primary,
+            timeline=TimelineId(server.timeline),
             current_lsn=end if primary else None,
             received_lsn=None if primary else end,
             replayed_lsn=None if primary else end,

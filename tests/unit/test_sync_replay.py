@@ -75,10 +75,11 @@ def _checkpointer_ignored(proof: Proof, look: Look, key: SyncKey) -> Proof:
     """Takes the mark without asking whether commits wait already."""
     primary = look.primary
     busy = None if primary is None else replace(primary, checkpointer_idle=True)
-    local = {
-        h: None if s is None else replace(s, checkpointer_idle=True) for h, s in look.local.items()
+    servers = {
+        h: None if s is None else replace(s, checkpointer_idle=True)
+        for h, s in look.servers.items()
     }
-    return real_advance(proof, replace(look, primary=busy, local=local), key)
+    return real_advance(proof, replace(look, primary=busy, servers=servers), key)
 
 
 def _list_before_record(
@@ -95,6 +96,7 @@ MISTAKES: dict[str, tuple[object, str, Callable[..., object]]] = {
     "the setting is taken for the proof": (sync_memory, "advance", _setting_is_proof),
     "the checkpointer is not asked": (sync_memory, "advance", _checkpointer_ignored),
     "the list leaves before the record": (protection, "_drop", _list_before_record),
+    "a position on another branch counts": (protection, "_on_another_branch", lambda *_: False),
     "every host gets a permit": (permits, "_not_in_sync", lambda *_: None),
 }
 
