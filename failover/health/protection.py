@@ -176,13 +176,11 @@ def _on_another_branch(cluster: ClusterView, host: HostName) -> bool:
     primary is in its own list nothing is acknowledged; before it is taken out, so are these.
     """
     primary = cluster.primary
-    if primary is None or primary.postgres is None:
-        return False
-    if primary.host.name not in (listed(cluster) or ()):
+    if primary is None or primary.host.name not in (listed(cluster) or ()):
         return False
     found = next((h for side in cluster.sides for h in side.hosts if h.host.name == host), None)
     seen = found.postgres if found is not None else None
-    return seen is None or seen.timeline != primary.postgres.timeline
+    return seen is None or seen.timeline != primary.primary_timeline
 
 
 def _why_not_on_record(cluster: ClusterView, host: HostName) -> str:

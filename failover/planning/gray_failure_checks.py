@@ -154,7 +154,12 @@ def _has_everything(reading: Reading, cluster: ClusterView, received: Lsn) -> bo
     leader, have = cluster.standby.standby_leader, reading.before.clusters[cluster.name].have
     if leader is None or leader.host.name in have:
         return leader is not None
-    of_record = (h.postgres for h in cluster.standby.hosts if h.host.name in have)
+    gone_for_s = cluster.claim_absent_for_s
+    of_record = (
+        host.postgres
+        for host in cluster.standby.hosts
+        if host.host.name in have and host.postgres_after(gone_for_s)
+    )
     return any(
         seen is not None
         and seen.received_lsn is not None

@@ -18,6 +18,7 @@ from failover.planning.gates import (
     no_working_primary,
     old_scope_unfenced,
     residency,
+    seen_since_the_claim,
     standby_leader_ready,
     state_readable,
     unproven,
@@ -126,6 +127,9 @@ def _what_would_be_lost(view: View, cluster: ClusterView) -> tuple[str, bool]:
     if isinstance(loss, LossUnknown):
         return f"what would be lost is not known: {loss.reason}", False
     state = view.state
+    unseen = [gate for gate in seen_since_the_claim(view, cluster) if gate.passes is not True]
+    if unseen:
+        return unseen[0].evidence, False
     if state is not None and state.in_sync and state.protection.synchronous:
         return f"nothing would be lost: {state.protection}, in sync on record", True
     text = (

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from failover.health.observation import PostgresSeen
 from failover.health.view import ClusterView
 from failover.model import Automation, ProtectionMode
 from failover.planning.linting import (
@@ -147,13 +148,18 @@ def no_other_branch_on_record(reading: Reading) -> Problems:
     for cluster in reading.clusters:
         before, primary = config_before(cluster.active), cluster.primary
         names = required(sync_names(before)) if before is not None else None
-        if primary is None or primary.postgres is None or primary.host.name not in (names or ()):
+        if primary is None or primary.host.name not in (names or ()):
             continue
+        newest = max(
+            seen.timeline
+            for sighting in primary.sightings
+            if isinstance(seen := sighting.seen.postgres, PostgresSeen) and not seen.in_recovery
+        )
         same = {
             host.host.name
             for side in cluster.sides
             for host in side.hosts
-            if host.postgres and host.postgres.timeline == primary.postgres.timeline
+            if host.postgres and host.postgres.timeline == newest
         }
         recorded = after.clusters.get(cluster.name)
         if recorded is None or not set(recorded.have) <= same:

@@ -175,6 +175,8 @@ def _without_loss(cluster: ClusterView) -> Loss:
         seen = host.postgres
         if host.host.name not in have or seen is None or seen.received_lsn is None:
             continue
+        if cluster.claim_held is False and not host.postgres_after(cluster.claim_absent_for_s):
+            continue  # it may have received more since
         end, same = end_of_received(seen), seen.timeline == leader.postgres.timeline
         if same and end is not None and received is not None and received >= end:
             return NOTHING_TO_LOSE
