@@ -32,7 +32,7 @@ _EVENTS = {
     ChangeKind.LIST: "sync_listed",
 }
 _SENTENCES = {
-    ChangeKind.DROP: "commits in {site} no longer wait for {hosts}",
+    ChangeKind.DROP: "{hosts} leave what commits in {site} wait for, or the record",
     ChangeKind.RECORD: "{hosts} surely have everything that is acknowledged in {site}",
     ChangeKind.LIST: "commits in {site} are made to wait for {hosts}",
 }

@@ -11,6 +11,8 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from controller_world import SURABAYA
+from prometheus_client import CollectorRegistry, generate_latest
 from sync_world import SyncGroup
 
 from failover.config import load
@@ -20,11 +22,12 @@ from failover.guard import permits
 from failover.health import protection
 from failover.health.protection import Change, ChangeKind
 from failover.health.view import ClusterView
+from failover.metrics import ControllerMetrics, Instruments
 from failover.model import HostName, ProtectionMode
 
 STORMS, QUIET_S = 4, 7
 MODES = [ProtectionMode.MAX_AVAILABILITY, ProtectionMode.MAX_PROTECTION]
-SEEDS_OF_A_MISTAKE = range(40)
+SEEDS_OF_A_MISTAKE = (3, 17, 22, 27, *range(60))  # the first ones found one each
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -36,6 +39,16 @@ def test_whoever_is_on_record_has_everything(mode: ProtectionMode) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_whoever_is_on_record_has_everything_many_times(mode: ProtectionMode) -> None:
     _replay(mode, range(5, 150))
+
+
+def test_in_sync_is_a_metric() -> None:
+    group = SyncGroup(load(Path("deploy/failover.yaml")), Random(1), MODES[0])
+    registry = CollectorRegistry()
+    metrics = ControllerMetrics(group.policy, SURABAYA, Instruments(registry))
+    group.quiet(QUIET_S)
+    metrics.tick_done(group.run(0.5)[-1], 0.01)
+    shown = generate_latest(registry).decode()
+    assert 'failover_in_sync{group="marketplace",reader="surabaya"} 1.0' in shown
 
 
 def _replay(mode: ProtectionMode, seeds: range) -> None:
@@ -110,6 +123,6 @@ def test_a_planted_mistake_is_found(name: str, monkeypatch: pytest.MonkeyPatch) 
         _storms_of(SEEDS_OF_A_MISTAKE)
 
 
-def _storms_of(seeds: range) -> None:
+def _storms_of(seeds: tuple[int, ...]) -> None:
     for seed in seeds:
         _storms(ProtectionMode.MAX_AVAILABILITY, seed)
