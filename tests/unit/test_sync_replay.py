@@ -32,13 +32,13 @@ SEEDS_OF_A_MISTAKE = (3, 17, 22, 27, *range(60))  # the first ones found one eac
 
 @pytest.mark.parametrize("mode", MODES)
 def test_whoever_is_on_record_has_everything(mode: ProtectionMode) -> None:
-    _replay(mode, range(5))
+    _replay(mode, (0, 1, 27))  # 27: an answer from before the promotion, as fresh as one after it
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 def test_whoever_is_on_record_has_everything_many_times(mode: ProtectionMode) -> None:
-    _replay(mode, range(5, 150))
+    _replay(mode, tuple(range(2, 150)))
 
 
 def test_in_sync_is_a_metric() -> None:
@@ -51,7 +51,7 @@ def test_in_sync_is_a_metric() -> None:
     assert 'failover_in_sync{group="marketplace",reader="surabaya"} 1.0' in shown
 
 
-def _replay(mode: ProtectionMode, seeds: range) -> None:
+def _replay(mode: ProtectionMode, seeds: tuple[int, ...]) -> None:
     """In quiet it comes into sync, again and again: otherwise nothing would have been tested."""
     events: list[str] = []
     synced = 0
