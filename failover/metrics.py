@@ -56,6 +56,12 @@ METRICS: tuple[Metric, ...] = (
         f"({_PROOF}).",
     ),
     Metric(
+        "failover_in_sync",
+        Kind.GAUGE,
+        "1 while every acknowledged commit is at the other site as well, on record; absent in an "
+        f"asynchronous mode ({_LOSS}).",
+    ),
+    Metric(
         "failover_gate",
         Kind.GAUGE,
         "Preconditions of the step that is wanted, of a takeover where none is: "
@@ -236,6 +242,8 @@ class ControllerMetrics:
         if view.state is not None:
             self._set("failover_epoch", float(view.state.epoch))
             self._set("failover_last_proven_timestamp_seconds", view.state.proven_unix_s)
+            if view.state.protection.synchronous:
+                self._set("failover_in_sync", float(view.state.in_sync))
             for site in view.policy.data_sites:
                 self._set(
                     "failover_active_site",

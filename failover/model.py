@@ -62,6 +62,11 @@ class ProtectionMode(StrEnum):
     MAX_AVAILABILITY = "max-availability"
     MAX_PROTECTION = "max-protection"
 
+    @property
+    def synchronous(self) -> bool:
+        """An acknowledged commit is to be at the other site as well (decision 0014)."""
+        return self is not ProtectionMode.MAX_PERFORMANCE
+
 
 class Invariant(StrEnum):
     """Their promises: docs/architecture.md. The values are the names in metrics and ``explain``."""

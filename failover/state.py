@@ -113,18 +113,23 @@ class ClusterState:
 
     Until ``promoted`` a host whose WAL ends below ``min_lsn`` gets no permit. ``timeline`` is the
     one that was judged: the branch point of the epoch is on it, at or after ``min_lsn``.
+    ``have``: hosts besides the last writer that surely have every acknowledged commit (invariant S,
+    decision 0014); in the synchronous modes only they and the last writer get a permit.
     """
 
     min_lsn: LsnField
     timeline: TimelineId
     promoted: bool
     standby: StandbyScope
+    have: tuple[HostName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class GroupState:
     """Everything that decides who may write (decision 0001).
 
+    ``in_sync``: the mode is synchronous, and of every cluster a host of the other site is in
+    ``have``.
     ``unproven_site``: the quorum was rebuilt without this data site, which may have another one of
     its own: that no claim of it is seen here proves nothing.
     ``proving``: the active site was changed in this epoch and not every promotion is on record yet.

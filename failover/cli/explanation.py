@@ -15,6 +15,7 @@ from rich.text import Text
 from failover.cli.snapshot import HEALTHY, VerdictNode, verdict_node
 from failover.cli.tree import BAD, GOOD, WARN, missing_lines, verdict_lines
 from failover.cli.units import duration, size
+from failover.health.protection import lines, listed
 from failover.health.verdict import Consequence
 from failover.health.view import View
 from failover.planning.explain import ClusterLoss, Explanation
@@ -64,7 +65,7 @@ class ExplainSnapshot:
     """``decision``: step (one is due), hold (not acting, for a reason) or nothing (all is well).
 
     ``gates_of``: the step whose gates these are; ``wanted``: it is what the verdict asks for.
-    ``blocking``: the first gate that does not pass.
+    ``blocking``: the first gate that does not pass. ``protection``: mode, record and list in words.
     """
 
     group: str
@@ -80,6 +81,7 @@ class ExplainSnapshot:
     blocking: GateNode | None
     next: NextNode
     losses: tuple[LossNode, ...]
+    protection: tuple[str, ...]
     missing: tuple[str, ...]
     looked_for_s: float
 
@@ -107,9 +109,17 @@ def explain_snapshot(
         blocking=gate_node(explained.blocking) if explained.blocking else None,
         next=NextNode(then.sentence, then.step.value if then.step else None, _rounded(then.in_s)),
         losses=tuple(loss_node(loss) for loss in explained.losses),
+        protection=_protection(view),
         missing=explained.missing,
         looked_for_s=round(looked_for_s, 1),
     )
+
+
+def _protection(view: View) -> tuple[str, ...]:
+    """Nothing where the mode is asynchronous, and so is what commits do."""
+    synchronous = view.state is not None and view.state.protection.synchronous
+    waits = any(listed(cluster) != () for cluster in view.clusters)
+    return lines(view) if synchronous or (waits and view.state is not None) else ()
 
 
 def _decision(explained: Explanation) -> str:
@@ -179,6 +189,7 @@ def as_rich(explanation: ExplainSnapshot) -> Group:
         )
     parts.append(Text(f"next: {explanation.next.sentence}"))
     parts += [_loss_line(loss) for loss in explanation.losses]
+    parts += [Text(line) for line in explanation.protection]
     parts += missing_lines(explanation.missing, explanation.verdict)
     if decision != "nothing":
         parts.append(Text(_FOOTNOTE.format(explanation.looked_for_s), style="dim"))

@@ -45,6 +45,7 @@ NOUNS: dict[str, Noun] = {
         Noun("break-glass", "Two sites are lost: a quorum from one site's own data, and back."),
         Noun("rehearse", "A planned move there and back, measured, with a signed-off report."),
         Noun("automation", "Who decides: the controllers, on paper only, or a human."),
+        Noun("protection", "What commits wait for, and what a takeover may lose."),
         Noun("pause", "No takeover for a while; ends by itself."),
         Noun("acknowledge", "A human has looked at the last takeover: no cooldown any more."),
         Noun("config", "Check failover.yaml; render what follows from it."),

@@ -14,7 +14,9 @@ from failover.cli.options import Decorated, load_policy
 from failover.cli.output import UserError
 
 if TYPE_CHECKING:
+    from failover.coordination.store import Store
     from failover.state import GroupState
+    from failover.znode import Op
 
 
 def operator() -> str:
@@ -35,8 +37,10 @@ def set_in_state(
     summary: str,
     details: dict[str, str],
     change: Callable[[GroupState], GroupState],
+    *,
+    beside: Callable[[Store], tuple[Op, ...]] = lambda _store: (),
 ) -> None:
-    """Write it, on record, and say so."""
+    """Write it, on record, and say so. ``beside``: more operations of the same transaction."""
     from failover.coordination.connect import open_store
     from failover.coordination.settings import Setting, apply_setting
 
@@ -44,7 +48,7 @@ def set_in_state(
     if "reason" in details and not reason:
         raise UserError("it goes on record with its reason", todo="say it with --reason TEXT")
     policy = load_policy()
-    setting = Setting(event, summary, operator(), details, change)
+    setting = Setting(event, summary, operator(), details, change, beside)
     with open_store(policy) as store:
         changed = apply_setting(store, policy, setting, now_unix_s=time.time()) is not None
     click.echo(summary if changed else "nothing to do: it is so already")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from failover.cli.units import size
 from failover.health.observation import NoAnswer
+from failover.health.protection import listed
 from failover.health.sightings import HostView
 from failover.health.verdict import Consequence, Verdict
 from failover.health.view import ClusterView, ObserverView, SideView, View, ZooKeeperView
@@ -64,7 +65,11 @@ class HostNode:
 
 @dataclass(frozen=True, slots=True)
 class SideNode:
-    """One cluster at one data site."""
+    """One cluster at one data site.
+
+    Of the active side: ``waits_for``: whom its commits wait for (None: not understood); ``have``:
+    who surely has everything that was acknowledged, by the record.
+    """
 
     cluster: str
     scope: str
@@ -74,6 +79,8 @@ class SideNode:
     paused: bool | None
     lease: LeaseNode | None  # on the active side only
     hosts: tuple[HostNode, ...]
+    waits_for: tuple[str, ...] | None = ()
+    have: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,7 @@ class Snapshot:
     active_site: str | None
     automation: str | None
     protection: str | None
+    in_sync: bool | None  # None in an asynchronous mode
     cooldown_left_s: float
     pause_left_s: float
     proven_unix_s: float | None  # when a change of the active site last came to its end
@@ -133,6 +141,7 @@ def status_tree(view: View, verdict: Verdict) -> Snapshot:
         active_site=state.active_site if state else None,
         automation=state.automation.value if state else None,
         protection=state.protection.value if state else None,
+        in_sync=state.in_sync if state and state.protection.synchronous else None,
         cooldown_left_s=_left_s(state.cooldown_until_unix_s, view) if state else 0.0,
         pause_left_s=_left_s(state.paused_until_unix_s, view) if state else 0.0,
         proven_unix_s=_proven_unix_s(view),
@@ -241,6 +250,8 @@ def _side(view: View, cluster: ClusterView, side: SideView) -> SideNode:
         paused=side.paused,
         lease=_lease(cluster) if active else None,
         hosts=tuple(_host(cluster, side, host) for host in side.hosts),
+        waits_for=listed(cluster) if active else (),
+        have=cluster.recorded.have if active and cluster.recorded else (),
     )
 
 

@@ -46,6 +46,10 @@ def _heading(snapshot: Snapshot) -> Text:
     text.append(f"  epoch {snapshot.epoch}  active site ")
     text.append(str(snapshot.active_site), style="bold")
     text.append(f"\nautomation {snapshot.automation}, protection {snapshot.protection}")
+    if snapshot.in_sync is not None:
+        text.append(
+            ", in sync" if snapshot.in_sync else ", NOT IN SYNC", style=_sync_style(snapshot)
+        )
     text.append(f"\n{readiness(snapshot.proven_age_s)}")
     if snapshot.pause_left_s:
         left = duration(snapshot.pause_left_s)
@@ -53,6 +57,10 @@ def _heading(snapshot: Snapshot) -> Text:
     if snapshot.cooldown_left_s:
         text.append(f"\ncooldown: no other takeover for {duration(snapshot.cooldown_left_s)}")
     return text
+
+
+def _sync_style(snapshot: Snapshot) -> str:
+    return GOOD if snapshot.in_sync else WARN
 
 
 def readiness(proven_age_s: float | None) -> str:
@@ -97,6 +105,8 @@ def _site(site: SiteNode, widths: _Widths) -> Tree:
     tree = Tree(label, guide_style=DIM)
     for side in site.clusters:
         branch = tree.add(_side_label(side))
+        if side.waits_for != () or side.have:
+            branch.add(_waiting(side))
         for host in side.hosts:
             leaf = branch.add(_host_label(host, widths))
             for note in host.notes:
@@ -134,6 +144,16 @@ def _side_label(side: SideNode) -> Text:
     if side.lease is not None:
         text.append(", lease: ")
         text.append_text(_lease(side.lease))
+    return text
+
+
+def _waiting(side: SideNode) -> Text:
+    """Whom commits wait for, and who has everything by the record."""
+    if side.waits_for is None:
+        text = Text("commits wait for a list that is not ours", style=WARN)
+    else:
+        text = Text(f"commits wait for {', '.join(side.waits_for) or 'nobody'}")
+    text.append(f"; surely with everything: {', '.join(side.have) or 'nobody'}")
     return text
 
 

@@ -12,20 +12,23 @@ from dataclasses import dataclass
 from failover.coordination.memory import HostMemory, Since
 from failover.coordination.reads import read_all
 from failover.coordination.store import Store, StoreUnavailable
+from failover.coordination.sync_memory import SyncKey, SyncMemory
 from failover.health.inputs import (
     ClaimSeen,
     ConfigSeen,
     Glanced,
+    LastWriterSeen,
     LeaderKeySeen,
     ObserverSeen,
     RequestSeen,
     ScopeSeen,
     StateSeen,
     StoppedSeen,
-    TimelinePromised,
     ViewInputs,
 )
+from failover.health.listed import listed_hosts
 from failover.health.observation import SiteObservation, decode_observation
+from failover.health.scope import parse_config
 from failover.history import NO_HEAD, head_seen
 from failover.last_writer import read_last_writer
 from failover.model import ClusterName, Epoch, SiteName
@@ -71,6 +74,7 @@ class Gatherer:
         self._first_sight_age_s = first_sight_age_s
         self._since = Since()
         self._hosts = HostMemory(policy)
+        self._sync = SyncMemory(policy)
         self._epoch = Epoch(0)
         self._learned: dict[SiteName, tuple[int, float]] = {}
 
@@ -102,21 +106,28 @@ class Gatherer:
             znodes = self._read(store)
         except StoreUnavailable as error:
             znodes, problem = {}, str(error)
-        observers = self._observers(znodes, now, local)
         read = not problem
+        claims = self._claims(znodes, now) if read else ()
+        scopes = self._scopes_seen(znodes) if read else ()
+        writers = self._last_writers(znodes) if read else ()
+        for claim in claims:  # before the looks of the same moment are learnt
+            key = sync_key(self._policy, claim, scopes, writers)
+            self._sync.set_key(claim.cluster, key, now.boottime_s)
+        observers = self._observers(znodes, now, local)
         return ViewInputs(
             now_unix_s=now.unix_s,
             reader=self._reader,
             state=self._state(znodes) if read else StateSeen(),
-            claims=self._claims(znodes, now) if read else (),
-            scopes=self._scopes_seen(znodes) if read else (),
+            claims=claims,
+            scopes=scopes,
             observers=observers,
             stopped=self._stopped(znodes) if read else (),
             salvage=self._salvage(znodes) if read else (),
             silences=self._hosts.silences(now.boottime_s),
             samples=self._hosts.samples(now.boottime_s),
-            promises=self._promises(znodes) if read else (),
             glances=glances,
+            last_writers=writers,
+            sync=self._sync.seen() if read else (),
             request=self._request(znodes) if read else None,
             history_head=head_seen(znodes[self._paths.history_head]) if read else NO_HEAD,
             store_problem=problem,
@@ -213,14 +224,10 @@ class Gatherer:
             seen.append(StoppedSeen(cluster.name, found.version, proof))
         return tuple(seen)
 
-    def _promises(self, znodes: Znodes) -> tuple[TimelinePromised, ...]:
+    def _last_writers(self, znodes: Znodes) -> tuple[LastWriterSeen, ...]:
         names = [cluster.name for cluster in self._policy.clusters]
-        read = ((name, read_last_writer(znodes[self._paths.last_writer(name)])) for name in names)
-        return tuple(
-            TimelinePromised(name, writer.site, writer.timeline)
-            for name, writer in read
-            if writer is not None and writer.promised
-        )
+        found = ((name, znodes[self._paths.last_writer(name)]) for name in names)
+        return tuple(_last_writer(name, znode) for name, znode in found if znode is not None)
 
     def _request(self, znodes: Znodes) -> RequestSeen | None:
         path = self._paths.request
@@ -277,8 +284,45 @@ class Gatherer:
         age_s = self._since.age_s(f"observer {site}", identity, now.boottime_s, first_sight_s)
         if self._learned.get(site) != identity and age_s < NOT_YET_SEEN_CHANGING_S:
             self._hosts.learn(observation, now.boottime_s - age_s)
+            self._sync.learn(observation, now.boottime_s - age_s)
             self._learned[site] = identity
         return ObserverSeen(site, observation, age_s)
+
+
+def sync_key(
+    policy: Policy,
+    claim: ClaimSeen,
+    scopes: tuple[ScopeSeen, ...],
+    writers: tuple[LastWriterSeen, ...],
+) -> SyncKey | None:
+    """Under what a list could be in force now; None: without claim, permit or configuration."""
+    held = claim.claim
+    writer = next((w for w in writers if w.cluster == claim.cluster), None)
+    if held is None or writer is None or writer.host != held.host:
+        return None
+    found = (s for s in scopes if (s.cluster, s.site) == (claim.cluster, held.site))
+    scope = next(found, None)
+    config = parse_config(scope.config) if scope is not None else None
+    if scope is None or scope.config is None or config is None:
+        return None
+    return SyncKey(
+        holder=held.host,
+        claim_session_id=claim.session_id,
+        claim_version=claim.version,
+        last_writer_version=writer.version,
+        config_version=scope.config.version,
+        text=config.sync_names,
+        listed=listed_hosts(config.sync_names) or (),
+        local=frozenset(host.name for host in policy.cluster(claim.cluster).at(held.site)),
+    )
+
+
+def _last_writer(cluster: ClusterName, found: Znode) -> LastWriterSeen:
+    writer = read_last_writer(found)
+    if writer is None:
+        return LastWriterSeen(cluster, None, found.version)
+    promised = writer.timeline if writer.promised else None
+    return LastWriterSeen(cluster, writer.host, found.version, writer.site, promised)
 
 
 def scope_seen(

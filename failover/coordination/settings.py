@@ -2,7 +2,7 @@
 
 These need no controller: each is one conditional write of ``state`` together with its entry, and a
 controller that decides in the same instant finds its own write refused. Invariant: nothing that
-decides who may write is changed here.
+decides who may write is changed here, but for a weaker protection mode (``protection``).
 """
 
 from __future__ import annotations

@@ -49,6 +49,7 @@ class RefusalReason(StrEnum):
     BEHIND = "behind_min_lsn"
     WAL_END_UNKNOWN = "wal_end_unknown"
     TIMELINE_UNKNOWN = "timeline_unknown"
+    NOT_IN_SYNC = "not_in_sync"  # it may lack what was acknowledged
     STATE_UNREADABLE = "state_unreadable"
     RECOVERY_TARGET = "recovery_target"
     CLAIM_HELD = "claim_held"
@@ -144,7 +145,7 @@ def decide_permit(me: Member, seen: PermitInputs) -> PermitDecision:
     own = seen.claim is not None and seen.claim.ephemeral_owner == seen.session_id
     if seen.claim is not None and not own:
         return Refuse(RefusalReason.CLAIM_HELD, f"held by {_holder(me, seen.claim)}")
-    refusal = _behind(me, state, seen.wal_end)
+    refusal = _behind(me, state, seen.wal_end) or _not_in_sync(me, state, seen.last_writer)
     if refusal is not None:
         return refusal
     if seen.promotion and seen.known_timeline is None:
@@ -231,6 +232,25 @@ def _behind(me: Member, state: GroupState, wal_end: WalEnd | None) -> Refuse | N
             f"{cluster.min_lsn} on timeline {cluster.timeline}",
         )
     return None
+
+
+def _not_in_sync(me: Member, state: GroupState, last_writer: Znode | None) -> Refuse | None:
+    """In a synchronous mode only who surely has everything that was acknowledged may write.
+
+    It does not pass by itself: who has everything changes only while somebody writes. Patroni then
+    bars this host for ``ttl`` and gives its key back at once, to a host that has.
+    """
+    cluster = state.clusters[me.cluster]
+    if not state.protection.synchronous or not cluster.promoted or last_writer is None:
+        return None  # before the promotion is on record ``min_lsn`` decides; at first nobody wrote
+    if me.host in cluster.have or is_last_writer(me, last_writer):
+        return None
+    writer = read_last_writer(last_writer)
+    last = writer.host if writer is not None else "an unknown host"
+    return Refuse(
+        RefusalReason.NOT_IN_SYNC,
+        f"{state.protection}: only {', '.join((*cluster.have, f'{last} (wrote last)'))}",
+    )
 
 
 def _holder(me: Member, claim: Znode) -> str:

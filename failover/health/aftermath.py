@@ -181,7 +181,7 @@ def _heir(view: View, cluster: ClusterView, silence: Silence, ensemble: Ensemble
     key_gone_s = lease_timing(view.policy.lease_s).zookeeper_session_ms_max / 1000
     for host in cluster.active.hosts:
         lost = host.host.name in silence.hosts or host == cluster.holder
-        if not lost and host.could_take_lease and host.guard_working:
+        if not lost and cluster.may_lead(host) and host.guard_working:
             takes_s = ensemble.sessions_from_s + key_gone_s + PROMOTION_S
             return Heir(host.host.name, takes_s)
     return None

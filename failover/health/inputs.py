@@ -134,15 +134,52 @@ class Glanced:
 
 
 @dataclass(frozen=True, slots=True)
-class TimelinePromised:
-    """The newest timeline number of a cluster belongs to a promotion at this site (decision 0010).
+class LastWriterSeen:
+    """Who got the claim last. ``version`` grows with every permit: a claim that is given up and
+    taken again starts at version 0 again, this znode does not.
 
-    No other site has made a timeline of this number, and none ever will.
+    ``promised``: the newest timeline number of all, where it was promised to this host: no other
+    site has made a timeline of this number, and none ever will (decision 0010).
     """
 
     cluster: ClusterName
-    site: SiteName
-    timeline: TimelineId
+    host: HostName | None  # None: cannot be understood
+    version: int
+    site: SiteName | None = None
+    promised: TimelineId | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncHost:
+    """One host that its cluster's primary sends WAL to, as the reader has seen it so far.
+
+    ``stalled_for_s``: how long it has not had what the primary had two looks before; counted only
+    while the primary is seen. ``caught_up_for_s``: how long it has always had that.
+    ``unsettled_for_s``: how long its own server shows another list than the configuration has.
+    """
+
+    host: HostName
+    stalled_for_s: float
+    caught_up_for_s: float
+    unsettled_for_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSeen:
+    """What the reader has seen of the list of one cluster's active scope since it is as it is.
+
+    ``in_force``: proved of every host in ``listed``, under the versions named here: whatever is
+    acknowledged has waited for them, and what was not has reached them (decision 0014).
+    """
+
+    cluster: ClusterName
+    in_force: bool
+    listed: tuple[HostName, ...]
+    config_version: int
+    claim_session_id: int
+    claim_version: int
+    last_writer_version: int
+    hosts: tuple[SyncHost, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +196,9 @@ class ViewInputs:
     salvage: tuple[SalvageProgress, ...] = ()
     silences: tuple[HostSilence, ...] = ()
     samples: tuple[LsnSample, ...] = ()
-    promises: tuple[TimelinePromised, ...] = ()
     glances: tuple[Glanced, ...] = ()
+    last_writers: tuple[LastWriterSeen, ...] = ()
+    sync: tuple[SyncSeen, ...] = ()
     request: RequestSeen | None = None  # None: nobody has ever asked for anything
     history_head: HeadSeen = NO_HEAD
     store_problem: str = ""

@@ -42,8 +42,23 @@ class SlotSeen:
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
+class WalsenderSeen:
+    """One standby as its upstream sees it. ``name``: its application_name, the Patroni member."""
+
+    name: str
+    state: str  # startup, catchup, streaming, …
+    flush_lsn: LsnField | None  # up to where it has said that its WAL is on disk
+    sync_state: str  # async, potential, sync, quorum
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class PostgresSeen:
-    """One query to PostgreSQL. LSNs are None where they have no meaning in that role."""
+    """One query to PostgreSQL. LSNs are None where they have no meaning in that role.
+
+    ``sync_names``: ``synchronous_standby_names`` as this server has it now; None: not asked for.
+    ``walsenders``: of a primary. ``checkpointer_idle``: the checkpointer stands at a place that it
+    reaches only after it has taken in every setting.
+    """
 
     in_recovery: bool
     timeline: TimelineId
@@ -56,6 +71,9 @@ class PostgresSeen:
     kept: tuple[SlotSeen, ...] | None = (
         None  # slots that keep WAL (not the lost ones); None: unknown
     )
+    sync_names: str | None = None
+    walsenders: tuple[WalsenderSeen, ...] = ()
+    checkpointer_idle: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

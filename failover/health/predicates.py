@@ -96,7 +96,7 @@ def may_recover_locally(view: View, cluster: ClusterView) -> bool:
     """Down, and within the time that the active site has to help itself."""
     if serving(cluster) or cluster.claim is None:
         return False
-    somebody_can = cluster.claim_held or cluster.active.could_take_lease
+    somebody_can = cluster.claim_held or cluster.could_take_lease
     return bool(somebody_can) and down_for_s(cluster) < view.policy.local_recovery_s
 
 

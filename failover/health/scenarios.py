@@ -7,6 +7,7 @@ standby site and below speak of a group that serves, so that a lesser trouble ne
 from __future__ import annotations
 
 from failover.health import predicates as ask
+from failover.health import protection
 from failover.health.view import View
 from failover.state import PlanKind
 
@@ -83,6 +84,17 @@ def takeover_in_progress(view: View) -> bool:
     return any(c.recorded is not None and not c.recorded.promoted for c in view.clusters)
 
 
+def protection_outdated(view: View) -> bool:
+    """Before every row that only holds: a standby that is lost stops writes until it is dropped."""
+    return ask.all_serving(view) and bool(protection.due(view))
+
+
+def protection_degraded(view: View) -> bool:
+    state = view.state
+    synchronous = state is not None and state.protection.synchronous
+    return ask.all_serving(view) and synchronous and state is not None and not state.in_sync
+
+
 def patroni_paused(view: View) -> bool:
     return any(side.paused for cluster in view.clusters for side in cluster.sides)
 
@@ -98,7 +110,7 @@ def site_lost(view: View) -> bool:
     return (
         bool(view.living_observers)
         and ask.all_claims_gone(view)
-        and not any(cluster.active.could_take_lease for cluster in view.clusters)
+        and not any(cluster.could_take_lease for cluster in view.clusters)
     )
 
 
@@ -111,7 +123,7 @@ def primary_down_local_recovery(view: View) -> bool:
 
 
 def local_recovery_failed(view: View) -> bool:
-    could = any(cluster.active.could_take_lease for cluster in view.clusters)
+    could = any(cluster.could_take_lease for cluster in view.clusters)
     waiting = any(ask.may_recover_locally(view, cluster) for cluster in view.clusters)
     return could and not waiting and ask.all_claims_gone(view)
 

@@ -1,7 +1,8 @@
 """Patroni's dynamic configuration and leader key, as we read and change them. Pure.
 
-Invariant: only ``standby_cluster`` and our own slot are ever changed; every other key stays as
-it was found. What is not a JSON object is None, and None means hold.
+Invariant: only ``standby_cluster``, our own slot and ``synchronous_standby_names`` are ever
+changed; every other key stays as it was found. What is not a JSON object is None, and None means
+hold.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from failover.model import Epoch, SiteName
 from failover.policy import DatabaseHost
 
 FENCE_PREFIX = "fenced by failover, epoch "
+SYNC_NAMES = "synchronous_standby_names"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,14 @@ class PatroniConfig:
     @property
     def is_quarantine(self) -> bool:
         return self.upstream is not None and self.upstream.host is None
+
+    @property
+    def sync_names(self) -> str:
+        """Whom its primary is told to wait for, as text; empty where it is told nothing."""
+        postgresql = self.document.get("postgresql")
+        parameters = postgresql.get("parameters") if isinstance(postgresql, dict) else None
+        value = parameters.get(SYNC_NAMES) if isinstance(parameters, dict) else None
+        return "" if value is None else str(value)
 
 
 def fence_value(epoch: Epoch) -> str:
@@ -92,12 +102,21 @@ def slot_name(site: SiteName) -> str:
 
 def quarantined(config: PatroniConfig) -> bytes:
     """A standby cluster of nobody: what returns stands still with its WAL."""
-    return _dump({**config.document, "standby_cluster": {"restore_command": "false"}})
+    return _dump({**_unlisted(config), "standby_cluster": {"restore_command": "false"}})
 
 
 def promoted(config: PatroniConfig, other: SiteName) -> bytes:
-    """An ordinary cluster, with the slot that the other site will stream from."""
-    document = {key: value for key, value in config.document.items() if key != "standby_cluster"}
+    """An ordinary cluster that waits for nobody, with the slot that the other site streams from."""
+    return _ordinary(_unlisted(config), other)
+
+
+def ordinary_again(config: PatroniConfig, other: SiteName) -> bytes:
+    """The same for a site that goes on: whom its commits wait for stays as it is."""
+    return _ordinary(config.document, other)
+
+
+def _ordinary(found: Mapping[str, Any], other: SiteName) -> bytes:
+    document = {key: value for key, value in found.items() if key != "standby_cluster"}
     slot = {slot_name(other): {"type": "physical", "cluster_type": "primary"}}
     return _dump({**document, "slots": {**(document.get("slots") or {}), **slot}})
 
@@ -111,6 +130,24 @@ def following(config: PatroniConfig, own: SiteName, primary: DatabaseHost) -> by
         "create_replica_methods": ["basebackup"],
     }
     return _dump({**config.document, "standby_cluster": standby})
+
+
+def waiting_for(config: PatroniConfig, text: str) -> bytes:
+    """The same scope with this ``synchronous_standby_names``; empty: without it."""
+    if not text:
+        return _dump(_unlisted(config))
+    postgresql = config.document.get("postgresql") or {}
+    parameters = {**(postgresql.get("parameters") or {}), SYNC_NAMES: text}
+    return _dump({**config.document, "postgresql": {**postgresql, "parameters": parameters}})
+
+
+def _unlisted(config: PatroniConfig) -> Mapping[str, Any]:
+    """As it was found where nobody is listed."""
+    if not config.sync_names:
+        return config.document
+    postgresql = config.document["postgresql"]
+    parameters = {k: v for k, v in postgresql["parameters"].items() if k != SYNC_NAMES}
+    return {**config.document, "postgresql": {**postgresql, "parameters": parameters}}
 
 
 def _dump(document: Mapping[str, Any]) -> bytes:

@@ -18,7 +18,7 @@ from failover.health.observation import (
     PatroniSeen,
     PostgresSeen,
 )
-from failover.model import SiteName
+from failover.model import SiteName, TimelineId
 from failover.policy import DatabaseHost
 
 Tri = bool | None  # None: unknown
@@ -97,9 +97,26 @@ class HostView:
             return guard.armed and guard.worker_alive
         return False if any(_refused(s.seen.guard) for s in self.sightings) else None
 
+    @property
+    def primary_timeline(self) -> TimelineId | None:
+        """The newest timeline on which it was seen out of recovery.
+
+        Not that of the freshest answer: ages count from when a reader saw it first, so of two that
+        are as fresh one may be from before the promotion.
+        """
+        answers = (s.seen.postgres for s in self.sightings)
+        out = (a.timeline for a in answers if isinstance(a, PostgresSeen) and not a.in_recovery)
+        return max(out, default=None)
+
     def working_primary_after(self, seconds_ago: float) -> bool:
         """Seen as a working primary in an observation taken wholly within these seconds."""
         return any(s.age_s < seconds_ago and _out_of_recovery(s.seen) for s in self.sightings)
+
+    def postgres_after(self, seconds_ago: float) -> bool:
+        """Its freshest answer of PostgreSQL was taken wholly within these seconds."""
+        answers = (s for s in self.sightings if isinstance(s.seen.postgres, PostgresSeen))
+        freshest = next(answers, None)
+        return freshest is not None and freshest.age_s < seconds_ago
 
 
 def _refused(part: object) -> bool:

@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from failover.health import evidence as tell
 from failover.health import predicates as ask
+from failover.health import protection
 from failover.health import scenarios as when
 from failover.health.view import View
 
@@ -31,6 +32,7 @@ class Consequence(StrEnum):
     SWITCHOVER = "switchover"
     BEGIN_TAKEOVER = "begin_takeover"
     END_TAKEOVER = "end_takeover"
+    PROTECT = "protect"
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,13 @@ RULES: tuple[Rule, ...] = (
         Consequence.ANSWER_REQUEST,
     ),
     Rule(
+        "protection_outdated",
+        "Commits in {active} wait for others than they should, or the record can be improved",
+        when.protection_outdated,
+        protection.change_lines,
+        Consequence.PROTECT,
+    ),
+    Rule(
         "patroni_paused",
         "Patroni is paused: a human has taken over, and a paused site neither demotes nor promotes",
         when.patroni_paused,
@@ -283,6 +292,13 @@ RULES: tuple[Rule, ...] = (
         tell.summary,
         Consequence.HOLD,
         page=True,
+    ),
+    Rule(
+        "protection_degraded",
+        "The protection mode is synchronous, and {standby} is not on record with everything",
+        when.protection_degraded,
+        protection.lines,
+        Consequence.HOLD,
     ),
     Rule(
         "witness_lost",

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 from failover.health.inputs import (
     ClaimSeen,
+    LastWriterSeen,
     LsnSample,
     ObserverSeen,
     RequestSeen,
     ScopeSeen,
     StoppedSeen,
+    SyncSeen,
     ViewInputs,
 )
 from failover.health.observation import (
@@ -80,10 +82,6 @@ class SideView:
         return some(host.working_primary for host in self.hosts)
 
     @property
-    def could_take_lease(self) -> Tri:
-        return some(host.could_take_lease for host in self.hosts)
-
-    @property
     def paused(self) -> Tri:
         """The scope's configuration says so, or a Patroni there does."""
         if any(host.patroni is not None and host.patroni.paused for host in self.hosts):
@@ -124,7 +122,26 @@ class ClusterView:
     stopped: StoppedSeen | None
     salvage: tuple[SalvageProgress, ...]
     samples: tuple[LsnSample, ...]  # newest first
-    promised: TimelineId | None = None  # the newest number, where it is the active site's
+    last_writer: LastWriterSeen | None = None
+    sync: SyncSeen | None = None  # None: nobody holds the claim, or there is nothing to go by
+    permitted: frozenset[HostName] | None = None  # who alone may get a permit; None: no such limit
+
+    def may_lead(self, host: HostView) -> Tri:
+        """It could take the lease, and the guard there would get the permit."""
+        if self.permitted is not None and host.host.name not in self.permitted:
+            return False
+        return host.could_take_lease
+
+    @property
+    def could_take_lease(self) -> Tri:
+        """Some host of the active site may lead."""
+        return some(self.may_lead(host) for host in self.active.hosts)
+
+    @property
+    def promised(self) -> TimelineId | None:
+        """The newest number of a timeline, where it was promised to a host of the active site."""
+        last = self.last_writer
+        return last.promised if last is not None and last.site == self.active.site else None
 
     @property
     def claim_held(self) -> Tri:
@@ -318,10 +335,27 @@ def _cluster(
         samples=tuple(
             sorted((s for s in inputs.samples if s.cluster == name), key=lambda s: s.age_s)
         ),
-        promised=next(
-            (p.timeline for p in inputs.promises if (p.cluster, p.site) == (name, active)), None
-        ),
+        last_writer=(writer := _last_writer(name, inputs)),
+        sync=next((seen for seen in inputs.sync if seen.cluster == name), None),
+        permitted=_permitted(name, state, writer),
     )
+
+
+def _last_writer(name: ClusterName, inputs: ViewInputs) -> LastWriterSeen | None:
+    return next((writer for writer in inputs.last_writers if writer.cluster == name), None)
+
+
+def _permitted(
+    name: ClusterName, state: GroupState | None, writer: LastWriterSeen | None
+) -> frozenset[HostName] | None:
+    """As the guards decide it (``guard/permits.py``): in a synchronous mode, once the epoch's
+    promotion is on record, whoever has everything that was acknowledged."""
+    recorded = state.clusters[name] if state is not None else None
+    if state is None or recorded is None or writer is None:
+        return None
+    if not state.protection.synchronous or not recorded.promoted:
+        return None
+    return frozenset(recorded.have) | ({writer.host} if writer.host is not None else set())
 
 
 def _side(

@@ -56,6 +56,7 @@ def cluster_gates(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
         residency(view, cluster),
         standby_leader_ready(cluster),
         wal_replayed(cluster),
+        *seen_since_the_claim(view, cluster),
         protection(view, cluster),
         within_budget(view, cluster, cluster_loss(view, cluster)),
     )
@@ -148,7 +149,7 @@ def claim_gone(view: View, cluster: ClusterView) -> Gate:
 def _local_recovery_over(view: View, cluster: ClusterView) -> Gate:
     """Only where somebody reaches a host there that could take the lease."""
     name, invariant = "local_recovery_over", Invariant.ONE_FAULT_NO_HARM
-    able = [h.host.name for h in cluster.active.hosts if h.could_take_lease]
+    able = [h.host.name for h in cluster.active.hosts if cluster.may_lead(h)]
     if not able:
         text = f"no living observer reaches a host in {cluster.active.site} that could lead"
         return Gate(name, True, text, invariant, cluster.name)
@@ -257,6 +258,24 @@ def wal_replayed(cluster: ClusterView) -> Gate:
     unreplayed_bytes = received - replayed
     passes = 0 <= unreplayed_bytes <= UNREPLAYED_BYTES_MAX
     return Gate(name, passes, text, invariant, cluster.name)
+
+
+def seen_since_the_claim(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
+    """In sync on record: the new site's leader was looked at after the last acknowledgement.
+
+    What it had then is the ``min_lsn`` of the next epoch. By an older look a host behind it,
+    without the last commits, could be promoted in its place. Asynchronously that is part of the
+    loss.
+    """
+    leader, state = cluster.standby.standby_leader, view.state
+    if state is None or leader is None or not (state.protection.synchronous and state.in_sync):
+        return ()
+    name, gone_for_s = "seen_since_the_claim", cluster.claim_absent_for_s
+    host = next(h for h in cluster.standby.hosts if h.host == leader.host)
+    since = host.postgres_after(gone_for_s)
+    text = f"{leader.host.name} was{'' if since else ' not'} seen since the claim has gone"
+    invariant = Invariant.NOTHING_LOST_SILENTLY
+    return (Gate(name, since, text, invariant, cluster.name),)
 
 
 def protection(view: View, cluster: ClusterView) -> Gate:

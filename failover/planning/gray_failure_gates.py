@@ -25,6 +25,7 @@ from failover.planning.gates import (
     old_scope_unfenced,
     protection,
     residency,
+    seen_since_the_claim,
     standby_leader_ready,
     state_readable,
     unpaused,
@@ -188,6 +189,7 @@ def _killed_cluster(
         residency(view, cluster),
         standby_leader_ready(cluster),
         wal_replayed(cluster),
+        *seen_since_the_claim(view, cluster),
         *_lost_since_the_stop(view, cluster, plan, request),
     )
 

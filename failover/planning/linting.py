@@ -101,6 +101,24 @@ def slots_with(before: dict[str, Any], site: SiteName) -> dict[str, Any]:
     return {**(before.get("slots") or {}), name: slot}
 
 
+def sync_names(config: dict[str, Any]) -> str:
+    """The text of ``synchronous_standby_names`` in a scope's configuration; empty for none."""
+    postgresql = config.get("postgresql")
+    parameters = postgresql.get("parameters") if isinstance(postgresql, dict) else None
+    found = parameters.get("synchronous_standby_names") if isinstance(parameters, dict) else None
+    return "" if found is None else str(found)
+
+
+def without_list(config: dict[str, Any]) -> dict[str, Any]:
+    """The configuration without the list of those that commits wait for."""
+    postgresql = config.get("postgresql")
+    parameters = postgresql.get("parameters") if isinstance(postgresql, dict) else None
+    if not isinstance(postgresql, dict) or not isinstance(parameters, dict):
+        return config
+    rest = {k: v for k, v in parameters.items() if k != "synchronous_standby_names"}
+    return {**config, "postgresql": {**postgresql, "parameters": rest}}
+
+
 def other_keys(config: dict[str, Any], *changed: str) -> dict[str, Any]:
     """All that a plan may not touch."""
     return {key: value for key, value in config.items() if key not in changed}

@@ -9,7 +9,7 @@ fenced, by name and on record, counts.
 from __future__ import annotations
 
 from failover.health.view import ClusterView, View
-from failover.model import Invariant, ProtectionMode
+from failover.model import Invariant
 from failover.planning.gates import (
     claim_gone,
     living_observer,
@@ -18,6 +18,7 @@ from failover.planning.gates import (
     no_working_primary,
     old_scope_unfenced,
     residency,
+    seen_since_the_claim,
     standby_leader_ready,
     state_readable,
     unproven,
@@ -126,8 +127,10 @@ def _what_would_be_lost(view: View, cluster: ClusterView) -> tuple[str, bool]:
     if isinstance(loss, LossUnknown):
         return f"what would be lost is not known: {loss.reason}", False
     state = view.state
-    in_sync = state is not None and state.in_sync
-    if in_sync and state is not None and state.protection is not ProtectionMode.MAX_PERFORMANCE:
+    unseen = [gate for gate in seen_since_the_claim(view, cluster) if gate.passes is not True]
+    if unseen:
+        return unseen[0].evidence, False
+    if state is not None and state.in_sync and state.protection.synchronous:
         return f"nothing would be lost: {state.protection}, in sync on record", True
     text = (
         f"behind {loss.behind_bytes} bytes / {loss.behind_s:.1f} s, isolation window at most "

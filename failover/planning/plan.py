@@ -22,6 +22,9 @@ class StepName(StrEnum):
     SWITCHOVER = "switchover"
     ABANDON_SWITCHOVER = "abandon_switchover"
     REFUSE_REQUEST = "refuse_request"
+    DROP_SYNCHRONOUS = "drop_synchronous"
+    RECORD_SYNCHRONOUS = "record_synchronous"
+    LIST_SYNCHRONOUS = "list_synchronous"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ It reads the operations themselves and compares them with the view and the polic
 would. Invariant: a plan with a problem is not committed; a check that cannot tell is a problem.
 The checks of a takeover are in ``takeover_checks``, those of a planned move in
 ``switchover_checks``, those of one that guards have to make possible in ``gray_failure_checks``,
-those of the other steps in ``step_checks``, what every step puts on record
-in ``history_checks``.
+those of the protection modes in ``protection_checks``, those of the other steps in ``step_checks``,
+what every step puts on record in ``history_checks``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from failover.planning.gray_failure_checks import BEGIN_TAKEOVER, STOPPED_BY_GUA
 from failover.planning.history_checks import HISTORY
 from failover.planning.linting import Problem, Problems, Reading, read
 from failover.planning.plan import Plan, RestartZooKeeper, StepName
+from failover.planning.protection_checks import EVERY_STEP, PROTECTION
 from failover.planning.request_checks import REFUSE_REQUEST
 from failover.planning.step_checks import FOLLOW, RECORD_PROMOTION, REINSTATE
 from failover.planning.switchover_checks import (
@@ -94,6 +95,7 @@ def known_paths(reading: Reading) -> Problems:
     paths = reading.paths
     known = {paths.state, paths.history_entry, paths.history_head, paths.request}
     for cluster in reading.clusters:
+        known.add(paths.last_writer(cluster.name))
         known |= {paths.writer(cluster.name), paths.stopped(cluster.name)}
         for side in cluster.sides:
             scope = reading.scope(cluster, side)
@@ -140,6 +142,7 @@ _EVERY_STEP: tuple[Callable[[Reading], Problems], ...] = (
     known_paths,
     *HISTORY,
     along_an_edge,
+    *EVERY_STEP,
 )
 
 _CHECKS: dict[StepName, tuple[Callable[[Reading], Problems], ...]] = {
@@ -152,4 +155,7 @@ _CHECKS: dict[StepName, tuple[Callable[[Reading], Problems], ...]] = {
     StepName.SWITCHOVER: SWITCHOVER,
     StepName.ABANDON_SWITCHOVER: ABANDON_SWITCHOVER,
     StepName.REFUSE_REQUEST: REFUSE_REQUEST,
+    StepName.DROP_SYNCHRONOUS: PROTECTION,
+    StepName.RECORD_SYNCHRONOUS: PROTECTION,
+    StepName.LIST_SYNCHRONOUS: PROTECTION,
 }

@@ -11,7 +11,7 @@ from typing import assert_never
 from failover.health import predicates as ask
 from failover.health.verdict import Consequence, Verdict
 from failover.health.view import ClusterView, View
-from failover.planning import gray_failure, requests, switchover, transactions
+from failover.planning import gray_failure, protection, requests, switchover, transactions
 from failover.planning.gates import takeover_gates
 from failover.planning.plan import Gate, Hold, Plan, RestartZooKeeper, StepName, held, passing
 from failover.planning.step_gates import (
@@ -48,6 +48,8 @@ def plan(view: View, verdict: Verdict) -> Plan | Hold:
             return gray_failure.begin(view)
         case Consequence.END_TAKEOVER:
             return gray_failure.go_on(view)
+        case Consequence.PROTECT:
+            return protection.next_step(view)
         case _:
             assert_never(verdict.consequence)
 

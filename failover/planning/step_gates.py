@@ -29,7 +29,7 @@ def record_gates(cluster: ClusterView) -> tuple[Gate, ...]:
 def follow_gates(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
     """The standby scope may be pointed at the present primary."""
     return (
-        _automation_acts(view),
+        automation_acts(view),
         primary_works(cluster),
         _upstream_in_country(view, cluster),
         _scope_readable(cluster),
@@ -40,7 +40,7 @@ def follow_gates(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
 def reinstate_gates(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
     """The quarantine of the standby scope may be lifted."""
     return (
-        _automation_acts(view),
+        automation_acts(view),
         primary_works(cluster),
         _upstream_in_country(view, cluster),
         _scope_readable(cluster),
@@ -54,7 +54,7 @@ def restart_gates(view: View) -> tuple[Gate, ...]:
     """ZooKeeper's leader may be restarted: everything else is well, and it was not just done."""
     invariant = Invariant.ONE_FAULT_NO_HARM
     return (
-        _automation_acts(view),
+        automation_acts(view),
         Gate(
             "restart_command",
             view.policy.zookeeper_restart_command is not None,
@@ -79,7 +79,7 @@ def restart_gates(view: View) -> tuple[Gate, ...]:
 # --------------------------------------------------------------------------- single gates
 
 
-def _automation_acts(view: View) -> Gate:
+def automation_acts(view: View) -> Gate:
     automation = view.state.automation if view.state is not None else None
     passes = None if automation is None else automation is not Automation.OBSERVE
     text = f"automation is {automation or 'unknown'}"

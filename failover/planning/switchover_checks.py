@@ -14,6 +14,8 @@ from failover.planning.linting import (
     document,
     other_keys,
     slots_with,
+    sync_names,
+    without_list,
 )
 from failover.planning.request_checks import request_after, request_answered
 from failover.planning.takeover_checks import (
@@ -264,11 +266,16 @@ def old_scope_is_checked(reading: Reading) -> Problems:
     """An operator who has changed it meanwhile is noticed."""
     for cluster in reading.view.clusters:
         scope = cluster.active.scope
-        check = reading.find(Check, reading.scope(cluster, cluster.active).config)
-        if scope is None or scope.config is None or check is None:
+        path, before = _old_config(reading, cluster), config_before(cluster.active)
+        found = reading.find(Check, path) or reading.find(Set, path)
+        if scope is None or scope.config is None or found is None or before is None:
             yield Problem("old_scope_is_checked", f"{cluster.name}: it is not")
-        elif check.version != scope.config.version:
+        elif found.version != scope.config.version:
             yield Problem("old_scope_is_checked", f"{cluster.name}: another version was judged")
+        elif isinstance(found, Check) and sync_names(before):
+            yield Problem("old_scope_is_checked", f"{cluster.name}: its list outlives the record")
+        elif isinstance(found, Set) and document(found.data) != without_list(before):
+            yield Problem("old_scope_is_checked", f"{cluster.name}: more than its list is changed")
 
 
 def moved_state(reading: Reading) -> Problems:
@@ -287,9 +294,16 @@ def moved_state(reading: Reading) -> Problems:
     before = reading.before
     if after is not None and (
         after.in_sync
+        or any(cluster.have for cluster in after.clusters.values())
         or (after.automation, after.protection) != (before.automation, before.protection)
     ):
         yield Problem(name, "in_sync, automation or protection outlives the move or is changed")
+
+
+def _old_list_op(cluster: ClusterView) -> type[Op]:
+    """Written where there is a list to be taken out, checked otherwise."""
+    before = config_before(cluster.active)
+    return Set if before is not None and sync_names(before) else Check
 
 
 SWITCHOVER: tuple[Callable[[Reading], Problems], ...] = (
@@ -312,7 +326,7 @@ SWITCHOVER: tuple[Callable[[Reading], Problems], ...] = (
             (Create, reading.paths.writer(cluster.name)),
             (Delete, reading.paths.writer(cluster.name)),
             (Delete, reading.paths.stopped(cluster.name)),
-            (Check, _old_config(reading, cluster)),
+            (_old_list_op(cluster), _old_config(reading, cluster)),
             (Set, reading.scope(cluster, cluster.standby).config),
         )
     ),
@@ -343,6 +357,7 @@ def back_where_it_was(reading: Reading) -> Problems:
         wanted = wanted.with_cluster(
             cluster.name, _bound(recorded, proof_of_plan(reading, cluster))
         )
+    wanted = replace(wanted, in_sync=after.in_sync)  # that it is true every step is asked
     if after != wanted:
         yield Problem(name, "the state is not as before the plan, bound by its proofs")
 
@@ -350,7 +365,8 @@ def back_where_it_was(reading: Reading) -> Problems:
 def _bound(recorded: ClusterState, proof: StoppedProof | None) -> ClusterState:
     if proof is None or proof.kind is not StopKind.SHUT_DOWN:
         return recorded
-    return replace(recorded, min_lsn=proof.end_of_wal, timeline=proof.timeline, promoted=False)
+    end, timeline = proof.end_of_wal, proof.timeline
+    return replace(recorded, min_lsn=end, timeline=timeline, promoted=False, have=())
 
 
 def no_proof_outlives_it(reading: Reading) -> Problems:

@@ -20,7 +20,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from failover.health import evidence as tell
-from failover.health.scope import following, promoted
+from failover.health.protection import in_sync
+from failover.health.scope import following, ordinary_again, promoted, waiting_for
 from failover.health.view import ClusterView, View
 from failover.model import Epoch
 from failover.planning.switchover_gates import stopped_under
@@ -170,6 +171,7 @@ def abandon(view: View, plan: PlanRecord, reasons: tuple[str, ...]) -> Transacti
     paths, state = GroupPaths(view.policy.group), known(view.state)
     clusters = {c.name: _as_before(c, plan) for c in view.clusters}
     back = replace(state, plan=None, clusters=clusters)
+    back = replace(back, in_sync=in_sync(view.policy, back))
     if not all(cluster.promoted for cluster in clusters.values()):
         back = replace(back, epoch_started_unix_s=view.now_unix_s)
     summary = f"{plan.kind} to {plan.to_site} abandoned: {plan.from_site} stays active"
@@ -200,12 +202,15 @@ def _as_before(cluster: ClusterView, plan: PlanRecord) -> ClusterState:
     """A replica that took over as leader meanwhile may lack the end of what was acknowledged.
 
     Of a server that was killed the end is an estimate, which perhaps nobody can ever replay: then
-    it is a local failover like any other.
+    it is a local failover like any other. Of one that was shut down any host with all of its WAL
+    may be promoted, whether its own server has the list or not: nobody is on record any more.
     """
     recorded, proof = known(cluster.recorded), stopped_under(cluster, plan)
     if proof is None or proof.kind is StopKind.KILLED:
         return recorded
-    return replace(recorded, min_lsn=proof.end_of_wal, timeline=proof.timeline, promoted=False)
+    return replace(
+        recorded, min_lsn=proof.end_of_wal, timeline=proof.timeline, promoted=False, have=()
+    )
 
 
 def _proof_of_no_claim(paths: GroupPaths, cluster: ClusterView) -> tuple[Op, ...]:
@@ -226,8 +231,12 @@ def _no_proof_left(paths: GroupPaths, cluster: ClusterView) -> tuple[Op, ...]:
 
 
 def _old_scope_as_judged(view: View, cluster: ClusterView) -> Op:
-    paths = scope_paths(view, cluster, cluster.active)
-    return Check(paths.config, config_version(cluster.active))
+    """The list stays while the plan may still go back; now nobody is on record any more."""
+    paths, config = scope_paths(view, cluster, cluster.active), known(cluster.active.config)
+    version = config_version(cluster.active)
+    if not config.sync_names:
+        return Check(paths.config, version)
+    return Set(paths.config, waiting_for(config, ""), version)
 
 
 def _new_scope_released(view: View, cluster: ClusterView) -> Op:
@@ -238,7 +247,7 @@ def _new_scope_released(view: View, cluster: ClusterView) -> Op:
 
 def _old_scope_ordinary(view: View, cluster: ClusterView) -> Op:
     paths = scope_paths(view, cluster, cluster.active)
-    data = promoted(known(cluster.active.config), cluster.standby.site)
+    data = ordinary_again(known(cluster.active.config), cluster.standby.site)
     return Set(paths.config, data, config_version(cluster.active))
 
 

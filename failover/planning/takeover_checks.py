@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from failover.health.view import ClusterView
 from failover.model import SiteKind
@@ -14,6 +15,8 @@ from failover.planning.linting import (
     document,
     other_keys,
     slots_with,
+    sync_names,
+    without_list,
 )
 from failover.planning.request_checks import asked_or_automatic
 from failover.state import ClusterState, StandbyScope
@@ -121,7 +124,9 @@ def old_site_quarantined(reading: Reading) -> Problems:
             yield Problem("old_site_quarantined", f"{cluster.name}: it would follow somebody")
         if op.version != scope.config.version:
             yield Problem("old_site_quarantined", f"{cluster.name}: another version was judged")
-        if other_keys(after, "standby_cluster") != other_keys(before, "standby_cluster"):
+        if sync_names(after):
+            yield Problem("old_site_quarantined", f"{cluster.name}: its list outlives the record")
+        if other_keys(after, "standby_cluster") != _kept(before, "standby_cluster"):
             yield Problem("old_site_quarantined", f"{cluster.name}: other settings are changed")
 
 
@@ -140,10 +145,17 @@ def new_site_released(reading: Reading) -> Problems:
         if op.version != scope.config.version:
             yield Problem("new_site_released", f"{cluster.name}: another version was judged")
         changed = ("standby_cluster", "slots")
-        if other_keys(after, *changed) != other_keys(before, *changed):
+        if sync_names(after):
+            yield Problem("new_site_released", f"{cluster.name}: it would wait for an old list")
+        if other_keys(after, *changed) != _kept(before, *changed):
             yield Problem("new_site_released", f"{cluster.name}: other settings are changed")
         if after.get("slots") != slots_with(before, cluster.active.site):
             yield Problem("new_site_released", f"{cluster.name}: its slots are changed otherwise")
+
+
+def _kept(before: dict[str, Any], *changed: str) -> dict[str, Any]:
+    """What has to stay as it was, the list aside where there is one."""
+    return other_keys(without_list(before) if sync_names(before) else before, *changed)
 
 
 def minimum_is_what_was_judged(reading: Reading) -> Problems:
@@ -174,7 +186,7 @@ def state_after(reading: Reading) -> Problems:
         if recorded.promoted or recorded.standby is not StandbyScope.QUARANTINE:
             detail = f"{name}: promoted or following before it can be"
             yield Problem("state_after", detail)
-    if after.plan is not None or after.in_sync:
+    if after.plan is not None or after.in_sync or any(c.have for c in after.clusters.values()):
         yield Problem("state_after", "a plan or in_sync outlives the takeover")
     before = reading.before
     if (after.automation, after.protection) != (before.automation, before.protection):

@@ -112,6 +112,27 @@ EDGES: tuple[Edge, ...] = (
 )
 
 
+def _staying(step: StepName, sentence: str) -> tuple[Edge, ...]:
+    """A step about the protection moves nothing; a site that is alone has replicas as well."""
+    return tuple(Edge(phase, phase, step, sentence) for phase in (Phase.PROTECTED, Phase.ALONE))
+
+
+EDGES += (
+    *_staying(
+        StepName.DROP_SYNCHRONOUS,
+        "A standby is of no use to wait for: it leaves the record and the list in one transaction.",
+    ),
+    *_staying(
+        StepName.LIST_SYNCHRONOUS,
+        "A standby keeps up: commits are made to wait for it; it is not on record yet.",
+    ),
+    *_staying(
+        StepName.RECORD_SYNCHRONOUS,
+        "That the list is in force is proved: its hosts surely have everything from now on.",
+    ),
+)
+
+
 def phase(recorded: ClusterState) -> Phase:
     """The phase that a cluster's record stands for; every record has exactly one."""
     if not recorded.promoted:

@@ -29,6 +29,9 @@ def rebuilt(
         epoch=Epoch(state.epoch + EPOCHS_AHEAD),
         epoch_started_unix_s=now_unix_s,
         unproven_site=lost,
+        # Who had left the record may have left it unheard of here.
+        clusters={name: replace(found, have=()) for name, found in state.clusters.items()},
+        in_sync=False,
     )
 
 

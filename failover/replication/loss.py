@@ -15,7 +15,7 @@ from math import inf
 from failover.health.inputs import LsnSample
 from failover.health.observation import PostgresSeen
 from failover.health.view import READ_DELAY_S, ClusterView, View
-from failover.model import Lsn, ProtectionMode
+from failover.model import Lsn
 from failover.replication.lineage import apart, parse_switches
 from failover.state import GroupState, StoppedProof
 
@@ -124,7 +124,7 @@ def loss_at_stop(view: View, cluster: ClusterView, proof: StoppedProof) -> Loss:
     only bounded: by when the last of it was (``idle_s``).
     """
     if view.state is not None and _in_sync(view.state):
-        return NOTHING_TO_LOSE
+        return _without_loss(cluster)
     leader = cluster.standby.standby_leader
     received = end_of_received(leader.postgres) if leader is not None else None
     if leader is None or received is None:
@@ -157,7 +157,33 @@ def loss_at_stop(view: View, cluster: ClusterView, proof: StoppedProof) -> Loss:
 
 def _in_sync(state: GroupState) -> bool:
     """Nothing is acknowledged that the other site does not have."""
-    return state.protection is not ProtectionMode.MAX_PERFORMANCE and state.in_sync
+    return state.protection.synchronous and state.in_sync
+
+
+def _without_loss(cluster: ClusterView) -> Loss:
+    """Nothing, where the standby leader is on record as having everything, or has all that a host
+    of its site on the same timeline has which is. What such a host says of itself counts only while
+    it receives: after a restart it does not know what it has before it has replayed it."""
+    leader, recorded = cluster.standby.standby_leader, cluster.recorded
+    have = set(recorded.have) if recorded is not None else set()
+    if leader is None:
+        return LossUnknown("no standby leader was seen")
+    if leader.host.name in have:
+        return NOTHING_TO_LOSE
+    received = end_of_received(leader.postgres)
+    for host in cluster.standby.hosts:
+        seen = host.postgres
+        if host.host.name not in have or seen is None or seen.received_lsn is None:
+            continue
+        if cluster.claim_held is False and not host.postgres_after(cluster.claim_absent_for_s):
+            continue  # it may have received more since
+        end, same = end_of_received(seen), seen.timeline == leader.postgres.timeline
+        if same and end is not None and received is not None and received >= end:
+            return NOTHING_TO_LOSE
+    names = [str(h.host.name) for h in cluster.standby.hosts if h.host.name in have]
+    return LossUnknown(
+        f"{leader.host.name} leads; on record with everything: {', '.join(names) or 'nobody there'}"
+    )
 
 
 def cluster_loss(view: View, cluster: ClusterView, *, lost_for_s: float | None = None) -> Loss:
@@ -169,7 +195,7 @@ def cluster_loss(view: View, cluster: ClusterView, *, lost_for_s: float | None =
     if state is None:
         return LossUnknown("no state was read")
     if _in_sync(state):
-        return NOTHING_TO_LOSE
+        return _without_loss(cluster)
     leader = cluster.standby.standby_leader
     if leader is None:
         return LossUnknown("no standby leader was seen")

@@ -17,7 +17,13 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from failover.health.observation import NoAnswer, NoAnswerKind, PostgresSeen, SlotSeen
+from failover.health.observation import (
+    NoAnswer,
+    NoAnswerKind,
+    PostgresSeen,
+    SlotSeen,
+    WalsenderSeen,
+)
 from failover.model import Lsn, TimelineId
 from failover.policy import DatabaseHost
 from failover.sites.trouble import no_answer, one_line, timed_out
@@ -44,7 +50,13 @@ SELECT r.in_recovery,
        (SELECT coalesce(json_agg(ARRAY[slot_name::text, restart_lsn::text]), '[]')
         FROM pg_replication_slots
         WHERE slot_type = 'physical' AND NOT temporary AND restart_lsn IS NOT NULL
-          AND wal_status IS DISTINCT FROM 'lost') AS kept
+          AND wal_status IS DISTINCT FROM 'lost') AS kept,
+       current_setting('synchronous_standby_names') AS sync_names,
+       CASE WHEN r.in_recovery THEN '[]'::json
+            ELSE (SELECT coalesce(json_agg(ARRAY[application_name, state, flush_lsn::text,
+                                                 sync_state]), '[]')
+                  FROM failover.walsenders()) END AS walsenders,
+       failover.checkpointer_idle() AS checkpointer_idle
 FROM (SELECT pg_is_in_recovery() AS in_recovery) r
 LEFT JOIN failover.wal_receiver() w ON true
 """
@@ -168,6 +180,12 @@ def seen(row: dict[str, Any]) -> PostgresSeen:
         receiver_host=row["sender_host"] if in_recovery else None,
         system_identifier=row["system_identifier"],
         kept=tuple(SlotSeen(name, Lsn.parse(keeps_from)) for name, keeps_from in row["kept"]),
+        sync_names=row["sync_names"],
+        walsenders=tuple(
+            WalsenderSeen(name or "", state or "", _lsn(flushed), sync_state or "")
+            for name, state, flushed, sync_state in row["walsenders"]
+        ),
+        checkpointer_idle=row["checkpointer_idle"],
     )
 
 

@@ -13,7 +13,6 @@ from failover.model import (
     Epoch,
     HostName,
     Lsn,
-    ProtectionMode,
     SiteName,
     TimelineId,
 )
@@ -101,12 +100,6 @@ def _no_head(world: World) -> None:
 @change(r"automation is <w>")
 def _automation(world: World, value: str) -> None:
     world.state = replace(_state(world), automation=Automation(value))
-
-
-@change(r"protection is <w>, (in sync|not in sync)")
-def _protection(world: World, mode: str, sync: str) -> None:
-    in_sync = sync == "in sync"
-    world.state = replace(_state(world), protection=ProtectionMode(mode), in_sync=in_sync)
 
 
 @change(r"cooldown for <n> s")
@@ -371,6 +364,13 @@ def _promoted_by_hand(world: World, cluster: str, site: str) -> None:
 @change(r"<w>-(jakarta|makassar) has no leader key")
 def _no_leader(world: World, cluster: str, site: str) -> None:
     world.scopes[ClusterName(cluster), SiteName(site)].leader = None
+
+
+@change(r"the leader key of <w>-(jakarta|makassar) names <w>")
+def _other_leader(world: World, cluster: str, site: str, host: str) -> None:
+    scope = world.scopes[ClusterName(cluster), SiteName(site)]
+    assert scope.leader is not None
+    scope.leader = replace(scope.leader, value=host)
 
 
 @change(r"<w>-(jakarta|makassar) has no configuration")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from failover.health.inputs import LsnSample, TimelinePromised
+from failover.health.inputs import LastWriterSeen, LsnSample
 from failover.health.observation import (
     NoAnswer,
     PostgresSeen,
@@ -22,6 +22,7 @@ from tests.scenarios.changes import ANSWERS, change
 from tests.scenarios.world import (
     END_OF_WAL,
     TIMED_OUT,
+    WRITER_VERSION,
     World,
     primary,
     standby,
@@ -150,9 +151,10 @@ def _timeline(world: World, host: str, timeline: str) -> None:
 
 
 @change("timeline <n> is promised to <w>")
-def _promised(world: World, timeline: str, site: str) -> None:
-    (cluster,) = world.policy.clusters
-    world.promises = [TimelinePromised(cluster.name, SiteName(site), TimelineId(int(timeline)))]
+def _promised(world: World, timeline: str, host: str) -> None:
+    found, number = world.policy.host(HostName(host)), TimelineId(int(timeline))
+    writer = LastWriterSeen(found.cluster, found.name, WRITER_VERSION, found.site, number)
+    world.writers[found.cluster] = writer
 
 
 # --------------------------------------------------------------------------- WAL samples

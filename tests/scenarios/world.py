@@ -19,6 +19,7 @@ from failover.health.inputs import (
     ClaimSeen,
     ConfigSeen,
     HostSilence,
+    LastWriterSeen,
     LeaderKeySeen,
     LsnSample,
     ObserverSeen,
@@ -26,7 +27,7 @@ from failover.health.inputs import (
     ScopeSeen,
     StateSeen,
     StoppedSeen,
-    TimelinePromised,
+    SyncSeen,
     ViewInputs,
 )
 from failover.health.observation import (
@@ -69,6 +70,7 @@ NOW_UNIX_S = 1_800_000_000.0
 STATE_VERSION = 7
 HEAD = HeadSeen(HistoryHead(number=12, sha256="5f" * 32), version=11)
 CONFIG_VERSION = 4
+WRITER_VERSION = 2
 END_OF_WAL = Lsn.parse("0/5000000")
 
 TIMED_OUT = NoAnswer(NoAnswerKind.TIMED_OUT, "no answer within 1 s")
@@ -164,9 +166,10 @@ class World:
     cut: set[tuple[SiteName, SiteName]] = field(default_factory=set)  # observer, site not reached
     silent_s: dict[HostName, float] = field(default_factory=dict)
     samples: list[LsnSample] = field(default_factory=list)
-    promises: list[TimelinePromised] = field(default_factory=list)
     salvage: list[SalvageProgress] = field(default_factory=list)
     stopped: list[StoppedSeen] = field(default_factory=list)
+    writers: dict[ClusterName, LastWriterSeen] = field(default_factory=dict)
+    sync: dict[ClusterName, SyncSeen] = field(default_factory=dict)
     zookeeper_restarts_s_ago: tuple[float, ...] = ()
     request: RequestSeen | None = None
     history_head: HeadSeen = HEAD
@@ -197,6 +200,7 @@ class World:
             unchanged_for_s=3600.0,
             session_id=0x1001,
         )
+        self.writers[name] = LastWriterSeen(name, first.name, WRITER_VERSION)
         self._stream(tuple(others), first, "replica", epoch)
         leader, *replicas = cluster.at(other)
         self._stream((leader,), first, "standby_leader", epoch)
@@ -248,7 +252,8 @@ class World:
             salvage=tuple(self.salvage),
             silences=tuple(HostSilence(h, s) for h, s in self.silent_s.items()),
             samples=tuple(self.samples),
-            promises=tuple(self.promises),
+            last_writers=tuple(self.writers.values()),
+            sync=tuple(self.sync.values()),
             store_problem=self.store_problem,
             zookeeper_restarts_s_ago=self.zookeeper_restarts_s_ago,
             request=self.request,

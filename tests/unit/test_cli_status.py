@@ -15,6 +15,7 @@ from cli_world import (
     MAKASSAR,
     POLICY,
     REFUSED,
+    STATE,
     healthy,
     jakarta_gone,
     jakarta_returned,
@@ -37,7 +38,7 @@ from failover.health.inputs import StateSeen, ViewInputs
 from failover.health.observation import HostObservation
 from failover.health.verdict import Consequence, Verdict
 from failover.health.view import build_view
-from failover.model import TimelineId
+from failover.model import HostName, ProtectionMode, TimelineId
 
 WELL = Verdict("healthy", "Jakarta serves, Makassar streams", Consequence.NOTHING, ("all of it",))
 LOST = Verdict(
@@ -117,6 +118,18 @@ def test_a_refusal_is_told_with_its_reason() -> None:
     assert host(shown, "jkt-db2").notes == tuple(
         f"{part}: refused (connection refused)" for part in ("PostgreSQL", "Patroni", "guard")
     )
+
+
+def test_whom_commits_wait_for_and_who_has_everything() -> None:
+    have = (HostName("mks-db1"),)
+    recorded = replace(STATE.clusters[CLUSTER], have=have)
+    state = replace(STATE.with_cluster(CLUSTER, recorded), in_sync=True)
+    state = replace(state, protection=ProtectionMode.MAX_AVAILABILITY)
+    inputs = replace(healthy(), state=StateSeen(state, 7))
+    shown = text_of(as_rich(snapshot(inputs)))
+    assert "protection max-availability, in sync" in shown
+    assert "commits wait for nobody; surely with everything: mks-db1" in shown
+    assert "commits wait" not in text_of(as_rich(snapshot(healthy())))
 
 
 def test_json_is_the_snapshot_with_a_schema() -> None:

@@ -193,3 +193,37 @@ def test_it_is_unknown_where_nobody_can_tell(line: str, reason: str) -> None:
 
 def test_in_sync_nothing_that_is_missing_was_acknowledged() -> None:
     assert at_stop("0/5000800", 0.0, "protection is max-availability, in sync") == NOTHING_TO_LOSE
+
+
+IN_SYNC = "protection is max-availability, in sync"
+OTHER_LEADER = [
+    "Patroni on mks-db1 says replica",
+    "Patroni on mks-db2 says standby_leader",
+    "the leader key of marketplace-makassar names mks-db2",
+]
+
+
+def in_sync_loss(*lines: str) -> LossEstimate | LossUnknown:
+    view = build([IN_SYNC, *lines]).view()
+    return cluster_loss(view, view.clusters[0])
+
+
+def test_in_sync_the_leader_must_be_who_has_everything() -> None:
+    behind = "PostgreSQL on mks-db2 has received 0/4FFFFF8, replayed 0/4FFFFF8"
+    assert in_sync_loss(*OTHER_LEADER) == NOTHING_TO_LOSE
+    found = in_sync_loss(*OTHER_LEADER, behind)
+    assert isinstance(found, LossUnknown)
+    assert "mks-db1" in found.reason
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        "PostgreSQL on mks-db1 has received nothing, replayed 0/100",
+        "PostgreSQL on mks-db1 is on timeline 2",
+        "mks-db1 gone for 3 s",
+    ],
+)
+def test_a_host_on_record_that_does_not_know_what_it_has_is_no_measure(unknown: str) -> None:
+    """After a restart it has replayed less than it has."""
+    assert isinstance(in_sync_loss(*OTHER_LEADER, unknown), LossUnknown)

@@ -16,10 +16,20 @@ import pytest
 from failover.health.verdict import judge
 from failover.health.view import View
 from failover.history import NO_HEAD
-from failover.model import Automation, ClusterName, Epoch, HostName, Invariant, Lsn, SiteName
+from failover.model import (
+    Automation,
+    ClusterName,
+    Epoch,
+    HostName,
+    Invariant,
+    Lsn,
+    ProtectionMode,
+    SiteName,
+)
 from failover.planning import (
     gray_failure_checks,
     plan_checks,
+    protection_checks,
     request_checks,
     step_checks,
     switchover_checks,
@@ -35,6 +45,7 @@ from failover.state import (
     HistoryHead,
     OperatorRequest,
     PlanKind,
+    PlanRecord,
     RequestPhase,
     SalvagePhase,
     decode_record,
@@ -76,6 +87,21 @@ WORLDS = {
     StepName.REFUSE_REQUEST: [
         "marketplace-makassar is paused",
         "an operator asks for a switchover to makassar, 1 s ago",
+    ],
+    StepName.DROP_SYNCHRONOUS: [
+        "protection is max-availability, in sync",
+        "makassar unplugged for 3.1 s",
+        "mks-db1 has not kept up for 2.2 s",
+    ],
+    StepName.RECORD_SYNCHRONOUS: [
+        "protection is max-availability, not in sync",
+        "commits wait for jkt-db2, mks-db1",
+        "the list is proved to be in force",
+    ],
+    StepName.LIST_SYNCHRONOUS: [
+        "protection is max-availability, not in sync",
+        "jkt-db2 has kept up for 3 s",
+        "mks-db1 has kept up for 2.5 s",
     ],
 }
 ROOT = "/failover/marketplace"
@@ -229,9 +255,41 @@ B, S, A, N = (
     StepName.REFUSE_REQUEST,
 )
 G = StepName.BEGIN_TAKEOVER
+D, W, L = (
+    StepName.DROP_SYNCHRONOUS,
+    StepName.RECORD_SYNCHRONOUS,
+    StepName.LIST_SYNCHRONOUS,
+)
 REQUEST, STOPPED = f"{ROOT}/requests/operator", f"{ROOT}/stopped/marketplace"
 HOLDING = Gate("automation_auto", None, "unknown", Invariant.DOUBT_MEANS_HOLD)
 FENCE, CHILD = f"{JAKARTA}/leader", f"{JAKARTA}/leader/fence"
+CONFIG, LAST = f"{JAKARTA}/config", f"{ROOT}/stopped/marketplace.last_writer"
+
+
+def waiting(text: str) -> dict[str, Any]:
+    return {"parameters": {"synchronous_standby_names": text}}
+
+
+def sync(case: Case, **fields: Any) -> Case:
+    """What looks at the primary have shown, changed."""
+    (only,) = case[1].clusters
+    assert only.sync is not None
+    return cluster(case, sync=replace(only.sync, **fields))
+
+
+def in_its_own_list(case: Case) -> Case:
+    """As after a local failover: the primary is listed, the replica is on the old timeline."""
+    (only,) = case[1].clusters
+    scope = only.active.scope
+    assert scope is not None
+    assert scope.config is not None
+    text = json.dumps({"postgresql": waiting('2 ("jkt-db1","mks-db1")')})
+    hosts = tuple(
+        replace(h, sightings=()) if h.host.name == "jkt-db2" else h for h in only.active.hosts
+    )
+    seen = replace(scope, config=replace(scope.config, text=text))
+    return cluster(case, active=replace(only.active, scope=seen, hosts=hosts))
+
 
 # What is broken, in which step, by which hand, and which check must say so.
 MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
@@ -325,6 +383,40 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("loop_wait changed", F, lambda c: with_config(c, MAKASSAR, loop_wait=9), "points_at_primary"),
     ("state written", F, lambda c: plus(c, Set(STATE, encode_state(c[1].state), 7)), "state_untouched"),  # type: ignore[arg-type]
     ("out of quarantine", F, lambda c: cluster(c, recorded=replace(c[1].clusters[0].recorded, standby="quarantine")), "follows_on_record"),  # type: ignore[type-var]
+    ("in sync and nobody there", P, lambda c: with_state(c, lambda s: replace(s, in_sync=True)), "in_sync_is_true"),
+    ("on record asynchronously", P, lambda c: with_state(c, record(c, have=("jkt-db2",))), "in_sync_is_true"),
+    ("on record by the way", P, lambda c: with_state(c, record(c, have=("jkt-db2",))), "have_never_grows_by_the_way"),
+    ("on record by a takeover", T, lambda c: with_state(c, record(c, have=("mks-db2",))), "state_after"),
+    ("list kept in quarantine", T, lambda c: with_config(c, JAKARTA, postgresql=waiting("1 (a)")), "old_site_quarantined"),
+    ("an old list released", T, lambda c: with_config(c, MAKASSAR, postgresql=waiting("1 (a)")), "new_site_released"),
+    ("on record by a switchover", S, lambda c: with_state(c, record(c, have=("mks-db2",))), "moved_state"),
+    ("mode changed", D, lambda c: with_state(c, lambda s: replace(s, protection="max-performance")), "only_have_changes"),
+    ("nothing changed", D, lambda c: changed(c, Set, STATE, data=encode_state(c[1].state)), "only_have_changes"),  # type: ignore[arg-type]
+    ("under a plan", D, lambda c: before(c, plan=PlanRecord("s", PlanKind.SWITCHOVER, "jakarta", "makassar", 1.0, "x")), "in_a_settled_epoch"),  # type: ignore[arg-type]
+    ("before the promotion", W, lambda c: cluster(c, recorded=replace(c[1].clusters[0].recorded, promoted=False)), "in_a_settled_epoch"),  # type: ignore[type-var]
+    ("nobody serves", W, lambda c: cluster(c, claim=None), "in_a_settled_epoch"),
+    ("record beside any list", W, lambda c: without(c, (Check, CONFIG)), "list_is_conditional"),
+    ("list at another version", D, lambda c: changed(c, Set, CONFIG, version=9), "list_is_conditional"),
+    ("record leaves, list stays", D, lambda c: without(c, (Set, CONFIG)), "list_is_conditional"),
+    ("ttl changed with the list", L, lambda c: with_config(c, JAKARTA, ttl=30), "only_the_list_changes"),
+    ("any one of them", L, lambda c: with_config(c, JAKARTA, postgresql=waiting('1 ("jkt-db2","mks-db1")')), "only_the_list_changes"),
+    ("list leaves, record stays", D, lambda c: with_state(c, record(c, have=("jkt-db2", "mks-db1"))), "have_is_listed"),
+    ("on record and not listed", W, lambda c: with_state(c, record(c, have=("jkt-db2", "mks-db1", "mks-db2"))), "have_is_listed"),
+    ("a list that is not understood", D, lambda c: with_config(c, JAKARTA, postgresql=waiting("ANY 1 (*)")), "have_is_listed"),
+    ("not in force", W, lambda c: sync(c, in_force=False), "growth_is_proved"),
+    ("another configuration", W, lambda c: sync(c, config_version=3), "growth_is_proved"),
+    ("another permit", W, lambda c: sync(c, last_writer_version=1), "growth_is_proved"),
+    ("another claim", W, lambda c: sync(c, claim_session_id=0x77), "growth_is_proved"),
+    ("claim not checked", W, lambda c: without(c, (Check, CLAIM)), "growth_is_proved"),
+    ("permit not checked", W, lambda c: without(c, (Check, LAST)), "growth_is_proved"),
+    ("proved of others", W, lambda c: sync(c, listed=("jkt-db2",)), "growth_is_proved"),
+    ("listed and recorded at once", L, lambda c: with_state(plus(without(c, (Check, STATE)), Set(STATE, encode_state(c[1].state), 7)), record(c, have=("mks-db1",))), "growth_is_proved"),  # type: ignore[arg-type]
+    ("on another branch", D, in_its_own_list, "no_other_branch_on_record"),
+    ("weaker than the mode", D, lambda c: before(c, protection=ProtectionMode.MAX_PROTECTION), "never_weaker_than_the_mode"),
+    ("listed in observe", L, lambda c: before(c, automation=Automation.OBSERVE), "automation_may"),
+    ("recorded in observe", W, lambda c: before(c, automation=Automation.OBSERVE), "automation_may"),
+    ("claim taken", W, lambda c: plus(c, Create(CLAIM, b"")), "nothing_but_the_list"),
+    ("the other scope", D, lambda c: plus(c, Set(f"{MAKASSAR}/config", b"{}", 4)), "nothing_but_the_list"),
     # A takeover from a site that holds its claims: its beginning (its commit is below) …
     ("no plan", G, lambda c: with_state(c, lambda s: replace(s, plan=None)), "only_a_plan_is_added"),
     ("a planned move", G, lambda c: with_state(c, lambda s: replace(s, plan=replace(s.plan, kind="switchover"))), "only_a_plan_is_added"),
@@ -516,6 +608,7 @@ def test_every_check_is_fired_by_some_mutation() -> None:
         *request_checks.REFUSE_REQUEST,
         *gray_failure_checks.BEGIN_TAKEOVER,
         *gray_failure_checks.STOPPED_BY_GUARDS,
+        *protection_checks.PROTECTION,
     ]
     named = {check.__name__ for check in tables}
     # Made for a step by a function of that name, or part of a check under another name.

@@ -346,3 +346,54 @@ class TestGivingBack:
         plan = replace(PLAN, from_site=MAKASSAR, to_site=JAKARTA)
         seen = claim_inputs(state=at(state(plan=plan)), stopped=STOPPED)
         assert decide_claim(ME, seen) == (LIVES, Delete(CLAIM_PATH, 2))
+
+
+# --------------------------------------------------------------------------- protection modes
+
+
+def synchronous(have: tuple[str, ...], *, promoted: bool = True) -> GroupState:
+    cluster = replace(
+        state().clusters[SHOP], have=tuple(HostName(name) for name in have), promoted=promoted
+    )
+    return state(protection=ProtectionMode.MAX_AVAILABILITY, clusters={SHOP: cluster})
+
+
+@pytest.mark.parametrize(
+    ("have", "last_writer"),
+    [(("jkt-db1",), THEIRS), (("mks-db1",), MINE), ((), MINE), ((), None)],
+    ids=["on record", "wrote last", "wrote last, alone", "nobody has ever written"],
+)
+def test_whoever_has_everything_is_permitted(
+    have: tuple[str, ...], last_writer: Znode | None
+) -> None:
+    seen = inputs(state=at(synchronous(have)), last_writer=last_writer, promotion=True)
+    assert isinstance(decide_permit(ME, seen), AskPermit)
+
+
+@pytest.mark.parametrize("have", [(), ("mks-db1",)])
+def test_who_may_lack_something_is_refused_and_not_asked_to_wait(have: tuple[str, ...]) -> None:
+    """Patroni's hook fails at once: a host that has everything may take the key."""
+    seen = inputs(state=at(synchronous(have)), last_writer=THEIRS, promotion=True)
+    decision = decide_permit(ME, seen)
+    assert isinstance(decision, Refuse)
+    assert decision.reason is RefusalReason.NOT_IN_SYNC
+    assert not decision.passes_by_itself
+    assert "jkt-db2 (wrote last)" in decision.detail
+
+
+def test_a_last_writer_that_cannot_be_understood_is_nobody() -> None:
+    spoilt = Znode(LAST_PATH, b"?", version=9)
+    assert refused(inputs(state=at(synchronous(())), last_writer=spoilt)) == "not_in_sync"
+
+
+def test_before_the_promotion_is_on_record_min_lsn_decides() -> None:
+    seen = inputs(
+        state=at(synchronous((), promoted=False)),
+        last_writer=THEIRS,
+        wal_end=WalEnd(Lsn(1000), TimelineId(3)),
+    )
+    assert isinstance(decide_permit(ME, seen), AskPermit)
+
+
+def test_asynchronously_anybody_of_the_active_site_is_permitted() -> None:
+    assert isinstance(decide_permit(ME, inputs(last_writer=THEIRS)), AskPermit)

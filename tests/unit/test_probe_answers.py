@@ -13,6 +13,7 @@ from failover.health.observation import (
     NoAnswer,
     NoAnswerKind,
     SlotSeen,
+    WalsenderSeen,
     ZooKeeperMode,
     ZooKeeperSeen,
 )
@@ -34,6 +35,9 @@ STANDBY: dict[str, Any] = {
     "checkpoint_tli": 1,
     "system_identifier": "7",
     "kept": [["failover_makassar", "0/2000000"]],
+    "sync_names": "",
+    "walsenders": [],
+    "checkpointer_idle": None,
 }
 
 
@@ -65,6 +69,25 @@ def test_a_primary_reads_its_timeline_from_the_file_it_writes() -> None:
     }
     seen = postgres.seen(row)
     assert (seen.timeline, seen.current_lsn, seen.receiver_streaming) == (11, Lsn(1 << 32), None)
+
+
+def test_a_primary_shows_whom_it_waits_for_and_what_they_have() -> None:
+    row = STANDBY | {
+        "in_recovery": False,
+        "current_lsn": "1/0",
+        "current_timeline_hex": "0000000B",
+        "receiver_status": None,
+        "sync_names": '1 ("mks-db1")',
+        "walsenders": [["mks-db1", "streaming", "0/F0", "sync"], ["", "startup", None, None]],
+        "checkpointer_idle": True,
+    }
+    seen = postgres.seen(row)
+    assert seen.sync_names == '1 ("mks-db1")'
+    assert seen.checkpointer_idle is True
+    assert seen.walsenders == (
+        WalsenderSeen("mks-db1", "streaming", Lsn(0xF0), "sync"),
+        WalsenderSeen("", "startup", None, ""),
+    )
 
 
 @pytest.mark.parametrize(

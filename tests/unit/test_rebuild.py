@@ -12,9 +12,11 @@ import pytest
 from failover.last_writer import LastWriter, encode_last_writer, read_last_writer
 from failover.model import (
     Automation,
+    ClusterName,
     Epoch,
     GroupName,
     HostName,
+    Lsn,
     ProtectionMode,
     SiteName,
     TimelineId,
@@ -22,7 +24,7 @@ from failover.model import (
 from failover.rebuild import server, zoo_cfg
 from failover.rebuild.record import proven, rebuilt, timelines_ahead
 from failover.rebuild.server import ServerError, ZooKeeperHost
-from failover.state import GroupState
+from failover.state import ClusterState, GroupState, StandbyScope
 from failover.znode import Znode
 
 RENDERED = Path("deploy/makassar/mks-zk1/etc/zookeeper/zoo.cfg")
@@ -91,6 +93,22 @@ def test_a_rebuilt_record_is_far_ahead_and_knows_nothing_of_the_lost_site() -> N
     assert rebuilt(after, SiteName("jakarta"), now_unix_s=9.0, again=True) is after
     assert rebuilt(after, SiteName("jakarta"), now_unix_s=9.0).epoch == 2005  # lost once more
     assert proven(after) == replace(after, unproven_site=None)
+
+
+def test_nobody_is_on_record_with_everything_after_a_rebuild() -> None:
+    """Who left the record in a write that only the lost servers have would stand on it again."""
+    cluster = ClusterState(
+        Lsn(0), TimelineId(1), True, StandbyScope.FOLLOWING, have=(HostName("mks-db1"),)
+    )
+    before = replace(
+        STATE,
+        protection=ProtectionMode.MAX_AVAILABILITY,
+        clusters={ClusterName("marketplace"): cluster},
+        in_sync=True,
+    )
+    after = rebuilt(before, SiteName("jakarta"), now_unix_s=7.0)
+    assert [found.have for found in after.clusters.values()] == [()]
+    assert not after.in_sync
 
 
 def test_timeline_numbers_go_ahead_as_well() -> None:

@@ -67,6 +67,16 @@ AS $$
     FROM pg_catalog.pg_stat_replication
 $$;
 
+-- Whether the checkpointer stands where it has taken in every setting. It sets the mark that makes
+-- commits wait for standbys, and may be busy when the setting comes. NULL: there is none.
+CREATE FUNCTION failover.checkpointer_idle() RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT wait_event IS NOT DISTINCT FROM 'CheckpointerMain'
+           OR wait_event IS NOT DISTINCT FROM 'CheckpointWriteDelay'
+    FROM pg_catalog.pg_stat_activity WHERE backend_type = 'checkpointer'
+$$;
+
 -- What a new copy of the cluster has to carry (`failover reseed`): one number.
 CREATE FUNCTION failover.databases_bytes() RETURNS bigint
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -77,6 +87,7 @@ $$;
 ALTER FUNCTION failover.wal_receiver() OWNER TO failover_functions;
 ALTER FUNCTION failover.wal_timeline() OWNER TO failover_functions;
 ALTER FUNCTION failover.walsenders() OWNER TO failover_functions;
+ALTER FUNCTION failover.checkpointer_idle() OWNER TO failover_functions;
 ALTER FUNCTION failover.databases_bytes() OWNER TO failover_functions;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA failover FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA failover TO failover_observer;

@@ -1,0 +1,263 @@
+"""The checks of the protection steps: invariant S must be in the operations. Pure.
+
+Independent of what builds them. They do not ask whether a change is useful, only whether it is
+honest: nobody comes on record who is not proved, nobody stays on record who is not listed.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from failover.health.observation import PostgresSeen
+from failover.health.view import ClusterView
+from failover.model import Automation, ProtectionMode
+from failover.planning.linting import (
+    Problem,
+    Problems,
+    Reading,
+    config_before,
+    document,
+    sync_names,
+    without_list,
+)
+from failover.planning.plan import StepName
+from failover.znode import Check, Create, Set
+
+
+def only_have_changes(reading: Reading) -> Problems:
+    """The state differs in ``have`` of the plan's clusters, and what follows for ``in_sync``."""
+    after = reading.after
+    if after is None:
+        return
+    wanted = replace(reading.before, in_sync=after.in_sync)
+    for cluster in reading.clusters:
+        have = after.clusters[cluster.name].have if cluster.name in after.clusters else ()
+        recorded = replace(wanted.clusters[cluster.name], have=have)
+        wanted = wanted.with_cluster(cluster.name, recorded)
+    if after != wanted:
+        yield Problem("only_have_changes", "the state changes otherwise than in who has everything")
+    if after == reading.before:
+        yield Problem("only_have_changes", "the state is written without a change")
+
+
+def in_a_settled_epoch(reading: Reading) -> Problems:
+    """Its promotion is on record, no plan stands, and a primary works under the claim."""
+    if reading.before.plan is not None:
+        yield Problem("in_a_settled_epoch", "a plan stands")
+    for cluster in reading.clusters:
+        recorded = cluster.recorded
+        if recorded is None or not recorded.promoted:
+            yield Problem("in_a_settled_epoch", f"{cluster.name}: its promotion is not on record")
+        if cluster.primary is None or not cluster.claim_held:
+            yield Problem("in_a_settled_epoch", f"{cluster.name}: no working primary")
+
+
+def list_is_conditional(reading: Reading) -> Problems:
+    """The active scope's configuration is written or checked at the version that was judged."""
+    for cluster in reading.clusters:
+        path, scope = reading.scope(cluster, cluster.active).config, cluster.active.scope
+        found = [op for op in reading.ops if op.path == path]
+        wanted = scope.config.version if scope is not None and scope.config is not None else None
+        fits = len(found) == 1 and isinstance(found[0], Set | Check)
+        if not fits or getattr(found[0], "version", None) != wanted:
+            yield Problem("list_is_conditional", f"{cluster.name}: not the list that was judged")
+
+
+def only_the_list_changes(reading: Reading) -> Problems:
+    for cluster in reading.clusters:
+        op = reading.find(Set, reading.scope(cluster, cluster.active).config)
+        if op is None:
+            continue
+        before, after = config_before(cluster.active), document(op.data)
+        if before is None or after is None or _rest(after) != _rest(before):
+            yield Problem("only_the_list_changes", f"{cluster.name}: other settings are changed")
+        elif required(sync_names(after)) is None:
+            yield Problem("only_the_list_changes", f"{cluster.name}: it does not require them all")
+
+
+def _rest(found: dict[str, Any]) -> str:
+    """All but the list; parameters that are there for it alone count as none."""
+    rest = without_list(found)
+    postgresql = {k: v for k, v in (rest.get("postgresql") or {}).items() if v != {}}
+    return json.dumps({**rest, "postgresql": postgresql}, sort_keys=True)
+
+
+def required(text: str) -> frozenset[str] | None:
+    """The hosts that this text requires; None where it does not require all it names."""
+    if not text:
+        return frozenset()
+    match = re.fullmatch(r"(\d+) \((.*)\)", text)
+    names = re.findall(r'"([^"]+)"', match[2]) if match is not None else []
+    if match is None or len(set(names)) != int(match[1]) or len(names) != len(set(names)):
+        return None
+    return frozenset(names)
+
+
+def _list_after(reading: Reading, cluster: ClusterView) -> frozenset[str] | None:
+    op = reading.find(Set, reading.scope(cluster, cluster.active).config)
+    found = document(op.data) if op is not None else config_before(cluster.active)
+    return required(sync_names(found)) if found is not None else None
+
+
+def have_is_listed(reading: Reading) -> Problems:
+    """Whoever is on record afterwards is required by the list afterwards."""
+    after = reading.after or reading.before
+    for cluster in reading.clusters:
+        recorded = after.clusters.get(cluster.name)
+        names = _list_after(reading, cluster)
+        if recorded is None or names is None or not set(recorded.have) <= names:
+            yield Problem("have_is_listed", f"{cluster.name}: on record, and not waited for")
+
+
+def growth_is_proved(reading: Reading) -> Problems:
+    """A host comes on record only beside the list, claim and permit of the proof."""
+    after = reading.after
+    for cluster in reading.clusters:
+        recorded = after.clusters.get(cluster.name) if after is not None else None
+        before = reading.before.clusters[cluster.name]
+        new = set(recorded.have) - set(before.have) if recorded is not None else set()
+        if new and not _proved(reading, cluster, new):
+            detail = f"{cluster.name}: {', '.join(sorted(new))} not proved to have everything"
+            yield Problem("growth_is_proved", detail)
+
+
+def _proved(reading: Reading, cluster: ClusterView, new: set[Any]) -> bool:
+    seen, claim, writer = cluster.sync, cluster.claim, cluster.last_writer
+    if seen is None or claim is None or writer is None or not seen.in_force:
+        return False
+    checks = {
+        reading.scope(cluster, cluster.active).config: seen.config_version,
+        reading.paths.writer(cluster.name): seen.claim_version,
+        reading.paths.last_writer(cluster.name): seen.last_writer_version,
+    }
+    checked = all(
+        (op := reading.find(Check, path)) is not None and op.version == version
+        for path, version in checks.items()
+    )
+    same = claim.session_id == seen.claim_session_id
+    return checked and same and new <= set(seen.listed)
+
+
+def no_other_branch_on_record(reading: Reading) -> Problems:
+    """Before a promoted primary leaves its own list, nobody is on record who is elsewhere."""
+    after = reading.after or reading.before
+    for cluster in reading.clusters:
+        before, primary = config_before(cluster.active), cluster.primary
+        names = required(sync_names(before)) if before is not None else None
+        if primary is None or primary.host.name not in (names or ()):
+            continue
+        newest = max(
+            seen.timeline
+            for sighting in primary.sightings
+            if isinstance(seen := sighting.seen.postgres, PostgresSeen) and not seen.in_recovery
+        )
+        same = {
+            host.host.name
+            for side in cluster.sides
+            for host in side.hosts
+            if host.postgres and host.postgres.timeline == newest
+        }
+        recorded = after.clusters.get(cluster.name)
+        if recorded is None or not set(recorded.have) <= same:
+            detail = f"{cluster.name}: somebody on record is not seen on the new timeline"
+            yield Problem("no_other_branch_on_record", detail)
+
+
+def never_weaker_than_the_mode(reading: Reading) -> Problems:
+    """Max-protection keeps waiting for a host of the other site once it does."""
+    if reading.before.protection is not ProtectionMode.MAX_PROTECTION:
+        return
+    for cluster in reading.clusters:
+        other = {host.host.name for host in cluster.standby.hosts}
+        before = config_before(cluster.active)
+        listed = required(sync_names(before)) if before is not None else None
+        after = _list_after(reading, cluster)
+        if listed and listed & other and not (after or frozenset()) & other:
+            detail = f"{cluster.name}: commits would wait for nobody at the other site"
+            yield Problem("never_weaker_than_the_mode", detail)
+
+
+def automation_may(reading: Reading) -> Problems:
+    """Dropping ends a stall of writes and is always done; the rest only where automation acts."""
+    observes = reading.before.automation is Automation.OBSERVE
+    if observes and reading.plan.step is not StepName.DROP_SYNCHRONOUS:
+        yield Problem("automation_may", "automation only observes")
+
+
+def nothing_but_the_list(reading: Reading) -> Problems:
+    allowed = {reading.paths.state, reading.paths.history_entry, reading.paths.history_head}
+    for cluster in reading.clusters:
+        allowed.add(reading.scope(cluster, cluster.active).config)
+        allowed |= {
+            reading.paths.writer(cluster.name),
+            reading.paths.last_writer(cluster.name),
+        }
+    claims = {reading.paths.writer(c.name) for c in reading.clusters}
+    claims |= {reading.paths.last_writer(c.name) for c in reading.clusters}
+    for op in reading.ops:
+        written = not isinstance(op, Check)
+        history = op.path == reading.paths.history_entry and isinstance(op, Create)
+        if op.path not in allowed or (written and op.path in claims and not history):
+            yield Problem("nothing_but_the_list", f"{op.path} is touched")
+
+
+PROTECTION: tuple[Callable[[Reading], Problems], ...] = (
+    only_have_changes,
+    in_a_settled_epoch,
+    list_is_conditional,
+    only_the_list_changes,
+    have_is_listed,
+    growth_is_proved,
+    no_other_branch_on_record,
+    never_weaker_than_the_mode,
+    automation_may,
+    nothing_but_the_list,
+)
+
+
+# --------------------------------------------------------------------------- every step
+
+
+def in_sync_is_true(reading: Reading) -> Problems:
+    """``in_sync`` after every step: a host of the other site on record, of every cluster."""
+    after = reading.after
+    if after is None:
+        return
+    policy = reading.view.policy
+    others = {
+        host.name
+        for site in policy.data_sites
+        if site.name != after.active_site
+        for cluster in policy.clusters
+        for host in cluster.at(site.name)
+    }
+    synchronous = after.protection is not ProtectionMode.MAX_PERFORMANCE
+    true = synchronous and all(set(c.have) & others for c in after.clusters.values())
+    if after.in_sync != true:
+        yield Problem("in_sync_is_true", f"in_sync is {after.in_sync}, the record says {true}")
+    if not synchronous and any(c.have for c in after.clusters.values()):
+        yield Problem("in_sync_is_true", "somebody is on record in an asynchronous mode")
+
+
+def have_never_grows_by_the_way(reading: Reading) -> Problems:
+    """Only the step that proves it puts a host on record."""
+    after = reading.after
+    if after is None or reading.plan.step is StepName.RECORD_SYNCHRONOUS:
+        return
+    for name, recorded in after.clusters.items():
+        before = reading.before.clusters.get(name)
+        known = set(before.have) if before is not None else set()
+        if after.epoch != reading.before.epoch:
+            known = set()  # what was proved was proved of the old site's primary
+        if set(recorded.have) - known:
+            yield Problem("have_never_grows_by_the_way", f"{name}: somebody comes on record")
+
+
+EVERY_STEP: tuple[Callable[[Reading], Problems], ...] = (
+    in_sync_is_true,
+    have_never_grows_by_the_way,
+)

@@ -1,0 +1,128 @@
+"""Invariant S (decision 0014) under anything that may happen between any two steps.
+
+That the play can go wrong at all is shown by mistakes that are planted: each is found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+
+import pytest
+from controller_world import SURABAYA
+from prometheus_client import CollectorRegistry, generate_latest
+from sync_world import SyncGroup
+
+from failover.config import load
+from failover.coordination import sync_memory
+from failover.coordination.sync_memory import Look, Proof, SyncKey
+from failover.guard import permits
+from failover.health import protection
+from failover.health.protection import Change, ChangeKind
+from failover.health.view import ClusterView
+from failover.metrics import ControllerMetrics, Instruments
+from failover.model import HostName, ProtectionMode
+
+STORMS, QUIET_S = 4, 7
+MODES = [ProtectionMode.MAX_AVAILABILITY, ProtectionMode.MAX_PROTECTION]
+SEEDS_OF_A_MISTAKE = (3, 17, 22, 27, *range(60))  # the first ones found one each
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_whoever_is_on_record_has_everything(mode: ProtectionMode) -> None:
+    _replay(mode, (0, 1, 27))  # 27: an answer from before the promotion, as fresh as one after it
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", MODES)
+def test_whoever_is_on_record_has_everything_many_times(mode: ProtectionMode) -> None:
+    _replay(mode, tuple(range(2, 150)))
+
+
+def test_in_sync_is_a_metric() -> None:
+    group = SyncGroup(load(Path("deploy/failover.yaml")), Random(1), MODES[0])
+    registry = CollectorRegistry()
+    metrics = ControllerMetrics(group.policy, SURABAYA, Instruments(registry))
+    group.quiet(QUIET_S)
+    metrics.tick_done(group.run(0.5)[-1], 0.01)
+    shown = generate_latest(registry).decode()
+    assert 'failover_in_sync{group="marketplace",reader="surabaya"} 1.0' in shown
+
+
+def _replay(mode: ProtectionMode, seeds: tuple[int, ...]) -> None:
+    """In quiet it comes into sync, again and again: otherwise nothing would have been tested."""
+    events: list[str] = []
+    synced = 0
+    for seed in seeds:
+        group = _storms(mode, seed)
+        synced += group.state.in_sync
+        events += group.history()
+    assert synced > len(seeds) / 2
+    assert events.count("degraded") > len(seeds)
+    assert events.count("in_sync") > 2 * len(seeds)
+
+
+def _storms(mode: ProtectionMode, seed: int) -> SyncGroup:
+    random = Random(seed)
+    group = SyncGroup(load(Path("deploy/failover.yaml")), random, mode)
+    for _ in range(STORMS):
+        group.storm(random.randint(8, 24))
+        group.quiet(QUIET_S)
+    return group
+
+
+# --------------------------------------------------------------------------- planted mistakes
+
+real_advance, real_drop = sync_memory.advance, protection._drop
+
+
+def _setting_is_proof(proof: Proof, look: Look, key: SyncKey) -> Proof:
+    """Believes what the primary shows of its setting and its walsenders."""
+    after = real_advance(proof, look, key)
+    return replace(after, done=after.held is not None)
+
+
+def _checkpointer_ignored(proof: Proof, look: Look, key: SyncKey) -> Proof:
+    """Takes the mark without asking whether commits wait already."""
+    primary = look.primary
+    busy = None if primary is None else replace(primary, checkpointer_idle=True)
+    servers = {
+        h: None if s is None else replace(s, checkpointer_idle=True)
+        for h, s in look.servers.items()
+    }
+    return real_advance(proof, replace(look, primary=busy, servers=servers), key)
+
+
+def _list_before_record(
+    state: object, cluster: ClusterView, have: tuple[HostName, ...]
+) -> Change | None:
+    """Lets commits go on first, and puts it on record later."""
+    change = real_drop(state, cluster, have)  # type: ignore[arg-type]
+    if change is not None and set(change.listed) != set(protection.listed(cluster) or ()):
+        return replace(change, kind=ChangeKind.DROP, have=have)
+    return change
+
+
+MISTAKES: dict[str, tuple[object, str, Callable[..., object]]] = {
+    "the setting is taken for the proof": (sync_memory, "advance", _setting_is_proof),
+    "the checkpointer is not asked": (sync_memory, "advance", _checkpointer_ignored),
+    "the list leaves before the record": (protection, "_drop", _list_before_record),
+    "a position on another branch counts": (protection, "_on_another_branch", lambda *_: False),
+    "every host gets a permit": (permits, "_not_in_sync", lambda *_: None),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_planted_mistake_is_found(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    where, what, mistake = MISTAKES[name]
+    monkeypatch.setattr(where, what, mistake)
+    monkeypatch.setattr("failover.planning.decision.lint", lambda *_: ())  # it would find some
+    with pytest.raises(AssertionError, match=r"lacks"):
+        _storms_of(SEEDS_OF_A_MISTAKE)
+
+
+def _storms_of(seeds: tuple[int, ...]) -> None:
+    for seed in seeds:
+        _storms(ProtectionMode.MAX_AVAILABILITY, seed)
