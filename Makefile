@@ -30,7 +30,7 @@ test-full: test ## test, and the long campaigns
 	$(PYTHON) -m failover.simulation --schedules 2000 --steps $(STEPS)
 
 check: .venv/.ready lint ## lint, types, contracts, unit tests, scenarios: under a minute
-	$(PYTEST) -n 2 tests/unit tests/scenarios tests/simulation -m "not slow and not full"
+	$(PYTEST) -n 3 tests/unit tests/scenarios tests/simulation -m "not slow and not full"
 
 lint: .venv/.ready ## ruff, mypy, layer contracts
 	.venv/bin/ruff check .

@@ -27,7 +27,7 @@ from failover.lab.processes import Process
 from failover.lab.workload.checker import acked_by_both
 from failover.model import SiteName
 from failover.state import HistoryEntry, PlanRecord, decode_record, decode_state
-from failover.znode import GroupPaths, ScopePaths, Set
+from failover.znode import Delete, GroupPaths, ScopePaths, Set
 
 pytestmark = pytest.mark.lab
 
@@ -270,6 +270,18 @@ def change_patronis_configuration(lab: Lab, roles: Roles) -> None:
         store.commit((Set(path.config, json.dumps(document).encode(), found.version),))
 
 
+def give_the_old_key_to_the_replica(lab: Lab, roles: Roles) -> None:
+    """Patroni's key of the old scope vanishes, and the local replica takes it."""
+    scope = ScopePaths(lab.policy.patroni_namespace, lab.policy.clusters[0].scope(roles.active))
+    with open_store(lab.policy) as store:
+        found = store.read(scope.leader)
+        if found is not None:
+            store.commit((Delete(scope.leader, found.version),))
+        wait_until("somebody has the old key", lambda: store.read(scope.leader) is not None)
+        taken = store.read(scope.leader)
+    print("the old key is held by", taken.data.decode() if taken else "nobody")
+
+
 def lose_the_quorum(lab: Lab, roles: Roles) -> None:
     """For ten seconds, longer than any session lives."""
     for server in ("sby-zk1", "mks-zk1"):
@@ -289,6 +301,7 @@ BREAKS: list[Break] = [
     cut_the_link,
     restart_the_old_primary,
     change_patronis_configuration,
+    give_the_old_key_to_the_replica,
     lose_the_quorum,
 ]
 # The others, and later moments, only in `make test-full`; the simulation breaks it at every moment.
@@ -298,6 +311,7 @@ ALWAYS = (
     kill_new_leader_host,
     restart_the_old_primary,
     change_patronis_configuration,
+    give_the_old_key_to_the_replica,
 )
 
 
@@ -340,6 +354,39 @@ def test_broken_in_the_middle(lab: Lab, moment: Moment, breaks: Break) -> None:
             assert not report.lost
     events = [entry.event for entry in history(lab)[on_record:]]
     assert events.count("switchover") + events.count("switchover_abandoned") == 1
+
+
+RESTART_AFTER_FREEZE_S = (-0.6, -0.3, -0.1, 0.0, 0.1, 0.2, 0.3, 0.5, 0.8)
+
+
+@pytest.mark.full
+def test_a_restart_of_the_old_primary_at_any_moment(lab: Lab) -> None:
+    """``POST /restart`` on its way before, while and after the plan is frozen and carried out."""
+    for offset_s in RESTART_AFTER_FREEZE_S:
+        whole(lab)
+        roles = Roles.now(lab)
+        with customers(lab, roles.active) as shop, watching(lab) as watch:
+            began_s = boottime_s()
+            switching = Switching(lab, roles.standby)
+            restart = threading.Thread(target=restart_the_old_primary, args=(lab, roles))
+            if offset_s < 0:
+                restart.start()
+                time.sleep(-offset_s)
+                switching.begin()
+            else:
+                switching.begin()
+                watch.wait_for(the_plan_is_frozen)
+                time.sleep(offset_s)
+                restart.start()
+            outcome = switching.outcome()
+            restart.join(COMMAND_LIMIT_S)
+            state = whole(lab)
+            shop.wait_served()
+            print(f"restart {offset_s:+.1f} s: {outcome}, {state.active_site} is active")
+            if state.active_site == roles.standby:
+                acked = shop.attempts()
+                assert not acked_by_both(acked, new_site=state.active_site, since_s=began_s)
+            assert nothing_lost(shop, state.active_site)
 
 
 def nothing_lost(shop: Customers, site: SiteName) -> bool:
