@@ -35,6 +35,7 @@ from failover.health.glance import Glance
 from failover.health.inputs import Glanced
 from failover.health.observation import SiteObservation
 from failover.health.probes import Observer
+from failover.health.verdict import Consequence
 from failover.metrics import ControllerMetrics, Instruments
 from failover.model import SiteName
 from failover.policy import Policy
@@ -195,7 +196,7 @@ async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
         watches.arm()
         return group.controller.tick(time.time(), boottime_s(), group.observer.latest, glances)
 
-    new_site: SiteName | None = None  # of the plan that this controller carries out
+    new_site: SiteName | None = None  # of what this controller carries out
     while True:
         wake.clear()
         started_s = time.monotonic()
@@ -222,6 +223,10 @@ async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
 
 
 def _moving_to(result: TickResult) -> SiteName | None:
-    """The new site of the plan that this controller carries out."""
+    """The new site of the plan or of the takeover that this controller carries out."""
+    if not result.leading:
+        return None
+    if result.verdict.consequence is Consequence.TAKEOVER:
+        return result.view.standby_site
     plan = result.view.state.plan if result.view.state is not None else None
-    return plan.to_site if plan is not None and result.leading else None
+    return plan.to_site if plan is not None else None

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from failover.cli.exit_codes import ExitCode
-from failover.cli.options import known_site, output_option
+from failover.cli.options import known_site, output_option, size_option
 from failover.cli.output import UserError, print_json
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ACTIVE = "active"
 
 # Named here as well, because the lab is only imported where it is used (``trouble.Variant``).
+PROTECTION = ("max-performance", "max-availability", "max-protection")
 VARIANTS = (
     "plain",
     "patroni-dead",
@@ -67,9 +68,27 @@ def _measuring_options(function: Callable[..., None]) -> Callable[..., None]:
 
 @command.command()
 @click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option("--protection", type=click.Choice(PROTECTION), help="Default: as the group is.")
+@click.option(
+    "--load",
+    type=click.FloatRange(min=1),
+    help="Transactions a second of the customers at the site that stays. Default: 50.",
+)
+@click.option(
+    "--throttle",
+    metavar="SIZE",
+    help="What PostgreSQL at the site that is lost gets across the sea a second, as 64KiB.",
+)
 @_measuring_options
 def takeover(
-    runs: int, phase_jitter: bool, zookeeper_leader: str | None, seed: int | None, output: str
+    runs: int,
+    protection: str | None,
+    load: float | None,
+    throttle: str | None,
+    phase_jitter: bool,
+    zookeeper_leader: str | None,
+    seed: int | None,
+    output: str,
 ) -> None:
     """Lose the active site RUNS times, measure each takeover, bring the site back in between.
 
@@ -80,10 +99,21 @@ def takeover(
     from failover.cli.what_if import predictor
     from failover.lab.bench import Settings, TakeoverBench
     from failover.lab.bench_result import as_json, run_line, summarise, summary_lines
+    from failover.model import ProtectionMode
+
+    bytes_s = size_option("--throttle", throttle)
 
     def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[TakeoverRun]:
         place = _leader_place(lab.policy, zookeeper_leader)
-        settings = Settings(runs, phase_jitter, place, seed)
+        settings = Settings(
+            runs,
+            phase_jitter,
+            place,
+            seed,
+            protection=ProtectionMode(protection) if protection else None,
+            load=load,
+            throttle_bytes_s=bytes_s,
+        )
         return TakeoverBench(lab, settings, tell, predictor(lab.policy)).runs()
 
     finished, stopped = _measured("failover bench takeover", measure, run_line)

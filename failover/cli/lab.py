@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from failover.cli.exit_codes import ExitCode
-from failover.cli.options import config_option, output_option, settings
+from failover.cli.options import config_option, output_option, settings, size_option
 from failover.cli.output import UserError, console, print_json
 
 if TYPE_CHECKING:
@@ -232,12 +232,8 @@ def cut(a: str, b: str, one_way: bool, ports: tuple[int, ...]) -> None:
 @click.option("--rate", required=True, metavar="SIZE", help="A second, as 200KiB or 1MiB.")
 def throttle(a: str, b: str, rate: str) -> None:
     """A slow link: what PostgreSQL at A sends to B gets through at this rate."""
-    from failover.config.units import size_bytes
-
-    try:
-        bytes_s = size_bytes(rate)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--rate") from None
+    bytes_s = size_option("--rate", rate)
+    assert bytes_s is not None
     _faults().throttle(a, b, bytes_s)
 
 

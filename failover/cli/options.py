@@ -157,3 +157,13 @@ def _site_of_this_host() -> str | None:
     except OSError:
         return None
     return text.removeprefix("SITE=").strip("\"'") or None
+
+
+def size_option(name: str, text: str | None) -> int | None:
+    """Bytes of an option like ``64KiB``; None where it was not given. A usage error with a hint."""
+    from failover.config.units import size_bytes
+
+    try:
+        return None if text is None else size_bytes(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint=name) from None

@@ -1,8 +1,9 @@
 """One more question, right before a turn that may turn on its answer. A thin edge.
 
-While a plan stands, the leader's turn waits for what the new site has replayed, and an answer of
-the last round may be half a second old. So PostgreSQL there is asked again, over connections kept
-for that. Who does not answer at once is left out: then what the last round saw counts.
+While a plan stands, the leader's turn waits for what the new site has replayed; while a takeover
+is judged, for what it has received since the claim has gone. An answer of the last round may be
+half a second old, so PostgreSQL there is asked again, over connections kept for that. Who does not
+answer at once is left out: then what the last round saw counts.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from failover.clock import boottime_s
 from failover.health.inputs import Glanced
 from failover.health.observation import NoAnswer, PostgresSeen
 from failover.model import HostName, SiteName
@@ -30,6 +32,7 @@ class Glance:
 
     async def look(self, site: SiteName) -> tuple[Glanced, ...]:
         """What the servers of ``site`` say now. Ends within ``ANSWER_LIMIT_S`` and a little."""
+        asked_s = boottime_s()
         asked = {host: asyncio.create_task(p.ask()) for host, p in self._probes_of(site).items()}
         await asyncio.wait(asked.values(), timeout=ANSWER_LIMIT_S)
         for host, task in asked.items():
@@ -37,7 +40,7 @@ class Glance:
                 self._give_up(host, task)
         answers = {host: task.result() for host, task in asked.items() if task.done()}
         return tuple(
-            Glanced(host, answer)
+            Glanced(host, answer, boottime_s() - asked_s)
             for host, answer in answers.items()
             if isinstance(answer, PostgresSeen)
         )

@@ -127,10 +127,12 @@ class LsnSample:
 
 @dataclass(frozen=True, slots=True)
 class Glanced:
-    """PostgreSQL's answer to one more question, asked by the reader right before this look."""
+    """PostgreSQL's answer to one more question, asked by the reader after its last look and right
+    before this one; ``age_s``: how long before."""
 
     host: HostName
     postgres: PostgresSeen
+    age_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from failover.health.inputs import Glanced
 from failover.health.observation import (
     GuardSeen,
     HostObservation,
@@ -52,7 +53,7 @@ class HostView:
     host: DatabaseHost
     sightings: tuple[Sighting, ...]
     unreachable_s: float  # since any of them had an answer from its PostgreSQL
-    glanced: PostgresSeen | None = None  # asked once more right before this look
+    glanced: Glanced | None = None  # asked once more right before this look
 
     @property
     def reached(self) -> Tri:
@@ -76,7 +77,9 @@ class HostView:
     @property
     def postgres(self) -> PostgresSeen | None:
         """The freshest answer of PostgreSQL."""
-        answers = (self.glanced, *(s.seen.postgres for s in self.sightings))
+        if self.glanced is not None:
+            return self.glanced.postgres
+        answers = (s.seen.postgres for s in self.sightings)
         return next((a for a in answers if isinstance(a, PostgresSeen)), None)
 
     @property
@@ -114,6 +117,8 @@ class HostView:
 
     def postgres_after(self, seconds_ago: float) -> bool:
         """Its freshest answer of PostgreSQL was taken wholly within these seconds."""
+        if self.glanced is not None:
+            return self.glanced.age_s < seconds_ago
         answers = (s for s in self.sightings if isinstance(s.seen.postgres, PostgresSeen))
         freshest = next(answers, None)
         return freshest is not None and freshest.age_s < seconds_ago

@@ -364,7 +364,7 @@ def _side(
     found = (s for s in inputs.scopes if s.cluster == cluster.name and s.site == site)
     scope = next(found, None)
     silence = {s.host: s.unreachable_s for s in inputs.silences}
-    glanced = {g.host: g.postgres for g in inputs.glances}
+    glanced = {glance.host: glance for glance in inputs.glances}
     return SideView(
         site=site,
         scope=scope,

@@ -40,7 +40,7 @@ from failover.lab.workload.attempt import Attempt, Outcome, Via
 from failover.lab.workload.checker import Report, acked_by_both, judge, longest_gap
 from failover.lab.workload.control import Workload, standard_teams
 from failover.lab.zookeeper_leader import drift_not_corrected, move_zookeeper_leader
-from failover.model import Epoch, SiteKind, SiteName
+from failover.model import Epoch, ProtectionMode, SiteKind, SiteName
 from failover.planning.what_if import Foresight
 
 WHOLE_LIMIT_S = 180.0
@@ -50,6 +50,7 @@ TAKEOVER_LIMIT_S = 60.0
 LINGER_S = 4.0
 STEADY_S = 2.0
 JOURNAL_LINES = 400
+LAG_GROWS_S = 4.0  # before the fault, where the link is throttled
 PHASE_JITTER_S = 3.0  # longer than every interval in the system: renewal, loops, checks
 
 
@@ -63,6 +64,9 @@ class Settings:
     zookeeper_leader: SiteName | str | None = None  # a site, ACTIVE, or None: the witness
     seed: int | None = None
     variant: Variant = Variant.PLAIN  # what else is the matter with the primary that is lost
+    protection: ProtectionMode | None = None  # None: as the group is
+    load: float | None = None  # transactions a second through HAProxy at the site that stays
+    throttle_bytes_s: int | None = None  # what PostgreSQL at the lost site gets across the sea
 
 
 @dataclass(slots=True)
@@ -84,6 +88,7 @@ class _Fault:
     reinstated_s: float | None
     epoch: Epoch | None
     zookeeper_site: SiteName | None
+    protection: str
     problems: tuple[str, ...]
 
 
@@ -114,6 +119,8 @@ class TakeoverBench:
 
     def runs(self) -> Iterator[TakeoverRun]:
         """Every run, as it ends. NotWhole when the lab does not get ready for the next one."""
+        if self._settings.protection is not None:
+            self._protect(self._settings.protection)
         with self._leader_stays():
             for number in range(1, self._settings.runs + 1):
                 yield self.run(number)
@@ -127,6 +134,7 @@ class TakeoverBench:
         self._prepare(lost)
         with self._customers(workload, lost, new):
             trouble = self._trouble(workload)
+            self._slow_down(lost, new)
             foreseen = self._predict(lost)
             fault = self._lose(lost, workload, trouble)
         self._tell("comparing acknowledgements with the database")
@@ -155,6 +163,16 @@ class TakeoverBench:
         with open_store(self._policy) as store:
             clear_cooldown(store, self._policy, by="bench")
 
+    def _protect(self, mode: ProtectionMode) -> None:
+        """As an operator would; a group is whole only once it is in sync."""
+        self._tell(f"protection {mode}")
+        self._whole()
+        witness = next(one for one in self._policy.sites if one.kind is SiteKind.WITNESS)
+        command = ["failover", "protection", mode.value, "--reason", "bench"]
+        ended = self._lab.exec(witness.controller.name, command)
+        if ended.code != 0:
+            raise LabError(f"protection {mode} is refused", log=ended.out)
+
     def _leader_stays(self) -> AbstractContextManager[None]:
         """A leader wanted elsewhere than on the witness is not moved back by the controllers."""
         if self._settings.zookeeper_leader is None:
@@ -173,7 +191,7 @@ class TakeoverBench:
     @contextmanager
     def _customers(self, workload: Workload, lost: SiteName, new: SiteName) -> Iterator[None]:
         """Customers in both sites, served, until the end of the block."""
-        teams = standard_teams(lost, new)
+        teams = standard_teams(lost, new, self._settings.load)
         self._tell("customers in both sites")
         try:
             workload.setup(new)
@@ -187,6 +205,14 @@ class TakeoverBench:
             workload.stop()
 
     # ------------------------------------------------------------------ the fault
+
+    def _slow_down(self, lost: SiteName, new: SiteName) -> None:
+        """The link gets too slow for the load, and lag grows for a while."""
+        rate = self._settings.throttle_bytes_s
+        if rate is not None:
+            self._tell(f"what PostgreSQL in {lost} sends to {new} is throttled to {rate} bytes/s")
+            self._lab.faults.throttle(lost, new, rate)
+            time.sleep(LAG_GROWS_S)
 
     def _trouble(self, workload: Workload) -> Trouble:
         """What this variant does besides the black hole, ready to strike."""
@@ -231,6 +257,7 @@ class TakeoverBench:
             reinstated_s=whole.since_s - healed_s if whole else None,
             epoch=whole.state.epoch if whole else None,
             zookeeper_site=leader.site if leader else None,
+            protection=str(whole.state.protection) if whole else "",
             problems=tuple(problems),
         )
 
@@ -283,6 +310,7 @@ class TakeoverBench:
             zookeeper_leader_site=fault.zookeeper_site,
             netem=self._lab.netem,
             lease_s=self._policy.lease_s,
+            protection=fault.protection,
             outage_s=rounded(gap.length_s if gap else None),
             lease_end_s=since(fault.lease_end_s, fault.fault_s),
             overhead_s=since(gap.to_s if gap else None, fault.lease_end_s),

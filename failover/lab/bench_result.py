@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from failover.lab.bench_receipt import EstimatedLoss, ReceiptRun
-from failover.model import SiteName
+from failover.model import ProtectionMode, SiteName
 from failover.planning.what_if import Foresight, Outcome
 
 SCHEMA = 1
@@ -61,6 +61,7 @@ class TakeoverRun:
     predicted_decision: str | None = None  # `explain --what-if` right before; None: not asked
     predicted_outage_s: float | None = None
     predicted_loss_bytes: int | None = None  # at most
+    protection: str = ""  # the group's mode
     estimated_loss: EstimatedLoss = field(
         default_factory=EstimatedLoss
     )  # as the takeover has put it on record
@@ -79,9 +80,15 @@ class TakeoverRun:
 
     @property
     def succeeded(self) -> bool:
-        """The new site took over, never two at a time, the books are right, the receipt agrees."""
+        """The new site took over, never two at a time, the books are right, the receipt agrees,
+        and in a synchronous mode nothing was lost: every run begins in sync."""
         taken_over = self.outage_s is not None and self.acked_by_both == 0
-        return taken_over and not self.problems and self.receipt.agrees
+        kept = self.lost == 0 or not self.synchronous
+        return taken_over and kept and not self.problems and self.receipt.agrees
+
+    @property
+    def synchronous(self) -> bool:
+        return self.protection in (m for m in ProtectionMode if m.synchronous)
 
 
 def with_prediction(run: TakeoverRun, foreseen: Foresight | None) -> TakeoverRun:

@@ -82,6 +82,8 @@ def look(store: KazooStore, policy: Policy) -> GroupSeen:
 def _state_missing(state: GroupState) -> Iterator[str]:
     if state.plan is not None:
         yield f"a plan is under way: {state.plan.id}"
+    if state.protection.synchronous and not state.in_sync:
+        yield f"not in sync ({state.protection})"
     for name, cluster in state.clusters.items():
         if not cluster.promoted:
             yield f"{name}: the promotion of epoch {state.epoch} is not recorded yet"

@@ -275,7 +275,8 @@ def seen_since_the_claim(view: View, cluster: ClusterView) -> tuple[Gate, ...]:
     since = host.postgres_after(gone_for_s)
     text = f"{leader.host.name} was{'' if since else ' not'} seen since the claim has gone"
     invariant = Invariant.NOTHING_LOST_SILENTLY
-    return (Gate(name, since, text, invariant, cluster.name),)
+    opens_in_s = None if since else 0.0  # it only has to be asked again
+    return (Gate(name, since, text, invariant, cluster.name, opens_in_s),)
 
 
 def protection(view: View, cluster: ClusterView) -> Gate:

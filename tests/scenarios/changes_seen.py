@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from failover.health.inputs import LastWriterSeen, LsnSample
+from failover.health.inputs import Glanced, LastWriterSeen, LsnSample
 from failover.health.observation import (
     NoAnswer,
     PostgresSeen,
@@ -148,6 +148,13 @@ def _timeline(world: World, host: str, timeline: str) -> None:
     seen = world.hosts[HostName(host)]
     assert isinstance(seen.postgres, PostgresSeen)
     seen.postgres = replace(seen.postgres, timeline=TimelineId(int(timeline)))
+
+
+@change("PostgreSQL on <w> was asked once more <n> s ago")
+def _glance(world: World, host: str, age_s: str) -> None:
+    seen = world.hosts[HostName(host)].postgres
+    assert isinstance(seen, PostgresSeen)
+    world.glances.append(Glanced(HostName(host), seen, float(age_s)))
 
 
 @change("timeline <n> is promised to <w>")

@@ -18,6 +18,7 @@ from failover.config import parse
 from failover.health.inputs import (
     ClaimSeen,
     ConfigSeen,
+    Glanced,
     HostSilence,
     LastWriterSeen,
     LeaderKeySeen,
@@ -168,6 +169,7 @@ class World:
     samples: list[LsnSample] = field(default_factory=list)
     salvage: list[SalvageProgress] = field(default_factory=list)
     stopped: list[StoppedSeen] = field(default_factory=list)
+    glances: list[Glanced] = field(default_factory=list)
     writers: dict[ClusterName, LastWriterSeen] = field(default_factory=dict)
     sync: dict[ClusterName, SyncSeen] = field(default_factory=dict)
     zookeeper_restarts_s_ago: tuple[float, ...] = ()
@@ -253,6 +255,7 @@ class World:
             silences=tuple(HostSilence(h, s) for h, s in self.silent_s.items()),
             samples=tuple(self.samples),
             last_writers=tuple(self.writers.values()),
+            glances=tuple(self.glances),
             sync=tuple(self.sync.values()),
             store_problem=self.store_problem,
             zookeeper_restarts_s_ago=self.zookeeper_restarts_s_ago,

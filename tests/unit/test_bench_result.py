@@ -60,6 +60,8 @@ def test_good_runs_pass() -> None:
         replace(GOOD, outage_s=7.6),
         replace(GOOD, outage_s=None),
         replace(GOOD, overhead_s=1.1),
+        replace(GOOD, protection="max-availability"),
+        replace(GOOD, receipt=replace(GOOD.receipt, problems=("one is missing",))),
         replace(GOOD, overhead_s=None),
         replace(GOOD, acked_by_both=1),
         replace(GOOD, problems=("money: escrow: -5",)),

@@ -183,15 +183,17 @@ def _site_of(pid_file: Path) -> SiteName:
     return SiteName(pid_file.stem.partition("-")[0])
 
 
-def standard_teams(lost_site: SiteName, new_site: SiteName) -> tuple[Team, ...]:
-    """Customers for the loss of a site.
+def standard_teams(
+    lost_site: SiteName, new_site: SiteName, rate: float | None = None
+) -> tuple[Team, ...]:
+    """Customers for the loss of a site. ``rate``: transactions a second of those in the new one.
 
     In the site that stays and in the one that is lost through HAProxy; and in the lost one
     sessions straight to its database hosts, opened before the loss, which must never be told
     "done" after the other site has begun to say so.
     """
     return (
-        Team(new_site, "proxy", clients=4, rate=50),
+        Team(new_site, "proxy", clients=4, rate=rate or 50),
         Team(lost_site, "proxy", clients=2, rate=10),
         Team(lost_site, "direct", clients=2, rate=20),
     )
