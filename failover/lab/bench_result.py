@@ -88,7 +88,7 @@ class TakeoverRun:
 
     @property
     def synchronous(self) -> bool:
-        return self.protection in (m for m in ProtectionMode if m.synchronous)
+        return self.protection in [mode.value for mode in ProtectionMode if mode.synchronous]
 
 
 def with_prediction(run: TakeoverRun, foreseen: Foresight | None) -> TakeoverRun:
