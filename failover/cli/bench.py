@@ -17,6 +17,7 @@ from failover.cli.output import UserError, print_json
 
 if TYPE_CHECKING:
     from failover.lab.bench_isolation import IsolationRun
+    from failover.lab.bench_protection import ProtectionRun
     from failover.lab.bench_result import TakeoverRun
     from failover.lab.bench_switchover import SwitchoverRun
     from failover.lab.bench_zookeeper_result import ZooKeeperRun
@@ -152,6 +153,33 @@ def switchover(runs: int, seed: int | None, output: str) -> None:
     else:
         _print_text(map(run_line, finished), summary_lines(summary))
     _end(len(finished), runs, stopped, summary.passed)
+
+
+@command.command()
+@click.option(
+    "--seconds",
+    default=20.0,
+    show_default=True,
+    type=click.FloatRange(min=1),
+    help="Of each mode and number of customers.",
+)
+@output_option
+def protection(seconds: float, output: str) -> None:
+    """What a commit costs in each protection mode: throughput and latency, as a table.
+
+    Customers of the active site, one and eight at once, each without a pause.
+    """
+    from failover.lab.bench_protection import TABLE_HEAD, ProtectionBench, as_json, run_line
+
+    def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[ProtectionRun]:
+        return ProtectionBench(lab, seconds, tell).runs()
+
+    finished, stopped = _measured("failover bench protection", measure, run_line)
+    if output == "json":
+        print_json(as_json(finished))
+    else:
+        click.echo("\n".join([*TABLE_HEAD, *map(run_line, finished)]))
+    _end(len(finished), len(finished), stopped, passed=bool(finished))
 
 
 @command.command()

@@ -27,6 +27,7 @@ from failover.lab.bench_result import (
 from failover.lab.errors import LabError
 from failover.lab.hosts import Role
 from failover.lab.lab import Lab
+from failover.lab.mode import protect
 from failover.lab.trouble import TROUBLES, Trouble, Variant
 from failover.lab.watch import (
     NotWhole,
@@ -120,7 +121,8 @@ class TakeoverBench:
     def runs(self) -> Iterator[TakeoverRun]:
         """Every run, as it ends. NotWhole when the lab does not get ready for the next one."""
         if self._settings.protection is not None:
-            self._protect(self._settings.protection)
+            self._tell(f"protection {self._settings.protection}")
+            protect(self._lab, self._settings.protection)
         with self._leader_stays():
             for number in range(1, self._settings.runs + 1):
                 yield self.run(number)
@@ -162,16 +164,6 @@ class TakeoverBench:
         self._whole()
         with open_store(self._policy) as store:
             clear_cooldown(store, self._policy, by="bench")
-
-    def _protect(self, mode: ProtectionMode) -> None:
-        """As an operator would; a group is whole only once it is in sync."""
-        self._tell(f"protection {mode}")
-        self._whole()
-        witness = next(one for one in self._policy.sites if one.kind is SiteKind.WITNESS)
-        command = ["failover", "protection", mode.value, "--reason", "bench"]
-        ended = self._lab.exec(witness.controller.name, command)
-        if ended.code != 0:
-            raise LabError(f"protection {mode} is refused", log=ended.out)
 
     def _leader_stays(self) -> AbstractContextManager[None]:
         """A leader wanted elsewhere than on the witness is not moved back by the controllers."""
