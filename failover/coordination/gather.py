@@ -189,14 +189,22 @@ class Gatherer:
 
     def _claims(self, znodes: Znodes, now: Now) -> tuple[ClaimSeen, ...]:
         return tuple(
-            self._claim(cluster.name, znodes[self._paths.writer(cluster.name)], now)
+            self._claim(
+                cluster.name,
+                znodes[self._paths.writer(cluster.name)],
+                _version(znodes[self._paths.last_writer(cluster.name)]),
+                now,
+            )
             for cluster in self._policy.clusters
         )
 
-    def _claim(self, cluster: ClusterName, found: Znode | None, now: Now) -> ClaimSeen:
+    def _claim(
+        self, cluster: ClusterName, found: Znode | None, permits: int | None, now: Now
+    ) -> ClaimSeen:
         path = self._paths.writer(cluster)
-        owner = found.ephemeral_owner if found is not None else None
-        age_s = self._since.age_s(path, owner, now.boottime_s)
+        # One that was taken and lost between two reads is told by the permits.
+        identity = found.ephemeral_owner if found is not None else ("absent", permits)
+        age_s = self._since.age_s(path, identity, now.boottime_s)
         if found is None:
             return ClaimSeen(cluster, None, age_s)
         claim, problem = None, ""

@@ -16,6 +16,7 @@ from failover.health.observation import PostgresSeen, SiteObservation, Walsender
 from failover.model import ClusterName, HostName, Lsn, SiteName
 from failover.policy import Cluster, Policy
 
+SETTLED_S = 2.0  # so lately a server that is well has shown its list
 APART_LOOKS = 2  # that many looks of one observer are half a second apart at least
 
 
@@ -132,7 +133,6 @@ class _ClusterMemory:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.key: SyncKey | None = None
-        self.key_s = 0.0
         self.look_s: float | None = None
         self.observers: dict[SiteName, _Observer] = {}
         self.times: dict[HostName, _Times] = {}
@@ -147,9 +147,11 @@ class _ClusterMemory:
         for seen in self.observers.values():
             seen.proof = Proof()
             seen.begins_after = seen.last + 1  # one may have been under way
+        until_s = self.look_s if self.look_s is not None else at_s
         for times in self.times.values():
-            times.shown_s = at_s
-        self.key, self.key_s = key, at_s
+            if until_s - times.shown_s < SETTLED_S:  # a host that took in none before has no grace
+                times.shown_s = at_s
+        self.key = key
 
     def learn(self, observer: SiteName, look: Look, at_s: float) -> None:
         seen = self.observers.get(observer)
@@ -210,7 +212,7 @@ class _ClusterMemory:
             host=host,
             stalled_for_s=max(0.0, until_s - times.good_s),
             caught_up_for_s=max(0.0, until_s - since_s) if since_s is not None else 0.0,
-            unsettled_for_s=max(0.0, until_s - max(times.shown_s, self.key_s)),
+            unsettled_for_s=max(0.0, until_s - times.shown_s),
         )
 
 

@@ -8,6 +8,7 @@
 # asks. A pass is no permit: the grant stands since the yes, and its deadline kills as ever.
 BIN_DIR=/usr/lib/postgresql/17/bin
 RUN_DIR=/run/failover
+PASS_HOLDS=40  # one that claims more is of another boot
 
 promotes=no
 data_dir=
@@ -24,7 +25,9 @@ if [ -n "$data_dir" ] && [ -r "$pass" ]; then
     read -r until <"$pass"
     read -r uptime _ </proc/uptime
     now=${uptime%.*}${uptime#*.}
-    [ "$now" -lt "$until" ] 2>/dev/null && exec "$BIN_DIR/pg_ctl" "$@"
+    rm -f "$pass"
+    [ "$now" -lt "$until" ] 2>/dev/null && [ $((until - now)) -le $PASS_HOLDS ] &&
+        exec "$BIN_DIR/pg_ctl" "$@"
 fi
 # Called by its path always; were it not, this would fail, which is a no.
 exec "${0%/*}/promote" "$@"

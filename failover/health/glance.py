@@ -9,16 +9,44 @@ answer at once is left out: then what the last round saw counts.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 
 from failover.clock import boottime_s
 from failover.health.inputs import Glanced
-from failover.health.observation import NoAnswer, PostgresSeen
+from failover.health.observation import ANSWER_LIMIT_S, NoAnswer, PostgresSeen
 from failover.model import HostName, SiteName
 from failover.policy import DatabaseHost, Policy
 from failover.sites.postgres import PostgresProbe
 
-ANSWER_LIMIT_S = 0.1
+LOOK_LIMIT_S = 0.1  # the turn waits no longer
+
+
+@dataclass(slots=True)
+class _Asked:
+    """One server, its connection, and the question that it has yet to answer."""
+
+    probe: PostgresProbe
+    task: asyncio.Task[PostgresSeen | NoAnswer] | None = None
+    asked_s: float = 0.0
+
+    def ask(self) -> bool:
+        """A new question, unless the last one still waits. A silent connection is given up in time:
+        connecting alone takes longer than a look where the other site is far."""
+        if self.task is not None and not self.task.done():
+            if boottime_s() - self.asked_s > ANSWER_LIMIT_S:
+                self.probe.abort()
+            return False
+        self.task, self.asked_s = asyncio.create_task(self.probe.ask()), boottime_s()
+        return True
+
+    @property
+    def answer(self) -> PostgresSeen | None:
+        done = self.task is not None and self.task.done() and not self.task.cancelled()
+        if self.task is None or not done or self.task.exception() is not None:
+            return None
+        found = self.task.result()
+        return found if isinstance(found, PostgresSeen) else None
 
 
 class Glance:
@@ -27,40 +55,38 @@ class Glance:
     def __init__(self, policy: Policy, *, password_file: Path | None) -> None:
         self._policy = policy
         self._password_file = password_file
-        self._probes: dict[HostName, PostgresProbe] = {}
-        self._late: set[asyncio.Task[PostgresSeen | NoAnswer]] = set()
+        self._asked: dict[HostName, _Asked] = {}
 
     async def look(self, site: SiteName) -> tuple[Glanced, ...]:
-        """What the servers of ``site`` say now. Ends within ``ANSWER_LIMIT_S`` and a little."""
+        """What the servers of ``site`` say now. Ends within ``LOOK_LIMIT_S`` and a little; who was
+        silent in the last look is not waited for. Never raises but for cancellation."""
         asked_s = boottime_s()
-        asked = {host: asyncio.create_task(p.ask()) for host, p in self._probes_of(site).items()}
-        await asyncio.wait(asked.values(), timeout=ANSWER_LIMIT_S)
-        for host, task in asked.items():
-            if not task.done():
-                self._give_up(host, task)
-        answers = {host: task.result() for host, task in asked.items() if task.done()}
+        now_asked = {host: one for host, one in self._servers(site).items() if one.ask()}
+        tasks = [one.task for one in now_asked.values() if one.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=LOOK_LIMIT_S)
+        age_s = boottime_s() - asked_s
+        answers = {host: one.answer for host, one in now_asked.items()}
         return tuple(
-            Glanced(host, answer, boottime_s() - asked_s)
-            for host, answer in answers.items()
-            if isinstance(answer, PostgresSeen)
+            Glanced(host, answer, age_s) for host, answer in answers.items() if answer is not None
         )
 
     async def close(self) -> None:
-        """No plan stands: give the connections back."""
-        while self._probes:
-            _, probe = self._probes.popitem()
-            await probe.close()
+        """Nothing is under way: give the connections back."""
+        while self._asked:
+            _, one = self._asked.popitem()
+            one.probe.abort()
+            if one.task is not None:
+                await asyncio.wait([one.task], timeout=LOOK_LIMIT_S)
+            await one.probe.close()
 
-    def _probes_of(self, site: SiteName) -> dict[HostName, PostgresProbe]:
-        hosts = (h for cluster in self._policy.clusters for h in cluster.at(site))
-        return {host.name: self._probes.setdefault(host.name, self._probe(host)) for host in hosts}
+    def _servers(self, site: SiteName) -> dict[HostName, _Asked]:
+        hosts = (host for cluster in self._policy.clusters for host in cluster.at(site))
+        return {host.name: self._server(host) for host in hosts}
 
-    def _probe(self, host: DatabaseHost) -> PostgresProbe:
-        return PostgresProbe(host, password_file=self._password_file, limit_s=ANSWER_LIMIT_S)
-
-    def _give_up(self, host: HostName, task: asyncio.Task[PostgresSeen | NoAnswer]) -> None:
-        """Break the connection under the question, which then ends by itself, and make a new one
-        next time."""
-        self._late.add(task)  # the loop itself holds no reference
-        task.add_done_callback(self._late.discard)
-        self._probes.pop(host).abort()
+    def _server(self, host: DatabaseHost) -> _Asked:
+        found = self._asked.get(host.name)
+        if found is None:
+            probe = PostgresProbe(host, password_file=self._password_file, limit_s=ANSWER_LIMIT_S)
+            found = self._asked[host.name] = _Asked(probe)
+        return found

@@ -86,7 +86,10 @@ def takeover_in_progress(view: View) -> bool:
 
 def protection_outdated(view: View) -> bool:
     """Before every row that only holds: a standby that is lost stops writes until it is dropped."""
-    return ask.all_serving(view) and bool(protection.due(view))
+    due = protection.due(view)
+    drops = any(change.kind is protection.ChangeKind.DROP for _, change in due)
+    # What is down in another cluster of the group is no reason to leave this one's writes waiting.
+    return bool(due) and (drops or ask.all_serving(view))
 
 
 def protection_degraded(view: View) -> bool:

@@ -157,12 +157,14 @@ class TestOthers:
         with guard_that_says(host.places, yes=True, reason="timeline=2 granted: epoch 4") as asked:
             assert host.call("pre_promote", "-D", data(host))[0] == 0
             assert 0 < int(leave.read_text()) - 100 * boottime_s() <= 40
-            leave.write_text(f"{int(100 * boottime_s()) + 6000}\n")  # a slow machine's time
+            leave.write_text(f"{int(100 * boottime_s()) + 5900}\n")
             code, said, _ = host.call(*promote)
             assert (code, "real" in said) == (0, True)
+            assert not leave.exists(), "it is used once"
         assert [question.split()[1] for question in asked] == ["pre_promote"]
-        for old in (f"{int(100 * boottime_s()) - 1}\n", "", "x\n", "99999999999999999999999\n"):
-            leave.write_text(old)
+        soon = int(100 * boottime_s())
+        for bad in (f"{soon - 1}\n", "", "x\n", "99999999999999999999999\n", f"{soon + 99999}\n"):
+            leave.write_text(bad)
             with guard_that_says(host.places, yes=False) as asked:
                 assert host.call(*promote)[0] == 1
             assert [question.split()[1] for question in asked] == ["promote"]

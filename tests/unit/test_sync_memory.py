@@ -143,11 +143,13 @@ class Reader:
         self.sequence, self.now_s = 0, 100.0
         self.memory.set_key(SHOP, KEY, self.now_s)
 
-    def look(self, primary: PostgresSeen | NoAnswer, times: int = 1) -> SyncSeen:
+    def look(
+        self, primary: PostgresSeen | NoAnswer, times: int = 1, replica: PostgresSeen | None = None
+    ) -> SyncSeen:
         for _ in range(times):
             self.sequence += 1
             self.now_s += 0.5
-            answers = {PRIMARY: primary, REPLICA: server(), REMOTE: server()}
+            answers = {PRIMARY: primary, REPLICA: replica or server(), REMOTE: server()}
             self.memory.learn(
                 SiteObservation(
                     observer=SURABAYA,
@@ -194,6 +196,25 @@ def test_whatever_changes_begins_it_anew(changed: dict[str, int]) -> None:
     reader.memory.set_key(SHOP, replace(KEY, **changed), reader.now_s)
     assert not reader.look(HEALTHY, times=5).in_force
     assert reader.look(HEALTHY).in_force
+
+
+def test_who_takes_in_no_list_gets_no_grace_by_another_one() -> None:
+    """Else it would be listed and dropped for ever, and nobody would come on record."""
+    reader = Reader()
+    reader.look(HEALTHY, times=3)
+    deaf = replace(server(), sync_names="")
+    reader.look(HEALTHY, times=20, replica=deaf)
+    assert unsettled_for_s(reader, REPLICA) == 10.0
+    reader.memory.set_key(SHOP, replace(KEY, config_version=KEY.config_version + 1), reader.now_s)
+    assert unsettled_for_s(reader, REPLICA) == 10.0
+    assert unsettled_for_s(reader, REMOTE) == 0.0
+    reader.look(HEALTHY)
+    assert unsettled_for_s(reader, REPLICA) == 0.0
+
+
+def unsettled_for_s(reader: Reader, name: HostName) -> float:
+    (seen,) = reader.memory.seen()
+    return next(host.unsettled_for_s for host in seen.hosts if host.host == name)
 
 
 def test_another_process_of_the_observer_begins_it_anew() -> None:

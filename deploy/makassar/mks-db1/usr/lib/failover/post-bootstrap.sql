@@ -9,6 +9,7 @@ SET log_min_duration_statement = -1;
 SET log_min_error_statement = 'panic';
 
 CREATE ROLE failover_observer LOGIN CONNECTION LIMIT 20 PASSWORD :'observer_password';
+GRANT pg_use_reserved_connections TO failover_observer;
 CREATE ROLE marketplace LOGIN PASSWORD :'client_password';
 CREATE DATABASE marketplace OWNER marketplace;
 REVOKE ALL ON DATABASE marketplace FROM PUBLIC;
