@@ -22,7 +22,8 @@ demo: setup ## the story: Jakarta is lost, Makassar takes over, Jakarta returns
 	@$(FAILOVER) demo
 
 test: check setup ## check, simulation, and the integration tests on the lab (under 30 minutes)
-	$(PYTEST) tests/simulation tests/integration -m "not full"
+	$(PYTEST) -n 2 tests/unit tests/simulation -m "slow and not full"
+	$(PYTEST) tests/integration -m "not full"
 	$(PYTHON) -m failover.simulation --schedules $(SCHEDULES) --steps $(STEPS)
 
 test-full: test ## test, and the long campaigns

@@ -110,6 +110,7 @@ def other_site_vanishes(lab: Lab) -> None:
         nothing_lost(shop, roles.active)
 
 
+@pytest.mark.full  # and with a controller killed after every step in any case
 def test_the_other_site_vanishes_and_comes_back(in_sync: Lab) -> None:
     other_site_vanishes(in_sync)
 
@@ -186,6 +187,7 @@ def test_where_only_the_other_site_has_everything_it_takes_over(in_sync: Lab) ->
         nothing_lost(shop, roles.standby)
 
 
+@pytest.mark.full
 def test_the_standby_leader_changes_hosts_and_then_the_site_is_lost(in_sync: Lab) -> None:
     lab = in_sync
     roles = Roles.now(lab)

@@ -35,7 +35,7 @@ def test_whoever_is_on_record_has_everything(mode: ProtectionMode) -> None:
     _replay(mode, (0, 1, 27))  # 27: an answer from before the promotion, as fresh as one after it
 
 
-@pytest.mark.slow
+@pytest.mark.full
 @pytest.mark.parametrize("mode", MODES)
 def test_whoever_is_on_record_has_everything_many_times(mode: ProtectionMode) -> None:
     _replay(mode, tuple(range(2, 150)))
