@@ -27,7 +27,8 @@ test: check setup ## check, simulation, and the integration tests on the lab (un
 	$(PYTHON) -m failover.simulation --schedules $(SCHEDULES) --steps $(STEPS)
 
 test-full: test ## test, and the long campaigns
-	$(PYTEST) tests -m full
+	$(PYTEST) -n 2 tests/unit tests/scenarios tests/simulation -m full
+	$(PYTEST) tests/integration -m full
 	$(PYTHON) -m failover.simulation --schedules 2000 --steps $(STEPS)
 
 check: .venv/.ready lint ## lint, types, contracts, unit tests, scenarios: under a minute
