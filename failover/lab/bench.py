@@ -51,7 +51,7 @@ TAKEOVER_LIMIT_S = 60.0
 LINGER_S = 4.0
 STEADY_S = 2.0
 JOURNAL_LINES = 400
-LAG_GROWS_S = 4.0  # before the fault, where the link is throttled
+LAG_GROWS_S = 2.0  # before the fault, where the link is throttled; the budget is 10 s, the lease 6
 PHASE_JITTER_S = 3.0  # longer than every interval in the system: renewal, loops, checks
 
 
