@@ -140,7 +140,8 @@ def _do(connection: psycopg.Connection[Any], kind: Kind) -> int:
         "seller": chance.randint(1, 100),
         "amount": 20_000,
     }
-    (made, _server) = connection.execute(STATEMENTS[kind], parameters).fetchone() or (0, "")
+    row = connection.execute(STATEMENTS[kind], parameters).fetchone() or (0, "", None)
+    made, _server, _xid = row
     return int(made)
 
 
