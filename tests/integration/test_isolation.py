@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 from drill import (
@@ -16,6 +17,7 @@ from drill import (
     concluding,
     customers,
     logged_at,
+    segment_is_whole,
     state_of,
     streams_from,
     wait_until,
@@ -66,6 +68,8 @@ def test_a_site_lost_right_after_its_local_failover_is_taken_over(lab: Lab) -> N
         wait_until("local failover", lambda: writable_at(lab, roles.replica))
         leader = roles.standby_leader
         wait_until("the other site follows", lambda: streams_from(lab, leader, roles.replica))
+        whole_segment = partial(segment_is_whole, lab, leader, roles.replica)
+        wait_until("with the new timeline's whole segment", whole_segment)
         lab.faults.unplug(roles.active)
         wait_until("the takeover is on record", lambda: taken_over(lab, roles))
         lab.faults.heal()

@@ -311,7 +311,6 @@ ALWAYS = (
     kill_new_leader_host,
     restart_the_old_primary,
     change_patronis_configuration,
-    give_the_old_key_to_the_replica,
 )
 
 
