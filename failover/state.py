@@ -198,7 +198,7 @@ class WriterClaim:
 
 class StopKind(StrEnum):
     SHUT_DOWN = "shut_down"  # pg_controldata says so: the checkpoint is the end of WAL
-    KILLED = "killed"  # the end of WAL is an estimate from the files
+    KILLED = "killed"  # the end of WAL is that of the last whole record in its files
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

@@ -20,6 +20,12 @@ SOCKET_DIR = "/run/postgresql"
 SQL_LIMIT_S = 1
 WALDUMP_LIMIT_S = 5.0
 SEGMENT_NAME = re.compile(r"[0-9A-F]{24}")
+PAGE_BYTES = 8192
+SHORT_PAGE_HEADER_BYTES = 24
+LONG_PAGE_HEADER_BYTES = 40  # of a segment's first page
+_RECORD = re.compile(
+    r"len \(rec/tot\): +\d+/ *(?P<total>\d+),.* lsn: (?P<lsn>[0-9A-F]+/[0-9A-F]+),"
+)
 _POSITION = re.compile(r"\bat ([0-9A-F]+/[0-9A-F]+)|LSN ([0-9A-F]+/[0-9A-F]+)")
 
 # While nothing is received the newest file tells the timeline: the control file's is as old as the
@@ -101,23 +107,19 @@ def _idle_s(places: Places) -> float:
 
 
 def end_of_files_of(places: Places, control: ControlFile) -> WalEnd | None:
-    """The end of the last valid record in pg_wal; None when pg_waldump cannot tell."""
+    """The end of the last whole record in pg_wal; None when pg_waldump cannot tell.
+
+    That is what recovery replays, and so what a host has that is killed and started again.
+    """
     segment = _newest_segment(places.wal)
     if segment is None:
         return None
     start, timeline = segment_start(segment.name)
-    for _ in range(2):  # a segment may hold nothing but the rest of a record begun before it
-        try:
-            end = _end_of_segment(places, segment)
-        except (OSError, subprocess.TimeoutExpired):
-            return None  # no memory, a disk that hangs: an end too low would hide a loss
-        if end is not None:
-            return WalEnd(max(end, control.checkpoint), timeline)
-        previous = segment.with_name(segment_name(timeline, start.bytes // WAL_SEGMENT_BYTES - 1))
-        if not previous.exists():
-            break
-        segment = previous
-    return WalEnd(max(start, control.checkpoint), timeline)
+    try:
+        end = _end_of_records(places, segment)
+    except (OSError, subprocess.TimeoutExpired):
+        return None  # no memory, a disk that hangs: an end too low would hide a loss
+    return WalEnd(max(end or start, control.checkpoint), timeline)
 
 
 def segment_name(timeline: int, number: int) -> str:
@@ -168,19 +170,49 @@ def _newest_segment(wal: Path) -> Path | None:
     return segments[-1] if segments else None
 
 
-def _end_of_segment(places: Places, segment: Path) -> Lsn | None:
-    """Where pg_waldump stops. It says so in its error; without one the segment is full.
+def _end_of_records(places: Places, newest: Path) -> Lsn | None:
+    """Where pg_waldump stops, in the newest segment and the one before.
 
-    None: no record begins in it. OSError, TimeoutExpired where pg_waldump could not tell.
+    (A segment may hold nothing but the rest of a record that was begun before it.)
+    None: no record begins there. OSError, TimeoutExpired where pg_waldump could not tell.
     """
-    command = [str(places.bin_dir / "pg_waldump"), "--quiet", str(segment)]
-    done = subprocess.run(
+    start, timeline = segment_start(newest.name)
+    before = newest.with_name(segment_name(timeline, start.bytes // WAL_SEGMENT_BYTES - 1))
+    files = [before.name, newest.name] if _is_valid(before) else [newest.name, newest.name]
+    done = _dump(places, "--quiet", *files)
+    end = Lsn(start.bytes + WAL_SEGMENT_BYTES)
+    if done.returncode != 0:
+        found = [Lsn.parse(first or second) for first, second in _POSITION.findall(done.stderr)]
+        if not found and "could not find a valid record" not in done.stderr:
+            raise OSError(f"pg_waldump {newest.name}: {done.returncode}: {done.stderr.strip()}")
+        if not found:
+            return None
+        end = max(found)
+    if end.bytes % PAGE_BYTES > LONG_PAGE_HEADER_BYTES:
+        return end
+    # The address of a page, where the record that it should go on with may have begun long before.
+    return _end_of_last_record(_dump(places, *files).stdout) or end
+
+
+def _dump(places: Places, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(places.bin_dir / "pg_waldump"), f"--path={places.wal}", *arguments]
+    return subprocess.run(
         command, capture_output=True, text=True, timeout=WALDUMP_LIMIT_S, check=False
     )
-    start, _ = segment_start(segment.name)
-    if done.returncode == 0:
-        return Lsn(start.bytes + WAL_SEGMENT_BYTES)
-    found = [Lsn.parse(first or second) for first, second in _POSITION.findall(done.stderr)]
-    if not found and "could not find a valid record" not in done.stderr:
-        raise OSError(f"pg_waldump {segment.name}: exit {done.returncode}: {done.stderr.strip()}")
-    return max(found) if found else None
+
+
+def _end_of_last_record(lines: str) -> Lsn | None:
+    """As PostgreSQL counts it: the headers of the pages that it goes on to are within it."""
+    *_, last = lines.splitlines() or [""]
+    found = _RECORD.search(last)
+    if found is None:
+        return None
+    if "desc: SWITCH" in last:  # the rest of its segment belongs to it
+        number = Lsn.parse(found["lsn"]).bytes // WAL_SEGMENT_BYTES
+        return Lsn((number + 1) * WAL_SEGMENT_BYTES)
+    at, left_bytes = Lsn.parse(found["lsn"]).bytes, -(-int(found["total"]) // 8) * 8
+    while left_bytes > (room_bytes := PAGE_BYTES - at % PAGE_BYTES):
+        left_bytes -= room_bytes
+        at += room_bytes
+        at += SHORT_PAGE_HEADER_BYTES if at % WAL_SEGMENT_BYTES else LONG_PAGE_HEADER_BYTES
+    return Lsn(at + left_bytes)

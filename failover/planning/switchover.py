@@ -33,7 +33,7 @@ def go_on(view: View) -> Plan | Hold:
 
 
 def _killed(view: View, plan: PlanRecord) -> bool:
-    """A server that had to be killed gives no certain end of its WAL: waiting would be in vain."""
+    """Of a server that was killed the last WAL was sent to nobody: waiting would be in vain."""
     proofs = [stopped_under(cluster, plan) for cluster in view.clusters]
     return any(proof is not None and proof.kind is StopKind.KILLED for proof in proofs)
 
@@ -53,7 +53,7 @@ def _no_way_on(view: View, plan: PlanRecord) -> Gate:
     overdue_s = view.now_unix_s - plan.deadline_unix_s
     text = f"the plan's deadline passed {overdue_s:.0f} s ago"
     if overdue_s < 0:
-        text = "a server was killed under the plan, so the end of its WAL is not certain"
+        text = "a server was killed under the plan: perhaps its host alone has the end of its WAL"
     return Gate("no_way_on", True, text, Invariant.RESUMABLE)
 
 

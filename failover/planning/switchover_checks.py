@@ -32,6 +32,7 @@ from failover.state import (
     GroupState,
     OperatorRequest,
     PlanKind,
+    PlanRecord,
     RequestPhase,
     StandbyScope,
     StopKind,
@@ -350,20 +351,27 @@ def back_where_it_was(reading: Reading) -> Problems:
     if reading.view.now_unix_s < before.plan.deadline_unix_s and not killed:
         yield Problem(name, "its time is not over")
     wanted = replace(before, plan=None)
-    if any(proof is not None and proof.kind is StopKind.SHUT_DOWN for proof in proofs):
+    if any(_binds(before.plan, proof) for proof in proofs):
         wanted = replace(wanted, epoch_started_unix_s=reading.view.now_unix_s)
     for cluster in reading.view.clusters:
         recorded = before.clusters[cluster.name]
         wanted = wanted.with_cluster(
-            cluster.name, _bound(recorded, proof_of_plan(reading, cluster))
+            cluster.name, _bound(recorded, before.plan, proof_of_plan(reading, cluster))
         )
     wanted = replace(wanted, in_sync=after.in_sync)  # that it is true every step is asked
     if after != wanted:
         yield Problem(name, "the state is not as before the plan, bound by its proofs")
 
 
-def _bound(recorded: ClusterState, proof: StoppedProof | None) -> ClusterState:
-    if proof is None or proof.kind is not StopKind.SHUT_DOWN:
+def _binds(plan: PlanRecord, proof: StoppedProof | None) -> bool:
+    """What a takeover had to kill was of no use: nobody waits for what only that host has."""
+    if proof is None:
+        return False
+    return proof.kind is StopKind.SHUT_DOWN or plan.kind is PlanKind.SWITCHOVER
+
+
+def _bound(recorded: ClusterState, plan: PlanRecord, proof: StoppedProof | None) -> ClusterState:
+    if proof is None or not _binds(plan, proof):
         return recorded
     end, timeline = proof.end_of_wal, proof.timeline
     return replace(recorded, min_lsn=end, timeline=timeline, promoted=False, have=())

@@ -201,12 +201,12 @@ def _moved(cluster: ClusterView, plan: PlanRecord) -> ClusterState:
 def _as_before(cluster: ClusterView, plan: PlanRecord) -> ClusterState:
     """A replica that took over as leader meanwhile may lack the end of what was acknowledged.
 
-    Of a server that was killed the end is an estimate, which perhaps nobody can ever replay: then
-    it is a local failover like any other. Of one that was shut down any host with all of its WAL
-    may be promoted, whether its own server has the list or not: nobody is on record any more.
+    Any host with all of the stopped server's WAL may be promoted, whether that server has the list
+    or not: nobody is on record any more. Not so after a takeover that had to kill: that server was
+    of no use, and what only it has may never come back. Then it is a local failover like any other.
     """
     recorded, proof = known(cluster.recorded), stopped_under(cluster, plan)
-    if proof is None or proof.kind is StopKind.KILLED:
+    if proof is None or (plan.kind is PlanKind.TAKEOVER and proof.kind is StopKind.KILLED):
         return recorded
     return replace(
         recorded, min_lsn=proof.end_of_wal, timeline=proof.timeline, promoted=False, have=()

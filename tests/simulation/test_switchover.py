@@ -185,6 +185,35 @@ def test_broken_at_every_moment(breaks: Break, moment_s: float) -> None:
     world.close()
 
 
+@pytest.mark.parametrize("seed", seeds(2, 12))
+def test_a_replica_that_lacks_the_end_takes_the_old_key(seed: int) -> None:
+    """The old primary is killed under the plan: what it acknowledged last only its host has."""
+    world = healthy_world(seed)
+    cluster = world.policy.clusters[0]
+    key = world.scope(cluster, world.policy.initial_site).leader
+    old = primary(world)
+    other = next(s.host.name for s in world.at("jakarta") if s is not old)
+    asked(world, "makassar")
+    while world.state.plan is None:
+        world.run(0.01)
+    world.network.cut((old.host.name, other), (other, old.host.name))
+    old.patroni.freeze()
+    world.operator_patches(key, lambda _: other.encode())
+    while world.state.plan is not None:
+        world.run(0.01)
+    gone_back, taken = world.state, key in world.ensemble.tree
+    old.patroni.thaw()
+    world.run(6.0)
+    world.heal()
+    until_well(world)
+    nothing_lost(world)
+    assert taken
+    assert outcome(world) is RequestPhase.GONE_BACK
+    assert not gone_back.clusters[cluster.name].promoted
+    assert world.state.active_site == "jakarta"
+    world.close()
+
+
 @pytest.mark.parametrize("done", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("number", [2, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 3))])
 def test_the_leading_controller_dies_at_every_step(number: int, done: bool) -> None:

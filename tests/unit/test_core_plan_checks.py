@@ -535,6 +535,15 @@ def test_check_fires_after_a_kill(mutate: Callable[[Case], Case], check: str) ->
     assert check in {problem.check for problem in lint(*mutate(killed()))}
 
 
+def test_what_was_killed_under_a_planned_move_binds() -> None:
+    """Its host alone has the end of what was acknowledged."""
+    case = good(A, "jkt-db1 is killed under the plan, its WAL ends at 0/5001000")
+    assert lint(*case) == ()
+    for forgotten in (record(case, promoted=True), record(case, min_lsn=Lsn(0))):
+        unbound = with_state(case, forgotten)
+        assert "back_where_it_was" in {problem.check for problem in lint(*unbound)}
+
+
 def test_the_operator_of_a_takeover_that_was_begun_is_told_of_its_end() -> None:
     case = killed("the takeover is one that an operator asked for")
     assert lint(*case) == ()

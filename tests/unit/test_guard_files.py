@@ -97,6 +97,44 @@ class TestEndOfWal:
         assert stopped is not None
         assert stopped.idle_s == pytest.approx(12.0, abs=2.0)
 
+    @pytest.mark.parametrize(
+        ("last", "stops", "end"),
+        [
+            ("Heap len (rec/tot):     59/    59, tx: 7, lsn: 0/030000D8", "0/3002000", "0/3000118"),
+            ("Heap len (rec/tot):   1000/  1000, tx: 7, lsn: 0/03001C18", "0/3004000", "0/3002000"),
+            ("Heap len (rec/tot):   1008/  1008, tx: 7, lsn: 0/03001C18", "0/3004000", "0/3002020"),
+            ("Heap len (rec/tot):  20000/ 20000, tx: 7, lsn: 0/03001C18", "0/3008000", "0/3006A80"),
+            ("XLOG len (rec/tot):     24/    24, tx: 0, lsn: 0/03001C18", "0/3002018", "0/3001C30"),
+        ],
+        ids=["within a page", "up to its end", "into the next", "over three", "after a header"],
+    )
+    def test_half_a_record_at_the_end_of_wal_does_not_count(
+        self, host: Host, last: str, stops: str, end: str
+    ) -> None:
+        """pg_waldump then says the page where it stopped, up to the record's size too far."""
+        segment(host, 1, 3)
+        dump = host.places.bin_dir / "pg_waldump"
+        dump.write_text(
+            "#!/bin/sh\ncase $* in *--quiet*) ;; *)\n"
+            f"echo 'rmgr: {last}, prev 0/03000060, desc: INSERT off: 1';; esac\n"
+            "echo 'pg_waldump: error: error in WAL record at 0/3000028: invalid magic number 0000 "
+            f"in WAL segment 000000010000000000000003, LSN {stops}, offset 8192' >&2\nexit 1\n"
+        )
+        stopped = stopped_at(host.places, control_bytes(DbState.IN_PRODUCTION, 0x3000028))
+        assert stopped is not None
+        assert str(stopped.end.lsn) == end
+
+    def test_after_a_switch_it_is_the_next_segment(self, host: Host) -> None:
+        segment(host, 1, 3)
+        dump = host.places.bin_dir / "pg_waldump"
+        dump.write_text(
+            "#!/bin/sh\necho 'rmgr: XLOG len (rec/tot): 24/ 24, tx: 0, lsn: 0/03000110, "
+            "prev 0/030000D8, desc: SWITCH'\n"
+        )
+        stopped = stopped_at(host.places, control_bytes(DbState.IN_PRODUCTION))
+        assert stopped is not None
+        assert str(stopped.end.lsn) == "0/4000000"
+
     def test_without_segments_nothing_is_guessed(self, host: Host) -> None:
         assert stopped_at(host.places, control_bytes(DbState.IN_PRODUCTION)) is None
 
