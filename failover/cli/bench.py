@@ -29,6 +29,7 @@ ACTIVE = "active"
 
 # Named here as well, because the lab is only imported where it is used (``trouble.Variant``).
 PROTECTION = ("max-performance", "max-availability", "max-protection")
+CIRCUMSTANCES = ("local-failover", "replica-held-back", "standby-leader-changes")
 VARIANTS = (
     "plain",
     "patroni-dead",
@@ -70,6 +71,7 @@ def _measuring_options(function: Callable[..., None]) -> Callable[..., None]:
 @command.command()
 @click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1))
 @click.option("--protection", type=click.Choice(PROTECTION), help="Default: as the group is.")
+@click.option("--after", type=click.Choice(CIRCUMSTANCES), help="What goes before each loss.")
 @click.option(
     "--load",
     type=click.FloatRange(min=1),
@@ -84,6 +86,7 @@ def _measuring_options(function: Callable[..., None]) -> Callable[..., None]:
 def takeover(
     runs: int,
     protection: str | None,
+    after: str | None,
     load: float | None,
     throttle: str | None,
     phase_jitter: bool,
@@ -100,6 +103,7 @@ def takeover(
     from failover.cli.what_if import predictor
     from failover.lab.bench import Settings, TakeoverBench
     from failover.lab.bench_result import as_json, run_line, summarise, summary_lines
+    from failover.lab.circumstance import Circumstance
     from failover.model import ProtectionMode
 
     bytes_s = size_option("--throttle", throttle)
@@ -111,6 +115,7 @@ def takeover(
             phase_jitter,
             place,
             seed,
+            after=Circumstance(after) if after else None,
             protection=ProtectionMode(protection) if protection else None,
             load=load,
             throttle_bytes_s=bytes_s,

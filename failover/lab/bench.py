@@ -24,6 +24,7 @@ from failover.lab.bench_result import (
     since,
     with_prediction,
 )
+from failover.lab.circumstance import CIRCUMSTANCES, Circumstance
 from failover.lab.errors import LabError
 from failover.lab.hosts import Role
 from failover.lab.lab import Lab
@@ -65,6 +66,7 @@ class Settings:
     zookeeper_leader: SiteName | str | None = None  # a site, ACTIVE, or None: the witness
     seed: int | None = None
     variant: Variant = Variant.PLAIN  # what else is the matter with the primary that is lost
+    after: Circumstance | None = None  # what goes before the loss
     protection: ProtectionMode | None = None  # None: as the group is
     load: float | None = None  # transactions a second through HAProxy at the site that stays
     throttle_bytes_s: int | None = None  # what PostgreSQL at the lost site gets across the sea
@@ -152,6 +154,7 @@ class TakeoverBench:
             self._result(number, lost, new, fault, attempts, report),
             estimated_loss=estimated_loss(self._policy, fault.epoch),
             receipt=receipt,
+            after=str(self._settings.after or ""),
         )
         return with_prediction(result, foreseen)
 
@@ -211,7 +214,11 @@ class TakeoverBench:
         primary = self._lab.writable_host()
         if primary is None:
             raise LabError("no host takes writes", todo="`failover status`")
-        trouble = TROUBLES[self._settings.variant](self._lab, primary, workload)
+        after = self._settings.after
+        kind = CIRCUMSTANCES[after] if after else TROUBLES[self._settings.variant]
+        if after:
+            self._tell(f"before the loss: {after}")
+        trouble = kind(self._lab, primary, workload)
         trouble.prepare()
         return trouble
 

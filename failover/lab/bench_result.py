@@ -66,6 +66,22 @@ class TakeoverRun:
         default_factory=EstimatedLoss
     )  # as the takeover has put it on record
     receipt: ReceiptRun = field(default_factory=ReceiptRun)
+    after: str = ""  # what went before the loss (``circumstance``)
+
+    @property
+    def lost_out_of_time(self) -> tuple[LostTransaction, ...]:
+        """Lost, and acknowledged before what the standby was behind, or after the lease.
+
+        Where no estimate is on record every loss is one that nobody was told of.
+        """
+        behind_s, until_s = self.estimated_loss.behind_s, self.lease_end_s
+        if behind_s is None or until_s is None:
+            return self.lost_transactions
+        return tuple(
+            one
+            for one in self.lost_transactions
+            if not -behind_s <= one.acked_after_fault_s <= until_s
+        )
 
     @property
     def prediction_held(self) -> bool | None:
@@ -81,9 +97,10 @@ class TakeoverRun:
     @property
     def succeeded(self) -> bool:
         """The new site took over, never two at a time, the books are right, the receipt agrees,
-        and in a synchronous mode nothing was lost: every run begins in sync."""
+        and in a synchronous mode nothing was lost (every run begins in sync); in the other one
+        nothing but what was said."""
         taken_over = self.outage_s is not None and self.acked_by_both == 0
-        kept = self.lost == 0 or not self.synchronous
+        kept = not (self.lost if self.synchronous else self.lost_out_of_time)
         return taken_over and kept and not self.problems and self.receipt.agrees
 
     @property
@@ -196,8 +213,12 @@ def as_json(runs: Sequence[TakeoverRun]) -> dict[str, Any]:
     }
 
 
-def _concluded(run: TakeoverRun) -> dict[str, bool | None]:
-    return {"succeeded": run.succeeded, "prediction_held": run.prediction_held}
+def _concluded(run: TakeoverRun) -> dict[str, Any]:
+    return {
+        "succeeded": run.succeeded,
+        "prediction_held": run.prediction_held,
+        "lost_out_of_time": [asdict(one) for one in run.lost_out_of_time],
+    }
 
 
 def seconds(value: float | None) -> str:
@@ -235,9 +256,14 @@ def _loss_text(run: TakeoverRun) -> str:
     behind = "–" if estimate.behind_bytes is None else f"{estimate.behind_bytes}"
     isolation = "–" if estimate.isolation_bytes is None else f"{estimate.isolation_bytes}"
     said = f"{receipt.transactions} transactions of the shop, {receipt.bytes} bytes"
+    behind += "" if estimate.behind_s is None else f" bytes / {estimate.behind_s:.1f} s"
     return (
-        f"estimated behind {behind} bytes and at most {isolation} while isolated; receipt: {said} "
+        f"estimated behind {behind} and at most {isolation} bytes while isolated; receipt: {said} "
         f"({'agrees' if receipt.agrees else 'DOES NOT AGREE'})"
+        + "".join(
+            f"\n    lost out of time: {one.id}, acknowledged {one.acked_after_fault_s:+.2f} s"
+            for one in run.lost_out_of_time[:5]
+        )
         + "".join(f"\n    receipt: {problem}" for problem in receipt.problems[:5])
     )
 

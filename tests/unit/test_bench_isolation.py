@@ -8,8 +8,10 @@ from dataclasses import replace
 import pytest
 from test_bench_result import GOOD
 
+from failover.cli.bench import CIRCUMSTANCES as CIRCUMSTANCE_NAMES
 from failover.cli.bench import VARIANTS
 from failover.lab.bench_isolation import IsolationRun, as_json, passed, run_line, tallies
+from failover.lab.circumstance import CIRCUMSTANCES, Circumstance
 from failover.lab.trouble import TROUBLES, Variant
 
 RUN = IsolationRun(Variant.PATRONI_DEAD, replace(GOOD, first_ack_new_site_s=6.4))
@@ -18,6 +20,8 @@ RUN = IsolationRun(Variant.PATRONI_DEAD, replace(GOOD, first_ack_new_site_s=6.4)
 def test_the_variants_are_named_in_one_way() -> None:
     assert tuple(Variant) == VARIANTS
     assert set(TROUBLES) == set(Variant)
+    assert tuple(Circumstance) == CIRCUMSTANCE_NAMES
+    assert set(CIRCUMSTANCES) == set(Circumstance)
 
 
 def test_a_good_run_passes_with_its_margin() -> None:

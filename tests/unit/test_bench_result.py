@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from failover.health.change import SiteLost
-from failover.lab.bench_receipt import ReceiptRun
+from failover.lab.bench_receipt import EstimatedLoss, ReceiptRun
 from failover.lab.bench_result import (
     LostTransaction,
     Spread,
@@ -44,6 +44,7 @@ GOOD = TakeoverRun(
     epoch=2,
     fault_s=1000.0,
     lost_transactions=(LostTransaction("id", "order", 3.9),),
+    estimated_loss=EstimatedLoss(behind_bytes=900, behind_s=0.5, isolation_bytes=20_000),
     receipt=ReceiptRun(hosts=("jkt-db1",), exact=True, complete=True, transactions=12, acked=12),
 )
 
@@ -62,6 +63,9 @@ def test_good_runs_pass() -> None:
         replace(GOOD, overhead_s=1.1),
         replace(GOOD, protection="max-availability"),
         replace(GOOD, receipt=replace(GOOD.receipt, problems=("one is missing",))),
+        replace(GOOD, lost_transactions=(LostTransaction("id", "order", -0.6),)),
+        replace(GOOD, lost_transactions=(LostTransaction("id", "order", 6.2),)),
+        replace(GOOD, estimated_loss=EstimatedLoss()),
         replace(GOOD, overhead_s=None),
         replace(GOOD, acked_by_both=1),
         replace(GOOD, problems=("money: escrow: -5",)),
