@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from failover.guard.wal_end import SEGMENT_NAME, segment_start
-from failover.model import Lsn
+from failover.model import WAL_SEGMENT_BYTES, Lsn
 from failover.receipt.branch import BranchReader
 from failover.receipt.compose import WalRead
 from failover.receipt.document import FromIs
@@ -123,7 +123,13 @@ def _dump(
             process.wait()
         errors.seek(0)
         said = errors.read(_ERROR_BYTES_MAX).decode(errors="replace").strip()
-    return _Dumped(_stopped_at(said), said)
+    # Without an error it has read all of the last segment, whose rest a switch may have left empty.
+    stopped_at = _stopped_at(said) if process.returncode else _end_of(part)
+    return _Dumped(stopped_at, said)
+
+
+def _end_of(part: Stretch) -> Lsn:
+    return Lsn(segment_start(part.last)[0].bytes + WAL_SEGMENT_BYTES)
 
 
 def _kill_when(give_up: threading.Event, process: subprocess.Popen[str]) -> None:

@@ -70,12 +70,11 @@ class LocalFailover(_Before):
         self._wait("another host of the site is the primary and in sync", self._moved)
 
     def _moved(self, state: GroupState) -> bool:
+        """Neither the old primary nor the new one is on record: it is the new one's record."""
         writable = self._lab.writable_host()
-        moved = writable is not None and writable.name != self._primary.name
-        return moved and self._primary.name not in self._have(state) and self._settled(state)
-
-    def _have(self, state: GroupState) -> tuple[str, ...]:
-        return state.clusters[self._cluster].have
+        have = state.clusters[self._cluster].have
+        moved = writable is not None and writable.name not in (self._primary.name, *have)
+        return moved and self._primary.name not in have and self._settled(state)
 
 
 class ReplicaHeldBack(_Before):

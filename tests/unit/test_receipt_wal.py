@@ -89,6 +89,15 @@ def test_wal_that_was_not_reached_is_said(copy: Copy) -> None:
     assert "no segment was copied" in copy.read().problem
 
 
+def test_a_segment_that_was_switched_is_read_to_its_end(copy: Copy) -> None:
+    """The switch is of a resource manager that is not asked for, and nothing comes after it."""
+    copy.says(f"cat {RECORDED}")
+    wal = copy.read(Lsn.parse("0/197D000"))
+    assert (wal.read_to_lsn, wal.problem) == (Lsn(0x2000000), "")
+    copy.says(f"cat {RECORDED}; kill -9 $$")
+    assert "pg_waldump stopped" in copy.read(Lsn.parse("0/197D000")).problem
+
+
 def test_a_copy_that_begins_too_late_is_said(copy: Copy) -> None:
     assert "begins at 0/1000000 only" in copy.read(from_lsn="0/FFFFFF").problem
 
