@@ -166,15 +166,12 @@ class Summary:
     receipts_agree: int
     predicted: int  # runs before which it was asked what would happen
     predictions_held: int
+    after: str  # what went before the losses; the limits of time are those of a loss alone
 
     @property
     def passed(self) -> bool:
-        return (
-            self.runs > 0
-            and self.succeeded == self.runs
-            and self.outage_within_limits
-            and self.overhead_within_limits
-        )
+        in_time = self.outage_within_limits and self.overhead_within_limits
+        return self.runs > 0 and self.succeeded == self.runs and (in_time or bool(self.after))
 
 
 def summarise(runs: Sequence[TakeoverRun]) -> Summary:
@@ -200,6 +197,7 @@ def summarise(runs: Sequence[TakeoverRun]) -> Summary:
         receipts_agree=sum(run.receipt.agrees for run in runs),
         predicted=sum(run.prediction_held is not None for run in runs),
         predictions_held=sum(run.prediction_held is True for run in runs),
+        after=runs[0].after if runs else "",
     )
 
 

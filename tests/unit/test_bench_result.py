@@ -76,6 +76,12 @@ def test_one_bad_run_among_many_fails_all(bad: TakeoverRun) -> None:
     assert not summarise([*[GOOD] * 20, bad]).passed
 
 
+def test_after_something_else_only_what_was_lost_counts() -> None:
+    held = replace(GOOD, after="standby-leader-changes", outage_s=20.3, overhead_s=13.3)
+    assert summarise([held]).passed
+    assert not summarise([replace(held, acked_by_both=1)]).passed
+
+
 def test_median_has_its_own_limit() -> None:
     slow = replace(GOOD, outage_s=6.9)
     assert not summarise([GOOD, slow, slow]).outage_within_limits
