@@ -6,6 +6,8 @@ view and nothing else; none of them is the safety argument, which is the transac
 
 from __future__ import annotations
 
+from math import inf
+
 from failover.health import evidence as tell
 from failover.health import predicates as ask
 from failover.health.sightings import some
@@ -300,5 +302,11 @@ def within_budget(view: View, cluster: ClusterView, loss: Loss) -> Gate:
         f"{loss.isolation_bytes} bytes / {loss.isolation_s:.1f} s; "
         f"budget {budget.bytes} bytes / {budget.seconds:g} s"
     )
-    passes = loss.bytes <= budget.bytes and loss.seconds <= budget.seconds
-    return Gate(name, passes, text, invariant, cluster.name)
+    above = []
+    if loss.bytes > budget.bytes:
+        above.append(f"{loss.bytes - budget.bytes} bytes")
+    if loss.seconds > budget.seconds:
+        above_s = loss.seconds - budget.seconds
+        above.append("longer than the samples go back" if above_s == inf else f"{above_s:.1f} s")
+    text += f"; above it by {' and '.join(above)}" if above else ""
+    return Gate(name, not above, text, invariant, cluster.name)

@@ -293,3 +293,35 @@ def test_quorum_lost(lab: Lab) -> None:
         if isinstance(look.next_step, Plan) and look.next_step.step is StepName.TAKEOVER
     ]
     assert not takeovers
+
+
+# --------------------------------------------------------------------------- too much to lose
+
+
+def budget_gate(document: dict[str, object]) -> dict[str, object]:
+    decision = document["decision"]
+    assert isinstance(decision, dict), document
+    return next(gate for gate in decision["gates"] if gate["name"] == "loss_within_budget")
+
+
+@pytest.mark.full
+def test_above_the_loss_budget_automation_holds_and_says_by_how_much(lab: Lab) -> None:
+    """The link was too slow for too long before the loss: what that costs is a human's decision."""
+    roles = Roles.now(lab)
+    with customers(lab, roles.active, roles.standby) as shop, same_epoch(lab):
+        lab.faults.throttle(roles.active, roles.standby, 4096)
+        budget_s = lab.policy.loss_budget.seconds
+
+        def lag_s() -> float:
+            at = "select extract(epoch from now() - pg_last_xact_replay_timestamp())"
+            return float(sql(lab, roles.standby_leader.name, at))
+
+        wait_until("the other site is far behind", lambda: lag_s() > budget_s, limit_s=60.0)
+        lab.faults.unplug(roles.active)
+        gate = budget_gate(explains(lab, "site_lost"))
+        print(gate["evidence"])
+        assert gate["passes"] is False
+        assert "above it by" in str(gate["evidence"])
+        lab.faults.heal()
+        whole(lab)
+        assert not shop.report().lost
