@@ -7,7 +7,6 @@ healed with the black hole.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Callable
 from enum import StrEnum
@@ -15,7 +14,6 @@ from enum import StrEnum
 from failover.clock import boottime_s
 from failover.coordination.connect import open_store
 from failover.lab.errors import LabError
-from failover.lab.faults import Kind
 from failover.lab.hosts import LabHost, Role
 from failover.lab.lab import Lab
 from failover.lab.stages import patroni
@@ -26,8 +24,6 @@ from failover.state import GroupState, decode_state
 from failover.znode import GroupPaths
 
 SETTLED_LIMIT_S = 60.0
-LOST_WITHIN_S = 6.0  # of the standby leader: long enough for another one to be on record
-BACK_AFTER_S = 12.0  # a takeover that needs what only that host has is held until then
 
 
 class Circumstance(StrEnum):
@@ -93,27 +89,25 @@ class ReplicaHeldBack(_Before):
 
 
 class StandbyLeaderChanges(_Before):
-    """The standby leader's host dies at about the same time, and comes back a while later.
+    """The standby leader's host dies, and the site is lost as soon as another one is on record.
 
-    Where the site is lost before that was noticed the takeover holds until it is back: that host
-    alone may have all that was acknowledged.
+    (Before that the group is degraded on record, or that host alone may have the last commits and
+    nobody takes over: neither is a loss that was promised not to be.)
     """
 
     def strike(self) -> None:
         other = self._lab.policy.other_data_site(self._primary.site).name
-        leaders = [h.name for h in self._lab.hosts(Role.DATABASE, other) if self._leads(h)]
-        if not leaders:
+        leader = next(
+            (h.name for h in self._lab.hosts(Role.DATABASE, other) if self._leads(h)), None
+        )
+        if leader is None:
             raise LabError(f"no standby leader in {other}", todo="`failover status`")
-        self._leader = leaders[0]
-        self._lab.faults.kill_host(self._leader)
-        time.sleep(random.uniform(0.0, LOST_WITHIN_S))
-        # Either it is not noticed yet, or another one is on record. In between the group is
-        # degraded on record, and what is lost then is no loss that was promised not to be.
-        self._wait("the record says in sync", self._settled)
+        self._lab.faults.kill_host(leader)
 
-    def cut(self) -> None:
-        time.sleep(BACK_AFTER_S)
-        self._lab.faults.undo(Kind.KILL_HOST, self._leader)
+        def another(state: GroupState) -> bool:
+            return leader not in state.clusters[self._cluster].have and self._settled(state)
+
+        self._wait("another host of the other site is on record", another)
 
     def _leads(self, host: LabHost) -> bool:
         found = patroni(self._lab.policy.host(host.name))
