@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from failover.controller import TICK_INTERVAL_S, Controller, TickResult
+from failover.controller import Controller, TickResult
 from failover.executor import CommandEnded, CommandStarted
 from failover.health.observation import (
     HostObservation,
@@ -23,6 +23,7 @@ from failover.health.observation import (
 )
 from failover.model import Lsn, SiteName, TimelineId
 from failover.planning.plan import Plan
+from failover.planning.turn import TICK_INTERVAL_S
 from failover.policy import DatabaseHost, Policy
 from failover.simulation.client import Client
 from failover.simulation.ensemble import Ensemble, Server
