@@ -75,9 +75,12 @@ def estimate(
             f"the last sample of the primary's WAL is {newest.age_s:.1f} s old, "
             f"{newest.age_s - age_s_max:.1f} s too old to tell"
         )
-    # A site that is lost right after a local failover has few samples: automation does not hold for
-    # that. That nothing would be lost they do not prove (``enough_samples``).
-    peak = peak_bytes_per_s(samples) or 0.0
+    peak = last_known_peak_bytes_per_s(samples)
+    if peak is None:
+        return LossUnknown(
+            "how fast the primary writes is not known: its WAL was not yet seen for "
+            f"{RATE_INTERVAL_S:g} s"
+        )
     return LossEstimate(
         behind_bytes=max(0, newest.lsn - received),
         behind_s=_behind_s(samples, received),
@@ -95,9 +98,15 @@ def _behind_s(samples: tuple[LsnSample, ...], received: Lsn) -> float:
     return inf if passed is None else passed.age_s - newest.age_s
 
 
-def enough_samples(samples: tuple[LsnSample, ...]) -> bool:
-    """They tell how fast the primary writes, so that an estimate of nothing is one."""
-    return peak_bytes_per_s(samples) is not None
+def last_known_peak_bytes_per_s(samples: tuple[LsnSample, ...]) -> float | None:
+    """The peak rate (newest sample first). Of a primary that was seen for too short a time since a
+    long local failover: the one before it, whose clients it has now. None: nobody's is known.
+
+    Every observer gives a sample every half second, so a group that is seen is known after a second.
+    """
+    peak = peak_bytes_per_s(samples)
+    before = tuple(s for s in samples if s.host != samples[0].host) if samples else ()
+    return peak_bytes_per_s(before) if peak is None else peak
 
 
 def peak_bytes_per_s(samples: tuple[LsnSample, ...]) -> float | None:
