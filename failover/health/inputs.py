@@ -158,12 +158,15 @@ class SyncHost:
     ``stalled_for_s``: how long it has not had what the primary had two looks before; counted only
     while the primary is seen. ``caught_up_for_s``: how long it has always had that.
     ``unsettled_for_s``: how long its own server shows another list than the configuration has.
+    ``run``: the run of its server that was seen to have all that the primary had at a look after
+    that run was first seen (whatever an earlier run said that it has is before that); empty: none.
     """
 
     host: HostName
     stalled_for_s: float
     caught_up_for_s: float
     unsettled_for_s: float
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)

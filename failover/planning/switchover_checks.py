@@ -366,7 +366,7 @@ def _bound(recorded: ClusterState, proof: StoppedProof | None) -> ClusterState:
     if proof is None or proof.kind is not StopKind.SHUT_DOWN:
         return recorded
     end, timeline = proof.end_of_wal, proof.timeline
-    return replace(recorded, min_lsn=end, timeline=timeline, promoted=False, have=())
+    return replace(recorded, min_lsn=end, timeline=timeline, promoted=False, have=(), runs={})
 
 
 def no_proof_outlives_it(reading: Reading) -> Problems:

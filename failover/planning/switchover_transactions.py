@@ -209,7 +209,12 @@ def _as_before(cluster: ClusterView, plan: PlanRecord) -> ClusterState:
     if proof is None or proof.kind is StopKind.KILLED:
         return recorded
     return replace(
-        recorded, min_lsn=proof.end_of_wal, timeline=proof.timeline, promoted=False, have=()
+        recorded,
+        min_lsn=proof.end_of_wal,
+        timeline=proof.timeline,
+        promoted=False,
+        have=(),
+        runs={},
     )
 
 

@@ -14,6 +14,7 @@ from math import inf
 
 from failover.health.inputs import LsnSample
 from failover.health.observation import PostgresSeen
+from failover.health.sightings import HostView
 from failover.health.view import READ_DELAY_S, ClusterView, View
 from failover.model import Lsn
 from failover.replication.lineage import apart, parse_switches
@@ -48,6 +49,8 @@ class LossUnknown:
 
 
 Loss = LossEstimate | LossUnknown
+
+ANEW = " (but its server was started anew since)"
 
 NOTHING_TO_LOSE = LossEstimate(0, 0.0, 0, 0.0)
 
@@ -102,7 +105,7 @@ def last_known_peak_bytes_per_s(samples: tuple[LsnSample, ...]) -> float | None:
     """The peak rate (newest sample first). Of a primary that was seen for too short a time since a
     long local failover: the one before it, whose clients it has now. None: nobody's is known.
 
-    Every observer gives a sample every half second, so a group that is seen is known after a second.
+    Every observer gives a sample each half second: a group that is seen is known after a second.
     """
     peak = peak_bytes_per_s(samples)
     before = tuple(s for s in samples if s.host != samples[0].host) if samples else ()
@@ -171,28 +174,43 @@ def _in_sync(state: GroupState) -> bool:
 
 def _without_loss(cluster: ClusterView) -> Loss:
     """Nothing, where the standby leader is on record as having everything, or has all that a host
-    of its site on the same timeline has which is. What such a host says of itself counts only while
-    it receives: after a restart it does not know what it has before it has replayed it."""
-    leader, recorded = cluster.standby.standby_leader, cluster.recorded
-    have = set(recorded.have) if recorded is not None else set()
+    of its site on the same timeline has which is. On record is one run of a host's server: another
+    one may have come up from an older disk or a copy. What such a host says of itself counts only
+    while it receives: after a restart it does not know what it has before it has replayed it."""
+    leader = cluster.standby.standby_leader
     if leader is None:
         return LossUnknown("no standby leader was seen")
-    if leader.host.name in have:
+    on_record = [host for host in cluster.standby.hosts if _in_have(cluster, host)]
+    as_recorded = [host for host in on_record if _in_the_run_on_record(cluster, host)]
+    if any(host.host == leader.host for host in as_recorded):
         return NOTHING_TO_LOSE
     received = end_of_received(leader.postgres)
-    for host in cluster.standby.hosts:
+    for host in as_recorded:
         seen = host.postgres
-        if host.host.name not in have or seen is None or seen.received_lsn is None:
+        if seen is None or seen.received_lsn is None:
             continue
         if cluster.claim_held is False and not host.postgres_after(cluster.claim_absent_for_s):
             continue  # it may have received more since
         end, same = end_of_received(seen), seen.timeline == leader.postgres.timeline
         if same and end is not None and received is not None and received >= end:
             return NOTHING_TO_LOSE
-    names = [str(h.host.name) for h in cluster.standby.hosts if h.host.name in have]
+    names = [
+        str(h.host.name) if h in as_recorded or h.postgres is None else f"{h.host.name}{ANEW}"
+        for h in on_record
+    ]
     return LossUnknown(
         f"{leader.host.name} leads; on record with everything: {', '.join(names) or 'nobody there'}"
     )
+
+
+def _in_have(cluster: ClusterView, host: HostView) -> bool:
+    return cluster.recorded is not None and host.host.name in cluster.recorded.have
+
+
+def _in_the_run_on_record(cluster: ClusterView, host: HostView) -> bool:
+    """The server that answers is the very one that was proved to have everything."""
+    run = cluster.recorded.runs.get(host.host.name) if cluster.recorded is not None else None
+    return host.postgres is not None and bool(run) and host.postgres.started == run
 
 
 def cluster_loss(view: View, cluster: ClusterView, *, lost_for_s: float | None = None) -> Loss:

@@ -73,6 +73,7 @@ HEAD = HeadSeen(HistoryHead(number=12, sha256="5f" * 32), version=11)
 CONFIG_VERSION = 4
 WRITER_VERSION = 2
 END_OF_WAL = Lsn.parse("0/5000000")
+FIRST_RUN, SECOND_RUN = "1799000000.5", "1799999990.5"
 
 TIMED_OUT = NoAnswer(NoAnswerKind.TIMED_OUT, "no answer within 1 s")
 REFUSED = NoAnswer(NoAnswerKind.REFUSED, "connection refused")
@@ -130,6 +131,7 @@ def standby(upstream: str, timeline: int = 1) -> PostgresSeen:
         replayed_lsn=END_OF_WAL,
         receiver_streaming=True,
         receiver_host=upstream,
+        started=FIRST_RUN,
     )
 
 

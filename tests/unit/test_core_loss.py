@@ -227,6 +227,14 @@ def test_in_sync_the_leader_must_be_who_has_everything() -> None:
     assert "mks-db1" in found.reason
 
 
+@pytest.mark.parametrize("others", [[], OTHER_LEADER], ids=["it leads", "it is a neighbour"])
+def test_in_sync_a_server_that_was_started_anew_proves_nothing(others: list[str]) -> None:
+    """It may have come up from an older disk or a copy; its position tells nothing of that."""
+    found = in_sync_loss(*others, "the server on mks-db1 was started anew")
+    assert isinstance(found, LossUnknown)
+    assert "started anew" in found.reason
+
+
 @pytest.mark.parametrize(
     "unknown",
     [

@@ -17,7 +17,7 @@ from sync_world import SyncGroup
 
 from failover.config import load
 from failover.coordination import sync_memory
-from failover.coordination.sync_memory import Look, Proof, SyncKey
+from failover.coordination.sync_memory import Look, Proof, Run, SyncKey
 from failover.guard import permits
 from failover.health import protection
 from failover.health.protection import Change, ChangeKind
@@ -76,6 +76,7 @@ def _storms(mode: ProtectionMode, seed: int) -> SyncGroup:
 # --------------------------------------------------------------------------- planted mistakes
 
 real_advance, real_drop = sync_memory.advance, protection._drop
+real_follow_run = sync_memory.follow_run
 
 
 def _setting_is_proof(proof: Proof, look: Look, key: SyncKey) -> Proof:
@@ -105,9 +106,16 @@ def _list_before_record(
     return change
 
 
+def _its_name_is_proof(run: Run | None, look: Look, host: HostName) -> Run | None:
+    """Believes that what comes back by the name of a host is what it was."""
+    after = real_follow_run(run, look, host)
+    return replace(after, level=True) if after is not None else None
+
+
 MISTAKES: dict[str, tuple[object, str, Callable[..., object]]] = {
     "the setting is taken for the proof": (sync_memory, "advance", _setting_is_proof),
     "the checkpointer is not asked": (sync_memory, "advance", _checkpointer_ignored),
+    "a host is known by its name": (sync_memory, "follow_run", _its_name_is_proof),
     "the list leaves before the record": (protection, "_drop", _list_before_record),
     "a position on another branch counts": (protection, "_on_another_branch", lambda *_: False),
     "every host gets a permit": (permits, "_not_in_sync", lambda *_: None),
