@@ -1,4 +1,4 @@
-"""The invariants of the protection modes see what is planted: each safeguard taken away is found."""
+"""The invariants of the protection modes see what is planted: every safeguard taken away shows."""
 
 from __future__ import annotations
 
