@@ -193,6 +193,7 @@ def _unread(aged: ViewInputs, problem: str) -> ViewInputs:
         reader=aged.reader,
         silences=aged.silences,
         samples=aged.samples,
+        flushed=aged.flushed,
         store_problem=problem,
         zookeeper_restarts_s_ago=aged.zookeeper_restarts_s_ago,
     )

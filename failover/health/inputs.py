@@ -114,6 +114,16 @@ class HostSilence:
 
 
 @dataclass(frozen=True, slots=True)
+class FlushSeen:
+    """Up to where a host has told a primary that its WAL is on disk, as far as this reader saw it;
+    of the newest timeline of a primary."""
+
+    host: HostName
+    lsn: Lsn
+    timeline: TimelineId
+
+
+@dataclass(frozen=True, slots=True)
 class LsnSample:
     """Where a primary's WAL ended, ``age_s`` ago (by the reader's clock). Bounded by the reader:
     one per round for the last few minutes is plenty."""
@@ -201,6 +211,7 @@ class ViewInputs:
     salvage: tuple[SalvageProgress, ...] = ()
     silences: tuple[HostSilence, ...] = ()
     samples: tuple[LsnSample, ...] = ()
+    flushed: tuple[FlushSeen, ...] = ()
     glances: tuple[Glanced, ...] = ()
     last_writers: tuple[LastWriterSeen, ...] = ()
     sync: tuple[SyncSeen, ...] = ()

@@ -133,8 +133,10 @@ def _runs(cluster: ClusterView, change: Change, before: ClusterState) -> dict[Ho
 
 
 def _scope(view: View, paths: GroupPaths, cluster: ClusterView, change: Change) -> tuple[Op, ...]:
-    """The list, or proof that it is still the one that was judged; and where the record grows, that
-    the server that was looked at is still the only one that ever got a permit since."""
+    """The list, or proof that it is still the one that was judged; and that the server that was
+    looked at is still the last one that got a permit. A record grows by what was proved of that one;
+    and a drop, sent late, would take the next primary out of its own list while somebody on another
+    branch is on record (``protection._on_another_branch``)."""
     path, version = (
         scope_paths(view, cluster, cluster.active).config,
         config_version(cluster.active),
@@ -143,13 +145,11 @@ def _scope(view: View, paths: GroupPaths, cluster: ClusterView, change: Change) 
     listed: Op = Check(path, version)
     if config.sync_names != text:
         listed = Set(path, waiting_for(config, text), version)
-    if change.kind is not ChangeKind.RECORD:
+    if change.kind is ChangeKind.LIST:
         return (listed,)
-    return (
-        listed,
-        Check(paths.writer(cluster.name), known(cluster.claim).version),
-        Check(paths.last_writer(cluster.name), known(cluster.last_writer).version),
-    )
+    claim, writer = known(cluster.claim), cluster.last_writer
+    permit = () if writer is None else (Check(paths.last_writer(cluster.name), writer.version),)
+    return (listed, Check(paths.writer(cluster.name), claim.version), *permit)
 
 
 def _details(found: Due) -> dict[str, str]:

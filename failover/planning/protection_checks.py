@@ -74,6 +74,22 @@ def list_is_conditional(reading: Reading) -> Problems:
             yield Problem("list_is_conditional", f"{cluster.name}: not the list that was judged")
 
 
+def of_the_primary_that_was_seen(reading: Reading) -> Problems:
+    """What was judged of one primary is not done to the next: claim and permit are checked."""
+    if reading.plan.step is StepName.LIST_SYNCHRONOUS:
+        return
+    for cluster in reading.clusters:
+        claim, writer = cluster.claim, cluster.last_writer
+        wanted = {
+            reading.paths.writer(cluster.name): claim.version if claim else None,
+            reading.paths.last_writer(cluster.name): writer.version if writer else None,
+        }
+        for path, version in wanted.items():
+            op = reading.find(Check, path)
+            if op is None or op.version != version:
+                yield Problem("of_the_primary_that_was_seen", f"{path} is not checked")
+
+
 def only_the_list_changes(reading: Reading) -> Problems:
     for cluster in reading.clusters:
         op = reading.find(Set, reading.scope(cluster, cluster.active).config)
@@ -246,6 +262,7 @@ PROTECTION: tuple[Callable[[Reading], Problems], ...] = (
     only_have_changes,
     in_a_settled_epoch,
     list_is_conditional,
+    of_the_primary_that_was_seen,
     only_the_list_changes,
     have_is_listed,
     growth_is_proved,

@@ -50,7 +50,7 @@ class LossUnknown:
 
 Loss = LossEstimate | LossUnknown
 
-ANEW = " (but its server was started anew since)"
+ANEW = " (but its server was started anew since, or has less than it had)"
 
 NOTHING_TO_LOSE = LossEstimate(0, 0.0, 0, 0.0)
 
@@ -208,9 +208,16 @@ def _in_have(cluster: ClusterView, host: HostView) -> bool:
 
 
 def _in_the_run_on_record(cluster: ClusterView, host: HostView) -> bool:
-    """The server that answers is the very one that was proved to have everything."""
+    """The server that answers is the very one that was proved to have everything, and it has at
+    least what it last told the primary."""
     run = cluster.recorded.runs.get(host.host.name) if cluster.recorded is not None else None
-    return host.postgres is not None and bool(run) and host.postgres.started == run
+    seen, told = host.postgres, host.flushed
+    if seen is None or not run or seen.started != run:
+        return False
+    if told is None or seen.timeline > told.timeline:
+        return True
+    end = end_of_received(seen)
+    return seen.timeline == told.timeline and end is not None and end >= told.lsn
 
 
 def cluster_loss(view: View, cluster: ClusterView, *, lost_for_s: float | None = None) -> Loss:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from failover.health.inputs import LastWriterSeen, SyncHost, SyncSeen
+from failover.health.inputs import FlushSeen, LastWriterSeen, SyncHost, SyncSeen
 from failover.health.listed import names_text
 from failover.health.observation import PostgresSeen
-from failover.model import ClusterName, HostName, ProtectionMode
+from failover.model import ClusterName, HostName, Lsn, ProtectionMode, TimelineId
 from failover.policy import Cluster
 from failover.state import Dropped
 from tests.scenarios.changes import change
@@ -163,6 +163,12 @@ def _anew(world: World, host: str) -> None:
     assert isinstance(seen.postgres, PostgresSeen)
     seen.postgres = replace(seen.postgres, started=SECOND_RUN)
     _host(world, host, run="")
+
+
+@change(r"<w> has told the primary that it has <w>, on timeline <n>")
+def _has_told(world: World, host: str, lsn: str, timeline: str) -> None:
+    seen = FlushSeen(HostName(host), Lsn.parse(lsn), TimelineId(int(timeline)))
+    world.flushed.append(seen)
 
 
 @change(r"the new run of the server on <w> is level")

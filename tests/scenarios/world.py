@@ -18,6 +18,7 @@ from failover.config import parse
 from failover.health.inputs import (
     ClaimSeen,
     ConfigSeen,
+    FlushSeen,
     Glanced,
     HostSilence,
     LastWriterSeen,
@@ -169,6 +170,7 @@ class World:
     cut: set[tuple[SiteName, SiteName]] = field(default_factory=set)  # observer, site not reached
     silent_s: dict[HostName, float] = field(default_factory=dict)
     samples: list[LsnSample] = field(default_factory=list)
+    flushed: list[FlushSeen] = field(default_factory=list)
     salvage: list[SalvageProgress] = field(default_factory=list)
     stopped: list[StoppedSeen] = field(default_factory=list)
     glances: list[Glanced] = field(default_factory=list)
@@ -256,6 +258,7 @@ class World:
             salvage=tuple(self.salvage),
             silences=tuple(HostSilence(h, s) for h, s in self.silent_s.items()),
             samples=tuple(self.samples),
+            flushed=tuple(self.flushed),
             last_writers=tuple(self.writers.values()),
             glances=tuple(self.glances),
             sync=tuple(self.sync.values()),

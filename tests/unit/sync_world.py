@@ -19,10 +19,10 @@ from failover.guard.permits import AskPermit, Member, PermitInputs, decide_permi
 from failover.health.listed import listed_hosts
 from failover.health.observation import HostObservation, PostgresSeen, WalsenderSeen
 from failover.health.relisting import WAIT_S_MAX
-from failover.model import Automation, HostName, Lsn, ProtectionMode, TimelineId
+from failover.model import Automation, HostName, Lsn, ProtectionMode, SiteName, TimelineId
 from failover.policy import DatabaseHost, Policy
 from failover.state import decode_state
-from failover.znode import Committed, Delete, Set
+from failover.znode import Committed, Delete, Outcome, OutcomeUnknown, Set, Transaction
 
 RECORD_BYTES = 0x100
 
@@ -69,7 +69,29 @@ class SyncGroup(Group):
         self.servers = {host.name: Server(host) for host in hosts}
         self.sessions: dict[HostName, MemoryStore] = {}
         self.leads_makassar = HostName("mks-db1")
+        self.late_p = 0.0  # so often a controller stands still with its step in hand
+        self.late: list[tuple[MemoryStore, Transaction]] = []
+        self.lateness = Random(0)
         super().__init__(replace(policy, protection=mode), Automation.MANUAL)  # it stays there
+
+    def start(self, site: SiteName) -> None:
+        super().start(site)
+        store = self.stores[site]
+        commit = store.commit
+
+        def sometimes_late(transaction: Transaction) -> Outcome:
+            if len(transaction) < 2 or self.lateness.random() >= self.late_p:
+                return commit(transaction)
+            self.late.append((store, transaction))
+            return OutcomeUnknown("it stands still")
+
+        store.commit = sometimes_late  # type: ignore[method-assign]
+
+    def send_what_is_late(self) -> None:
+        for held in [held for held in self.late if self.lateness.random() < 0.2]:
+            self.late.remove(held)
+            MemoryStore.commit(*held)
+            self.check()
 
     # ------------------------------------------------------------------ the claim
 
@@ -302,6 +324,7 @@ class SyncGroup(Group):
         for happens in happenings:
             happens()
             self.check()
+            self.send_what_is_late()
         for server in self.servers.values():  # a signal takes no longer than that
             if server.shown_at < self.tick:
                 server.read_by = dict.fromkeys(server.read_by, server.shown)

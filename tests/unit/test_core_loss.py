@@ -236,6 +236,19 @@ def test_in_sync_a_server_that_was_started_anew_proves_nothing(others: list[str]
 
 
 @pytest.mark.parametrize(
+    ("told", "is_known"),
+    [("0/5000000, on timeline 1", True), ("0/5000001, on timeline 1", False)]
+    + [("0/5000000, on timeline 2", False), ("0/9000000, on timeline 0", True)],
+)
+def test_in_sync_whoever_has_less_than_it_told_the_primary_proves_nothing(
+    told: str, *, is_known: bool
+) -> None:
+    """A whole machine that was set back, memory and disk: the same run, and older."""
+    found = in_sync_loss(f"mks-db1 has told the primary that it has {told}")
+    assert (found == NOTHING_TO_LOSE) is is_known
+
+
+@pytest.mark.parametrize(
     "unknown",
     [
         "PostgreSQL on mks-db1 has received nothing, replayed 0/100",

@@ -400,6 +400,8 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("record beside any list", W, lambda c: without(c, (Check, CONFIG)), "list_is_conditional"),
     ("list at another version", D, lambda c: changed(c, Set, CONFIG, version=9), "list_is_conditional"),
     ("record leaves, list stays", D, lambda c: without(c, (Set, CONFIG)), "list_is_conditional"),
+    ("a drop from the next primary", D, lambda c: without(c, (Check, LAST)), "of_the_primary_that_was_seen"),
+    ("a drop without a claim", D, lambda c: without(c, (Check, CLAIM)), "of_the_primary_that_was_seen"),
     ("ttl changed with the list", L, lambda c: with_config(c, JAKARTA, ttl=30), "only_the_list_changes"),
     ("any one of them", L, lambda c: with_config(c, JAKARTA, postgresql=waiting('1 ("jkt-db2","mks-db1")')), "only_the_list_changes"),
     ("list leaves, record stays", D, lambda c: with_state(c, record(c, have=("jkt-db2", "mks-db1"))), "have_is_listed"),
