@@ -25,12 +25,12 @@ from failover.model import SiteName
 from failover.planning.decision import decide
 from failover.planning.plan import Hold, Plan
 from failover.planning.plan_checks import Problem
+from failover.planning.turn import TICK_INTERVAL_S, next_turn_in_s
 from failover.policy import Policy
 from failover.state import HistoryEntry
 from failover.timing import lease_timing
 from failover.znode import Committed, Conflict, GroupPaths
 
-TICK_INTERVAL_S = 0.5
 REST_S = 0.25
 CONFLICT_PAUSE_S = 0.02  # doubled with each conflict in a row
 
@@ -172,10 +172,7 @@ class Controller:
             return 0.0
         if isinstance(execution, Conflict):
             return min(TICK_INTERVAL_S, CONFLICT_PAUSE_S * 2.0 ** min(self._conflicts - 1, 8))
-        if isinstance(decision, Plan):
-            return TICK_INTERVAL_S
-        opens = [gate.opens_in_s for gate in decision.blocking if gate.opens_in_s is not None]
-        return max(CONFLICT_PAUSE_S, min([TICK_INTERVAL_S, *opens]))
+        return next_turn_in_s(decision)
 
     # ------------------------------------------------------------------ recording
 

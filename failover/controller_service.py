@@ -28,16 +28,16 @@ from prometheus_client import (
 
 from failover import __version__
 from failover.clock import boottime_s
-from failover.controller import TICK_INTERVAL_S, Controller, TickResult
+from failover.controller import Controller, TickResult
 from failover.coordination.connect import Connection
 from failover.events import EventLog
 from failover.health.glance import Glance
 from failover.health.inputs import Glanced
 from failover.health.observation import SiteObservation
 from failover.health.probes import Observer
-from failover.health.verdict import Consequence
 from failover.metrics import ControllerMetrics, Instruments
 from failover.model import SiteName
+from failover.planning.turn import TICK_INTERVAL_S, asked_once_more
 from failover.policy import Policy
 
 STAND_IN_END_LIMIT_S = 3.0
@@ -210,7 +210,7 @@ async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
         else:
             group.metrics.tick_done(result, time.monotonic() - started_s)
             group.log.report(result)
-            new_site = _moving_to(result)
+            new_site = asked_once_more(result.view, result.verdict) if result.leading else None
             if new_site is None:
                 await group.glance.close()
             pause_s, rest_s = result.look_again_in_s, result.rest_s
@@ -220,13 +220,3 @@ async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
             async with asyncio.timeout(pause_s):
                 await wake.wait()
         await asyncio.sleep(yields_s)
-
-
-def _moving_to(result: TickResult) -> SiteName | None:
-    """The new site of the plan or of the takeover that this controller carries out."""
-    if not result.leading:
-        return None
-    if result.verdict.consequence is Consequence.TAKEOVER:
-        return result.view.standby_site
-    plan = result.view.state.plan if result.view.state is not None else None
-    return plan.to_site if plan is not None else None

@@ -108,6 +108,14 @@ class OperatorRequest:
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
+class Dropped:
+    """A host that commits waited for, and that did not keep up: how often lately, and when last."""
+
+    times: Annotated[int, Field(ge=1)]
+    at_unix_s: float
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class ClusterState:
     """One cluster of the group in the present epoch.
 
@@ -115,6 +123,9 @@ class ClusterState:
     one that was judged: the branch point of the epoch is on it, at or after ``min_lsn``.
     ``have``: hosts besides the last writer that surely have every acknowledged commit (invariant S,
     decision 0014); in the synchronous modes only they and the last writer get a permit.
+    ``runs``: of each of them the run of its server (when that was started, as it says itself) that
+    has everything. Another run may have come up from an older disk, or from a copy.
+    ``dropped``: who was dropped lately; such a host is not listed again at once.
     """
 
     min_lsn: LsnField
@@ -122,6 +133,8 @@ class ClusterState:
     promoted: bool
     standby: StandbyScope
     have: tuple[HostName, ...] = ()
+    runs: dict[HostName, str] = Field(default_factory=dict)
+    dropped: dict[HostName, Dropped] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

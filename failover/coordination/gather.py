@@ -125,6 +125,7 @@ class Gatherer:
             salvage=self._salvage(znodes) if read else (),
             silences=self._hosts.silences(now.boottime_s),
             samples=self._hosts.samples(now.boottime_s),
+            flushed=self._hosts.flushed(),
             glances=glances,
             last_writers=writers,
             sync=self._sync.seen() if read else (),

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from failover.health.inputs import HostSilence, LsnSample
+from failover.health.inputs import FlushSeen, HostSilence, LsnSample
 from failover.health.observation import PostgresSeen, SiteObservation
 from failover.model import ClusterName, HostName, Lsn, TimelineId
 from failover.policy import Policy
@@ -53,6 +53,7 @@ class HostMemory:
     def __init__(self, policy: Policy) -> None:
         self._cluster_of = {h.name: c.name for c in policy.clusters for h in c.hosts}
         self._answered_s: dict[HostName, float] = {}
+        self._flushed: dict[HostName, FlushSeen] = {}
         self._samples: dict[ClusterName, deque[_Sample]] = {
             cluster.name: deque(maxlen=SAMPLES_MAX) for cluster in policy.clusters
         }
@@ -66,6 +67,7 @@ class HostMemory:
             self._answered_s[host.host] = max(seen_s, self._answered_s.get(host.host, seen_s))
             if not postgres.in_recovery and postgres.current_lsn is not None:
                 self._sample(host.host, seen_s, postgres.current_lsn, postgres.timeline)
+                self._told(postgres)
 
     def silences(self, boottime_s: float) -> tuple[HostSilence, ...]:
         """Never heard of counts from the first question on."""
@@ -82,6 +84,19 @@ class HostMemory:
             for samples in self._samples.values()
             for sample in samples
         )
+
+    def flushed(self) -> tuple[FlushSeen, ...]:
+        return tuple(self._flushed.values())
+
+    def _told(self, primary: PostgresSeen) -> None:
+        """Of two primaries the one on the newer timeline is the later one (decision 0010)."""
+        for row in primary.walsenders:
+            host, lsn = HostName(row.name), row.flush_lsn
+            if lsn is None or host not in self._cluster_of:
+                continue
+            known = self._flushed.get(host)
+            if known is None or (primary.timeline, lsn) > (known.timeline, known.lsn):
+                self._flushed[host] = FlushSeen(host, lsn, primary.timeline)
 
     def _sample(self, host: HostName, at_s: float, lsn: Lsn, timeline: TimelineId) -> None:
         samples = self._samples[self._cluster_of[host]]

@@ -35,7 +35,7 @@ class Protection:
         self._weaker = _STRENGTH.index(self._wanted) < _STRENGTH.index(state.protection)
         clusters = state.clusters
         if not self._wanted.synchronous:
-            clusters = {name: replace(found, have=()) for name, found in clusters.items()}
+            clusters = {n: replace(found, have=(), runs={}) for n, found in clusters.items()}
         after = replace(state, protection=self._wanted, clusters=clusters)
         return replace(after, in_sync=in_sync(self._policy, after))
 

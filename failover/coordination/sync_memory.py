@@ -105,6 +105,39 @@ def _row(primary: PostgresSeen, host: HostName) -> WalsenderSeen | None:
     return rows[0] if len(rows) == 1 else None
 
 
+# --------------------------------------------------------------------------- which run is level
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run of a standby's server, as one observer sees it, and how far it is proved.
+
+    A host may come back with an older disk, or with a copy of a neighbour's: its name alone proves
+    nothing. ``mark``: where the primary's WAL ended at a look after the run was first seen. What
+    any earlier run has said that it has is before that.
+    """
+
+    started: str
+    first: int
+    mark: Lsn | None = None
+    level: bool = False
+
+
+def follow_run(run: Run | None, look: Look, host: HostName) -> Run | None:
+    """What is known of the run after one more look; None: no server of it was seen yet."""
+    primary, seen = look.primary, look.servers.get(host)
+    if seen is not None and (run is None or seen.started != run.started):
+        run = Run(seen.started, look.sequence) if seen.started and seen.in_recovery else None
+    if run is None or run.level or primary is None or primary.current_lsn is None:
+        return run
+    if run.mark is None and look.sequence > run.first:
+        run = replace(run, mark=primary.current_lsn)
+    received = seen.received_lsn if seen is not None else None
+    if seen is None or run.mark is None or received is None or received < run.mark:
+        return run
+    return replace(run, level=seen.timeline == primary.timeline)
+
+
 # --------------------------------------------------------------------------- who keeps up
 
 
@@ -125,6 +158,7 @@ class _Observer:
     last: int = 0
     ends: tuple[Lsn, ...] = ()  # the primary's WAL at its last looks, oldest first
     proof: Proof = field(default_factory=Proof)
+    runs: dict[HostName, Run | None] = field(default_factory=dict)
 
 
 class _ClusterMemory:
@@ -136,14 +170,15 @@ class _ClusterMemory:
         self.look_s: float | None = None
         self.observers: dict[SiteName, _Observer] = {}
         self.times: dict[HostName, _Times] = {}
+        self.level: dict[HostName, str] = {}  # the run that was last seen to be level
 
     def set_key(self, key: SyncKey | None, at_s: float) -> None:
         if key == self.key:
             return
         if key is None or self.key is None or _permit(key) != _permit(self.key):
-            self.times, self.look_s = {}, None
+            self.times, self.level, self.look_s = {}, {}, None
             for seen in self.observers.values():
-                seen.ends = ()
+                seen.ends, seen.runs = (), {}
         for seen in self.observers.values():
             seen.proof = Proof()
             seen.begins_after = seen.last + 1  # one may have been under way
@@ -163,11 +198,19 @@ class _ClusterMemory:
             return
         counts = look.sequence > seen.begins_after
         seen.proof = advance(seen.proof, look, key) if counts else Proof()
+        if counts:
+            self._runs(seen, look, key)
         if primary is None or primary.current_lsn is None:
             return
         self._keep_up(primary, look, seen.ends, key, at_s)
         seen.ends = (*seen.ends, primary.current_lsn)[-APART_LOOKS:]
         self.look_s = max(at_s, self.look_s or at_s)
+
+    def _runs(self, seen: _Observer, look: Look, key: SyncKey) -> None:
+        for host in (h.name for h in self.cluster.hosts if h.name != key.holder):
+            run = seen.runs[host] = follow_run(seen.runs.get(host), look, host)
+            if run is not None and run.level and look.servers.get(host) is not None:
+                self.level[host] = run.started
 
     def _keep_up(
         self,
@@ -213,6 +256,7 @@ class _ClusterMemory:
             stalled_for_s=max(0.0, until_s - times.good_s),
             caught_up_for_s=max(0.0, until_s - since_s) if since_s is not None else 0.0,
             unsettled_for_s=max(0.0, until_s - times.shown_s),
+            run=self.level.get(host, ""),
         )
 
 

@@ -12,6 +12,7 @@ from failover.health.aftermath import SILENCE_SEEN_S, Aftermath, Heir, LeaseEnd
 from failover.health.change import hosts_of
 from failover.health.inputs import (
     ClaimSeen,
+    Glanced,
     HostSilence,
     LsnSample,
     ObserverSeen,
@@ -46,8 +47,11 @@ class Hypothesis:
     present: ViewInputs
     after: Aftermath
 
-    def at(self, at_s: float) -> ViewInputs:
-        """What would be seen ``at_s`` seconds after the change."""
+    def at(self, at_s: float, asked: SiteName | None = None) -> ViewInputs:
+        """What would be seen ``at_s`` seconds after the change.
+
+        ``asked``: the site whose servers are asked once more right before.
+        """
         now = self.present
         aged = replace(
             now,
@@ -62,7 +66,8 @@ class Hypothesis:
             aged,
             claims=tuple(self._claim(claim, at_s) for claim in now.claims),
             scopes=tuple(self._scope(scope, at_s) for scope in now.scopes),
-            observers=tuple(self._observer(seen, at_s) for seen in now.observers),
+            observers=(observers := tuple(self._observer(seen, at_s) for seen in now.observers)),
+            glances=self._glances(asked, observers) if asked is not None else now.glances,
         )
 
     def _store_problem(self) -> str:
@@ -150,6 +155,18 @@ class Hypothesis:
         mode = ZooKeeperMode.LEADER if leads else ZooKeeperMode.FOLLOWER
         return replace(seen, answer=ZooKeeperSeen(mode, seen.answer.epoch + 1))
 
+    def _glances(self, site: SiteName, observers: tuple[ObserverSeen, ...]) -> tuple[Glanced, ...]:
+        """Whoever is seen to answer at that site answers at once, by what it says then."""
+        answers = {
+            host.host: host.postgres
+            for seen in observers
+            if seen.observation is not None and seen.site not in self.after.silent_observers
+            for host in seen.observation.hosts
+            if isinstance(host.postgres, PostgresSeen)
+        }
+        hosts = (host for cluster in self.policy.clusters for host in cluster.at(site))
+        return tuple(Glanced(h.name, answers[h.name], 0.0) for h in hosts if h.name in answers)
+
     # ------------------------------------------------------------------ what the reader remembers
 
     def _silence(self, silence: HostSilence, at_s: float) -> HostSilence:
@@ -176,6 +193,7 @@ def _unread(aged: ViewInputs, problem: str) -> ViewInputs:
         reader=aged.reader,
         silences=aged.silences,
         samples=aged.samples,
+        flushed=aged.flushed,
         store_problem=problem,
         zookeeper_restarts_s_ago=aged.zookeeper_restarts_s_ago,
     )

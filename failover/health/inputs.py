@@ -114,6 +114,16 @@ class HostSilence:
 
 
 @dataclass(frozen=True, slots=True)
+class FlushSeen:
+    """Up to where a host has told a primary that its WAL is on disk, as far as this reader saw it;
+    of the newest timeline of a primary."""
+
+    host: HostName
+    lsn: Lsn
+    timeline: TimelineId
+
+
+@dataclass(frozen=True, slots=True)
 class LsnSample:
     """Where a primary's WAL ended, ``age_s`` ago (by the reader's clock). Bounded by the reader:
     one per round for the last few minutes is plenty."""
@@ -158,12 +168,15 @@ class SyncHost:
     ``stalled_for_s``: how long it has not had what the primary had two looks before; counted only
     while the primary is seen. ``caught_up_for_s``: how long it has always had that.
     ``unsettled_for_s``: how long its own server shows another list than the configuration has.
+    ``run``: the run of its server that was seen to have all that the primary had at a look after
+    that run was first seen (whatever an earlier run said that it has is before that); empty: none.
     """
 
     host: HostName
     stalled_for_s: float
     caught_up_for_s: float
     unsettled_for_s: float
+    run: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +211,7 @@ class ViewInputs:
     salvage: tuple[SalvageProgress, ...] = ()
     silences: tuple[HostSilence, ...] = ()
     samples: tuple[LsnSample, ...] = ()
+    flushed: tuple[FlushSeen, ...] = ()
     glances: tuple[Glanced, ...] = ()
     last_writers: tuple[LastWriterSeen, ...] = ()
     sync: tuple[SyncSeen, ...] = ()

@@ -57,7 +57,8 @@ class PostgresSeen:
 
     ``sync_names``: ``synchronous_standby_names`` as this server has it now; None: not asked for.
     ``walsenders``: of a primary. ``checkpointer_idle``: the checkpointer stands at a place that it
-    reaches only after it has taken in every setting.
+    reaches only after it has taken in every setting. ``started``: when this run of the server was
+    started, by its own clock: a name for the run, compared with nothing but itself.
     """
 
     in_recovery: bool
@@ -74,6 +75,7 @@ class PostgresSeen:
     sync_names: str | None = None
     walsenders: tuple[WalsenderSeen, ...] = ()
     checkpointer_idle: bool | None = None
+    started: str = ""  # empty: not asked for
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

@@ -10,12 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from failover.health import relisting
 from failover.health.inputs import SyncHost
 from failover.health.listed import listed_hosts, names_text
 from failover.health.view import ClusterView, View
 from failover.model import Automation, HostName, ProtectionMode
 from failover.policy import Policy
-from failover.state import GroupState, StandbyScope
+from failover.state import ClusterState, GroupState, StandbyScope
 
 SYNC_STALL_S = 2.0  # commits wait for a host that is silent so long, and for Patroni's next turn
 STEADY_S = 2.0  # so long a host has to keep up before commits are made to wait for it
@@ -39,6 +40,7 @@ class Change:
     have: tuple[HostName, ...]
     hosts: tuple[HostName, ...]
     why: str
+    unsteady: tuple[HostName, ...] = ()  # of these, who did not keep up: it counts against them
 
 
 # --------------------------------------------------------------------------- the record
@@ -48,19 +50,17 @@ def in_sync(policy: Policy, state: GroupState) -> bool:
     """What ``state.in_sync`` has to say: a synchronous mode, and of every cluster a host of the
     other site surely has everything."""
     other = policy.other_data_site(state.active_site).name
+    there = {host.name for cluster in policy.clusters for host in cluster.at(other)}
     return state.protection.synchronous and all(
-        any(policy.host(host).site == other for host in recorded.have)
-        for recorded in state.clusters.values()
+        not there.isdisjoint(recorded.have) for recorded in state.clusters.values()
     )
 
 
 def listed(cluster: ClusterView) -> tuple[HostName, ...] | None:
-    """Whom the active scope's configuration makes commits wait for. None: not understood."""
-    if cluster.active.config is None:
-        return None
-    names = listed_hosts(cluster.active.config.sync_names)
-    known = {host.host.name for side in cluster.sides for host in side.hosts}
-    return names if names is not None and set(names) <= known else None
+    """Whom the active scope's configuration makes commits wait for, be they in failover.yaml or not
+    any more. None: not understood."""
+    config = cluster.active.config
+    return listed_hosts(config.sync_names) if config is not None else None
 
 
 # --------------------------------------------------------------------------- what is due
@@ -87,17 +87,14 @@ def due(view: View) -> tuple[tuple[ClusterView, Change], ...]:
 def change_due(view: View, state: GroupState, cluster: ClusterView) -> Change | None:
     """What is to change next in one cluster; None: nothing, or not enough is known."""
     primary, config, recorded = cluster.primary, cluster.active.config, cluster.recorded
-    if primary is None or config is None or recorded is None or not recorded.promoted:
-        return None
-    if config.is_standby_cluster:
+    if primary is None or config is None or recorded is None or config.is_standby_cluster:
         return None
     if not state.protection.synchronous:
         return _asynchronous(cluster, recorded.have)
-    return (
-        _drop(state, cluster, recorded.have)
-        or _record(cluster, recorded.have)
-        or _list(cluster, recorded.have)
-    )
+    drop = _drop(state, cluster, recorded.have)
+    if drop is not None or not recorded.promoted:  # till then nobody comes on record
+        return drop
+    return _record(cluster, recorded) or _list(view, cluster, recorded)
 
 
 def _asynchronous(cluster: ClusterView, have: tuple[HostName, ...]) -> Change | None:
@@ -113,14 +110,17 @@ def _drop(state: GroupState, cluster: ClusterView, have: tuple[HostName, ...]) -
     if names is None:
         text = cluster.active.config.sync_names if cluster.active.config is not None else ""
         return Change(ChangeKind.DROP, (), (), have, f"{text!r} is not a list of ours")
-    gone = {host: why for host in names if (why := _useless(cluster, host))}
+    known = _known(cluster)
+    gone = {host: why for host in names if (why := _useless(cluster, host, known))}
     kept = {host for host in names if host not in gone}
     if state.protection is ProtectionMode.MAX_PROTECTION:
         kept |= _last_of_the_other_site(cluster, set(names), kept)
     still = tuple(
         host
         for host in have
-        if host in kept and _waited_for(cluster, host) and not _on_another_branch(cluster, host)
+        if host in kept & known
+        and _waited_for(cluster, host)
+        and not _on_another_branch(cluster, host)
     )
     dropped = (set(names) - kept) | (set(have) - set(still))
     if not dropped:
@@ -132,13 +132,26 @@ def _drop(state: GroupState, cluster: ClusterView, have: tuple[HostName, ...]) -
         still,
         tuple(sorted(dropped)),
         "; ".join(dict.fromkeys(reasons)),
+        tuple(sorted(host for host in set(names) - kept if _unsteady(cluster, host))),
     )
 
 
-def _useless(cluster: ClusterView, host: HostName) -> str:
+def _known(cluster: ClusterView) -> set[HostName]:
+    """The hosts of failover.yaml."""
+    return {host.host.name for side in cluster.sides for host in side.hosts}
+
+
+def _useless(cluster: ClusterView, host: HostName, known: set[HostName]) -> str:
     """Why it is no use to wait for this host; empty where it is."""
+    if host not in known:
+        return "it is not in failover.yaml"
     if cluster.primary is not None and host == cluster.primary.host.name:
         return "it is the primary itself"
+    return _unsteady(cluster, host)
+
+
+def _unsteady(cluster: ClusterView, host: HostName) -> str:
+    """How it does not keep up; empty where it does, or nobody can tell."""
     seen = _keeping_up(cluster, host)
     if seen is None:
         return ""
@@ -153,11 +166,13 @@ def _last_of_the_other_site(
     cluster: ClusterView, names: set[HostName], kept: set[HostName]
 ) -> set[HostName]:
     """Max-protection waits rather than degrades: the last host of the other site is replaced by
-    another one of it, in one transaction, or stays."""
+    another one of it, in one transaction, or stays. One that is not in failover.yaml any more may
+    have been of it."""
     other = {host.host.name for host in cluster.standby.hosts}
-    if not names & other or kept & other:
+    last = names & other or names - _known(cluster)
+    if not last or kept & other:
         return set()
-    return set(candidates(cluster)) & other or names & other
+    return set(candidates(cluster)) & other or last
 
 
 def _waited_for(cluster: ClusterView, host: HostName) -> bool:
@@ -184,19 +199,30 @@ def _on_another_branch(cluster: ClusterView, host: HostName) -> bool:
 
 
 def _why_not_on_record(cluster: ClusterView, host: HostName) -> str:
+    if host not in _known(cluster):
+        return "it is not in failover.yaml"
     if _on_another_branch(cluster, host):
         return "not seen on the new primary's timeline"
     return "its primary does not wait for it"
 
 
-def _record(cluster: ClusterView, have: tuple[HostName, ...]) -> Change | None:
-    """All of the list at once, as soon as it is proved to be in force."""
+def _record(cluster: ClusterView, recorded: ClusterState) -> Change | None:
+    """All of the list at once, as soon as it is proved to be in force, each host by the run of its
+    server that is level; and once more for a host whose server was started anew since."""
     names = listed(cluster) or ()
-    new = set(names) - set(have)
-    if not new or not in_force(cluster):
+    runs = level_runs(cluster, names)
+    new = set(names) - set(recorded.have)
+    anew = {host for host in recorded.have if runs.get(host) != recorded.runs.get(host)}
+    if not new | anew or set(runs) != set(names) or not in_force(cluster):
         return None
-    everybody = tuple(sorted(names))
-    return Change(ChangeKind.RECORD, everybody, everybody, tuple(sorted(new)), "in force")
+    everybody, why = tuple(sorted(names)), "in force" if new else "level in a new run of its server"
+    return Change(ChangeKind.RECORD, everybody, everybody, tuple(sorted(new | anew)), why)
+
+
+def level_runs(cluster: ClusterView, hosts: tuple[HostName, ...]) -> dict[HostName, str]:
+    """Of each of these hosts the run of its server that is level; who has none is left out."""
+    found = {host: _keeping_up(cluster, host) for host in hosts}
+    return {host: seen.run for host, seen in found.items() if seen is not None and seen.run}
 
 
 def in_force(cluster: ClusterView) -> bool:
@@ -215,13 +241,17 @@ def in_force(cluster: ClusterView) -> bool:
     return under == now and seen.listed == listed(cluster)
 
 
-def _list(cluster: ClusterView, have: tuple[HostName, ...]) -> Change | None:
+def _list(view: View, cluster: ClusterView, recorded: ClusterState) -> Change | None:
     names = listed(cluster) or ()
-    new = [host for host in candidates(cluster) if host not in names]
+    new = [
+        host
+        for host in candidates(cluster)
+        if host not in names and not relisting.waits_s(recorded.dropped.get(host), view.now_unix_s)
+    ]
     if not new:
         return None
     wanted = tuple(sorted({*names, *new}))
-    return Change(ChangeKind.LIST, wanted, have, tuple(sorted(new)), "keeps up")
+    return Change(ChangeKind.LIST, wanted, recorded.have, tuple(sorted(new)), "keeps up")
 
 
 def candidates(cluster: ClusterView) -> tuple[HostName, ...]:
@@ -265,7 +295,20 @@ def lines(view: View) -> tuple[str, ...]:
             f"{cluster.name}: commits wait for {waits}; on record with everything: "
             f"{', '.join(have) or 'nobody'}"
         )
+        found += _waiting(view, cluster)
     return tuple(found)
+
+
+def _waiting(view: View, cluster: ClusterView) -> list[str]:
+    """Who is not listed again yet, and until when."""
+    dropped = cluster.recorded.dropped if cluster.recorded is not None else {}
+    waits = {host: relisting.waits_s(seen, view.now_unix_s) for host, seen in dropped.items()}
+    return [
+        f"{cluster.name}: {host} fell behind {dropped[host].times} times within an hour: "
+        f"commits do not wait for it again for {left_s:.0f} s"
+        for host, left_s in waits.items()
+        if left_s
+    ]
 
 
 def change_lines(view: View) -> tuple[str, ...]:

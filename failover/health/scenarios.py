@@ -85,7 +85,8 @@ def takeover_in_progress(view: View) -> bool:
 
 
 def protection_outdated(view: View) -> bool:
-    """Before every row that only holds: a standby that is lost stops writes until it is dropped."""
+    """Before every row that only holds or waits: a standby that is lost stops writes until it is
+    dropped. Not under a plan, which leaves list and record as they are."""
     due = protection.due(view)
     drops = any(change.kind is protection.ChangeKind.DROP for _, change in due)
     # What is down in another cluster of the group is no reason to leave this one's writes waiting.

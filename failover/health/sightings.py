@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from failover.health.inputs import Glanced
+from failover.health.inputs import FlushSeen, Glanced
 from failover.health.observation import (
     GuardSeen,
     HostObservation,
@@ -54,6 +54,7 @@ class HostView:
     sightings: tuple[Sighting, ...]
     unreachable_s: float  # since any of them had an answer from its PostgreSQL
     glanced: Glanced | None = None  # asked once more right before this look
+    flushed: FlushSeen | None = None  # the newest that it told a primary
 
     @property
     def reached(self) -> Tri:

@@ -158,6 +158,13 @@ RULES: tuple[Rule, ...] = (
         page=True,
     ),
     Rule(
+        "protection_outdated",
+        "Commits in {active} wait for others than they should, or the record can be improved",
+        when.protection_outdated,
+        protection.change_lines,
+        Consequence.PROTECT,
+    ),
+    Rule(
         "takeover_stuck",
         "{active} was made the active site long ago and no primary works there",
         when.takeover_stuck,
@@ -178,13 +185,6 @@ RULES: tuple[Rule, ...] = (
         when.switchover_requested,
         tell.request,
         Consequence.ANSWER_REQUEST,
-    ),
-    Rule(
-        "protection_outdated",
-        "Commits in {active} wait for others than they should, or the record can be improved",
-        when.protection_outdated,
-        protection.change_lines,
-        Consequence.PROTECT,
     ),
     Rule(
         "patroni_paused",

@@ -365,6 +365,7 @@ def _side(
     scope = next(found, None)
     silence = {s.host: s.unreachable_s for s in inputs.silences}
     glanced = {glance.host: glance for glance in inputs.glances}
+    flushed = {seen.host: seen for seen in inputs.flushed}
     return SideView(
         site=site,
         scope=scope,
@@ -375,6 +376,7 @@ def _side(
                 _sightings(host.name, living),
                 silence.get(host.name, 0.0),
                 glanced.get(host.name),
+                flushed.get(host.name),
             )
             for host in cluster.at(site)
         ),

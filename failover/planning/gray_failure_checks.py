@@ -11,7 +11,6 @@ from dataclasses import replace
 from failover.health.observation import NoAnswer, NoAnswerKind
 from failover.health.sightings import HostView
 from failover.health.view import ClusterView
-from failover.model import Lsn
 from failover.planning.linting import Problem, Problems, Reading
 from failover.planning.request_checks import begun_or_made, request_after
 from failover.planning.switchover_checks import (
@@ -27,6 +26,7 @@ from failover.planning.switchover_checks import (
     request_ended,
 )
 from failover.planning.takeover_checks import hosts_in_country, whole_group
+from failover.planning.whole_checks import has_everything
 from failover.state import PlanKind, RequestPhase, StopKind, StoppedProof
 from failover.znode import Delete, Set
 
@@ -143,30 +143,10 @@ def _has_enough(
     ends = [lsn for lsn in (seen.received_lsn, seen.replayed_lsn) if lsn is not None]
     if not ends:
         return False
-    in_sync = reading.before.in_sync and _has_everything(reading, cluster, max(ends))
+    in_sync = reading.before.in_sync and has_everything(reading, cluster)
     lost_bytes = proof.end_of_wal - max(ends)
     little = lost_bytes <= reading.view.policy.loss_budget.bytes and seen.timeline == proof.timeline
     return little or in_sync or accepted
-
-
-def _has_everything(reading: Reading, cluster: ClusterView, received: Lsn) -> bool:
-    """What is missing was acknowledged to nobody: the leader is on record, or level with who is."""
-    leader, have = cluster.standby.standby_leader, reading.before.clusters[cluster.name].have
-    if leader is None or leader.host.name in have:
-        return leader is not None
-    gone_for_s = cluster.claim_absent_for_s
-    of_record = (
-        host.postgres
-        for host in cluster.standby.hosts
-        if host.host.name in have and host.postgres_after(gone_for_s)
-    )
-    return any(
-        seen is not None
-        and seen.received_lsn is not None
-        and seen.timeline == leader.postgres.timeline
-        and received >= max(seen.received_lsn, seen.replayed_lsn or seen.received_lsn)
-        for seen in of_record
-    )
 
 
 def request_of_plan_ended(reading: Reading) -> Problems:

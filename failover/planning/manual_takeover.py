@@ -30,7 +30,6 @@ from failover.replication.loss import (
     LossUnknown,
     cluster_loss,
     end_of_received,
-    enough_samples,
 )
 from failover.state import GroupState, OperatorRequest
 
@@ -136,7 +135,7 @@ def _what_would_be_lost(view: View, cluster: ClusterView) -> tuple[str, bool]:
         f"behind {loss.behind_bytes} bytes / {loss.behind_s:.1f} s, isolation window at most "
         f"{loss.isolation_bytes} bytes / {loss.isolation_s:.1f} s"
     )
-    return text, loss.bytes == 0 and enough_samples(cluster.samples)
+    return text, loss.bytes == 0
 
 
 def _missing_bytes(cluster: ClusterView) -> int:

@@ -9,16 +9,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from failover.health import protection
+from failover.health import protection, relisting
 from failover.health.protection import Change, ChangeKind
 from failover.health.scope import waiting_for
 from failover.health.view import ClusterView, View
-from failover.model import Invariant
+from failover.model import HostName, Invariant
 from failover.planning.plan import Gate, Hold, Plan, StepName, held, passing
 from failover.planning.step_gates import automation_acts, claim_held, primary_works
 from failover.planning.steps import step
 from failover.planning.transactions import config_version, history, known, scope_paths
-from failover.state import GroupState, encode_state
+from failover.state import ClusterState, GroupState, encode_state
 from failover.znode import Check, GroupPaths, Op, Set, Transaction
 
 STEPS = {
@@ -113,14 +113,30 @@ def _set(paths: GroupPaths, state: GroupState, version: int) -> Set:
 
 def _recorded(view: View, state: GroupState, found: Due) -> GroupState:
     for cluster, change in found:
-        recorded = replace(known(cluster.recorded), have=change.have)
+        before = known(cluster.recorded)
+        recorded = replace(
+            before,
+            have=change.have,
+            runs=_runs(cluster, change, before),
+            dropped=relisting.counted(before.dropped, change.unsteady, view.now_unix_s)
+            if change.unsteady
+            else before.dropped,
+        )
         state = state.with_cluster(cluster.name, recorded)
     return replace(state, in_sync=protection.in_sync(view.policy, state))
 
 
+def _runs(cluster: ClusterView, change: Change, before: ClusterState) -> dict[HostName, str]:
+    if change.kind is ChangeKind.RECORD:
+        return protection.level_runs(cluster, change.have)
+    return {host: run for host, run in before.runs.items() if host in change.have}
+
+
 def _scope(view: View, paths: GroupPaths, cluster: ClusterView, change: Change) -> tuple[Op, ...]:
-    """The list, or proof that it is still the one that was judged; and where the record grows, that
-    the server that was looked at is still the only one that ever got a permit since."""
+    """The list, or proof that it is still the one that was judged; and that the server that was
+    looked at is still the last one that got a permit. A record grows by what was proved of that one;
+    and a drop, sent late, would take the next primary out of its own list while somebody on another
+    branch is on record (``protection._on_another_branch``)."""
     path, version = (
         scope_paths(view, cluster, cluster.active).config,
         config_version(cluster.active),
@@ -129,13 +145,11 @@ def _scope(view: View, paths: GroupPaths, cluster: ClusterView, change: Change) 
     listed: Op = Check(path, version)
     if config.sync_names != text:
         listed = Set(path, waiting_for(config, text), version)
-    if change.kind is not ChangeKind.RECORD:
+    if change.kind is ChangeKind.LIST:
         return (listed,)
-    return (
-        listed,
-        Check(paths.writer(cluster.name), known(cluster.claim).version),
-        Check(paths.last_writer(cluster.name), known(cluster.last_writer).version),
-    )
+    claim, writer = known(cluster.claim), cluster.last_writer
+    permit = () if writer is None else (Check(paths.last_writer(cluster.name), writer.version),)
+    return (listed, Check(paths.writer(cluster.name), claim.version), *permit)
 
 
 def _details(found: Due) -> dict[str, str]:

@@ -29,14 +29,19 @@ from failover.znode import Check, Create, Set
 
 
 def only_have_changes(reading: Reading) -> Problems:
-    """The state differs in ``have`` of the plan's clusters, and what follows for ``in_sync``."""
+    """The state differs in who has everything of the plan's clusters, in what goes with that, and
+    in what follows for ``in_sync``."""
     after = reading.after
     if after is None:
         return
     wanted = replace(reading.before, in_sync=after.in_sync)
     for cluster in reading.clusters:
-        have = after.clusters[cluster.name].have if cluster.name in after.clusters else ()
-        recorded = replace(wanted.clusters[cluster.name], have=have)
+        found = after.clusters.get(cluster.name)
+        if found is None:
+            continue
+        recorded = replace(
+            wanted.clusters[cluster.name], have=found.have, runs=found.runs, dropped=found.dropped
+        )
         wanted = wanted.with_cluster(cluster.name, recorded)
     if after != wanted:
         yield Problem("only_have_changes", "the state changes otherwise than in who has everything")
@@ -45,12 +50,14 @@ def only_have_changes(reading: Reading) -> Problems:
 
 
 def in_a_settled_epoch(reading: Reading) -> Problems:
-    """Its promotion is on record, no plan stands, and a primary works under the claim."""
+    """No plan stands, a primary works under the claim, and its promotion is on record; but what
+    only shrinks does not wait for that."""
     if reading.before.plan is not None:
         yield Problem("in_a_settled_epoch", "a plan stands")
     for cluster in reading.clusters:
         recorded = cluster.recorded
-        if recorded is None or not recorded.promoted:
+        shrinks = reading.plan.step is StepName.DROP_SYNCHRONOUS
+        if recorded is None or not (recorded.promoted or shrinks):
             yield Problem("in_a_settled_epoch", f"{cluster.name}: its promotion is not on record")
         if cluster.primary is None or not cluster.claim_held:
             yield Problem("in_a_settled_epoch", f"{cluster.name}: no working primary")
@@ -65,6 +72,22 @@ def list_is_conditional(reading: Reading) -> Problems:
         fits = len(found) == 1 and isinstance(found[0], Set | Check)
         if not fits or getattr(found[0], "version", None) != wanted:
             yield Problem("list_is_conditional", f"{cluster.name}: not the list that was judged")
+
+
+def of_the_primary_that_was_seen(reading: Reading) -> Problems:
+    """What was judged of one primary is not done to the next: claim and permit are checked."""
+    if reading.plan.step is StepName.LIST_SYNCHRONOUS:
+        return
+    for cluster in reading.clusters:
+        claim, writer = cluster.claim, cluster.last_writer
+        wanted = {
+            reading.paths.writer(cluster.name): claim.version if claim else None,
+            reading.paths.last_writer(cluster.name): writer.version if writer else None,
+        }
+        for path, version in wanted.items():
+            op = reading.find(Check, path)
+            if op is None or op.version != version:
+                yield Problem("of_the_primary_that_was_seen", f"{path} is not checked")
 
 
 def only_the_list_changes(reading: Reading) -> Problems:
@@ -114,15 +137,43 @@ def have_is_listed(reading: Reading) -> Problems:
 
 
 def growth_is_proved(reading: Reading) -> Problems:
-    """A host comes on record only beside the list, claim and permit of the proof."""
+    """A host, or another run of its server, comes on record only beside the list, claim and permit
+    of the proof, and as the run that was seen to be level."""
     after = reading.after
     for cluster in reading.clusters:
         recorded = after.clusters.get(cluster.name) if after is not None else None
         before = reading.before.clusters[cluster.name]
-        new = set(recorded.have) - set(before.have) if recorded is not None else set()
+        if recorded is None:
+            continue
+        new = set(recorded.have) - set(before.have)
+        new |= {host for host, run in recorded.runs.items() if before.runs.get(host) != run}
         if new and not _proved(reading, cluster, new):
             detail = f"{cluster.name}: {', '.join(sorted(new))} not proved to have everything"
             yield Problem("growth_is_proved", detail)
+        level = {seen.host: seen.run for seen in cluster.sync.hosts} if cluster.sync else {}
+        if any(
+            not recorded.runs.get(host) or recorded.runs[host] != level.get(host) for host in new
+        ):
+            yield Problem("growth_is_proved", f"{cluster.name}: not by the run that is level")
+        if not set(recorded.runs) <= set(recorded.have):
+            yield Problem("growth_is_proved", f"{cluster.name}: a run of who is not on record")
+
+
+def only_drops_count(reading: Reading) -> Problems:
+    """What counts against a host is that it leaves the list now."""
+    after = reading.after
+    for cluster in reading.clusters:
+        recorded = after.clusters.get(cluster.name) if after is not None else None
+        before, now = config_before(cluster.active), reading.view.now_unix_s
+        if recorded is None or before is None:
+            continue
+        known = reading.before.clusters[cluster.name].dropped
+        counted = {host for host, seen in recorded.dropped.items() if known.get(host) != seen}
+        left = (required(sync_names(before)) or frozenset()) - (
+            _list_after(reading, cluster) or frozenset()
+        )
+        if not counted <= left or any(recorded.dropped[h].at_unix_s != now for h in counted):
+            yield Problem("only_drops_count", f"{cluster.name}: who stays counts as dropped")
 
 
 def _proved(reading: Reading, cluster: ClusterView, new: set[Any]) -> bool:
@@ -174,9 +225,11 @@ def never_weaker_than_the_mode(reading: Reading) -> Problems:
     for cluster in reading.clusters:
         other = {host.host.name for host in cluster.standby.hosts}
         before = config_before(cluster.active)
-        listed = required(sync_names(before)) if before is not None else None
-        after = _list_after(reading, cluster)
-        if listed and listed & other and not (after or frozenset()) & other:
+        listed = (required(sync_names(before)) if before is not None else None) or frozenset()
+        known = {host.host.name for side in cluster.sides for host in side.hosts}
+        last = listed & other or listed - known  # removed from failover.yaml: perhaps of that site
+        after = _list_after(reading, cluster) or frozenset()
+        if last and not after & (other | last):
             detail = f"{cluster.name}: commits would wait for nobody at the other site"
             yield Problem("never_weaker_than_the_mode", detail)
 
@@ -209,9 +262,11 @@ PROTECTION: tuple[Callable[[Reading], Problems], ...] = (
     only_have_changes,
     in_a_settled_epoch,
     list_is_conditional,
+    of_the_primary_that_was_seen,
     only_the_list_changes,
     have_is_listed,
     growth_is_proved,
+    only_drops_count,
     no_other_branch_on_record,
     never_weaker_than_the_mode,
     automation_may,

@@ -351,7 +351,10 @@ def back_where_it_was(reading: Reading) -> Problems:
     if reading.view.now_unix_s < before.plan.deadline_unix_s and not killed:
         yield Problem(name, "its time is not over")
     wanted = replace(before, plan=None)
-    if any(_binds(before.plan, proof) for proof in proofs):
+    if any(
+        _binds(before.clusters[cluster.name], before.plan, proof)
+        for cluster, proof in zip(reading.view.clusters, proofs, strict=True)
+    ):
         wanted = replace(wanted, epoch_started_unix_s=reading.view.now_unix_s)
     for cluster in reading.view.clusters:
         recorded = before.clusters[cluster.name]
@@ -363,18 +366,19 @@ def back_where_it_was(reading: Reading) -> Problems:
         yield Problem(name, "the state is not as before the plan, bound by its proofs")
 
 
-def _binds(plan: PlanRecord, proof: StoppedProof | None) -> bool:
-    """What a takeover had to kill was of no use: nobody waits for what only that host has."""
-    if proof is None:
-        return False
-    return proof.kind is StopKind.SHUT_DOWN or plan.kind is PlanKind.SWITCHOVER
+def _binds(recorded: ClusterState, plan: PlanRecord, proof: StoppedProof | None) -> bool:
+    """What a takeover had to kill was of no use: nobody waits for what only that host has. And who
+    is on record has all that was acknowledged by a server that was killed."""
+    if proof is None or proof.kind is StopKind.SHUT_DOWN:
+        return proof is not None
+    return plan.kind is PlanKind.SWITCHOVER and not recorded.have
 
 
 def _bound(recorded: ClusterState, plan: PlanRecord, proof: StoppedProof | None) -> ClusterState:
-    if proof is None or not _binds(plan, proof):
+    if proof is None or not _binds(recorded, plan, proof):
         return recorded
     end, timeline = proof.end_of_wal, proof.timeline
-    return replace(recorded, min_lsn=end, timeline=timeline, promoted=False, have=())
+    return replace(recorded, min_lsn=end, timeline=timeline, promoted=False, have=(), runs={})
 
 
 def no_proof_outlives_it(reading: Reading) -> Problems:

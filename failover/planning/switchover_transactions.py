@@ -202,14 +202,22 @@ def _as_before(cluster: ClusterView, plan: PlanRecord) -> ClusterState:
     """A replica that took over as leader meanwhile may lack the end of what was acknowledged.
 
     Any host with all of the stopped server's WAL may be promoted, whether that server has the list
-    or not: nobody is on record any more. Not so after a takeover that had to kill: that server was
-    of no use, and what only it has may never come back. Then it is a local failover like any other.
+    or not: nobody is on record any more. Not so of one that was killed where others are on record:
+    they have all that was acknowledged, if not all of its WAL. Nor after a takeover that had to
+    kill: that server was of no use, and what only it has may never come back.
     """
     recorded, proof = known(cluster.recorded), stopped_under(cluster, plan)
-    if proof is None or (plan.kind is PlanKind.TAKEOVER and proof.kind is StopKind.KILLED):
+    if proof is None:
+        return recorded
+    if proof.kind is StopKind.KILLED and (plan.kind is PlanKind.TAKEOVER or recorded.have):
         return recorded
     return replace(
-        recorded, min_lsn=proof.end_of_wal, timeline=proof.timeline, promoted=False, have=()
+        recorded,
+        min_lsn=proof.end_of_wal,
+        timeline=proof.timeline,
+        promoted=False,
+        have=(),
+        runs={},
     )
 
 

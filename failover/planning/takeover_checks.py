@@ -19,6 +19,7 @@ from failover.planning.linting import (
     without_list,
 )
 from failover.planning.request_checks import asked_or_automatic
+from failover.planning.whole_checks import nothing_acknowledged_is_missing
 from failover.state import ClusterState, StandbyScope
 from failover.znode import Create, Delete, Set
 
@@ -223,6 +224,7 @@ TAKEOVER: tuple[Callable[[Reading], Problems], ...] = (
     old_site_quarantined,
     new_site_released,
     minimum_is_what_was_judged,
+    nothing_acknowledged_is_missing,
     state_after,
     nothing_proven_yet,
     stopped_proof_removed,

@@ -122,6 +122,12 @@ EDGES += (
         StepName.DROP_SYNCHRONOUS,
         "A standby is of no use to wait for: it leaves the record and the list in one transaction.",
     ),
+    Edge(
+        Phase.PROMOTING,
+        Phase.PROMOTING,
+        StepName.DROP_SYNCHRONOUS,
+        "A plan went back and the list stayed: what only shrinks waits for no record.",
+    ),
     *_staying(
         StepName.LIST_SYNCHRONOUS,
         "A standby keeps up: commits are made to wait for it; it is not on record yet.",

@@ -7,9 +7,9 @@ carried out: what it would change is not modelled.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import inf
 
 from failover.health import predicates as ask
 from failover.health.aftermath import PROMOTION_S, Aftermath, aftermath
@@ -22,6 +22,7 @@ from failover.model import SiteName
 from failover.planning.decision import Decision, decide
 from failover.planning.explain import Explanation, explain
 from failover.planning.plan import Hold, Plan, StepName
+from failover.planning.turn import asked_once_more, next_turn_in_s
 from failover.policy import Policy
 from failover.replication.loss import LossEstimate
 
@@ -85,14 +86,21 @@ def foresee(policy: Policy, present: ViewInputs, changes: tuple[Change, ...]) ->
 
 def _foresee(hypothesis: Hypothesis, changes: tuple[Change, ...]) -> Foresight:
     story: list[Chapter] = []
-    for at_s in _moments_s(hypothesis):  # there is always a first one
-        view = build_view(hypothesis.policy, hypothesis.at(at_s))
+    at_s, asked = 0.0, None
+    moments_s = _moments_s(hypothesis)
+    while True:
+        view = build_view(hypothesis.policy, hypothesis.at(at_s, asked))
         decided = decide(view)
         chapter = Chapter(at_s, decided.verdict, decided.next_step)
         if not story or _told(chapter) != _told(story[-1]):
             story.append(chapter)
-        if _takes_over(decided):
+        later_s = [moment_s for moment_s in moments_s if moment_s > at_s]
+        if _takes_over(decided) or not later_s:
             break
+        asked = asked_once_more(view, decided.verdict)
+        # Between two moments there is only age, and what is seen by asking once more.
+        next_s = at_s + next_turn_in_s(decided.next_step) if asked is not None else inf
+        at_s = min(later_s[0], next_s)
     outcome = _outcome(view, decided)
     return Foresight(
         changes=changes,
@@ -108,12 +116,12 @@ def _foresee(hypothesis: Hypothesis, changes: tuple[Change, ...]) -> Foresight:
     )
 
 
-def _moments_s(hypothesis: Hypothesis) -> Iterator[float]:
+def _moments_s(hypothesis: Hypothesis) -> list[float]:
     """Every quarter of a second, and whenever something changes by itself."""
     policy = hypothesis.policy
     until_s = policy.lease_s + policy.local_recovery_s + WATCHED_S
     grid = {count * STEP_S for count in range(int(until_s / STEP_S) + 1)}
-    yield from sorted(grid | set(hypothesis.after.moments_s))
+    return sorted(grid | set(hypothesis.after.moments_s))
 
 
 def _told(chapter: Chapter) -> tuple[object, ...]:

@@ -30,7 +30,7 @@ def rebuilt(
         epoch_started_unix_s=now_unix_s,
         unproven_site=lost,
         # Who had left the record may have left it unheard of here.
-        clusters={name: replace(found, have=()) for name, found in state.clusters.items()},
+        clusters={name: replace(found, have=(), runs={}) for name, found in state.clusters.items()},
         in_sync=False,
     )
 

@@ -14,6 +14,7 @@ from math import inf
 
 from failover.health.inputs import LsnSample
 from failover.health.observation import PostgresSeen
+from failover.health.sightings import HostView
 from failover.health.view import READ_DELAY_S, ClusterView, View
 from failover.model import Lsn
 from failover.replication.lineage import apart, parse_switches
@@ -49,6 +50,8 @@ class LossUnknown:
 
 Loss = LossEstimate | LossUnknown
 
+ANEW = " (but its server was started anew since, or has less than it had)"
+
 NOTHING_TO_LOSE = LossEstimate(0, 0.0, 0, 0.0)
 
 
@@ -75,9 +78,12 @@ def estimate(
             f"the last sample of the primary's WAL is {newest.age_s:.1f} s old, "
             f"{newest.age_s - age_s_max:.1f} s too old to tell"
         )
-    # A site that is lost right after a local failover has few samples: automation does not hold for
-    # that. That nothing would be lost they do not prove (``enough_samples``).
-    peak = peak_bytes_per_s(samples) or 0.0
+    peak = last_known_peak_bytes_per_s(samples)
+    if peak is None:
+        return LossUnknown(
+            "how fast the primary writes is not known: its WAL was not yet seen for "
+            f"{RATE_INTERVAL_S:g} s"
+        )
     return LossEstimate(
         behind_bytes=max(0, newest.lsn - received),
         behind_s=_behind_s(samples, received),
@@ -95,9 +101,15 @@ def _behind_s(samples: tuple[LsnSample, ...], received: Lsn) -> float:
     return inf if passed is None else passed.age_s - newest.age_s
 
 
-def enough_samples(samples: tuple[LsnSample, ...]) -> bool:
-    """They tell how fast the primary writes, so that an estimate of nothing is one."""
-    return peak_bytes_per_s(samples) is not None
+def last_known_peak_bytes_per_s(samples: tuple[LsnSample, ...]) -> float | None:
+    """The peak rate (newest sample first). Of a primary that was seen for too short a time since a
+    long local failover: the one before it, whose clients it has now. None: nobody's is known.
+
+    Every observer gives a sample each half second: a group that is seen is known after a second.
+    """
+    peak = peak_bytes_per_s(samples)
+    before = tuple(s for s in samples if s.host != samples[0].host) if samples else ()
+    return peak_bytes_per_s(before) if peak is None else peak
 
 
 def peak_bytes_per_s(samples: tuple[LsnSample, ...]) -> float | None:
@@ -162,28 +174,50 @@ def _in_sync(state: GroupState) -> bool:
 
 def _without_loss(cluster: ClusterView) -> Loss:
     """Nothing, where the standby leader is on record as having everything, or has all that a host
-    of its site on the same timeline has which is. What such a host says of itself counts only while
-    it receives: after a restart it does not know what it has before it has replayed it."""
-    leader, recorded = cluster.standby.standby_leader, cluster.recorded
-    have = set(recorded.have) if recorded is not None else set()
+    of its site on the same timeline has which is. On record is one run of a host's server: another
+    one may have come up from an older disk or a copy. What such a host says of itself counts only
+    while it receives: after a restart it does not know what it has before it has replayed it."""
+    leader = cluster.standby.standby_leader
     if leader is None:
         return LossUnknown("no standby leader was seen")
-    if leader.host.name in have:
+    on_record = [host for host in cluster.standby.hosts if _in_have(cluster, host)]
+    as_recorded = [host for host in on_record if _in_the_run_on_record(cluster, host)]
+    if any(host.host == leader.host for host in as_recorded):
         return NOTHING_TO_LOSE
     received = end_of_received(leader.postgres)
-    for host in cluster.standby.hosts:
+    for host in as_recorded:
         seen = host.postgres
-        if host.host.name not in have or seen is None or seen.received_lsn is None:
+        if seen is None or seen.received_lsn is None:
             continue
         if cluster.claim_held is False and not host.postgres_after(cluster.claim_absent_for_s):
             continue  # it may have received more since
         end, same = end_of_received(seen), seen.timeline == leader.postgres.timeline
         if same and end is not None and received is not None and received >= end:
             return NOTHING_TO_LOSE
-    names = [str(h.host.name) for h in cluster.standby.hosts if h.host.name in have]
+    names = [
+        str(h.host.name) if h in as_recorded or h.postgres is None else f"{h.host.name}{ANEW}"
+        for h in on_record
+    ]
     return LossUnknown(
         f"{leader.host.name} leads; on record with everything: {', '.join(names) or 'nobody there'}"
     )
+
+
+def _in_have(cluster: ClusterView, host: HostView) -> bool:
+    return cluster.recorded is not None and host.host.name in cluster.recorded.have
+
+
+def _in_the_run_on_record(cluster: ClusterView, host: HostView) -> bool:
+    """The server that answers is the very one that was proved to have everything, and it has at
+    least what it last told the primary."""
+    run = cluster.recorded.runs.get(host.host.name) if cluster.recorded is not None else None
+    seen, told = host.postgres, host.flushed
+    if seen is None or not run or seen.started != run:
+        return False
+    if told is None or seen.timeline > told.timeline:
+        return True
+    end = end_of_received(seen)
+    return seen.timeline == told.timeline and end is not None and end >= told.lsn
 
 
 def cluster_loss(view: View, cluster: ClusterView, *, lost_for_s: float | None = None) -> Loss:

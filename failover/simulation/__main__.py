@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 
+from failover.model import ProtectionMode
 from failover.simulation.schedule import Result, run_schedule
 
 REGRESSIONS = Path("tests/simulation/regressions.txt")
@@ -26,32 +27,63 @@ REGRESSIONS = Path("tests/simulation/regressions.txt")
     "--schedules", type=int, default=1, show_default=True, help="Seeds, one after another."
 )
 @click.option("--jobs", type=int, default=2, show_default=True, help="Processes.")
+@click.option(
+    "--protection",
+    type=click.Choice([mode.value for mode in ProtectionMode]),
+    default=None,
+    help="Of all of them; by the seed where not given.",
+)
 @click.option("--log", is_flag=True, help="Print what happened, line by line.")
-def main(seed: int | None, steps: int, schedules: int, jobs: int, log: bool) -> None:
+def main(
+    seed: int | None,
+    steps: int,
+    schedules: int,
+    jobs: int,
+    protection: str | None,
+    log: bool,
+) -> None:
     """Run schedules of random faults against the simulated world."""
     first = seed if seed is not None else random.SystemRandom().randrange(10**9)
     click.echo(f"seed {first}, {schedules} schedule(s) of {steps} steps")
     started_s = time.monotonic()
-    results = _run(first, steps, schedules, jobs, log=log)
+    mode = ProtectionMode(protection) if protection else None
+    results = _run(first, steps, schedules, jobs, mode, log=log)
     took_s = time.monotonic() - started_s
     failed = [result for result in results if result.failure]
     for result in results:
         if log:
             click.echo("\n".join(result.log))
     for result in failed:
-        click.echo(f"FAILED seed {result.seed}: {result.failure}", err=True)
+        where = f"seed {result.seed} ({result.protection})"
+        click.echo(f"FAILED {where}: {result.failure}", err=True)
         click.echo(f"  replay: make sim SEED={result.seed} STEPS={steps}", err=True)
     _keep(failed)
     click.echo(_summary(results, took_s))
     sys.exit(1 if failed else 0)
 
 
-def _run(first: int, steps: int, schedules: int, jobs: int, *, log: bool) -> list[Result]:
+def mode_of(seed: int) -> ProtectionMode:
+    """Half of the schedules in a synchronous mode."""
+    asynchronous = ProtectionMode.MAX_PERFORMANCE
+    modes = (asynchronous, ProtectionMode.MAX_AVAILABILITY)
+    return (*modes, asynchronous, ProtectionMode.MAX_PROTECTION)[seed % 4]
+
+
+def _run(
+    first: int,
+    steps: int,
+    schedules: int,
+    jobs: int,
+    protection: ProtectionMode | None,
+    *,
+    log: bool,
+) -> list[Result]:
     seeds = range(first, first + schedules)
     if jobs == 1 or schedules == 1:
-        return [run_schedule(seed, steps, log=log) for seed in seeds]
+        return [run_schedule(s, steps, protection or mode_of(s), log=log) for s in seeds]
+    modes = [protection or mode_of(seed) for seed in seeds]
     with ProcessPoolExecutor(jobs) as pool:
-        return list(pool.map(run_schedule, seeds, [steps] * schedules, chunksize=4))
+        return list(pool.map(run_schedule, seeds, [steps] * schedules, modes, chunksize=4))
 
 
 def _keep(failed: list[Result]) -> None:
@@ -59,7 +91,7 @@ def _keep(failed: list[Result]) -> None:
     if not failed or not REGRESSIONS.exists():
         return
     known = REGRESSIONS.read_text().split("\n")
-    new = [f"{result.seed} {result.steps}" for result in failed]
+    new = [f"{result.seed} {result.steps} {result.protection}" for result in failed]
     with REGRESSIONS.open("a") as file:
         file.writelines(f"{line}\n" for line in new if line not in known)
 

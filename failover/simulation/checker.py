@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from failover.history import NO_HEAD, HeadSeen, digest, head_seen
 from failover.history_check import check_history, understood
 from failover.simulation.postgres import Acknowledgement, Postgres
+from failover.simulation.sync_checker import SyncChecker
 from failover.simulation.wal import Branch, Position, fork_point
 from failover.state import (
     GroupState,
@@ -55,6 +56,7 @@ class Checker:
         self._planned: set[int] = set()  # epochs begun after a shutdown: nothing may be lost
         self._loss_accepted: set[int] = set()  # epochs begun by a takeover by hand
         self._head: HeadSeen = NO_HEAD
+        self.sync = SyncChecker(world, self._fail, self._was_thawed)
 
     # ------------------------------------------------------------------ I1
 
@@ -64,6 +66,7 @@ class Checker:
         made = self._timelines.setdefault((server.cluster, server.branch.number), server.branch)
         if made is not server.branch:
             self._fail(f"{server.name} made timeline {made.number} of {server.cluster} once more")
+        self.sync.became_writable(server)
         state = self._state
         if state is None:
             return
@@ -119,9 +122,11 @@ class Checker:
 
     def state_created(self, state: GroupState) -> None:
         self._state = state
+        self.sync.state_changed(None, state)
 
     def _state_changed(self, state: GroupState, *, by_hand: bool) -> None:
         before, self._state = self._state, state
+        self.sync.state_changed(before, state)
         if before is None or before.epoch == state.epoch:
             if before is not None and before.active_site != state.active_site:
                 self._fail("I2: the active site changed without a new epoch")
@@ -162,6 +167,8 @@ class Checker:
             return
         if int(state.epoch) in self._planned:
             self._fail(f"I3: {len(lost)} writes lost after a shutdown, epoch {state.epoch}")
+        if int(state.epoch) in self.sync.in_sync_moves - self._loss_accepted:
+            self._fail(f"I3: {len(lost)} writes lost in sync, epoch {state.epoch}")
         self.lost[int(state.epoch)] = lost
         if int(state.epoch) in self._loss_accepted:
             return

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from failover.controller import TICK_INTERVAL_S, Controller, TickResult
+from failover.controller import Controller, TickResult
 from failover.executor import CommandEnded, CommandStarted
+from failover.health.inputs import Glanced
 from failover.health.observation import (
     HostObservation,
     NoAnswer,
@@ -23,6 +24,7 @@ from failover.health.observation import (
 )
 from failover.model import Lsn, SiteName, TimelineId
 from failover.planning.plan import Plan
+from failover.planning.turn import TICK_INTERVAL_S, asked_once_more
 from failover.policy import DatabaseHost, Policy
 from failover.simulation.client import Client
 from failover.simulation.ensemble import Ensemble, Server
@@ -37,6 +39,7 @@ ROUND_S = 0.5
 PROBE_LIMIT_S = 1.0
 UNIX_EPOCH_S = 1_900_000_000.0
 ZOOKEEPER_RESTART_S = 1.0
+GLANCE_S = 0.02
 
 _TIMED_OUT = NoAnswer(NoAnswerKind.TIMED_OUT, "no answer within 1 s")
 _REFUSED = NoAnswer(NoAnswerKind.REFUSED, "connection refused")
@@ -185,7 +188,8 @@ class SiteController:
                     watched.add(path)
                     client.wake_on(path, lambda path=path: self._woken(watched, path))  # type: ignore[misc]
             now_unix_s = UNIX_EPOCH_S + self.kernel.now + self.clock_skew_s
-            result = controller.tick(now_unix_s, self.kernel.now, self._local)
+            glances = self._glances()
+            result = controller.tick(now_unix_s, self.kernel.now, self._local, glances)
             self._report(result)
             soon = result.look_again_in_s < TICK_INTERVAL_S
             self.kernel.sleep(max(0.02, result.look_again_in_s) if soon else self.round_s)
@@ -207,6 +211,22 @@ class SiteController:
         self.steps.append(result.decision.step)
         outcome = type(result.execution).__name__
         self.kernel.note(f"controller {self.site}: {result.decision.step}: {outcome}")
+
+    def _glances(self) -> tuple[Glanced, ...]:
+        """The servers of the new site once more, as the service asks them (health/glance.py)."""
+        result = self.result
+        leads = result is not None and result.leading
+        site = asked_once_more(result.view, result.verdict) if leads and result else None
+        if site is None:
+            return ()
+        stacks = [stack for stack in self.stacks.values() if stack.host.site == site]
+        found = [(s, self._look_at(s).postgres) for s in stacks]
+        self.kernel.sleep(GLANCE_S)
+        return tuple(
+            Glanced(stack.config.name, seen, GLANCE_S)
+            for stack, seen in found
+            if isinstance(seen, PostgresSeen)
+        )
 
     # ------------------------------------------------------------------ the probes
 
@@ -274,6 +294,10 @@ def _postgres(server: Postgres) -> PostgresSeen | NoAnswer:
         receiver_streaming=server.streaming if recovery else None,
         receiver_host=up.name if recovery and up is not None else None,
         system_identifier=server.cluster,
+        sync_names=server.sync.shown,
+        walsenders=() if recovery else server.sync.rows(),
+        checkpointer_idle=server.sync.taken_in == server.sync.shown,
+        started=str(server.run_id),
     )
 
 

@@ -139,6 +139,7 @@ class Patroni:
         # The query for the server's state never returns.
         while self.stuck or (self.server.alive and self.server.hang is not Hang.NO):
             self.kernel.sleep(0.5)
+        self.server.sync.told(seen.sync_names, running=self.server.alive)
         if self._promoting or self._demoting or self.server.run is Run.STOPPING:
             if seen.leader_name == self.name:
                 self.dcs.update_lock(seen, self._lsn)

@@ -40,6 +40,11 @@ class Seen:
         return bool(self.config.get("pause"))
 
     @property
+    def sync_names(self) -> str:
+        parameters = self.config.get("postgresql", {}).get("parameters", {})
+        return str(parameters.get("synchronous_standby_names", ""))
+
+    @property
     def standby_cluster(self) -> dict[str, Any] | None:
         return self.config.get("standby_cluster") or None
 

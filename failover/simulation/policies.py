@@ -20,7 +20,11 @@ _SHORT = {JAKARTA: "jkt", MAKASSAR: "mks", SURABAYA: "sby"}
 
 
 def policy(
-    *, clusters: int = 1, local_recovery_s: float = 10.0, cooldown_s: float = 3600.0
+    *,
+    clusters: int = 1,
+    local_recovery_s: float = 10.0,
+    cooldown_s: float = 3600.0,
+    protection: ProtectionMode = ProtectionMode.MAX_PERFORMANCE,
 ) -> Policy:
     """Two data sites and a witness, one ZooKeeper server and one controller each."""
     return Policy(
@@ -28,7 +32,7 @@ def policy(
         sites=tuple(_site(number, name) for number, name in enumerate(_SHORT, start=1)),
         clusters=tuple(_cluster(number) for number in range(clusters)),
         initial_site=JAKARTA,
-        protection=ProtectionMode.MAX_PERFORMANCE,
+        protection=protection,
         automation=Automation.AUTO,
         local_recovery_s=local_recovery_s,
         cooldown_s=cooldown_s,

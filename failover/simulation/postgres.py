@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from failover.simulation.kernel import Kernel
 from failover.simulation.network import Host, Network
+from failover.simulation.synchronous import SyncCommits
 from failover.simulation.wal import Branch, Position, fork_point
 
 SHUTDOWN_S = (0.05, 0.2)
@@ -85,6 +86,7 @@ class Postgres:
         self.acknowledged: list[Acknowledgement] = []
         self.became_writable: Callable[[Postgres], None] = lambda _: None
         self.is_rewound: Callable[[Postgres, Postgres], None] = lambda _, __: None
+        self.sync = SyncCommits(kernel, self._acknowledge)
         self.standby_names: frozenset[str] = frozenset()  # who may stream from it
         self.peers: tuple[Postgres, ...] = ()
 
@@ -122,6 +124,11 @@ class Postgres:
     @property
     def streaming(self) -> bool:
         """It receives from its upstream now."""
+        return self._connected and self.upstream is not None and self.fits(self.upstream)
+
+    @property
+    def _connected(self) -> bool:
+        """Its WAL receiver and a walsender of its upstream talk."""
         up = self.upstream
         return (
             up is not None
@@ -130,7 +137,6 @@ class Postgres:
             and up.run in (Run.RUNNING, Run.STOPPING)
             and up.hang is not Hang.FROZEN
             and self.network.talks(self.host, up.host)
-            and self.fits(up)
         )
 
     def fits(self, up: Postgres) -> bool:
@@ -215,6 +221,7 @@ class Postgres:
         if self.run_id != run_id:
             return
         self.run = Run.STOPPING
+        self.sync.stop()
         duration_s = self.kernel.random.uniform(*SHUTDOWN_S)
         if not self.in_recovery and self._unreachable_standbys():
             duration_s += UNREACHABLE_WALSENDER_S
@@ -269,7 +276,7 @@ class Postgres:
     def _answer_waiting(self) -> None:
         if self.host.answers and not self.fsync_stalled and self.hang is not Hang.FROZEN:
             for _ in range(self.waiting_commits):
-                self._acknowledge()
+                self.sync.commit(self.position)
             self.waiting_commits = 0
 
     def rewind(self, source: Postgres) -> bool:
@@ -290,6 +297,7 @@ class Postgres:
         self.run = run
         self.run_id += 1
         self.hang = Hang.NO
+        self.sync.begin()
         if run is not Run.KILLED:
             self.waiting_commits = 0
         return self.run_id
@@ -326,7 +334,7 @@ class Postgres:
         if self.fsync_stalled:
             self.waiting_commits += 1
         else:
-            self._acknowledge()
+            self.sync.commit(self.position)
 
     def _serves_one(self) -> bool:
         return self.hang is Hang.SLOW and self.kernel.random.random() < SLOW_SERVES_P
@@ -340,15 +348,27 @@ class Postgres:
         """How long nothing has been written to its WAL."""
         return self.kernel.now - self.written_at_s
 
-    def _acknowledge(self) -> None:
+    def _acknowledge(self, position: Position) -> None:
         self.acknowledged.append(
             Acknowledgement(
-                self.cluster, self.name, self.site, self.run_id, self.kernel.now, self.position
+                self.cluster, self.name, self.site, self.run_id, self.kernel.now, position
             )
         )
 
     def stream(self) -> None:
         """Receive and replay what the upstream has."""
         up = self.upstream
-        if up is not None and self.streaming and not self.fsync_stalled:
+        if up is None or self.fsync_stalled or not self._connected:
+            return
+        if self.fits(up):
             self.branch, self.lsn = up.branch, max(self.lsn, up.lsn)
+            up.sync.heard(self.name, self.lsn)
+        else:
+            up.sync.turned_away(self.name, self.lsn)
+
+    def miss_standbys(self) -> None:
+        """Walsenders whose standby streams from here no more, once that is noticed."""
+        for standby in self.peers:
+            if standby.upstream is not self or not standby.streaming:
+                reached = self.network.talks(self.host, standby.host)
+                self.sync.gone(standby.name, noticed=reached and standby.hang is Hang.NO)

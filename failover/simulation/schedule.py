@@ -12,18 +12,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
+from failover.health.relisting import waits_s
+from failover.model import ProtectionMode
 from failover.simulation.checker import Violation
+from failover.simulation.controller import UNIX_EPOCH_S
 from failover.simulation.faults import FAULTS, Fault, isolate_site, kill_site
 from failover.simulation.memory import remember_what_was_decoded
 from failover.simulation.policies import policy
 from failover.simulation.postgres import Postgres
+from failover.simulation.sync_faults import SYNC_FAULTS
 from failover.simulation.world import World
-from failover.state import StandbyScope
+from failover.state import GroupState, StandbyScope
 
 STEP_S = (0.02, 0.25)
 WARM_UP_S = 3.0
 LIVENESS_S = 120.0
 FAULT_S = (0.1, 15.0)
+SKEW_S_MAX = 10.0  # of the controllers' clocks; and a host that may come back needs a moment
 
 
 @dataclass(slots=True)
@@ -32,6 +37,7 @@ class Result:
 
     seed: int
     steps: int
+    protection: ProtectionMode
     failure: str = ""
     virtual_s: float = 0.0
     events: int = 0
@@ -41,19 +47,26 @@ class Result:
     log: list[str] = field(default_factory=list)
 
 
-def run_schedule(seed: int, steps: int, *, log: bool = False) -> Result:
-    """Everything that happens follows from the two numbers."""
+def run_schedule(
+    seed: int,
+    steps: int,
+    protection: ProtectionMode = ProtectionMode.MAX_PERFORMANCE,
+    *,
+    log: bool = False,
+) -> Result:
+    """Everything that happens follows from the two numbers and the mode."""
     random = Random(seed)
     chosen = policy(
         clusters=random.choice((1, 1, 1, 2)),
         local_recovery_s=random.choice((3.0, 10.0)),
         cooldown_s=random.choice((0.0, 5.0, 3600.0)),
+        protection=protection,
     )
     collecting = gc.isenabled()
     gc.disable()
     remember_what_was_decoded()
     world = World(seed, chosen, log=log, round_s=random.choice((0.5, 1.0, 1.0)))
-    result = Result(seed, steps)
+    result = Result(seed, steps, protection)
     try:
         _faults(world, random, steps)
         _heal(world, result)
@@ -75,7 +88,8 @@ def _faults(world: World, random: Random, steps: int) -> None:
     """Faults come, overlap and go; sometimes nothing happens for a while."""
     world.run(random.uniform(0.0, 2 * WARM_UP_S))
     standing: list[tuple[int, Callable[[], None]]] = []
-    names, weights = list(FAULTS), list(FAULTS.values())
+    faults = SYNC_FAULTS if world.policy.protection.synchronous else FAULTS
+    names, weights = list(faults), list(faults.values())
     intensity = random.choice((0.01, 0.03, 0.08))
     disaster_at = random.randrange(steps) if random.random() < 0.6 else -1
     for step in range(steps):
@@ -136,7 +150,16 @@ def unwell(world: World) -> str:
         for server in world.servers(cluster.name):
             if server is not primary and (problem := _not_streaming(server, primary)):
                 return problem
-    return ""
+    return _not_in_sync(world, state)
+
+
+def _not_in_sync(world: World, state: GroupState) -> str:
+    """Where nobody has to stay away for having fallen behind too often."""
+    dropped = (seen for c in state.clusters.values() for seen in c.dropped.values())
+    now_unix_s = UNIX_EPOCH_S + world.kernel.now
+    waits = any(waits_s(seen, now_unix_s - SKEW_S_MAX) for seen in dropped)
+    well = state.in_sync or waits or not state.protection.synchronous
+    return "" if well else f"not in sync, {state.protection}"
 
 
 def _not_streaming(server: Postgres, primary: Postgres) -> str:

@@ -346,7 +346,10 @@ class World:
                 server.write()
             for server in servers:
                 server.stream()
+            for server in servers:
+                server.miss_standbys()
             self.checker.single_writer(cluster)
+            self.checker.sync.look(cluster)
 
     def _supervise(self) -> None:
         """systemd on every host."""

@@ -56,7 +56,8 @@ SELECT r.in_recovery,
             ELSE (SELECT coalesce(json_agg(ARRAY[application_name, state, flush_lsn::text,
                                                  sync_state]), '[]')
                   FROM failover.walsenders()) END AS walsenders,
-       failover.checkpointer_idle() AS checkpointer_idle
+       failover.checkpointer_idle() AS checkpointer_idle,
+       extract(epoch FROM pg_postmaster_start_time())::text AS started
 FROM (SELECT pg_is_in_recovery() AS in_recovery) r
 LEFT JOIN failover.wal_receiver() w ON true
 """
@@ -186,6 +187,7 @@ def seen(row: dict[str, Any]) -> PostgresSeen:
             for name, state, flushed, sync_state in row["walsenders"]
         ),
         checkpointer_idle=row["checkpointer_idle"],
+        started=row["started"],
     )
 
 

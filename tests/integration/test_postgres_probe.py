@@ -139,9 +139,13 @@ def test_a_restart_costs_at_most_one_answer_and_a_stop_is_refused(
     control = "/usr/lib/postgresql/17/bin/pg_ctl -D /tmp/data -w -m fast"
 
     async def tell(ask: Callable[[], Awaitable[PostgresSeen | NoAnswer]]) -> None:
-        assert kind(await ask()) is None
+        before, again = await ask(), await ask()
         server.run(f"{control} restart > /tmp/restart.log")
-        assert kind(await ask()) is None
+        after = await ask()
+        assert isinstance(before, PostgresSeen)
+        assert isinstance(again, PostgresSeen)
+        assert isinstance(after, PostgresSeen)
+        assert before.started == again.started != after.started  # one run, and another
         server.run(f"{control} stop")
         assert kind(await ask()) is NoAnswerKind.REFUSED
         server.run(f"{control} start > /tmp/start.log")

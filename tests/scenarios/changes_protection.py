@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from failover.health.inputs import LastWriterSeen, SyncHost, SyncSeen
+from failover.health.inputs import FlushSeen, LastWriterSeen, SyncHost, SyncSeen
 from failover.health.listed import names_text
 from failover.health.observation import PostgresSeen
-from failover.model import ClusterName, HostName, ProtectionMode
+from failover.model import ClusterName, HostName, Lsn, ProtectionMode, TimelineId
 from failover.policy import Cluster
+from failover.state import Dropped
 from tests.scenarios.changes import change
-from tests.scenarios.world import CONFIG_VERSION, WRITER_VERSION, World
+from tests.scenarios.world import (
+    CONFIG_VERSION,
+    FIRST_RUN,
+    NOW_UNIX_S,
+    SECOND_RUN,
+    WRITER_VERSION,
+    World,
+)
 
 
 @change(r"protection is <w>, (in sync|not in sync)")
@@ -144,20 +152,63 @@ def _list(world: World, cluster: Cluster, hosts: tuple[HostName, ...]) -> None:
         claim_session_id=claim.session_id,
         claim_version=claim.version,
         last_writer_version=WRITER_VERSION,
-        hosts=tuple(SyncHost(host, 0.0, 0.0, 0.0) for host in _others(world, cluster)),
+        hosts=tuple(SyncHost(host, 0.0, 0.0, 0.0, FIRST_RUN) for host in _others(world, cluster)),
     )
+
+
+@change(r"the server on <w> was started anew")
+def _anew(world: World, host: str) -> None:
+    """Whatever its disk is now; a run that is level it is not yet."""
+    seen = world.hosts[HostName(host)]
+    assert isinstance(seen.postgres, PostgresSeen)
+    seen.postgres = replace(seen.postgres, started=SECOND_RUN)
+    _host(world, host, run="")
+
+
+@change(r"<w> has told the primary that it has <w>, on timeline <n>")
+def _has_told(world: World, host: str, lsn: str, timeline: str) -> None:
+    seen = FlushSeen(HostName(host), Lsn.parse(lsn), TimelineId(int(timeline)))
+    world.flushed.append(seen)
+
+
+@change(r"the new run of the server on <w> is level")
+def _level(world: World, host: str) -> None:
+    _host(world, host, run=SECOND_RUN)
+
+
+@change(r"<w> was dropped <n> times, the last time <n> s ago")
+def _was_dropped(world: World, host: str, times: str, seconds: str) -> None:
+    assert world.state is not None
+    name = world.policy.host(HostName(host)).cluster
+    recorded = world.state.clusters[name]
+    dropped = Dropped(int(times), NOW_UNIX_S - float(seconds))
+    recorded = replace(recorded, dropped={**recorded.dropped, HostName(host): dropped})
+    world.state = world.state.with_cluster(name, recorded)
+
+
+@change(r"commits also wait for <w>, which is not in failover.yaml any more")
+def _removed(world: World, host: str) -> None:
+    """And it is on record, where others are."""
+    assert world.state is not None
+    for cluster in world.policy.clusters:
+        hosts, recorded = world.sync[cluster.name].listed, world.state.clusters[cluster.name]
+        _list(world, cluster, (*hosts, HostName(host)))
+        if recorded.have:
+            _have(world, cluster, (*recorded.have, HostName(host)))
 
 
 def _have(world: World, cluster: Cluster, hosts: tuple[HostName, ...]) -> None:
     assert world.state is not None
-    recorded = replace(world.state.clusters[cluster.name], have=tuple(sorted(hosts)))
+    have = tuple(sorted(hosts))
+    runs = dict.fromkeys(have, FIRST_RUN)
+    recorded = replace(world.state.clusters[cluster.name], have=have, runs=runs)
     world.state = world.state.with_cluster(cluster.name, recorded)
 
 
-def _host(world: World, name: str, **seen: float) -> None:
+def _host(world: World, name: str, **seen: float | str) -> None:
     cluster = ClusterName(world.policy.host(HostName(name)).cluster)
     found = world.sync[cluster]
     known = {host.host: host for host in found.hosts}
-    before = known.get(HostName(name), SyncHost(HostName(name), 0.0, 0.0, 0.0))
-    known[before.host] = replace(before, **seen)
+    before = known.get(HostName(name), SyncHost(HostName(name), 0.0, 0.0, 0.0, FIRST_RUN))
+    known[before.host] = replace(before, **seen)  # type: ignore[arg-type]
     world.sync[cluster] = replace(found, hosts=tuple(known.values()))

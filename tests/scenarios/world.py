@@ -18,6 +18,7 @@ from failover.config import parse
 from failover.health.inputs import (
     ClaimSeen,
     ConfigSeen,
+    FlushSeen,
     Glanced,
     HostSilence,
     LastWriterSeen,
@@ -73,6 +74,7 @@ HEAD = HeadSeen(HistoryHead(number=12, sha256="5f" * 32), version=11)
 CONFIG_VERSION = 4
 WRITER_VERSION = 2
 END_OF_WAL = Lsn.parse("0/5000000")
+FIRST_RUN, SECOND_RUN = "1799000000.5", "1799999990.5"
 
 TIMED_OUT = NoAnswer(NoAnswerKind.TIMED_OUT, "no answer within 1 s")
 REFUSED = NoAnswer(NoAnswerKind.REFUSED, "connection refused")
@@ -130,6 +132,7 @@ def standby(upstream: str, timeline: int = 1) -> PostgresSeen:
         replayed_lsn=END_OF_WAL,
         receiver_streaming=True,
         receiver_host=upstream,
+        started=FIRST_RUN,
     )
 
 
@@ -167,6 +170,7 @@ class World:
     cut: set[tuple[SiteName, SiteName]] = field(default_factory=set)  # observer, site not reached
     silent_s: dict[HostName, float] = field(default_factory=dict)
     samples: list[LsnSample] = field(default_factory=list)
+    flushed: list[FlushSeen] = field(default_factory=list)
     salvage: list[SalvageProgress] = field(default_factory=list)
     stopped: list[StoppedSeen] = field(default_factory=list)
     glances: list[Glanced] = field(default_factory=list)
@@ -254,6 +258,7 @@ class World:
             salvage=tuple(self.salvage),
             silences=tuple(HostSilence(h, s) for h, s in self.silent_s.items()),
             samples=tuple(self.samples),
+            flushed=tuple(self.flushed),
             last_writers=tuple(self.writers.values()),
             glances=tuple(self.glances),
             sync=tuple(self.sync.values()),

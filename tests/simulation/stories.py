@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from failover.model import ProtectionMode
 from failover.simulation.controller import Stack
 from failover.simulation.policies import JAKARTA, policy
 from failover.simulation.schedule import unwell
@@ -28,6 +29,16 @@ def healthy_world(
     world = World(seed, policy(clusters=clusters, cooldown_s=cooldown_s), log=log)
     world.run(5.0)
     assert unwell(world) == ""
+    return world
+
+
+def synchronous_world(
+    seed: int = 1, protection: ProtectionMode = ProtectionMode.MAX_AVAILABILITY
+) -> World:
+    """A group that has just come into sync in Jakarta."""
+    world = World(seed, policy(protection=protection), log=True)
+    until_well(world)
+    assert world.state.in_sync
     return world
 
 

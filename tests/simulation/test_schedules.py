@@ -6,16 +6,23 @@ from pathlib import Path
 
 import pytest
 
+from failover.model import ProtectionMode
 from failover.simulation.schedule import run_schedule
 from tests.simulation.stories import seeds
 
 REGRESSIONS = Path(__file__).with_name("regressions.txt")
 
 
-def regressions() -> list[tuple[int, int]]:
-    """``seed steps`` per line; # begins a comment."""
+def regressions() -> list[tuple[int, int, ProtectionMode]]:
+    """``seed steps``, and the mode where it is not ``max-performance``, per line; # begins a
+    comment."""
     lines = (line.partition("#")[0].split() for line in REGRESSIONS.read_text().splitlines())
-    return [(int(words[0]), int(words[1])) for words in lines if words]
+    asynchronous = ProtectionMode.MAX_PERFORMANCE
+    return [
+        (int(words[0]), int(words[1]), ProtectionMode(words[2]) if words[2:] else asynchronous)
+        for words in lines
+        if words
+    ]
 
 
 @pytest.mark.parametrize("seed", seeds(5, 20))
@@ -25,9 +32,9 @@ def test_random_faults(seed: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("seed", "steps"), regressions() or [(0, 1)])
-def test_what_failed_once(seed: int, steps: int) -> None:
-    result = run_schedule(seed, steps)
+@pytest.mark.parametrize(("seed", "steps", "mode"), regressions())
+def test_what_failed_once(seed: int, steps: int, mode: ProtectionMode) -> None:
+    result = run_schedule(seed, steps, mode)
     assert not result.failure, result.failure
 
 

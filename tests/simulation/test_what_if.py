@@ -16,7 +16,13 @@ from failover.simulation.client import Client
 from failover.simulation.controller import UNIX_EPOCH_S
 from failover.simulation.policies import JAKARTA, MAKASSAR, SURABAYA, policy
 from failover.simulation.world import World
-from tests.simulation.stories import longest_pause_s, primary, seeds, unwell
+from tests.simulation.stories import (
+    longest_pause_s,
+    primary,
+    seeds,
+    synchronous_world,
+    unwell,
+)
 
 pytestmark = pytest.mark.slow  # `make check` has a minute; `make test` runs it
 
@@ -72,6 +78,21 @@ def test_the_active_site_lost(seed: int, leader: int | None) -> None:
     world.run(15.0)
     assert (foreseen.outcome, foreseen.site) == (Outcome.TAKEOVER, MAKASSAR)
     assert world.state.active_site == MAKASSAR
+    acks = world.acknowledgements("marketplace")
+    outage_s = min(ack.at_s for ack in acks if ack.site == MAKASSAR) - lost_s
+    assert foreseen.outage_s == pytest.approx(outage_s, rel=WITHIN), world.kernel.log
+    world.close()
+
+
+@pytest.mark.parametrize("seed", seeds(2, 8))
+def test_the_active_site_lost_in_sync(seed: int) -> None:
+    """As soon: the new site is asked once more, in the world and in the forecast."""
+    world = synchronous_world(seed)
+    foreseen = predicted(world, SiteLost(JAKARTA))
+    lost_s = world.kernel.now
+    world.network.isolate(JAKARTA)
+    world.run(15.0)
+    assert (foreseen.outcome, foreseen.site, foreseen.loss_bytes) == (Outcome.TAKEOVER, MAKASSAR, 0)
     acks = world.acknowledgements("marketplace")
     outage_s = min(ack.at_s for ack in acks if ack.site == MAKASSAR) - lost_s
     assert foreseen.outage_s == pytest.approx(outage_s, rel=WITHIN), world.kernel.log

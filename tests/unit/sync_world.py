@@ -18,10 +18,11 @@ from memory_store import MemoryStore
 from failover.guard.permits import AskPermit, Member, PermitInputs, decide_permit, open_session
 from failover.health.listed import listed_hosts
 from failover.health.observation import HostObservation, PostgresSeen, WalsenderSeen
-from failover.model import Automation, HostName, Lsn, ProtectionMode, TimelineId
+from failover.health.relisting import WAIT_S_MAX
+from failover.model import Automation, HostName, Lsn, ProtectionMode, SiteName, TimelineId
 from failover.policy import DatabaseHost, Policy
 from failover.state import decode_state
-from failover.znode import Committed, Delete, Set
+from failover.znode import Committed, Delete, Outcome, OutcomeUnknown, Set, Transaction
 
 RECORD_BYTES = 0x100
 
@@ -41,6 +42,7 @@ class Server:
     waiting: list[int] = field(default_factory=list)
     shown_at: int = 0
     timeline: int = 1
+    run: int = 1
 
     @property
     def answers(self) -> bool:
@@ -52,6 +54,7 @@ class Server:
     def start(self) -> None:
         """PostgreSQL 17.5 and later know the mark before the first commit."""
         self.up, self.taken_in = True, self.shown
+        self.run += 1
 
 
 class SyncGroup(Group):
@@ -66,7 +69,29 @@ class SyncGroup(Group):
         self.servers = {host.name: Server(host) for host in hosts}
         self.sessions: dict[HostName, MemoryStore] = {}
         self.leads_makassar = HostName("mks-db1")
+        self.late_p = 0.0  # so often a controller stands still with its step in hand
+        self.late: list[tuple[MemoryStore, Transaction]] = []
+        self.lateness = Random(0)
         super().__init__(replace(policy, protection=mode), Automation.MANUAL)  # it stays there
+
+    def start(self, site: SiteName) -> None:
+        super().start(site)
+        store = self.stores[site]
+        commit = store.commit
+
+        def sometimes_late(transaction: Transaction) -> Outcome:
+            if len(transaction) < 2 or self.lateness.random() >= self.late_p:
+                return commit(transaction)
+            self.late.append((store, transaction))
+            return OutcomeUnknown("it stands still")
+
+        store.commit = sometimes_late  # type: ignore[method-assign]
+
+    def send_what_is_late(self) -> None:
+        for held in [held for held in self.late if self.lateness.random() < 0.2]:
+            self.late.remove(held)
+            MemoryStore.commit(*held)
+            self.check()
 
     # ------------------------------------------------------------------ the claim
 
@@ -120,6 +145,8 @@ class SyncGroup(Group):
             self.die: 0.5,
             self.recover: 4.0,
             self.change_leader_of_makassar: 0.3,
+            self.restart_in_makassar: 0.3,
+            self.older_disk_in_makassar: 0.3,
             self.restart_controller: 0.2,
         }
         return [(what, often * self.random.choice((0, 1, 1, 4))) for what, often in usual.items()]
@@ -259,6 +286,19 @@ class SyncGroup(Group):
         assert key is not None
         self.patroni.commit((Set(path, self.leads_makassar.encode(), key.version),))
 
+    def restart_in_makassar(self) -> Server:
+        """A new run, by a restart or a reboot."""
+        hosts = self.policy.cluster(CLUSTER).at(MAKASSAR)
+        server = self.servers[self.random.choice(hosts).name]
+        server.run += 1
+        self._forget(server.host.name)
+        return server
+
+    def older_disk_in_makassar(self) -> None:
+        """A new run on what was there some time ago, or on a copy of a host that has less."""
+        server = self.restart_in_makassar()
+        del server.log[self.random.randint(len(server.log) // 2, len(server.log)) :]
+
     def restart_controller(self) -> None:
         site = self.random.choice(list(self.controllers))
         self.stop(site)
@@ -284,6 +324,7 @@ class SyncGroup(Group):
         for happens in happenings:
             happens()
             self.check()
+            self.send_what_is_late()
         for server in self.servers.values():  # a signal takes no longer than that
             if server.shown_at < self.tick:
                 server.read_by = dict.fromkeys(server.read_by, server.shown)
@@ -291,7 +332,8 @@ class SyncGroup(Group):
         self.check()
 
     def quiet(self, seconds: int) -> None:
-        """Everything works: both parts of a half second, for this long."""
+        """After a long time without anything everything works, both parts of a half second."""
+        self.now_s += WAIT_S_MAX
         for _ in range(2 * seconds):
             for server in self.servers.values():
                 server.silent = False
@@ -306,10 +348,14 @@ class SyncGroup(Group):
             self.half_a_second(())
 
     def check(self) -> None:
-        """Invariant S: whoever is on record has all that was acknowledged."""
+        """Invariant S: whoever is on record, in the run of its server that is on record, has all
+        that was acknowledged."""
         found = self.guard.read(self.paths.state)
         assert found is not None
-        for host in decode_state(found.data).clusters[CLUSTER].have:
+        recorded = decode_state(found.data).clusters[CLUSTER]
+        for host in recorded.have:
+            if recorded.runs.get(host) != str(self.servers[host].run):
+                continue
             lacks = self.acknowledged - set(self.servers[host].log)
             assert not lacks, f"{host} is on record and lacks {sorted(lacks)}"
 
@@ -332,6 +378,7 @@ class SyncGroup(Group):
             replayed_lsn=None if primary else end,
             sync_names=server.shown,
             checkpointer_idle=server.taken_in == server.shown,
+            started=str(server.run),
             walsenders=tuple(
                 WalsenderSeen(
                     name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -13,7 +14,6 @@ from failover.replication.loss import (
     LossEstimate,
     LossUnknown,
     cluster_loss,
-    enough_samples,
     estimate,
     loss_at_stop,
     peak_bytes_per_s,
@@ -93,10 +93,21 @@ def test_no_samples_is_unknown() -> None:
 
 @pytest.mark.parametrize("pairs", [((0.0, 100),), ((0.0, 900 * MIB), (0.5, 0))], ids=["one", "two"])
 def test_too_few_samples_are_no_idle_primary(pairs: tuple[tuple[float, int], ...]) -> None:
-    """They hold nobody, and prove to nobody that nothing would be lost."""
-    assert not enough_samples(samples(*pairs))
-    assert known(loss(pairs, 900 * MIB)).isolation_bytes == 0
-    assert enough_samples(samples((0.0, 100), (1.0, 100)))
+    """How fast it writes is not known, and unknown holds; an idle one is known after a second."""
+    found = loss(pairs, 900 * MIB)
+    assert isinstance(found, LossUnknown)
+    assert "how fast" in found.reason
+    assert known(loss(((0.0, 100), (1.0, 100)), 100)).isolation_bytes == 0
+
+
+def test_right_after_a_local_failover_the_old_primary_s_rate_counts() -> None:
+    """It took so long that the old one is not in the last minute; its clients come back at once."""
+    old = samples(*((100.0 + age_s, 50 * MIB - age_s * MIB) for age_s in range(10)))
+    new = tuple(replace(s, host="jkt-db2") for s in samples((0.2, 51 * MIB)))
+    found = known(estimate((*new, *old), Lsn(51 * MIB), lease_s=6.0, lost_for_s=0.0))
+    assert found.isolation_bytes == 6 * MIB
+    alone = estimate((*new, *old[:1]), Lsn(51 * MIB), lease_s=6.0, lost_for_s=0.0)
+    assert isinstance(alone, LossUnknown)
 
 
 @pytest.mark.parametrize(
@@ -214,6 +225,27 @@ def test_in_sync_the_leader_must_be_who_has_everything() -> None:
     found = in_sync_loss(*OTHER_LEADER, behind)
     assert isinstance(found, LossUnknown)
     assert "mks-db1" in found.reason
+
+
+@pytest.mark.parametrize("others", [[], OTHER_LEADER], ids=["it leads", "it is a neighbour"])
+def test_in_sync_a_server_that_was_started_anew_proves_nothing(others: list[str]) -> None:
+    """It may have come up from an older disk or a copy; its position tells nothing of that."""
+    found = in_sync_loss(*others, "the server on mks-db1 was started anew")
+    assert isinstance(found, LossUnknown)
+    assert "started anew" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("told", "is_known"),
+    [("0/5000000, on timeline 1", True), ("0/5000001, on timeline 1", False)]
+    + [("0/5000000, on timeline 2", False), ("0/9000000, on timeline 0", True)],
+)
+def test_in_sync_whoever_has_less_than_it_told_the_primary_proves_nothing(
+    told: str, *, is_known: bool
+) -> None:
+    """A whole machine that was set back, memory and disk: the same run, and older."""
+    found = in_sync_loss(f"mks-db1 has told the primary that it has {told}")
+    assert (found == NOTHING_TO_LOSE) is is_known
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@ from failover.planning.plan_checks import lint
 from failover.planning.planner import plan
 from failover.state import (
     ClusterState,
+    Dropped,
     GroupState,
     HistoryEntry,
     HistoryHead,
@@ -55,6 +56,7 @@ from failover.state import (
 )
 from failover.znode import Check, Create, Delete, Op, Set, Transaction
 from tests.scenarios.language import build
+from tests.scenarios.world import FIRST_RUN, NOW_UNIX_S, SECOND_RUN
 
 WORLDS = {
     StepName.TAKEOVER: ["jakarta unplugged for 6.3 s", "no claim for 0.1 s"],
@@ -398,6 +400,8 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("record beside any list", W, lambda c: without(c, (Check, CONFIG)), "list_is_conditional"),
     ("list at another version", D, lambda c: changed(c, Set, CONFIG, version=9), "list_is_conditional"),
     ("record leaves, list stays", D, lambda c: without(c, (Set, CONFIG)), "list_is_conditional"),
+    ("a drop from the next primary", D, lambda c: without(c, (Check, LAST)), "of_the_primary_that_was_seen"),
+    ("a drop without a claim", D, lambda c: without(c, (Check, CLAIM)), "of_the_primary_that_was_seen"),
     ("ttl changed with the list", L, lambda c: with_config(c, JAKARTA, ttl=30), "only_the_list_changes"),
     ("any one of them", L, lambda c: with_config(c, JAKARTA, postgresql=waiting('1 ("jkt-db2","mks-db1")')), "only_the_list_changes"),
     ("list leaves, record stays", D, lambda c: with_state(c, record(c, have=("jkt-db2", "mks-db1"))), "have_is_listed"),
@@ -411,6 +415,13 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("permit not checked", W, lambda c: without(c, (Check, LAST)), "growth_is_proved"),
     ("proved of others", W, lambda c: sync(c, listed=("jkt-db2",)), "growth_is_proved"),
     ("listed and recorded at once", L, lambda c: with_state(plus(without(c, (Check, STATE)), Set(STATE, encode_state(c[1].state), 7)), record(c, have=("mks-db1",))), "growth_is_proved"),  # type: ignore[arg-type]
+    ("no run on record", W, lambda c: with_state(c, record(c, runs={})), "growth_is_proved"),
+    ("another run on record", W, lambda c: with_state(c, record(c, runs={"jkt-db2": FIRST_RUN, "mks-db1": SECOND_RUN})), "growth_is_proved"),
+    ("a run of nobody", D, lambda c: with_state(c, record(c, runs={"jkt-db2": FIRST_RUN, "mks-db1": FIRST_RUN})), "growth_is_proved"),
+    ("a run changed by the way", D, lambda c: with_state(c, record(c, runs={"jkt-db2": SECOND_RUN})), "growth_is_proved"),
+    ("who stays counts as dropped", D, lambda c: with_state(c, record(c, dropped={"jkt-db2": Dropped(1, NOW_UNIX_S)})), "only_drops_count"),
+    ("dropped in the future", D, lambda c: with_state(c, record(c, dropped={"mks-db1": Dropped(1, 1e12)})), "only_drops_count"),
+    ("in sync, and nobody on record", T, lambda c: before(c, protection=ProtectionMode.MAX_AVAILABILITY, in_sync=True), "nothing_acknowledged_is_missing"),
     ("on another branch", D, in_its_own_list, "no_other_branch_on_record"),
     ("weaker than the mode", D, lambda c: before(c, protection=ProtectionMode.MAX_PROTECTION), "never_weaker_than_the_mode"),
     ("listed in observe", L, lambda c: before(c, automation=Automation.OBSERVE), "automation_may"),
@@ -542,6 +553,11 @@ def test_what_was_killed_under_a_planned_move_binds() -> None:
     for forgotten in (record(case, promoted=True), record(case, min_lsn=Lsn(0))):
         unbound = with_state(case, forgotten)
         assert "back_where_it_was" in {problem.check for problem in lint(*unbound)}
+    in_sync = "protection is max-availability, in sync"
+    on_record = good(A, in_sync, "jkt-db1 is killed under the plan, its WAL ends at 0/5001000")
+    assert lint(*on_record) == ()
+    bound = with_state(on_record, record(on_record, min_lsn=Lsn.parse("0/5001000")))
+    assert "back_where_it_was" in {problem.check for problem in lint(*bound)}
 
 
 def test_the_operator_of_a_takeover_that_was_begun_is_told_of_its_end() -> None:

@@ -15,6 +15,7 @@ from failover.health.hypothetical import Hypothesis
 from failover.health.view import build_view
 from failover.model import HostName, SiteName
 from failover.planning.plan import Hold, Plan, StepName
+from failover.planning.turn import SOON_S
 from failover.planning.what_if import Foresight, Outcome, foresee
 from failover.policy import DatabaseHost, Policy, ZooKeeperServer
 from tests.scenarios.language import build
@@ -55,6 +56,24 @@ def test_the_active_site_lost_is_a_takeover_when_the_lease_ends() -> None:
     decision = foresight.ending.decision
     assert isinstance(decision, Plan)
     assert decision.step is StepName.TAKEOVER
+
+
+@pytest.mark.parametrize("clusters", [(), ("two clusters",)])
+def test_in_sync_the_new_site_is_asked_once_more_as_soon_as_the_claim_is_gone(
+    clusters: tuple[str, ...],
+) -> None:
+    """As the leading controller does: no wait for the next round of probes."""
+    foresight = what_if(JAKARTA_LOST, world=(*clusters, "protection is max-availability, in sync"))
+    assert foresight.outcome is Outcome.TAKEOVER
+    assert foresight.decided_s == LEASE_S + SOON_S
+    assert foresight.loss_bytes == 0
+
+
+def test_who_does_not_answer_the_second_question_is_waited_for() -> None:
+    """The leader's server is silent from the change on: no look after the claim, no takeover."""
+    world = ("protection is max-availability, in sync",)
+    foresight = what_if(JAKARTA_LOST, lost("mks-db1"), world=world)
+    assert foresight.outcome is Outcome.HOLD
 
 
 def test_two_clusters_move_together() -> None:

@@ -38,6 +38,7 @@ STANDBY: dict[str, Any] = {
     "sync_names": "",
     "walsenders": [],
     "checkpointer_idle": None,
+    "started": "1800000000.123456",
 }
 
 
@@ -46,6 +47,7 @@ def test_a_standby() -> None:
     assert (seen.in_recovery, seen.timeline, seen.receiver_streaming) == (True, 2, True)
     assert (seen.received_lsn, seen.replayed_lsn) == (Lsn(0x3000148), Lsn(0x3000100))
     assert seen.kept == (SlotSeen("failover_makassar", Lsn(0x2000000)),)
+    assert seen.started == "1800000000.123456"
 
 
 def test_a_standby_that_never_streamed() -> None:

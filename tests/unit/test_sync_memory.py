@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from failover.config import load
-from failover.coordination.sync_memory import Look, Proof, SyncKey, SyncMemory, advance
+from failover.coordination.sync_memory import (
+    Look,
+    Proof,
+    Run,
+    SyncKey,
+    SyncMemory,
+    advance,
+    follow_run,
+)
 from failover.health.inputs import SyncSeen
 from failover.health.listed import listed_hosts, names_text
 from failover.health.observation import (
@@ -54,6 +62,7 @@ def server(*, primary: bool = False, end: int = 1000, flushed: int = 1000) -> Po
         sync_names=TEXT,
         walsenders=rows(flushed) if primary else (),
         checkpointer_idle=True,
+        started="1",
     )
 
 
@@ -130,6 +139,57 @@ def test_a_replica_that_could_be_promoted_has_taken_the_list_in() -> None:
 def test_a_primary_that_is_not_seen_proves_nothing() -> None:
     seen = {REPLICA: server(), REMOTE: server()}
     assert after(*(look(n) for n in range(1, 5)), Look(5, None, seen)) == Proof()
+
+
+# --------------------------------------------------------------------------- which run is level
+
+
+def remote(started: str, has: int, timeline: int = 1) -> PostgresSeen:
+    return replace(server(flushed=has), started=started, timeline=TimelineId(timeline))
+
+
+def followed(*looks: tuple[int, PostgresSeen | None]) -> Run | None:
+    """Where the primary's WAL ended, and what was seen of mks-db1, look by look."""
+    run = None
+    for number, (end, seen) in enumerate(looks, start=1):
+        servers = {REPLICA: server(), REMOTE: seen}
+        run = follow_run(run, Look(number, server(primary=True, end=end), servers), REMOTE)
+    return run
+
+
+def test_a_run_is_level_when_it_has_what_the_primary_had_after_it_was_first_seen() -> None:
+    first, then = (1000, remote("a", 1000)), (1100, remote("a", 1100))
+    assert followed(first) == Run("a", 1)
+    assert followed(first, then) == Run("a", 1, Lsn(1100), level=True)
+
+
+def test_what_the_run_before_had_counts_for_nothing() -> None:
+    """A copy that has as much as the primary had before the copy came up."""
+    was = [(1000, remote("a", 1000)), (1100, remote("a", 1100))]
+    anew = (1200, remote("b", 1100))
+    assert followed(*was, anew) == Run("b", 3)
+    assert followed(*was, anew, (1300, remote("b", 1200))) == Run("b", 3, Lsn(1300))
+    caught_up = followed(*was, anew, (1300, remote("b", 1200)), (1400, remote("b", 1300)))
+    assert caught_up == Run("b", 3, Lsn(1300), level=True)
+
+
+@pytest.mark.parametrize(
+    "seen", [None, remote("", 1100), remote("a", 1100, timeline=2), remote("a", 1099)]
+)
+def test_a_look_that_does_not_show_it_proves_nothing(seen: PostgresSeen | None) -> None:
+    run = followed((1000, remote("a", 1000)), (1100, seen))
+    assert run is None or not run.level
+
+
+def test_the_run_that_was_seen_last_is_told() -> None:
+    reader = Reader()
+    reader.look(HEALTHY, times=4)
+    (seen,) = reader.memory.seen()
+    assert {host.host: host.run for host in seen.hosts} == {
+        REPLICA: "1",
+        REMOTE: "1",
+        HostName("mks-db2"): "",
+    }
 
 
 # --------------------------------------------------------------------------- the memory
