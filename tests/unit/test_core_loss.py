@@ -237,8 +237,12 @@ def test_in_sync_a_server_that_was_started_anew_proves_nothing(others: list[str]
 
 @pytest.mark.parametrize(
     ("told", "is_known"),
-    [("0/5000000, on timeline 1", True), ("0/5000001, on timeline 1", False)]
-    + [("0/5000000, on timeline 2", False), ("0/9000000, on timeline 0", True)],
+    [
+        ("0/5000000, on timeline 1", True),
+        ("0/5000001, on timeline 1", False),
+        ("0/5000000, on timeline 2", False),
+        ("0/9000000, on timeline 0", True),
+    ],
 )
 def test_in_sync_whoever_has_less_than_it_told_the_primary_proves_nothing(
     told: str, *, is_known: bool
