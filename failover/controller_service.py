@@ -30,15 +30,19 @@ from failover import __version__
 from failover.clock import boottime_s
 from failover.controller import TICK_INTERVAL_S, Controller, TickResult
 from failover.coordination.connect import Connection
+from failover.coordination.recent_history import RecentHistory
 from failover.events import EventLog
 from failover.health.glance import Glance
 from failover.health.inputs import Glanced
 from failover.health.observation import SiteObservation
 from failover.health.probes import Observer
 from failover.health.verdict import Consequence
-from failover.metrics import ControllerMetrics, Instruments
+from failover.latest import Latest, keep_history
+from failover.metrics.controller import ControllerMetrics, Instruments
 from failover.model import SiteName
+from failover.phases import moves
 from failover.policy import Policy
+from failover.znode import GroupPaths
 
 STAND_IN_END_LIMIT_S = 3.0
 OBSERVER_PASSWORD_FILE = Path("/etc/failover/secrets/observer.password")
@@ -54,7 +58,14 @@ class _Group:
     glance: Glance
     metrics: ControllerMetrics
     log: EventLog
+    latest: Latest
     worker: ThreadPoolExecutor
+    reader: ThreadPoolExecutor  # for what is only shown
+
+    def close(self) -> None:
+        self.worker.shutdown(wait=False, cancel_futures=True)
+        self.reader.shutdown(wait=False, cancel_futures=True)
+        self.connection.close()
 
 
 def run(
@@ -77,8 +88,7 @@ def run(
     finally:
         server.shutdown()
         for group in groups:
-            group.worker.shutdown(wait=False, cancel_futures=True)
-            group.connection.close()
+            group.close()
 
 
 @contextlib.contextmanager
@@ -98,8 +108,7 @@ def standing_in(policy: Policy, site: SiteName, password_file: Path) -> Iterator
         with contextlib.suppress(RuntimeError):  # it has ended by itself
             loop.call_soon_threadsafe(running.cancel)
         thread.join(timeout=STAND_IN_END_LIMIT_S)
-        group.worker.shutdown(wait=False, cancel_futures=True)
-        group.connection.close()
+        group.close()
 
 
 def _until_cancelled(loop: asyncio.AbstractEventLoop, running: asyncio.Task[None]) -> None:
@@ -123,6 +132,8 @@ def _group(policy: Policy, site: SiteName, instruments: Instruments, password_fi
         glance=Glance(policy, password_file=password_file),
         metrics=ControllerMetrics(policy, site, instruments),
         log=EventLog(group=policy.group, site=site),
+        latest=Latest(RecentHistory(connection.store, GroupPaths(policy.group))),
+        reader=ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"history-{policy.group}"),
         worker=ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"turn-{policy.group}"),
     )
 
@@ -145,12 +156,17 @@ async def _run_group(group: _Group) -> None:
     watches = _Watches(group.connection, group.controller.watched_paths, _from_thread(loop, wake))
 
     def round_done(observation: SiteObservation) -> None:
-        group.metrics.round_done(observation.round_duration_s)
+        group.metrics.round_done(observation, group.observer.answered)
         wake.set()
+
+    def history_read() -> None:
+        stored = group.latest.history.entries
+        group.metrics.history_read(moves(s.entry for s in stored if s.entry is not None))
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(group.observer.run(round_done))
         tasks.create_task(_turns(group, watches, wake))
+        tasks.create_task(keep_history(group.latest, group.reader, history_read))
 
 
 def _from_thread(loop: asyncio.AbstractEventLoop, wake: asyncio.Event) -> Callable[[], None]:
@@ -210,6 +226,7 @@ async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
         else:
             group.metrics.tick_done(result, time.monotonic() - started_s)
             group.log.report(result)
+            group.latest.turn_ended(result, boottime_s())
             new_site = _moving_to(result)
             if new_site is None:
                 await group.glance.close()
