@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from failover.guard.logic import KillReason
 from failover.metrics.table import Kind, Metric
 from failover.model import Invariant
 
@@ -56,6 +57,8 @@ class GuardMetrics:
         self.server_alive = self._gauge("server_alive")
         self.salvaged_epoch = self._gauge("salvaged_epoch")
         self._kills = self._counter("kills")
+        for reason in KillReason:
+            self._kills.labels(**self._labels, reason=reason)  # from 0, for alerts
         self._permits = self._counter("permits")
         self._renewals = self._counter("renewals")
         self._restarts = self._counter("worker_restarts")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -23,7 +24,7 @@ from failover.planning.gates import takeover_gates
 from failover.planning.plan import Gate, Plan, StepName
 from failover.policy import Policy
 from failover.replication.loss import LossUnknown, cluster_loss
-from failover.state import OperatorRequest
+from failover.state import ENDED, OperatorRequest, PlanKind, RequestPhase
 from failover.znode import Committed, Conflict, OutcomeUnknown
 
 _LABELS = {metric.name: metric.labels for metric in METRICS}
@@ -64,6 +65,9 @@ class ControllerMetrics:
         for metric in METRICS:
             if metric.kind is Kind.COUNTER and not metric.labels:
                 instruments.counters[metric.name].labels(*self._constant)  # from 0, for alerts
+        for kind, phase in product(PlanKind, RequestPhase):
+            if phase in ENDED:
+                instruments.counters["failover_requests_total"].labels(*self._constant, kind, phase)
         instruments.gauges["failover_build_info"].labels(*self._constant, __version__).set(1)
 
     def tick_done(self, result: TickResult, duration_s: float) -> None:
@@ -185,11 +189,10 @@ class ControllerMetrics:
                     )
 
     def _zookeeper(self, view: View) -> None:
-        for seen in view.zookeeper:
-            if seen.serving is not None:
-                name, site = seen.server.name, seen.server.site
-                serving = float(seen.serving)
-                self._set("failover_zookeeper_serving", serving, server=name, site=site)
+        for seen in view.zookeeper if view.living_observers else ():
+            name, site = seen.server.name, seen.server.site
+            serving = float(seen.serving is True)
+            self._set("failover_zookeeper_serving", serving, server=name, site=site)
         leader = view.zookeeper_leader
         if leader is None:
             return

@@ -19,7 +19,7 @@ Made from `failover/metrics/names.py` and `failover/guard/guard_metrics.py`; do 
 
 Every controller serves its own under `/metrics` on `controller.metrics_port` (9187), every guard
 under `/metrics` on `guard_port` (8009). Units are seconds and bytes. What is not known is not
-exported: absent, never 0.
+exported: absent, never 0. Alerts and rules: [deploy/prometheus](../deploy/prometheus/README.md).
 
 Every metric of a controller has {controller}, every one of a guard {guard}; the column names the
 labels beside these. The usual `process_*` metrics of the client library stand beside them.
