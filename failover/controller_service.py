@@ -13,21 +13,22 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from aiohttp import web
 from prometheus_client import (
     CollectorRegistry,
     ProcessCollector,
     disable_created_metrics,
-    start_http_server,
 )
 
 from failover import __version__
 from failover.clock import boottime_s
+from failover.console.door import Describe, application, open_door
 from failover.controller import TICK_INTERVAL_S, Controller, TickResult
 from failover.coordination.connect import Connection
 from failover.coordination.recent_history import RecentHistory
@@ -72,21 +73,24 @@ def run(
     policies: Sequence[Policy],
     site: SiteName,
     *,
+    describe: Describe,
     metrics_address: str = "",
     password_file: Path = OBSERVER_PASSWORD_FILE,
 ) -> None:
-    """Run until SIGTERM or SIGINT. OSError where the metrics port is taken."""
+    """Run until SIGTERM or SIGINT. OSError where the metrics port is taken.
+
+    ``describe``: how a turn is shown on the console, which stands above what is done here.
+    """
     disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     instruments = Instruments(registry)
     groups = [_group(policy, site, instruments, password_file) for policy in policies]
     port = policies[0].site(site).controller.metrics_port
-    server, _ = start_http_server(port, addr=metrics_address or "0.0.0.0", registry=registry)
+    made = application(registry, site, [group.latest for group in groups], describe)
     try:
-        asyncio.run(_run(groups))
+        asyncio.run(_run(groups, partial(open_door, made, metrics_address or "0.0.0.0", port)))
     finally:
-        server.shutdown()
         for group in groups:
             group.close()
 
@@ -132,22 +136,26 @@ def _group(policy: Policy, site: SiteName, instruments: Instruments, password_fi
         glance=Glance(policy, password_file=password_file),
         metrics=ControllerMetrics(policy, site, instruments),
         log=EventLog(group=policy.group, site=site),
-        latest=Latest(RecentHistory(connection.store, GroupPaths(policy.group))),
+        latest=Latest(policy.group, RecentHistory(connection.store, GroupPaths(policy.group))),
         reader=ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"history-{policy.group}"),
         worker=ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"turn-{policy.group}"),
     )
 
 
-async def _run(groups: Sequence[_Group]) -> None:
+async def _run(groups: Sequence[_Group], open_it: Callable[[], Awaitable[web.AppRunner]]) -> None:
     loop = asyncio.get_running_loop()
+    door = await open_it()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(_run_group(group)) for group in groups]
-        await stop.wait()
-        for task in running:
-            task.cancel()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(_run_group(group)) for group in groups]
+            await stop.wait()
+            for task in running:
+                task.cancel()
+    finally:
+        await door.cleanup()
 
 
 async def _run_group(group: _Group) -> None:

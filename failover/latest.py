@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from failover.controller import TickResult
 from failover.coordination.recent_history import RecentHistory
 from failover.coordination.store import StoreUnavailable
+from failover.model import GroupName
 
 HISTORY_LOOK_S = 1.0
 
@@ -22,6 +23,7 @@ HISTORY_LOOK_S = 1.0
 class Latest:
     """``result`` None: no turn has ended yet. ``ended_boottime_s``: when it ended."""
 
+    group: GroupName
     history: RecentHistory
     result: TickResult | None = None
     ended_boottime_s: float = 0.0
