@@ -13,32 +13,37 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from aiohttp import web
 from prometheus_client import (
     CollectorRegistry,
     ProcessCollector,
     disable_created_metrics,
-    start_http_server,
 )
 
 from failover import __version__
 from failover.clock import boottime_s
+from failover.console.door import Describe, application, open_door
 from failover.controller import Controller, TickResult
 from failover.coordination.connect import Connection
+from failover.coordination.recent_history import RecentHistory
 from failover.events import EventLog
 from failover.health.glance import Glance
 from failover.health.inputs import Glanced
 from failover.health.observation import SiteObservation
 from failover.health.probes import Observer
-from failover.metrics import ControllerMetrics, Instruments
+from failover.latest import Latest, keep_history
+from failover.metrics.controller import ControllerMetrics, Instruments
 from failover.model import SiteName
+from failover.phases import moves
 from failover.planning.turn import TICK_INTERVAL_S, asked_once_more
 from failover.policy import Policy
+from failover.znode import GroupPaths
 
 STAND_IN_END_LIMIT_S = 3.0
 OBSERVER_PASSWORD_FILE = Path("/etc/failover/secrets/observer.password")
@@ -54,31 +59,40 @@ class _Group:
     glance: Glance
     metrics: ControllerMetrics
     log: EventLog
+    latest: Latest
     worker: ThreadPoolExecutor
+    reader: ThreadPoolExecutor  # for what is only shown
+
+    def close(self) -> None:
+        self.worker.shutdown(wait=False, cancel_futures=True)
+        self.reader.shutdown(wait=False, cancel_futures=True)
+        self.connection.close()
 
 
 def run(
     policies: Sequence[Policy],
     site: SiteName,
     *,
+    describe: Describe,
     metrics_address: str = "",
     password_file: Path = OBSERVER_PASSWORD_FILE,
 ) -> None:
-    """Run until SIGTERM or SIGINT. OSError where the metrics port is taken."""
+    """Run until SIGTERM or SIGINT. OSError where the metrics port is taken.
+
+    ``describe``: how a turn is shown on the console, which stands above what is done here.
+    """
     disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     instruments = Instruments(registry)
     groups = [_group(policy, site, instruments, password_file) for policy in policies]
     port = policies[0].site(site).controller.metrics_port
-    server, _ = start_http_server(port, addr=metrics_address or "0.0.0.0", registry=registry)
+    made = application(registry, site, [group.latest for group in groups], describe)
     try:
-        asyncio.run(_run(groups))
+        asyncio.run(_run(groups, partial(open_door, made, metrics_address or "0.0.0.0", port)))
     finally:
-        server.shutdown()
         for group in groups:
-            group.worker.shutdown(wait=False, cancel_futures=True)
-            group.connection.close()
+            group.close()
 
 
 @contextlib.contextmanager
@@ -98,8 +112,7 @@ def standing_in(policy: Policy, site: SiteName, password_file: Path) -> Iterator
         with contextlib.suppress(RuntimeError):  # it has ended by itself
             loop.call_soon_threadsafe(running.cancel)
         thread.join(timeout=STAND_IN_END_LIMIT_S)
-        group.worker.shutdown(wait=False, cancel_futures=True)
-        group.connection.close()
+        group.close()
 
 
 def _until_cancelled(loop: asyncio.AbstractEventLoop, running: asyncio.Task[None]) -> None:
@@ -123,20 +136,26 @@ def _group(policy: Policy, site: SiteName, instruments: Instruments, password_fi
         glance=Glance(policy, password_file=password_file),
         metrics=ControllerMetrics(policy, site, instruments),
         log=EventLog(group=policy.group, site=site),
+        latest=Latest(policy.group, RecentHistory(connection.store, GroupPaths(policy.group))),
+        reader=ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"history-{policy.group}"),
         worker=ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"turn-{policy.group}"),
     )
 
 
-async def _run(groups: Sequence[_Group]) -> None:
+async def _run(groups: Sequence[_Group], open_it: Callable[[], Awaitable[web.AppRunner]]) -> None:
     loop = asyncio.get_running_loop()
+    door = await open_it()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(_run_group(group)) for group in groups]
-        await stop.wait()
-        for task in running:
-            task.cancel()
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(_run_group(group)) for group in groups]
+            await stop.wait()
+            for task in running:
+                task.cancel()
+    finally:
+        await door.cleanup()
 
 
 async def _run_group(group: _Group) -> None:
@@ -145,12 +164,17 @@ async def _run_group(group: _Group) -> None:
     watches = _Watches(group.connection, group.controller.watched_paths, _from_thread(loop, wake))
 
     def round_done(observation: SiteObservation) -> None:
-        group.metrics.round_done(observation.round_duration_s)
+        group.metrics.round_done(observation, group.observer.answered)
         wake.set()
+
+    def history_read() -> None:
+        stored = group.latest.history.entries
+        group.metrics.history_read(moves(s.entry for s in stored if s.entry is not None))
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(group.observer.run(round_done))
         tasks.create_task(_turns(group, watches, wake))
+        tasks.create_task(keep_history(group.latest, group.reader, history_read))
 
 
 def _from_thread(loop: asyncio.AbstractEventLoop, wake: asyncio.Event) -> Callable[[], None]:
@@ -210,6 +234,7 @@ async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
         else:
             group.metrics.tick_done(result, time.monotonic() - started_s)
             group.log.report(result)
+            group.latest.turn_ended(result, boottime_s())
             new_site = asked_once_more(result.view, result.verdict) if result.leading else None
             if new_site is None:
                 await group.glance.close()

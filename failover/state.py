@@ -80,6 +80,9 @@ class RequestPhase(StrEnum):
     GONE_BACK = "gone_back"  # begun, and back where it was
 
 
+ENDED = frozenset({RequestPhase.DONE, RequestPhase.REFUSED, RequestPhase.GONE_BACK})
+
+
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class OperatorRequest:
     """What an operator asks the leading controller for. One at a time per group.
@@ -104,7 +107,7 @@ class OperatorRequest:
 
     @property
     def ended(self) -> bool:
-        return self.phase not in (RequestPhase.WAITING, RequestPhase.RUNNING)
+        return self.phase in ENDED
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

@@ -18,7 +18,7 @@ from failover.cli.output import UserError
     metavar="ADDRESS",
     default="0.0.0.0",
     show_default=True,
-    help="Address to serve /metrics on; the port is the controller's in failover.yaml.",
+    help="Address of the metrics and the console; the port is the controller's in failover.yaml.",
 )
 @click.option(
     "--password-file",
@@ -30,17 +30,24 @@ from failover.cli.output import UserError
 def command(site: str | None, metrics_address: str, password_file: Path) -> None:
     """Run the controller of this site: observe, and decide while it leads.
 
-    Logs JSON lines to standard output; metrics under /metrics. Ends on SIGTERM, handing the
-    leadership over at once.
+    Logs JSON lines to standard output; metrics under /metrics, the console under /. Ends on
+    SIGTERM, handing the leadership over at once.
     """
     policy = load_policy()
     name = own_site(policy, site)
+    from failover.console.document import describe
     from failover.controller_service import run
     from failover.events import configure
 
     configure()
     try:
-        run([policy], name, metrics_address=metrics_address, password_file=password_file)
+        run(
+            [policy],
+            name,
+            describe=describe,
+            metrics_address=metrics_address,
+            password_file=password_file,
+        )
     except OSError as error:
         port = policy.site(name).controller.metrics_port
         raise UserError(

@@ -122,11 +122,12 @@ def as_json(group: str, rows: tuple[Stored, ...]) -> dict[str, Any]:
     return {
         "schema": HISTORY_SCHEMA,
         "group": group,
-        "entries": [_row_json(row) for row in rows],
+        "entries": [row_json(row) for row in rows],
     }
 
 
-def _row_json(row: Stored) -> dict[str, Any]:
+def row_json(row: Stored) -> dict[str, Any]:
+    """One entry in the documented shape."""
     if row.entry is None:
         return {"name": row.name, "problem": row.problem}
     entry = row.entry

@@ -1,10 +1,46 @@
-"""The guard's metrics. Help texts name the invariant that the number watches."""
+"""The guard's metrics. Help texts name the invariant that the number watches.
+
+Invariant: they stand in ``GUARD_METRICS`` and nowhere else; docs/metrics.md is made from it.
+"""
 
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from failover.guard.logic import KillReason
+from failover.metrics.table import Kind, Metric
 from failover.model import Invariant
+
+_SAFE, _FAULT = Invariant.SINGLE_WRITER, Invariant.ONE_FAULT_NO_HARM
+_LOSS = Invariant.NOTHING_LOST_SILENTLY
+CONSTANT_LABELS = ("cluster", "host")
+
+
+def _gauge(name: str, text: str) -> Metric:
+    return Metric(f"failover_guard_{name}", Kind.GAUGE, text)
+
+
+def _counter(name: str, text: str, *labels: str) -> Metric:
+    return Metric(f"failover_guard_{name}_total", Kind.COUNTER, text, labels)
+
+
+GUARD_METRICS = (
+    _gauge("grant", f"1 while this host counts as writable ({_SAFE})."),
+    _gauge("writable", f"1 while it may take writes ({_SAFE})."),
+    _gauge("armed", f"1 where `failover init` was done ({_SAFE})."),
+    _gauge(
+        "deadline_left_seconds",
+        f"Until the server is killed without a renewal: what is left of the permit ({_SAFE}).",
+    ),
+    _gauge("worker_alive", f"1 while the worker answers ({_FAULT})."),
+    _gauge("server_alive", "1 while a process of the server lives."),
+    _gauge("salvaged_epoch", f"Newest epoch salvaged here ({_LOSS})."),
+    _counter("kills", f"Servers killed ({_SAFE}).", "reason"),
+    _counter("permits", f"Permits asked for ({_SAFE}).", "purpose", "answer", "reason"),
+    _counter("renewals", f"Committed renewals ({_SAFE})."),
+    _counter("worker_restarts", f"Workers replaced ({_FAULT})."),
+)
+_TABLE = {metric.name: metric for metric in GUARD_METRICS}
 
 
 class GuardMetrics:
@@ -13,24 +49,19 @@ class GuardMetrics:
     def __init__(self, cluster: str, host: str) -> None:
         self.registry = CollectorRegistry()
         self._labels = {"cluster": cluster, "host": host}
-        writer, fault = Invariant.SINGLE_WRITER, Invariant.ONE_FAULT_NO_HARM
-        self.grant = self._gauge("grant", f"1: this host counts as writable ({writer})")
-        self.writable = self._gauge("writable", f"1: it may take writes now ({writer})")
-        self.armed = self._gauge("armed", f"1: `failover init` was done ({writer})")
-        self.deadline_left_s = self._gauge(
-            "deadline_left_seconds", f"until the server is killed without a renewal ({writer})"
-        )
-        self.worker_alive = self._gauge("worker_alive", f"1: the worker answers ({fault})")
-        self.server_alive = self._gauge("server_alive", "1: a process of the server lives")
-        self.salvaged_epoch = self._gauge(
-            "salvaged_epoch", f"newest epoch salvaged here ({Invariant.NOTHING_LOST_SILENTLY})"
-        )
-        self._kills = self._counter("kills", f"servers killed, by reason ({writer})", "reason")
-        self._permits = self._counter(
-            "permits", f"permits asked for, by answer ({writer})", "purpose", "answer", "reason"
-        )
-        self._renewals = self._counter("renewals", f"committed renewals ({writer})")
-        self._restarts = self._counter("worker_restarts", f"workers replaced ({fault})")
+        self.grant = self._gauge("grant")
+        self.writable = self._gauge("writable")
+        self.armed = self._gauge("armed")
+        self.deadline_left_s = self._gauge("deadline_left_seconds")
+        self.worker_alive = self._gauge("worker_alive")
+        self.server_alive = self._gauge("server_alive")
+        self.salvaged_epoch = self._gauge("salvaged_epoch")
+        self._kills = self._counter("kills")
+        for reason in KillReason:
+            self._kills.labels(**self._labels, reason=reason)  # from 0, for alerts
+        self._permits = self._counter("permits")
+        self._renewals = self._counter("renewals")
+        self._restarts = self._counter("worker_restarts")
 
     def killed(self, reason: str) -> None:
         self._kills.labels(**self._labels, reason=reason).inc()
@@ -44,10 +75,12 @@ class GuardMetrics:
     def worker_restarted(self) -> None:
         self._restarts.labels(**self._labels).inc()
 
-    def _gauge(self, name: str, text: str) -> Gauge:
-        gauge = Gauge(f"failover_guard_{name}", text, list(self._labels), registry=self.registry)
+    def _gauge(self, name: str) -> Gauge:
+        metric = _TABLE[f"failover_guard_{name}"]
+        gauge = Gauge(metric.name, metric.help, CONSTANT_LABELS, registry=self.registry)
         return gauge.labels(**self._labels)
 
-    def _counter(self, name: str, text: str, *labels: str) -> Counter:
-        names = [*self._labels, *labels]
-        return Counter(f"failover_guard_{name}", text, names, registry=self.registry)
+    def _counter(self, name: str) -> Counter:
+        metric = _TABLE[f"failover_guard_{name}_total"]
+        names = (*CONSTANT_LABELS, *metric.labels)
+        return Counter(metric.name, metric.help, names, registry=self.registry)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -45,6 +46,14 @@ CLOCK_SLACK_S = 0.01
 Answer = TypeVar("Answer")
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """How long one answer of a round took. ``part``: postgres, patroni, guard, zookeeper."""
+
+    part: str
+    seconds: float
+
+
 class _Question(Generic[Answer]):
     """One thing to ask again and again. While an old question waits, no new one is asked."""
 
@@ -58,6 +67,7 @@ class _Question(Generic[Answer]):
         self._asked_s = 0.0
         self._asked_now = False  # in the present round
         self.suspect = False  # silent in the last round
+        self.took_s: float | None = None  # to the last answer; None: it was none
         self.task: asyncio.Task[Answer | NoAnswer] | None = None
 
     def begin(self) -> None:
@@ -67,7 +77,7 @@ class _Question(Generic[Answer]):
             return
         if not _silent(self._result()):
             self.suspect = False
-        self._asked_s = time.monotonic()
+        self._asked_s, self.took_s = time.monotonic(), None
         self.task = asyncio.ensure_future(self._run())
 
     def give_up(self) -> bool:
@@ -95,7 +105,10 @@ class _Question(Generic[Answer]):
 
     async def _run(self) -> Answer | NoAnswer:
         try:
-            return await self._ask()
+            answer = await self._ask()
+            if not isinstance(answer, NoAnswer):
+                self.took_s = time.monotonic() - self._asked_s
+            return answer
         except Exception as error:  # a probe's bug must not end the observer: it is said instead
             return NoAnswer(NoAnswerKind.TIMED_OUT, f"the probe failed: {one_line(error)}")
 
@@ -124,8 +137,8 @@ class _HostQuestions:
         )
 
     @property
-    def all(self) -> tuple[_Question[Any], ...]:
-        return (self.postgres, self.patroni, self.guard)
+    def parts(self) -> dict[str, _Question[Any]]:
+        return {"postgres": self.postgres, "patroni": self.patroni, "guard": self.guard}
 
     def observation(self) -> HostObservation:
         return HostObservation(
@@ -137,7 +150,8 @@ class _HostQuestions:
 
 
 class Observer:
-    """One site's eyes on one group. ``latest`` is the last finished round."""
+    """One site's eyes on one group. ``latest`` is the last finished round, ``answered`` how long
+    its answers took."""
 
     def __init__(
         self, policy: Policy, site: SiteName, *, password_file: Path | None, version: str = ""
@@ -148,6 +162,7 @@ class Observer:
         self._version = version
         self._sequence = 0
         self.latest: SiteObservation | None = None
+        self.answered: tuple[Answered, ...] = ()
 
     async def run(self, round_done: Callable[[SiteObservation], None]) -> None:
         """Rounds without end, ``ROUND_INTERVAL_S`` apart or as soon as the last one is over."""
@@ -179,8 +194,12 @@ class Observer:
         servers: dict[ZooKeeperServer, _Question[ZooKeeperSeen]],
     ) -> SiteObservation:
         taken_unix_s, started_s = time.time(), time.monotonic()
-        questions = [*(q for host in hosts for q in host.all), *servers.values()]
-        await _ask_all(questions)
+        asked = [pair for host in hosts for pair in host.parts.items()]
+        asked += [("zookeeper", question) for question in servers.values()]
+        await _ask_all(question for _, question in asked)
+        self.answered = tuple(
+            Answered(part, question.took_s) for part, question in asked if question.took_s
+        )
         self._sequence += 1
         return SiteObservation(
             observer=self._site,

@@ -135,8 +135,8 @@ def _runs(cluster: ClusterView, change: Change, before: ClusterState) -> dict[Ho
 def _scope(view: View, paths: GroupPaths, cluster: ClusterView, change: Change) -> tuple[Op, ...]:
     """The list, or proof that it is still the one that was judged; and that the server that was
     looked at is still the last one that got a permit. A record grows by what was proved of that
-    one; and a drop, sent late, would take the next primary out of its own list while somebody on another
-    branch is on record (``protection._on_another_branch``)."""
+    one; and a drop, sent late, would take the next primary out of its own list while somebody on
+    another branch is on record (``protection._on_another_branch``)."""
     path, version = (
         scope_paths(view, cluster, cluster.active).config,
         config_version(cluster.active),

@@ -102,6 +102,9 @@ def _site_files(site: Site) -> Iterator[_Planned]:
     directory = PurePosixPath(site.name, site.controller.name)
     unit = "failover-controller.service"
     yield directory, f"{_UNITS}/{unit}", f"{unit}.j2", {"site": site}
+    for targets in ("controllers", "guards"):  # for a Prometheus at this site
+        path = f"etc/failover/prometheus/{targets}.yml"
+        yield directory, path, f"prometheus-{targets}.yml.j2", {"site": site}
 
 
 def _database_files(policy: Policy, cluster: Cluster, host: DatabaseHost) -> Iterator[_Planned]:

@@ -36,6 +36,7 @@ from dataclasses import replace
 sys.path.insert(0, sys.argv[1])
 from policies import policy
 from pathlib import Path
+from failover.console.document import describe
 from failover.controller_service import run
 from failover.events import configure
 group, zookeeper, name, port = sys.argv[2:6]
@@ -43,7 +44,7 @@ wanted = policy(group, zookeeper)
 sites = tuple(replace(s, controller=replace(s.controller, metrics_port=int(port)))
               for s in wanted.sites)
 configure()
-run([replace(wanted, sites=sites)], name, metrics_address="127.0.0.1",
+run([replace(wanted, sites=sites)], name, describe=describe, metrics_address="127.0.0.1",
     password_file=Path("/dev/null"))
 """
 

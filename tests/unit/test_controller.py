@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from failover.config import load
 from failover.controller import TickResult
 from failover.coordination.gather import Gatherer, Now
-from failover.metrics import ControllerMetrics, Instruments
+from failover.metrics.controller import ControllerMetrics, Instruments
 from failover.model import Automation, HostName
 from failover.planning.plan import Hold, Plan
 from failover.policy import Policy

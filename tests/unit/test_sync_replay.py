@@ -23,7 +23,7 @@ from failover.guard import permits
 from failover.health import protection
 from failover.health.protection import Change, ChangeKind
 from failover.health.view import ClusterView
-from failover.metrics import ControllerMetrics, Instruments
+from failover.metrics.controller import ControllerMetrics, Instruments
 from failover.model import HostName, ProtectionMode
 from failover.znode import Conflict, Delete
 

@@ -1,158 +1,33 @@
-"""Every metric of a controller, in one table, and how a tick's result sets them.
-
-Invariant: names, labels and help stand in ``METRICS`` and nowhere else. A value that is not known
-is not exported: absent, never 0.
-"""
+"""How a controller's turns and rounds of probes set its metrics. What they are: ``names``."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from enum import StrEnum
+import time
+from collections.abc import Iterable
+from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from failover import __version__
 from failover.controller import TickResult
 from failover.executor import Execution
 from failover.health import predicates as ask
+from failover.health.observation import NoAnswer, SiteObservation
+from failover.health.probes import Answered
 from failover.health.sightings import HostView
 from failover.health.view import ClusterView, View
-from failover.model import ClusterName, Invariant, Lsn
+from failover.metrics.names import CONSTANT_LABELS, METRICS
+from failover.metrics.table import Kind
+from failover.model import Automation, ClusterName, Lsn, ProtectionMode
+from failover.phases import Move
 from failover.planning.gates import takeover_gates
-from failover.planning.plan import Plan, StepName
+from failover.planning.plan import Gate, Plan, StepName
 from failover.policy import Policy
 from failover.replication.loss import LossUnknown, cluster_loss
+from failover.state import ENDED, OperatorRequest, PlanKind, RequestPhase
 from failover.znode import Committed, Conflict, OutcomeUnknown
 
-
-class Kind(StrEnum):
-    GAUGE = "gauge"
-    COUNTER = "counter"
-    HISTOGRAM = "histogram"
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    name: str
-    kind: Kind
-    help: str
-    labels: tuple[str, ...] = ()
-
-
-_SAFE = Invariant.SINGLE_WRITER
-_LOSS = Invariant.NOTHING_LOST_SILENTLY
-_DOUBT = Invariant.DOUBT_MEANS_HOLD
-_HARM = Invariant.ONE_FAULT_NO_HARM
-_PROOF = Invariant.PROOF_BEFORE_PROMOTION
-
-METRICS: tuple[Metric, ...] = (
-    Metric("failover_verdict", Kind.GAUGE, "1 for the present verdict.", ("code",)),
-    Metric("failover_page", Kind.GAUGE, f"1 while a human is needed now ({_DOUBT})."),
-    Metric("failover_epoch", Kind.GAUGE, f"Number of the present arrangement ({_SAFE})."),
-    Metric("failover_active_site", Kind.GAUGE, "1 for the site that may write.", ("site",)),
-    Metric(
-        "failover_last_proven_timestamp_seconds",
-        Kind.GAUGE,
-        "When a change of the active site last came to its end, planned or not; 0: never "
-        f"({_PROOF}).",
-    ),
-    Metric(
-        "failover_in_sync",
-        Kind.GAUGE,
-        "1 while every acknowledged commit is at the other site as well, on record; absent in an "
-        f"asynchronous mode ({_LOSS}).",
-    ),
-    Metric(
-        "failover_gate",
-        Kind.GAUGE,
-        "Preconditions of the step that is wanted, of a takeover where none is: "
-        "1 passes, 0 does not, -1 unknown.",
-        ("gate", "cluster", "invariant"),
-    ),
-    Metric("failover_hold", Kind.GAUGE, f"1 while a wanted step is held ({_DOUBT}).", ("step",)),
-    Metric(
-        "failover_lease_held",
-        Kind.GAUGE,
-        f"1 while a host holds the writer claim ({_SAFE}).",
-        ("cluster",),
-    ),
-    Metric(
-        "failover_lease_absent_seconds",
-        Kind.GAUGE,
-        f"How long there has been no writer claim ({_SAFE}).",
-        ("cluster",),
-    ),
-    Metric(
-        "failover_replication_lag_bytes",
-        Kind.GAUGE,
-        f"WAL of the primary that a standby has not received ({_LOSS}).",
-        ("cluster", "host"),
-    ),
-    Metric(
-        "failover_replay_lag_bytes",
-        Kind.GAUGE,
-        "WAL that a standby has received and not replayed.",
-        ("cluster", "host"),
-    ),
-    Metric(
-        "failover_replication_lag_seconds",
-        Kind.GAUGE,
-        f"How long ago the primary was where the other site's standby leader is now ({_LOSS}).",
-        ("cluster",),
-    ),
-    Metric(
-        "failover_loss_estimate_bytes",
-        Kind.GAUGE,
-        f"What a takeover now would lose, at most; the isolation window included ({_LOSS}).",
-        ("cluster",),
-    ),
-    Metric(
-        "failover_loss_estimate_seconds",
-        Kind.GAUGE,
-        f"The same in seconds of acknowledged commits ({_LOSS}).",
-        ("cluster",),
-    ),
-    Metric(
-        "failover_host_reached",
-        Kind.GAUGE,
-        "1 while a living observer reaches the database host, 0 while none does.",
-        ("cluster", "site", "host"),
-    ),
-    Metric("failover_observer_age_seconds", Kind.GAUGE, "Since an observer said news.", ("site",)),
-    Metric(
-        "failover_zookeeper_leader",
-        Kind.GAUGE,
-        f"1 for the leading ZooKeeper server ({_HARM}).",
-        ("server", "site"),
-    ),
-    Metric(
-        "failover_zookeeper_leader_misplaced",
-        Kind.GAUGE,
-        f"1 while the ensemble's leader stands in a data site ({_HARM}).",
-    ),
-    Metric("failover_zookeeper_reachable", Kind.GAUGE, "1 while ZooKeeper answers this process."),
-    Metric("failover_leader", Kind.GAUGE, "1 while this controller leads."),
-    Metric(
-        "failover_steps_total",
-        Kind.COUNTER,
-        f"Steps that were tried, by outcome ({_PROOF}).",
-        ("step", "outcome"),
-    ),
-    Metric(
-        "failover_takeovers_total", Kind.COUNTER, f"Takeovers committed by this process ({_PROOF})."
-    ),
-    Metric(
-        "failover_takeover_decision_seconds",
-        Kind.HISTOGRAM,
-        "From this controller's first sight of the missing claim to the committed takeover.",
-    ),
-    Metric("failover_tick_seconds", Kind.HISTOGRAM, "Duration of one turn of the controller."),
-    Metric("failover_tick_failures_total", Kind.COUNTER, "Turns that ended with a bug."),
-    Metric("failover_probe_round_seconds", Kind.GAUGE, "Duration of the last round of probes."),
-)
-
-CONSTANT_LABELS = ("group", "reader")  # reader: the site of the controller that says so
 _LABELS = {metric.name: metric.labels for metric in METRICS}
-_BUCKETS_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0, 12.0, 30.0, 60.0)
 
 
 class Instruments:
@@ -171,7 +46,7 @@ class Instruments:
                     self.counters[name] = Counter(name, text, labels, registry=registry)
                 case Kind.HISTOGRAM:
                     self.histograms[name] = Histogram(
-                        name, text, labels, registry=registry, buckets=_BUCKETS_S
+                        name, text, labels, registry=registry, buckets=metric.buckets
                     )
 
 
@@ -184,9 +59,16 @@ class ControllerMetrics:
         self._instruments = instruments
         self._wanted: dict[tuple[str, tuple[str, ...]], float] = {}
         self._shown: set[tuple[str, tuple[str, ...]]] = set()
+        self._moves: tuple[Move, ...] = ()
+        self._looked = False
+        self._request_counted = ""
         for metric in METRICS:
             if metric.kind is Kind.COUNTER and not metric.labels:
                 instruments.counters[metric.name].labels(*self._constant)  # from 0, for alerts
+        for kind, phase in product(PlanKind, RequestPhase):
+            if phase in ENDED:
+                instruments.counters["failover_requests_total"].labels(*self._constant, kind, phase)
+        instruments.gauges["failover_build_info"].labels(*self._constant, __version__).set(1)
 
     def tick_done(self, result: TickResult, duration_s: float) -> None:
         """Set everything from one tick's result."""
@@ -194,6 +76,8 @@ class ControllerMetrics:
         self._verdict(result)
         self._gates(result)
         self._group(result.view)
+        self._settings(result.view)
+        self._newest_moves()
         self._zookeeper(result.view)
         self._set("failover_leader", float(result.leading))
         self._set("failover_zookeeper_reachable", float(not result.view.store_problem))
@@ -202,14 +86,26 @@ class ControllerMetrics:
             self._loss(result.view, cluster)
         self._show()
         self._execution(result, duration_s)
+        self._request(result.view)
         self._observe("failover_tick_seconds", duration_s)
+        self._now("failover_last_tick_timestamp_seconds", time.time())
 
     def tick_failed(self) -> None:
         self._count("failover_tick_failures_total")
 
-    def round_done(self, duration_s: float) -> None:
-        gauge = self._instruments.gauges["failover_probe_round_seconds"]
-        gauge.labels(*self._constant).set(duration_s)
+    def round_done(self, seen: SiteObservation, answered: Iterable[Answered]) -> None:
+        """One round of this site's own probes."""
+        self._now("failover_probe_round_seconds", seen.round_duration_s)
+        for answer in answered:
+            self._observe("failover_probe_seconds", answer.seconds, part=answer.part)
+        for target, part, missing in _unanswered(seen):
+            self._count(
+                "failover_probe_failures_total", target=target, part=part, kind=missing.kind
+            )
+
+    def history_read(self, moves: tuple[Move, ...]) -> None:
+        """The changes of the active site that are on record, oldest first."""
+        self._moves = moves
 
     def _show(self) -> None:
         for (name, labels), value in self._wanted.items():
@@ -223,20 +119,29 @@ class ControllerMetrics:
     def _verdict(self, result: TickResult) -> None:
         self._set("failover_verdict", 1.0, code=result.verdict.code)
         self._set("failover_page", float(result.verdict.page))
+        self._set("failover_missing_evidence", float(len(result.view.missing)))
 
     def _gates(self, result: TickResult) -> None:
+        """Those of a takeover always: whether it would be possible is asked while all is well."""
         decision = result.decision
-        for gate in decision.gates or takeover_gates(result.view):
-            value = -1.0 if gate.passes is None else float(gate.passes)
+        step = decision.step if isinstance(decision, Plan) else decision.wanted
+        if step is not StepName.TAKEOVER:
+            self._gates_of(StepName.TAKEOVER, takeover_gates(result.view))
+        if step is not None:
+            self._gates_of(step, decision.gates)
+        if not isinstance(decision, Plan) and decision.wanted is not None:
+            self._set("failover_hold", 1.0, step=decision.wanted)
+
+    def _gates_of(self, step: StepName, gates: Iterable[Gate]) -> None:
+        for gate in gates:
             self._set(
-                "failover_gate",
-                value,
+                "failover_gate_passing",
+                -1.0 if gate.passes is None else float(gate.passes),
+                step=step,
                 gate=gate.name,
                 cluster=gate.cluster or "",
                 invariant=gate.invariant,
             )
-        if not isinstance(decision, Plan) and decision.wanted is not None:
-            self._set("failover_hold", 1.0, step=decision.wanted)
 
     def _group(self, view: View) -> None:
         if view.state is not None:
@@ -254,7 +159,40 @@ class ControllerMetrics:
             if observer.age_s is not None:
                 self._set("failover_observer_age_seconds", observer.age_s, site=observer.site)
 
+    def _settings(self, view: View) -> None:
+        """What the operator wants, as far as it is on record."""
+        budget = view.policy.loss_budget
+        self._set("failover_loss_budget_bytes", float(budget.bytes))
+        self._set("failover_loss_budget_seconds", budget.seconds)
+        if (state := view.state) is None:
+            return
+        for automation in Automation:
+            self._set("failover_automation", float(automation is state.automation), mode=automation)
+        for mode in ProtectionMode:
+            self._set("failover_protection", float(mode is state.protection), mode=mode)
+        cooldown_s = max(0.0, state.cooldown_until_unix_s - view.now_unix_s)
+        self._set("failover_cooldown_remaining_seconds", cooldown_s)
+        pause_s = max(0.0, state.paused_until_unix_s - view.now_unix_s)
+        self._set("failover_pause_remaining_seconds", pause_s)
+
+    def _newest_moves(self) -> None:
+        for move in {move.kind: move for move in self._moves}.values():
+            at_unix_s = move.committed_unix_s
+            self._set("failover_last_move_timestamp_seconds", at_unix_s, kind=move.kind)
+            for phase in move.phases:
+                if phase.seconds is not None:
+                    self._set(
+                        "failover_last_move_phase_seconds",
+                        phase.seconds,
+                        kind=move.kind,
+                        phase=phase.name,
+                    )
+
     def _zookeeper(self, view: View) -> None:
+        for seen in view.zookeeper if view.living_observers else ():
+            name, site = seen.server.name, seen.server.site
+            serving = float(seen.serving is True)
+            self._set("failover_zookeeper_serving", serving, server=name, site=site)
         leader = view.zookeeper_leader
         if leader is None:
             return
@@ -268,6 +206,10 @@ class ControllerMetrics:
             self._set(
                 "failover_lease_absent_seconds", cluster.claim_absent_for_s, cluster=cluster.name
             )
+        guard = cluster.holder.guard if cluster.holder is not None else None
+        if guard is not None and guard.granted and guard.deadline_in_s is not None:
+            left_s = max(0.0, guard.deadline_in_s)
+            self._set("failover_lease_remaining_seconds", left_s, cluster=cluster.name)
         primary = cluster.primary.postgres if cluster.primary is not None else None
         end = primary.current_lsn if primary is not None else None
         for side in cluster.sides:
@@ -309,14 +251,29 @@ class ControllerMetrics:
             first_sight_s = max(waited, default=0.0)
             self._observe("failover_takeover_decision_seconds", first_sight_s + duration_s)
 
+    def _request(self, view: View) -> None:
+        """One that had ended before this process looked for the first time is not counted."""
+        request = view.request.request if view.request is not None else None
+        if view.store_problem:
+            return
+        if request is not None and request.ended and request.id != self._request_counted:
+            self._request_counted = request.id
+            if self._looked:
+                self._count("failover_requests_total", **_ended(request))
+        self._looked = True
+
+    def _now(self, name: str, value: float) -> None:
+        """Of the process, whatever a turn says."""
+        self._instruments.gauges[name].labels(*self._constant).set(value)
+
     def _set(self, name: str, value: float, **labels: str) -> None:
         self._wanted[name, self._labels(name, labels)] = value
 
     def _count(self, name: str, **labels: str) -> None:
         self._instruments.counters[name].labels(*self._labels(name, labels)).inc()
 
-    def _observe(self, name: str, value: float) -> None:
-        self._instruments.histograms[name].labels(*self._constant).observe(value)
+    def _observe(self, name: str, value: float, **labels: str) -> None:
+        self._instruments.histograms[name].labels(*self._labels(name, labels)).observe(value)
 
     def _labels(self, name: str, labels: dict[str, str]) -> tuple[str, ...]:
         """The values in the order of the table. KeyError where the table says otherwise."""
@@ -334,3 +291,17 @@ def _outcome(execution: Execution) -> str:
             return "unknown"
         case _:
             return type(execution).__name__
+
+
+def _ended(request: OperatorRequest) -> dict[str, str]:
+    return {"kind": request.kind, "outcome": request.phase}
+
+
+def _unanswered(seen: SiteObservation) -> Iterable[tuple[str, str, NoAnswer]]:
+    """(target, part, why) of every question of one round that got no answer, or a no."""
+    for host in seen.hosts:
+        parts = (("postgres", host.postgres), ("patroni", host.patroni), ("guard", host.guard))
+        yield from ((host.host, part, a) for part, a in parts if isinstance(a, NoAnswer))
+    for server in seen.zookeeper:
+        if isinstance(server.answer, NoAnswer):
+            yield server.server, "zookeeper", server.answer

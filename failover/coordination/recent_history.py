@@ -1,0 +1,34 @@
+"""The newest entries of the history, read again when its head has changed.
+
+For what is shown, never for a decision. Read on a thread of its own, so that no turn waits for it.
+"""
+
+from __future__ import annotations
+
+from failover.coordination.reads import read_all
+from failover.coordination.store import Store
+from failover.history import NO_HEAD, HeadSeen
+from failover.history_check import Stored, understood
+from failover.znode import GroupPaths
+
+ENTRIES_MAX = 100
+
+
+class RecentHistory:
+    """``entries``: the newest, oldest first; one that cannot be understood stands there as such."""
+
+    def __init__(self, store: Store, paths: GroupPaths) -> None:
+        self._store = store
+        self._paths = paths
+        self._head = NO_HEAD
+        self.entries: tuple[Stored, ...] = ()
+
+    def outdated(self, head: HeadSeen) -> bool:
+        return head != self._head
+
+    def read(self, head: HeadSeen) -> None:
+        """Read what belongs to this head. StoreUnavailable: what was read before stays."""
+        names = sorted(self._store.children(self._paths.history))[-ENTRIES_MAX:]
+        found = read_all(self._store, [f"{self._paths.history}/{name}" for name in names])
+        self.entries = tuple(understood(znode) for znode in found.values() if znode is not None)
+        self._head = head
