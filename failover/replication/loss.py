@@ -22,12 +22,15 @@ from failover.state import GroupState, StoppedProof
 
 SAMPLE_AGE_S_MAX = 5.0  # the newest sample may be that old when the loss begins
 PEAK_WINDOW_S = 60.0  # the peak WAL rate is looked for in the last minute of samples
+LATELY_S = 5.0  # samples come every half second; further apart on a busy machine
+UNSEEN_S_MAX = READ_DELAY_S + 1.0  # a sample each second, read late; longer gaps are stops of it
 RATE_INTERVAL_S = 1.0  # … over at least this long, so that one flush is not a rate
 
 
 @dataclass(frozen=True, slots=True)
 class LossEstimate:
-    """``behind_s`` is infinite where the standby is behind the oldest sample."""
+    """``behind_s`` bounds the age of what is missing; infinite where the standby is behind the
+    oldest sample. Of a primary that writes it is not zero: what it wrote last nobody has seen."""
 
     behind_bytes: int
     behind_s: float
@@ -86,7 +89,7 @@ def estimate(
         )
     return LossEstimate(
         behind_bytes=max(0, newest.lsn - received),
-        behind_s=_behind_s(samples, received),
+        behind_s=_behind_s(samples, received) + _unseen_s(samples),
         isolation_bytes=round(lease_s * peak),
         isolation_s=lease_s,
     )
@@ -99,6 +102,22 @@ def _behind_s(samples: tuple[LsnSample, ...], received: Lsn) -> float:
         return 0.0
     passed = next((sample for sample in samples if sample.lsn <= received), None)
     return inf if passed is None else passed.age_s - newest.age_s
+
+
+def _unseen_s(samples: tuple[LsnSample, ...]) -> float:
+    """From the newest sample until the primary is lost, at most; nothing of one that is idle.
+
+    A sample's time is when it was read, some time after its server was asked: that too is within
+    what the samples of late were apart.
+    """
+    own = tuple(s for s in samples if s.host == samples[0].host)
+    if len(own) < 2:  # just promoted: as it was with the one before, whose clients it has now
+        own = tuple(s for s in samples if s.host != samples[0].host)
+    lately = [s for s in own if s.age_s - own[0].age_s <= LATELY_S]
+    if all(sample.lsn == lately[0].lsn for sample in lately):
+        return 0.0
+    gap_s = max(older.age_s - newer.age_s for newer, older in pairwise(lately))
+    return min(2 * gap_s, UNSEEN_S_MAX)
 
 
 def last_known_peak_bytes_per_s(samples: tuple[LsnSample, ...]) -> float | None:
