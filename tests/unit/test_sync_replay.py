@@ -66,9 +66,10 @@ def _replay(mode: ProtectionMode, seeds: tuple[int, ...]) -> None:
     assert events.count("in_sync") > 2 * len(seeds)
 
 
-def _storms(mode: ProtectionMode, seed: int) -> SyncGroup:
+def _storms(mode: ProtectionMode, seed: int, *, late_p: float = 0.0) -> SyncGroup:
     random = Random(seed)
     group = SyncGroup(load(Path("deploy/failover.yaml")), random, mode)
+    group.late_p, group.lateness = late_p, Random(seed)
     for _ in range(STORMS):
         group.storm(random.randint(8, 24))
         group.quiet(QUIET_S)
@@ -139,6 +140,15 @@ def _storms_of(seeds: tuple[int, ...]) -> None:
 
 
 # --------------------------------------------------------------------------- late
+
+
+@pytest.mark.parametrize(
+    "seeds", [(1,), pytest.param(tuple(range(2, 60)), marks=pytest.mark.full)], ids=["one", "many"]
+)
+def test_steps_that_controllers_send_late(seeds: tuple[int, ...]) -> None:
+    """Every third one stands still with its step in hand, and sends it when the world has moved."""
+    for seed in seeds:
+        _storms(MODES[0], seed, late_p=0.3)
 
 
 def test_a_drop_that_is_sent_after_a_local_failover_is_refused() -> None:
