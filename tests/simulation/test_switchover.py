@@ -245,10 +245,14 @@ def test_an_operator_who_changes_the_configuration_meanwhile_is_noticed() -> Non
         return json.dumps({k: v for k, v in document.items() if k != "standby_cluster"}).encode()
 
     asked(world, "makassar", limit_s=3.0)
+    new_leader = world.stacks["mks-db1"].server
     while world.state.plan is None:
         world.run(0.01)
+    new_leader.stall_fsync()  # so that it has not moved before he is ready
     world.operator_patches(path, ordinary)
-    world.run(8.0)
+    world.run(1.0)
+    new_leader.end_stall()
+    world.run(7.0)
     until_well(world)
     nothing_lost(world)
     assert world.state.plan is None
