@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -218,3 +219,16 @@ def test_every_check_is_fired_by_some_mutation() -> None:
     fired |= {check for _, _, check in MUTATIONS_OF_AUTOMATION}
     fired |= {"stopped_proof_removed", "no_proof_is_left", "request_ended"}
     assert {made.get(name, name) for name in named} | {"scope_written"} == fired
+
+
+def test_every_file_of_checks_stands_in_the_import_contract() -> None:
+    """They share no code with what makes the plans: a new file of them must not be forgotten."""
+    root = Path(__file__).parents[2]
+    contracts = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]
+    (sources,) = (
+        contract["source_modules"]
+        for contract in contracts["contracts"]
+        if contract["name"].startswith("The plan checks")
+    )
+    files = {path.stem for path in (root / "failover" / "planning").glob("*_checks.py")}
+    assert set(sources) == {f"failover.planning.{name}" for name in (*files, "linting")}
