@@ -11,7 +11,8 @@ from __future__ import annotations
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from failover.model import HostName, SiteName, TimelineId
+from failover.model import ClusterName, HostName, SiteName, TimelineId
+from failover.state import GroupState
 from failover.znode import Znode
 
 
@@ -43,6 +44,25 @@ def read_last_writer(znode: Znode | None) -> LastWriter | None:
 
 def encode_last_writer(writer: LastWriter) -> bytes:
     return _RECORD.dump_json(writer)
+
+
+def permitted_hosts(
+    state: GroupState, cluster: ClusterName, last: HostName | None, *, marked: bool
+) -> frozenset[HostName] | None:
+    """Who alone may write, by what was acknowledged; None: nobody is kept from it by that.
+
+    In a synchronous mode those that surely have everything: who is on record, and who wrote
+    ``last`` (None: cannot be understood, or is not there). Before the epoch's promotion is on
+    record ``min_lsn`` decides. ``marked``: the record of the last writer is there. Every permit
+    leaves one, so without it nobody has ever written only where nothing has happened yet, in
+    epoch 1 with nobody on record; anywhere else it was removed, and says nothing of who did.
+    """
+    recorded = state.clusters[cluster]
+    if not state.protection.synchronous or not recorded.promoted:
+        return None
+    if not marked and state.epoch == 1 and not recorded.have:
+        return None
+    return frozenset(recorded.have) | ({last} if last is not None else set())
 
 
 def next_writer(

@@ -108,7 +108,7 @@ class Minder:
         self._host = host
         self._boot = boot
         self._metrics = metrics
-        self._worker = WorkerProcess(worker_command, self._on_message, metrics.worker_restarted)
+        self._worker = WorkerProcess(worker_command, self._on_message, self._worker_ended)
         self._memory = Memory(places, boot)
         self.guard = self._memory.recall(limits)
         self._told = self.guard.grant is not None  # somebody heard a yes and may act on it
@@ -126,7 +126,7 @@ class Minder:
         self._salvages: dict[int, asyncio.Future[SalvageAnswer]] = {}
         self._in_place: asyncio.Task[None] | None = None
         self._killing: asyncio.Task[None] | None = None
-        self._answered_s: float | None = None
+        self._server_heard_s = boottime_s()  # before that nobody could have heard it
         self._heard: dict[str, _Heard] = {}  # by the asker's address
         self._looking: asyncio.Future[server.FilesSeen] | None = None
         self._looks = ThreadPoolExecutor(1, "look")
@@ -338,8 +338,15 @@ class Minder:
             epoch=self.guard.epoch,
             deadline_in_s=deadline_s - now_s if granted and deadline_s is not None else None,
             salvaged_epoch=self._salvaged_epoch,
-            answered_s_ago=None if self._answered_s is None else now_s - self._answered_s,
+            answered_s_ago=now_s - self._server_silent_since_s,
         )
+
+    @property
+    def _server_silent_since_s(self) -> float:
+        """When the server last answered. Not asked yet is not silent: at the earliest from when
+        this guard, its worker and the grant are there, for only then is it asked at all."""
+        granted_s = self.guard.grant.since_s if self.guard.grant is not None else 0.0
+        return max(self._server_heard_s, granted_s)
 
     # ----------------------------------------------------------------------- the worker
 
@@ -370,7 +377,7 @@ class Minder:
                     name, self._host, paused=paused, synced=synced, now_s=boottime_s()
                 )
             case ServerAnswered():
-                self._answered_s = boottime_s()
+                self._server_heard_s = boottime_s()
             case PermitAnswer():
                 self._permit_answered(message)
             case SalvageAnswer(request, ok, epoch):
@@ -379,6 +386,10 @@ class Minder:
                     waiting.set_result(message)
             case _:
                 pass  # the sign of life has been counted
+
+    def _worker_ended(self) -> None:
+        self._metrics.worker_restarted()
+        self._server_heard_s = boottime_s()
 
     def _session_opened(self, session_id: int, password: str) -> None:
         log.info("session", session_id=f"{session_id:016x}")

@@ -15,6 +15,7 @@ from failover.last_writer import (
     LastWriter,
     encode_last_writer,
     next_writer,
+    permitted_hosts,
     read_last_writer,
 )
 from failover.model import ClusterName, Epoch, HostName, Lsn, SiteName, TimelineId
@@ -240,17 +241,13 @@ def _not_in_sync(me: Member, state: GroupState, last_writer: Znode | None) -> Re
     It does not pass by itself: who has everything changes only while somebody writes. Patroni then
     bars this host for ``ttl`` and gives its key back at once, to a host that has.
     """
-    cluster = state.clusters[me.cluster]
-    if not state.protection.synchronous or not cluster.promoted or last_writer is None:
-        return None  # before the promotion is on record ``min_lsn`` decides; at first nobody wrote
-    if me.host in cluster.have or is_last_writer(me, last_writer):
-        return None
     writer = read_last_writer(last_writer)
-    last = writer.host if writer is not None else "an unknown host"
-    return Refuse(
-        RefusalReason.NOT_IN_SYNC,
-        f"{state.protection}: only {', '.join((*cluster.have, f'{last} (wrote last)'))}",
-    )
+    last = writer.host if writer is not None else None
+    permitted = permitted_hosts(state, me.cluster, last, marked=last_writer is not None)
+    if permitted is None or me.host in permitted:
+        return None
+    names = (*state.clusters[me.cluster].have, f"{last or 'an unknown host'} (wrote last)")
+    return Refuse(RefusalReason.NOT_IN_SYNC, f"{state.protection}: only {', '.join(names)}")
 
 
 def _holder(me: Member, claim: Znode) -> str:

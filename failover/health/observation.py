@@ -102,7 +102,9 @@ class GuardSeen:
     epoch: int | None
     deadline_in_s: float | None  # how long the grant still holds without a renewal
     salvaged_epoch: int | None
-    answered_s_ago: float | None = None  # when its primary last answered the guard itself
+    # Since its primary last answered the guard itself; of a guard that has not asked yet, since it
+    # began to. None: it does not say.
+    answered_s_ago: float | None = None
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

@@ -31,6 +31,7 @@ from failover.health.observation import (
 from failover.health.scope import PatroniConfig, is_fence, parse_config
 from failover.health.sightings import HostView, Sighting, Tri, some
 from failover.history import HeadSeen
+from failover.last_writer import permitted_hosts
 from failover.model import ClusterName, HostName, SiteKind, SiteName, TimelineId
 from failover.policy import Cluster, DatabaseHost, Policy, ZooKeeperServer
 from failover.state import (
@@ -348,14 +349,11 @@ def _last_writer(name: ClusterName, inputs: ViewInputs) -> LastWriterSeen | None
 def _permitted(
     name: ClusterName, state: GroupState | None, writer: LastWriterSeen | None
 ) -> frozenset[HostName] | None:
-    """As the guards decide it (``guard/permits.py``): in a synchronous mode, once the epoch's
-    promotion is on record, whoever has everything that was acknowledged."""
-    recorded = state.clusters[name] if state is not None else None
-    if state is None or recorded is None or writer is None:
+    """As the guards decide it (``guard/permits.py``). None as well where there is no state."""
+    if state is None:
         return None
-    if not state.protection.synchronous or not recorded.promoted:
-        return None
-    return frozenset(recorded.have) | ({writer.host} if writer.host is not None else set())
+    last = writer.host if writer is not None else None
+    return permitted_hosts(state, name, last, marked=writer is not None)
 
 
 def _side(

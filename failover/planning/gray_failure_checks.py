@@ -31,6 +31,7 @@ from failover.state import PlanKind, RequestPhase, StopKind, StoppedProof
 from failover.znode import Delete, Set
 
 SILENT = (NoAnswerKind.TIMED_OUT, NoAnswerKind.REFUSED)
+SILENT_TO_ITS_GUARD_S = 7.0  # a question every 5 s that waits for 1 s, and one more
 
 
 # --------------------------------------------------------------------------- the beginning
@@ -72,6 +73,7 @@ def agreed_by_observers(reading: Reading) -> Problems:
 
 
 def _met_with_silence(host: HostView) -> list[str]:
+    """The observers that it gives no answer, while its guard tells them that it has none either."""
     return [
         sighting.observer
         for sighting in host.sightings
@@ -79,6 +81,8 @@ def _met_with_silence(host: HostView) -> list[str]:
         and sighting.seen.postgres.kind in SILENT
         and not isinstance(sighting.seen.guard, NoAnswer)
         and sighting.seen.guard.granted
+        and sighting.seen.guard.answered_s_ago is not None
+        and sighting.seen.guard.answered_s_ago >= SILENT_TO_ITS_GUARD_S
     ]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from failover.health import evidence as tell
 from failover.health import predicates as ask
 from failover.health.observation import GuardSeen, HostObservation, NoAnswer, NoAnswerKind
-from failover.health.sightings import Tri, every
+from failover.health.sightings import HostView, Tri, every
 from failover.health.view import ClusterView, View
 from failover.model import Invariant
 from failover.planning.gates import (
@@ -132,13 +132,14 @@ def _everybody_agrees(view: View, cluster: ClusterView) -> Gate:
     agree = every(_useless_to(seen.get(observer)) for observer in living)
     outside = ask.outside_observers(view, cluster.active.site)
     enough = len(living) >= OBSERVERS_MIN and bool(outside)
-    text = f"{tell.host(holder)}; {tell.observers(view)}"
+    text = f"{tell.host(holder)}; {_own_answer(holder)}; {tell.observers(view)}"
     return Gate(name, agree if enough else None, text, invariant, cluster.name)
 
 
 def _useless_to(seen: HostObservation | None) -> Tri:
     """To this observer: the guard holds a live claim, PostgreSQL gives no answer at all, and for
-    longer than it asks at most has given none to its own guard either."""
+    longer than it asks at most has given none to its own guard either. A guard that does not say
+    leaves that unknown."""
     guard = seen.guard if seen is not None else None
     if seen is None or not isinstance(guard, GuardSeen):
         return None
@@ -147,8 +148,17 @@ def _useless_to(seen: HostObservation | None) -> Tri:
         NoAnswerKind.TIMED_OUT,
         NoAnswerKind.REFUSED,
     )
-    answers = guard.answered_s_ago is not None and guard.answered_s_ago < ANSWERED_LATELY_S
-    return held and silent and not answers
+    if not (held and silent):
+        return False
+    return None if guard.answered_s_ago is None else guard.answered_s_ago >= ANSWERED_LATELY_S
+
+
+def _own_answer(holder: HostView) -> str:
+    """What the guard of the holder says itself of its server."""
+    ago_s = holder.guard.answered_s_ago if holder.guard is not None else None
+    if ago_s is None:
+        return "its guard does not say when it last had an answer"
+    return f"its guard has had no answer for {ago_s:.0f} s"
 
 
 def _loss_gates(

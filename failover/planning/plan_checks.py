@@ -2,7 +2,8 @@
 
 It reads the operations themselves and compares them with the view and the policy, as a reviewer
 would. Invariant: a plan with a problem is not committed; a check that cannot tell is a problem.
-The checks of a takeover are in ``takeover_checks``, those of a planned move in
+The checks of a takeover are in ``takeover_checks``, with those of
+one that nobody asked for in ``automatic_checks``, those of a planned move in
 ``switchover_checks``, those of one that guards have to make possible in ``gray_failure_checks``,
 those of the protection modes in ``protection_checks``, those of the other steps in ``step_checks``,
 what every step puts on record in ``history_checks``.
@@ -13,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from failover.health.view import View
+from failover.planning.automatic_checks import AUTOMATIC, required_gates_are_there
 from failover.planning.gray_failure_checks import BEGIN_TAKEOVER, STOPPED_BY_GUARDS
 from failover.planning.history_checks import HISTORY
 from failover.planning.linting import Problem, Problems, Reading, read
@@ -49,12 +51,13 @@ def lint(plan: Plan, view: View) -> tuple[Problem, ...]:
 
 
 def gates_pass(reading: Reading) -> Problems:
-    """A plan carries its gates, all of them passing."""
+    """A plan carries its gates, all of them passing; automation's takeovers every single one."""
     if not reading.plan.gates:
         yield Problem("gates_pass", "the plan carries no gates")
     for gate in reading.plan.gates:
         if gate.passes is not True:
             yield Problem("gates_pass", f"{gate.name} does not pass: {gate.evidence}")
+    yield from required_gates_are_there(reading)
 
 
 def state_conditional(reading: Reading) -> Problems:
@@ -146,7 +149,7 @@ _EVERY_STEP: tuple[Callable[[Reading], Problems], ...] = (
 )
 
 _CHECKS: dict[StepName, tuple[Callable[[Reading], Problems], ...]] = {
-    StepName.TAKEOVER: (*TAKEOVER, *STOPPED_BY_GUARDS),
+    StepName.TAKEOVER: (*TAKEOVER, *AUTOMATIC, *STOPPED_BY_GUARDS),
     StepName.BEGIN_TAKEOVER: BEGIN_TAKEOVER,
     StepName.RECORD_PROMOTION: RECORD_PROMOTION,
     StepName.REINSTATE: REINSTATE,

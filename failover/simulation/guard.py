@@ -26,6 +26,7 @@ WATCHDOG_S = 1.5
 RESTART_S = 0.3  # systemd's pause, and until the new one has read its files
 WORKER_SILENT_S = 1.0
 WORKER_START_S = 0.4
+HEARTBEAT_S = 5.0  # from one question to its server to the next
 START_LIMIT_S = 1.8
 PROMOTE_LIMIT_S = 3.0
 HOOK_LIMIT_S = 9.0
@@ -106,6 +107,7 @@ class Guard:
         self._minder: Process | None = None
         self._inbox: list[Callable[[], None]] = []
         self._worker_heard_s = 0.0
+        self._server_asked_s = self._server_heard_s = 0.0
         self._pinged_s = 0.0  # systemd, which counts also while the host is frozen
 
     # ------------------------------------------------------------------ systemd
@@ -139,6 +141,7 @@ class Guard:
         self._stop_worker()
         self.worker = Worker(self, WORKER_START_S)
         self._worker_heard_s = self.kernel.now + WORKER_START_S
+        self._server_asked_s = self._server_heard_s = self.kernel.now
 
     def _stop_worker(self) -> None:
         if self.worker is not None:
@@ -205,9 +208,23 @@ class Guard:
             self._pinged_s = self.kernel.now
             self._read_inbox()
             self._apply()
+            self._ask_server()
             if self.kernel.now - self._worker_heard_s > WORKER_SILENT_S:
                 self._start_worker()
             self.kernel.sleep(TICK_S if self._busy else TICK_S * 4)
+
+    @property
+    def _server_silent_since_s(self) -> float:
+        granted_s = self.logic.grant.since_s if self.logic.grant is not None else 0.0
+        return max(self._server_heard_s, granted_s)
+
+    def _ask_server(self) -> None:
+        """The worker's heartbeat: is the primary of any use to its own guard?"""
+        if self.kernel.now - self._server_asked_s < HEARTBEAT_S:
+            return
+        self._server_asked_s = self.kernel.now
+        if self.logic.grant is not None and self.server.answers:
+            self._server_heard_s = self.kernel.now
 
     @property
     def _busy(self) -> bool:
@@ -449,6 +466,7 @@ class Guard:
             epoch=guard.epoch,
             deadline_in_s=deadline_s - now_s if granted and deadline_s is not None else None,
             salvaged_epoch=self.files.salvaged_epoch,
+            answered_s_ago=now_s - self._server_silent_since_s,
         )
 
 

@@ -78,8 +78,26 @@ def _host_gone(world: World, host: str, seconds: str) -> None:
 
 @change("PostgreSQL on <w> (refuses|is silent|rejects) for <n> s")
 def _postgres_answer(world: World, host: str, answer: str, seconds: str) -> None:
-    world.hosts[HostName(host)].postgres = ANSWERS[answer]
+    """To everybody, its own guard included."""
+    seen = world.hosts[HostName(host)]
+    seen.postgres = ANSWERS[answer]
     world.silent_s[HostName(host)] = float(seconds)
+    if not isinstance(seen.guard, NoAnswer) and seen.guard.granted:
+        seen.guard = replace(seen.guard, answered_s_ago=float(seconds))
+
+
+@change("the guard on <w> had an answer of its server <n> s ago")
+def _answered(world: World, host: str, seconds: str) -> None:
+    seen = world.hosts[HostName(host)]
+    assert not isinstance(seen.guard, NoAnswer)
+    seen.guard = replace(seen.guard, answered_s_ago=float(seconds))
+
+
+@change("the guard on <w> does not say when its server answered")
+def _answer_untold(world: World, host: str) -> None:
+    seen = world.hosts[HostName(host)]
+    assert not isinstance(seen.guard, NoAnswer)
+    seen.guard = replace(seen.guard, answered_s_ago=None)
 
 
 @change("PostgreSQL on <w> is a working primary")

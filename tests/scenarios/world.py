@@ -198,7 +198,14 @@ class World:
         cluster = self.policy.cluster(name)
         other = self.policy.other_data_site(active).name
         first, *others = cluster.at(active)
-        held = replace(GUARD, granted=True, writable=True, epoch=int(epoch), deadline_in_s=4.0)
+        held = replace(
+            GUARD,
+            granted=True,
+            writable=True,
+            epoch=int(epoch),
+            deadline_in_s=4.0,
+            answered_s_ago=2.0,
+        )
         self.hosts[first.name] = Host(primary(epoch), _patroni("primary", epoch), held)
         self.claims[name] = ClaimSeen(
             cluster=name,

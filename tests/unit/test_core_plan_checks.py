@@ -26,15 +26,6 @@ from failover.model import (
     ProtectionMode,
     SiteName,
 )
-from failover.planning import (
-    gray_failure_checks,
-    plan_checks,
-    protection_checks,
-    request_checks,
-    step_checks,
-    switchover_checks,
-    takeover_checks,
-)
 from failover.planning.plan import Gate, Plan, RestartZooKeeper, StepName
 from failover.planning.plan_checks import lint
 from failover.planning.planner import plan
@@ -618,31 +609,6 @@ def test_a_stopped_proof_left_behind_is_removed() -> None:
     assert lint(*case) == ()
     kept = without(case, (Delete, f"{ROOT}/stopped/marketplace"))
     assert [p.check for p in lint(*kept)] == ["stopped_proof_removed"]
-
-
-def test_every_check_is_fired_by_some_mutation() -> None:
-    tables = [
-        *plan_checks._EVERY_STEP,
-        *takeover_checks.TAKEOVER,
-        *step_checks.RECORD_PROMOTION,
-        *step_checks.REINSTATE,
-        *step_checks.FOLLOW,
-        *switchover_checks.BEGIN_SWITCHOVER,
-        *switchover_checks.SWITCHOVER,
-        *switchover_checks.ABANDON_SWITCHOVER,
-        *request_checks.REFUSE_REQUEST,
-        *gray_failure_checks.BEGIN_TAKEOVER,
-        *gray_failure_checks.STOPPED_BY_GUARDS,
-        *protection_checks.PROTECTION,
-    ]
-    named = {check.__name__ for check in tables}
-    # Made for a step by a function of that name, or part of a check under another name.
-    made = {"checked": "nothing_else", "answered": "request_answered", "ended": "request_ended"}
-    made |= {"asked": "asked_or_automatic", "request_of_plan_ended": "request_ended"}
-    made |= {"only_a_takeover_is_added": "only_a_plan_is_added"}
-    fired = {check for _, _, _, check in MUTATIONS} | {check for _, _, check in AFTER_A_KILL}
-    fired |= {"stopped_proof_removed", "no_proof_is_left", "request_ended"}
-    assert {made.get(name, name) for name in named} | {"scope_written"} == fired
 
 
 def test_a_proof_of_an_earlier_plan_does_not_outlive_a_beginning() -> None:

@@ -219,3 +219,15 @@ def test_salvage_of_another_epoch_is_kept_apart() -> None:
     (cluster,) = build(lines).view().clusters
     assert [r.epoch for r in cluster.salvage] == [Epoch(1)]
     assert cluster.name == ClusterName("marketplace")
+
+
+def test_without_the_record_of_the_last_writer_only_who_is_on_record_may_lead() -> None:
+    """As the guards decide it; nobody has ever written only in epoch 1 with nobody on record."""
+    world = build(["protection is max-availability, in sync"])
+    world.writers.clear()
+    (only,) = world.view().clusters
+    assert only.recorded is not None
+    assert only.permitted == frozenset(only.recorded.have) != frozenset()
+    beginning = build(["protection is max-availability, not in sync"])
+    beginning.writers.clear()
+    assert beginning.view().clusters[0].permitted is None

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from guard_world import Host
 
+from failover.clock import boottime_s
 from failover.guard import minder as minder_module
 from failover.guard.doors import open_barrier_door, open_http_door_at_last
 from failover.guard.guard_metrics import GuardMetrics
@@ -200,6 +201,45 @@ def test_without_the_lease_file_the_deadline_has_passed(host: Host) -> None:
             assert lock_is_free(host.places)
 
     asyncio.run(story())
+
+
+def test_a_server_that_was_not_asked_yet_is_not_silent(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A guard, a worker or a grant that is new has had no answer, and has not asked."""
+    ahead_s = 0.0
+    monkeypatch.setattr(minder_module, "boottime_s", lambda: boottime_s() + ahead_s)
+    limits = replace(LIMITS, deadline_s=1000.0)
+
+    async def story() -> None:
+        nonlocal ahead_s
+        async with minding(host, limits) as minder:
+            ago_s = minder.status().answered_s_ago
+            assert ago_s is not None
+            assert 0 <= ago_s < 30
+            ahead_s = 50.0
+            assert (minder.status().answered_s_ago or 0) >= 50
+            os.kill(the_worker(), signal.SIGKILL)
+            await until(lambda: (minder.status().answered_s_ago or 0) < 30)
+            await until(lambda: minder.status().worker_alive)
+            ahead_s = 100.0
+            await start(host)
+            assert minder.guard.grant is not None
+            assert (minder.status().answered_s_ago or 0) < 30
+
+    asyncio.run(story())
+
+
+def the_worker() -> int:
+    """This process' first worker: not one that was started in advance."""
+    children = Path("/proc/self/task").glob("*/children")
+    commands = {
+        int(pid): Path(f"/proc/{pid}/cmdline").read_text()
+        for tasks in children
+        for pid in tasks.read_text().split()
+    }
+    (found,) = (p for p, text in commands.items() if STUB.name in text and "--spare" not in text)
+    return found
 
 
 def test_a_server_started_around_the_barrier_is_killed(host: Host) -> None:

@@ -360,8 +360,8 @@ def synchronous(have: tuple[str, ...], *, promoted: bool = True) -> GroupState:
 
 @pytest.mark.parametrize(
     ("have", "last_writer"),
-    [(("jkt-db1",), THEIRS), (("mks-db1",), MINE), ((), MINE), ((), None)],
-    ids=["on record", "wrote last", "wrote last, alone", "nobody has ever written"],
+    [(("jkt-db1",), THEIRS), (("mks-db1",), MINE), ((), MINE), (("jkt-db1",), None)],
+    ids=["on record", "wrote last", "wrote last, alone", "on record, nothing says who wrote"],
 )
 def test_whoever_has_everything_is_permitted(
     have: tuple[str, ...], last_writer: Znode | None
@@ -379,6 +379,16 @@ def test_who_may_lack_something_is_refused_and_not_asked_to_wait(have: tuple[str
     assert decision.reason is RefusalReason.NOT_IN_SYNC
     assert not decision.passes_by_itself
     assert "jkt-db2 (wrote last)" in decision.detail
+
+
+def test_nobody_has_ever_written_only_at_the_very_beginning() -> None:
+    """Anywhere else the record of the last writer was removed: it says nothing of who did."""
+    first = replace(synchronous(()), epoch=Epoch(1))
+    assert isinstance(decide_permit(ME, inputs(state=at(first), last_writer=None)), AskPermit)
+    later = replace(synchronous(()), epoch=Epoch(2))
+    assert refused(inputs(state=at(later), last_writer=None)) == "not_in_sync"
+    on_record = replace(synchronous(("mks-db1",)), epoch=Epoch(1))
+    assert refused(inputs(state=at(on_record), last_writer=None)) == "not_in_sync"
 
 
 def test_a_last_writer_that_cannot_be_understood_is_nobody() -> None:
