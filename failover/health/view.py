@@ -300,8 +300,15 @@ def _disagreement(policy: Policy, state: GroupState | None) -> str:
         return ""
     if state.group != policy.group:
         return f"state is of group {state.group!r}, failover.yaml of {policy.group!r}"
-    if state.active_site not in [site.name for site in policy.data_sites]:
+    data = [site.name for site in policy.data_sites]
+    if state.active_site not in data:
         return f"active site {state.active_site!r} is not a data site of failover.yaml"
+    plan = state.plan
+    if plan is not None and {plan.from_site, plan.to_site} != set(data):
+        return (
+            f"plan {plan.id} goes from {plan.from_site!r} to {plan.to_site!r}, not between "
+            f"the data sites of failover.yaml"
+        )
     known = {cluster.name for cluster in policy.clusters}
     if set(state.clusters) != known:
         return (

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from failover.model import SiteName
 from failover.policy import Address, Cluster, DatabaseHost, Policy, Site
+from failover.residency.ways import DENIED_EXTENSIONS, REFUSED_TAGS, SETTINGS
 from failover.timing import INIT_LIMIT_TICKS, lease_timing
 
 Tree = dict[PurePosixPath, str]  # "<site>/<host>/<path on the host>" and the file's text
@@ -39,6 +40,11 @@ def megabytes(size_bytes: int) -> str:
 def data_dir(cluster: Cluster) -> str:
     """Where the data of a cluster lies on each of its hosts."""
     return f"/var/lib/postgresql/17/{cluster.name}"
+
+
+def quoted(names: Iterable[str]) -> str:
+    """A list of literals in SQL; the names have no quotes in them."""
+    return ", ".join(f"'{name}'" for name in names)
 
 
 def _environment() -> Environment:
@@ -110,6 +116,9 @@ def _site_files(site: Site) -> Iterator[_Planned]:
 def _database_files(policy: Policy, cluster: Cluster, host: DatabaseHost) -> Iterator[_Planned]:
     directory = PurePosixPath(host.site, host.name)
     values: dict[str, object] = {
+        "out_settings": quoted(SETTINGS),
+        "denied_extensions": quoted(DENIED_EXTENSIONS),
+        "refused_tags": quoted(REFUSED_TAGS),
         "site": policy.site(host.site),
         "other_site": policy.other_data_site(host.site),
         "cluster": cluster,
@@ -120,7 +129,7 @@ def _database_files(policy: Policy, cluster: Cluster, host: DatabaseHost) -> Ite
     }
     yield directory, "etc/patroni/patroni.yml", "patroni.yml.j2", values
     yield directory, "usr/local/bin/patronictl", "patronictl.j2", values
-    for name in ("post-bootstrap", "post-bootstrap.sql"):
+    for name in ("post-bootstrap", "post-bootstrap.sql", "residency.sql"):
         yield directory, f"usr/lib/failover/{name}", f"{name}.j2", values
     for name in ("failover-guard", "failover-guard-again", "failover-fence", "patroni"):
         yield directory, f"{_UNITS}/{name}.service", f"{name}.service.j2", values
