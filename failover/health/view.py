@@ -28,11 +28,13 @@ from failover.health.observation import (
     ZooKeeperMode,
     ZooKeeperSeen,
 )
+from failover.health.residency import ResidencyView, residency_view
 from failover.health.scope import PatroniConfig, is_fence, parse_config
 from failover.health.sightings import HostView, Sighting, Tri, some
 from failover.history import HeadSeen
 from failover.model import ClusterName, HostName, SiteKind, SiteName, TimelineId
 from failover.policy import Cluster, DatabaseHost, Policy, ZooKeeperServer
+from failover.residency.findings import HostScan
 from failover.state import (
     ClusterState,
     GroupState,
@@ -217,6 +219,7 @@ class View:
     zookeeper_restarts_s_ago: tuple[float, ...]
     request: RequestSeen | None
     history_head: HeadSeen
+    residency: ResidencyView
     missing: tuple[str, ...]
 
     @property
@@ -282,11 +285,22 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
         zookeeper_restarts_s_ago=inputs.zookeeper_restarts_s_ago,
         request=inputs.request,
         history_head=inputs.history_head,
+        residency=residency_view(policy, inputs.ledger, _scans(living), inputs.now_unix_s),
         missing=(
             *_missing(clusters, observers),
             *_request_missing(inputs.request),
             *_head_missing(inputs.history_head),
         ),
+    )
+
+
+def _scans(living: tuple[ObserverSeen, ...]) -> tuple[HostScan, ...]:
+    """What living scanners know, and how old it is by now."""
+    return tuple(
+        scan.older(observer.age_s)
+        for observer in living
+        if observer.observation is not None
+        for scan in observer.observation.residency
     )
 
 

@@ -349,3 +349,5 @@ REFUSED_TAGS = (
     *("CREATE FOREIGN DATA WRAPPER", "ALTER FOREIGN DATA WRAPPER", "CREATE FOREIGN TABLE"),
     *("ALTER FOREIGN TABLE", "IMPORT FOREIGN SCHEMA"),
 )
+
+TRIGGERS = ("failover_refuse_way_out", "failover_refuse_extension")
