@@ -28,7 +28,7 @@ from failover.planning.plan import Hold, Plan
 from failover.planning.plan_checks import Problem
 from failover.planning.turn import TICK_INTERVAL_S, next_turn_in_s
 from failover.policy import Policy
-from failover.residency.ledger import Changes
+from failover.residency.ledger import NOTHING_NEW, Changes
 from failover.state import HistoryEntry
 from failover.timing import lease_timing
 from failover.znode import Committed, Conflict, GroupPaths
@@ -50,10 +50,10 @@ class TickResult:
     execution: Execution | None
     command_ended: CommandEnded | None
     site_taken_by_another: bool  # a second controller publishes under our site's name
-    residency_recorded: Changes  # what this turn put on record of ways out of the country
     look_again_in_s: float
     rest_s: float  # not again before, whatever wakes
     yields_s: float  # after whatever wakes: whoever acts on it has the processor first
+    residency_recorded: Changes = NOTHING_NEW  # what was put on record of ways out of the country
 
 
 class Controller:
@@ -135,7 +135,7 @@ class Controller:
             self._conflicts = 0
         if leading and isinstance(decision, Hold):
             self._record_what_would_have_been(decision, view)
-        recorded = self._record_residency(view) if leading and execution is None else Changes()
+        recorded = self._record_residency(view) if leading and execution is None else NOTHING_NEW
         return TickResult(
             view=view,
             verdict=decided.verdict,
@@ -196,7 +196,7 @@ class Controller:
         """After the step, which matters more: the next turn is half a second away."""
         changes = view.residency.changes
         if view.state is None or not (changes or view.residency.problem):
-            return Changes()
+            return NOTHING_NEW
         done = record_residency(
             self._store,
             self._paths,
@@ -205,7 +205,7 @@ class Controller:
             now_unix_s=view.now_unix_s,
             by=f"controller {self._site}",
         )
-        return changes if done else Changes()
+        return changes if done else NOTHING_NEW
 
     def _record(self, view: View, event: str, summary: str, details: dict[str, str]) -> bool:
         if view.state is None:

@@ -41,6 +41,9 @@ class Changes:
         return bool(self.found or self.gone or self.cut)
 
 
+NOTHING_NEW = Changes()
+
+
 def updated(
     policy: Policy, before: Ledger, scans: Iterable[HostScan], now_unix_s: float
 ) -> tuple[Ledger, Changes]:
