@@ -42,10 +42,14 @@ class Entry:
     def network(self) -> Network:
         return self.declared.network
 
+    @property
+    def inside(self) -> bool:
+        """In Indonesia, or by an exception; it may have run out."""
+        return self.site is None or self.site.country == self.declared.country == COUNTRY
+
     def counts(self, now_unix_s: float) -> bool:
-        """In Indonesia, or by an exception; and not run out."""
-        inside = self.site is None or self.site.country == self.declared.country == COUNTRY
-        return inside and not over(self.declared.expires, now_unix_s)
+        """Inside, and not run out."""
+        return self.inside and not over(self.declared.expires, now_unix_s)
 
 
 def entries(policy: Policy) -> tuple[Entry, ...]:

@@ -79,9 +79,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def server(name: str = "jkt-db1") -> Iterator[Server]:
+def server(name: str = "jkt-db1", **options: Any) -> Iterator[Server]:
     with lab_container(
-        ["sh", "-c", START], {str(RENDERED): {"bind": "/rendered", "mode": "ro"}}
+        ["sh", "-c", START], {str(RENDERED): {"bind": "/rendered", "mode": "ro"}}, **options
     ) as (container, address):
         wait_for(lambda: b"ready" in container.logs(), 60)
         yield Server(DatabaseHost(HostName(name), JAKARTA, CLUSTER, ip_address(address)), container)
@@ -105,8 +105,8 @@ class Stranger:
 
 
 @contextlib.contextmanager
-def stranger() -> Iterator[Stranger]:
-    with lab_container(["sleep", "infinity"]) as (container, address):
+def stranger(**options: Any) -> Iterator[Stranger]:
+    with lab_container(["sleep", "infinity"], **options) as (container, address):
         yield Stranger(address, container)
 
 
