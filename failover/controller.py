@@ -15,6 +15,7 @@ from failover.coordination.gather import Gatherer, Now
 from failover.coordination.history import record
 from failover.coordination.leadership import Election
 from failover.coordination.presence import Presence
+from failover.coordination.residency import record_residency
 from failover.coordination.store import Store, StoreUnavailable
 from failover.executor import CommandEnded, CommandRunner, CommandStarted, Execution, Executor
 from failover.health.inputs import Glanced
@@ -27,6 +28,7 @@ from failover.planning.plan import Hold, Plan
 from failover.planning.plan_checks import Problem
 from failover.planning.turn import TICK_INTERVAL_S, next_turn_in_s
 from failover.policy import Policy
+from failover.residency.ledger import NOTHING_NEW, Changes
 from failover.state import HistoryEntry
 from failover.timing import lease_timing
 from failover.znode import Committed, Conflict, GroupPaths
@@ -51,6 +53,7 @@ class TickResult:
     look_again_in_s: float
     rest_s: float  # not again before, whatever wakes
     yields_s: float  # after whatever wakes: whoever acts on it has the processor first
+    residency_recorded: Changes = NOTHING_NEW  # what was put on record of ways out of the country
 
 
 class Controller:
@@ -132,6 +135,7 @@ class Controller:
             self._conflicts = 0
         if leading and isinstance(decision, Hold):
             self._record_what_would_have_been(decision, view)
+        recorded = self._record_residency(view) if leading and execution is None else NOTHING_NEW
         return TickResult(
             view=view,
             verdict=decided.verdict,
@@ -142,6 +146,7 @@ class Controller:
             execution=execution,
             command_ended=ended,
             site_taken_by_another=False,
+            residency_recorded=recorded,
             look_again_in_s=self._look_again_in_s(decision, execution),
             rest_s=_rest_s(view, execution) if leading else 0.0,
             yields_s=0.0 if leading else REST_S,
@@ -186,6 +191,21 @@ class Controller:
         evidence = {gate.name: gate.evidence for gate in hold.gates}
         if self._record(view, f"would_have_{hold.wanted}", hold.sentence, evidence):
             self._would_have.add(key)
+
+    def _record_residency(self, view: View) -> Changes:
+        """After the step, which matters more: the next turn is half a second away."""
+        changes = view.residency.changes
+        if view.state is None or not (changes or view.residency.problem):
+            return NOTHING_NEW
+        done = record_residency(
+            self._store,
+            self._paths,
+            view.residency,
+            epoch=view.state.epoch,
+            now_unix_s=view.now_unix_s,
+            by=f"controller {self._site}",
+        )
+        return changes if done else NOTHING_NEW
 
     def _record(self, view: View, event: str, summary: str, details: dict[str, str]) -> bool:
         if view.state is None:

@@ -43,6 +43,7 @@ from failover.model import SiteName
 from failover.phases import moves
 from failover.planning.turn import TICK_INTERVAL_S, asked_once_more
 from failover.policy import Policy
+from failover.scanner import Scanner
 from failover.znode import GroupPaths
 
 STAND_IN_END_LIMIT_S = 3.0
@@ -56,6 +57,7 @@ class _Group:
     connection: Connection
     controller: Controller
     observer: Observer
+    scanner: Scanner
     glance: Glance
     metrics: ControllerMetrics
     log: EventLog
@@ -129,10 +131,14 @@ def _until_cancelled(loop: asyncio.AbstractEventLoop, running: asyncio.Task[None
 
 def _group(policy: Policy, site: SiteName, instruments: Instruments, password_file: Path) -> _Group:
     connection = Connection(policy)
+    scanner = Scanner(policy, site, password_file=password_file)
     return _Group(
         connection=connection,
         controller=Controller(policy, site, connection.store, boottime=boottime_s),
-        observer=Observer(policy, site, password_file=password_file, version=__version__),
+        observer=Observer(
+            policy, site, password_file=password_file, version=__version__, scans=scanner.scans
+        ),
+        scanner=scanner,
         glance=Glance(policy, password_file=password_file),
         metrics=ControllerMetrics(policy, site, instruments),
         log=EventLog(group=policy.group, site=site),
@@ -173,6 +179,7 @@ async def _run_group(group: _Group) -> None:
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(group.observer.run(round_done))
+        tasks.create_task(group.scanner.run())
         tasks.create_task(_turns(group, watches, wake))
         tasks.create_task(keep_history(group.latest, group.reader, history_read))
 
@@ -234,6 +241,7 @@ async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
         else:
             group.metrics.tick_done(result, time.monotonic() - started_s)
             group.log.report(result)
+            group.scanner.leading = result.leading
             group.latest.turn_ended(result, boottime_s())
             new_site = asked_once_more(result.view, result.verdict) if result.leading else None
             if new_site is None:

@@ -18,6 +18,7 @@ from failover.controller import TickResult
 from failover.executor import CommandStarted, Execution, NotNow
 from failover.history import NO_HEAD, HeadSeen
 from failover.planning.plan import Gate, Hold, Plan
+from failover.residency.findings import CutSeen, Finding
 from failover.znode import Committed, Conflict, OutcomeUnknown
 
 
@@ -89,6 +90,7 @@ class EventLog:
             self._log.error("another controller publishes under this site's name")
         if result.execution is not None and isinstance(result.decision, Plan):
             self._executed(result.decision, result.execution)
+        self._residency(result)
         if result.command_ended is not None:
             ended = result.command_ended
             self._log.info(
@@ -127,6 +129,17 @@ class EventLog:
         )
         for problem in result.problems:
             self._log.error("plan refused by its checks", check=problem.check, why=problem.detail)
+
+    def _residency(self, result: TickResult) -> None:
+        changes = result.residency_recorded
+        for finding in changes.found:
+            self._log.error("way out found", **_of(finding), detail=finding.detail)
+        for cut in changes.cut:
+            self._log.error(
+                "way out cut", **_of(cut), sessions=cut.sessions, slots=cut.slots, detail=cut.detail
+            )
+        for finding in changes.gone:
+            self._log.info("way out gone", **_of(finding))
 
     def _history_head(self, seen: HeadSeen) -> None:
         if seen.head is not None:
@@ -174,6 +187,10 @@ def _said(result: TickResult, before: _Said) -> _Said:
         site_taken=result.site_taken_by_another,
         history_head=before.history_head if unread else result.view.history_head,
     )
+
+
+def _of(found: Finding | CutSeen) -> dict[str, str]:
+    return {"way": found.way, "host": found.host, "subject": found.subject}
 
 
 def _gate_name(gate: Gate) -> str:

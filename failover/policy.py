@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from failover.model import (
@@ -18,6 +20,80 @@ from failover.model import (
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
+
+
+class Purpose(StrEnum):
+    """What a network is there for. ``REPLICATION``: whole copies of a cluster may stand in it."""
+
+    REPLICATION = "replication"
+    CLIENT = "client"
+    BACKUP = "backup"
+    OPERATIONS = "operations"
+
+
+def over(expires: date | None, now_unix_s: float) -> bool:
+    """The last day, which still counts, has passed (UTC). None never ends."""
+    return expires is not None and datetime.fromtimestamp(now_unix_s, UTC).date() > expires
+
+
+@dataclass(frozen=True, slots=True)
+class DeclaredNetwork:
+    """A network that the operator answers for: whose it is, where, what for, and until when."""
+
+    network: Network
+    owner: str
+    country: str
+    purposes: tuple[Purpose, ...]
+    expires: date | None = None  # the last day; None: no end
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkException:
+    """A network that somebody answers for by name although the rule forbids it; until a day."""
+
+    network: Network
+    owner: str
+    country: str
+    purposes: tuple[Purpose, ...]
+    approver: str
+    reason: str
+    expires: date
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedFinding:
+    """A finding that somebody answers for: one way out, one subject; until a day."""
+
+    way: str
+    subject: str
+    approver: str
+    reason: str
+    expires: date
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """Where something of a database host goes besides the group itself: archive, metrics, logs."""
+
+    name: str
+    host: Address | str  # a name is resolved, and every answer judged, again and again
+    port: int
+    purpose: Purpose
+
+
+@dataclass(frozen=True, slots=True)
+class Residency:
+    """What the operator says about where data may go, beside the sites' networks.
+
+    ``settings``: those of PostgreSQL that run a command or name a place, as they are meant to be.
+    ``cut``: sessions from outside are ended; else they are only reported.
+    """
+
+    endpoints: tuple[Endpoint, ...] = ()
+    exceptions: tuple[NetworkException, ...] = ()
+    accepted: tuple[AcceptedFinding, ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
+    cut: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +140,15 @@ class Site:
     name: SiteName
     kind: SiteKind
     country: str
-    networks: tuple[Network, ...]
+    declared: tuple[DeclaredNetwork, ...]
     zookeeper: tuple[ZooKeeperServer, ...]
     controller: ControllerHost
     proxies: tuple[Proxy, ...] = ()
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """The declared networks alone, whatever they are for."""
+        return tuple(each.network for each in self.declared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +208,7 @@ class Policy:
     salvage_bytes_max: int = 16 * 1024**3
     zookeeper_restart_command: str | None = None  # moves a drifted leader; "{server}" is its name
     patroni_namespace: str = "/service"
+    residency: Residency = Residency()
 
     def site(self, name: SiteName) -> Site:
         """The site of that name; KeyError when there is none."""

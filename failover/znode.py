@@ -150,6 +150,11 @@ class GroupPaths:
         return f"{self.root}/history_head"
 
     @property
+    def residency(self) -> str:
+        """The ledger of open findings; written in the transaction of its history entry."""
+        return f"{self.root}/residency"
+
+    @property
     def observers(self) -> str:
         return f"{self.root}/observers"
 

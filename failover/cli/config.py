@@ -35,18 +35,19 @@ def check(ctx: click.Context, output: str) -> None:
     if output == "json":
         _check_json(ctx)
         return
-    path, policy = config_path(), load_policy()
+    path, policy = config_path(), load_policy(names=True)
     click.echo(f"{path}: in order. {_summary(policy)}")
     click.echo("Checked: the file. Not checked: whether the hosts really run what follows from it.")
 
 
 def _check_json(ctx: click.Context) -> None:
     from failover.config import ConfigError, load
+    from failover.config.names import resolve
 
     path = config_path()
     problems: list[dict[str, Any]] = []
     try:
-        load(path)
+        load(path, resolver=resolve)
     except ConfigError as error:
         problems = [
             {"path": p.path, "message": p.message, "hint": p.hint, "line": p.line}
@@ -86,7 +87,7 @@ def render(ctx: click.Context, directory: Path, only_check: bool) -> None:
     from failover.render import compare, write
     from failover.render import render as render_tree
 
-    tree = render_tree(load_policy())
+    tree = render_tree(load_policy(names=True))
     if not only_check:
         changed = write(tree, directory)
         for difference in changed:

@@ -33,7 +33,7 @@ def command(site: str | None, metrics_address: str, password_file: Path) -> None
     Logs JSON lines to standard output; metrics under /metrics, the console under /. Ends on
     SIGTERM, handing the leadership over at once.
     """
-    policy = load_policy()
+    policy = load_policy(names=True)
     name = own_site(policy, site)
     from failover.console.document import describe
     from failover.controller_service import run

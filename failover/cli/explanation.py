@@ -12,8 +12,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from failover.cli.snapshot import HEALTHY, VerdictNode, verdict_node
-from failover.cli.tree import BAD, GOOD, WARN, missing_lines, verdict_lines
+from failover.cli.snapshot import HEALTHY, ResidencyNode, VerdictNode, residency_node, verdict_node
+from failover.cli.tree import BAD, GOOD, WARN, missing_lines, residency_lines, verdict_lines
 from failover.cli.units import duration, size
 from failover.health.protection import lines, listed
 from failover.health.verdict import Consequence
@@ -82,6 +82,7 @@ class ExplainSnapshot:
     next: NextNode
     losses: tuple[LossNode, ...]
     protection: tuple[str, ...]
+    residency: ResidencyNode
     missing: tuple[str, ...]
     looked_for_s: float
 
@@ -110,6 +111,7 @@ def explain_snapshot(
         next=NextNode(then.sentence, then.step.value if then.step else None, _rounded(then.in_s)),
         losses=tuple(loss_node(loss) for loss in explained.losses),
         protection=_protection(view),
+        residency=residency_node(view),
         missing=explained.missing,
         looked_for_s=round(looked_for_s, 1),
     )
@@ -190,6 +192,7 @@ def as_rich(explanation: ExplainSnapshot) -> Group:
     parts.append(Text(f"next: {explanation.next.sentence}"))
     parts += [_loss_line(loss) for loss in explanation.losses]
     parts += [Text(line) for line in explanation.protection]
+    parts += residency_lines(explanation.residency, explanation.verdict)
     parts += missing_lines(explanation.missing, explanation.verdict)
     if decision != "nothing":
         parts.append(Text(_FOOTNOTE.format(explanation.looked_for_s), style="dim"))

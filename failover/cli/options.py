@@ -94,13 +94,17 @@ def config_path(ctx: click.Context | None = None) -> Path:
     )
 
 
-def load_policy(ctx: click.Context | None = None) -> Policy:
-    """failover.yaml as a Policy. Every mistake in it is listed at once; exit code 2."""
+def load_policy(ctx: click.Context | None = None, *, names: bool = False) -> Policy:
+    """failover.yaml as a Policy. Every mistake in it is listed at once; exit code 2.
+
+    ``names``: those in it are resolved, and one that stands for an address outside is a mistake.
+    """
     from failover.config import ConfigError, load
+    from failover.config.names import resolve
 
     path = config_path(ctx)
     try:
-        return load(path)
+        return load(path, resolver=resolve if names else None)
     except ConfigError as error:
         raise UserError(str(error), todo="correct the file; `failover config check`") from None
 

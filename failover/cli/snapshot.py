@@ -109,6 +109,34 @@ class SiteNode:
 
 
 @dataclass(frozen=True, slots=True)
+class WayNode:
+    """A way out that is open, or that somebody answers for (``approver``, until ``expires``)."""
+
+    way: str
+    host: str
+    subject: str
+    detail: str
+    since_unix_s: float | None
+    approver: str | None = None
+    expires: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GapNode:
+    """A database host of which not everything is known."""
+
+    host: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResidencyNode:
+    open: tuple[WayNode, ...]
+    accepted: tuple[WayNode, ...]
+    gaps: tuple[GapNode, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """One moment of one group. ``problem``: why there is no usable state; empty where there is."""
 
@@ -125,6 +153,7 @@ class Snapshot:
     problem: str
     verdict: VerdictNode
     sites: tuple[SiteNode, ...]
+    residency: ResidencyNode
     missing: tuple[str, ...]
 
     @property
@@ -149,7 +178,25 @@ def status_tree(view: View, verdict: Verdict) -> Snapshot:
         problem=view.store_problem or view.state_problem,
         verdict=verdict_node(verdict),
         sites=tuple(_site(view, site) for site in view.policy.sites),
+        residency=residency_node(view),
         missing=view.missing,
+    )
+
+
+def residency_node(view: View) -> ResidencyNode:
+    """What the scanners know now."""
+    known = view.residency
+    return ResidencyNode(
+        open=tuple(
+            WayNode(f.way, f.host, f.subject, f.detail, each.since_unix_s)
+            for each in known.open
+            for f in (each.finding,)
+        ),
+        accepted=tuple(
+            WayNode(f.way, f.host, f.subject, f.detail, None, by.approver, by.expires.isoformat())
+            for f, by in known.accepted
+        ),
+        gaps=tuple(GapNode(gap.host, gap.why) for gap in known.gaps),
     )
 
 

@@ -18,6 +18,7 @@ from failover.cli.snapshot import (
     HEALTHY,
     HostNode,
     LeaseNode,
+    ResidencyNode,
     SideNode,
     SiteNode,
     Snapshot,
@@ -34,6 +35,7 @@ DIM = "dim"
 def as_rich(snapshot: Snapshot) -> Group:
     """The whole: heading, verdict, one tree per site, what is missing."""
     parts: list[RenderableType] = [_heading(snapshot), *verdict_lines(snapshot.verdict)]
+    parts += residency_lines(snapshot.residency, snapshot.verdict)
     widths = _widths(host for site in snapshot.sites for c in site.clusters for host in c.hosts)
     parts += [_site(site, widths) for site in snapshot.sites]
     return Group(*parts, *missing_lines(snapshot.missing, snapshot.verdict))
@@ -83,6 +85,25 @@ def verdict_lines(verdict: VerdictNode) -> list[RenderableType]:
         lines += indented(verdict.evidence)
     if verdict.also:
         lines += indented([f"as well: {', '.join(verdict.also)}"])
+    return lines
+
+
+def residency_lines(residency: ResidencyNode, verdict: VerdictNode) -> list[RenderableType]:
+    """Ways out that stand open, what nobody looks at, and what somebody answers for."""
+    lines: list[RenderableType] = []
+    if residency.open:
+        lines.append(Text(f"residency: {len(residency.open)} ways out stand open", style=BAD))
+        told = [f"{w.way} on {w.host}: {w.subject}" for w in residency.open]
+        lines += indented(line for line in told if not any(line in e for e in verdict.evidence))
+    if residency.gaps:
+        lines.append(Text("residency: not everything is known", style=WARN))
+        lines += indented(f"{gap.host}: {gap.why}" for gap in residency.gaps)
+    if residency.accepted:
+        lines.append(Text("residency: somebody answers for"))
+        lines += indented(
+            f"{w.way} on {w.host}: {w.subject} ({w.approver}, until {w.expires})"
+            for w in residency.accepted
+        )
     return lines
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from failover.config.build import build
 from failover.config.crosschecks import cross_check
 from failover.config.document import read_document
+from failover.config.names import Resolver, name_problems
 from failover.config.problems import ConfigError, Problem
 from failover.config.schema import validate
 from failover.policy import Policy
@@ -19,8 +20,11 @@ from failover.policy import Policy
 __all__ = ["ConfigError", "Problem", "load", "parse"]
 
 
-def load(path: Path | str) -> Policy:
-    """The policy in a file. ConfigError with every mistake when it is not usable."""
+def load(path: Path | str, *, resolver: Resolver | None = None) -> Policy:
+    """The policy in a file. ConfigError with every mistake when it is not usable.
+
+    With a ``resolver`` (``names.resolve``) a name that stands for an address outside is one.
+    """
     source = Path(path)
     try:
         text = source.read_text(encoding="utf-8")
@@ -30,7 +34,10 @@ def load(path: Path | str) -> Policy:
         what = (error.strerror or type(error).__name__).lower()
         hint = "name it with --config PATH; an example is deploy/failover.yaml"
         raise ConfigError(str(path), [Problem("", f"cannot be read: {what}", hint)]) from None
-    return parse(text, source=str(path))
+    policy = parse(text, source=str(path))
+    if resolver is not None and (outside := name_problems(policy, resolver)):
+        raise ConfigError(str(path), outside)
+    return policy
 
 
 def parse(text: str, *, source: str = "failover.yaml") -> Policy:

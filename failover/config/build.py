@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from failover.config.schema import ClusterModel, FileModel, SiteModel
-from failover.model import ClusterName, GroupName, HostName, SiteName
+from failover.config.schema import ClusterModel, FileModel, ResidencyModel, SiteModel
+from failover.model import ClusterName, GroupName, HostName, SiteKind, SiteName
 from failover.policy import (
+    AcceptedFinding,
     Cluster,
     ControllerHost,
     DatabaseHost,
+    DeclaredNetwork,
+    Endpoint,
     LossBudget,
+    NetworkException,
     Policy,
     Proxy,
+    Purpose,
     ReceiptTable,
+    Residency,
     Site,
     ZooKeeperServer,
 )
@@ -21,7 +27,7 @@ def build(file: FileModel) -> Policy:
     """The same intentions as frozen values."""
     return Policy(
         group=GroupName(file.group),
-        sites=tuple(_site(SiteName(name), site) for name, site in file.sites.items()),
+        sites=tuple(_site(SiteName(n), site, file.owner) for n, site in file.sites.items()),
         clusters=tuple(_cluster(ClusterName(name), each) for name, each in file.clusters.items()),
         initial_site=SiteName(file.initial_site),
         lease_s=file.lease,
@@ -34,15 +40,53 @@ def build(file: FileModel) -> Policy:
         salvage_bytes_max=file.salvage_size_max,
         zookeeper_restart_command=file.zookeeper_restart_command,
         patroni_namespace=file.patroni_namespace,
+        residency=_residency(file.residency),
     )
 
 
-def _site(name: SiteName, site: SiteModel) -> Site:
+# What a site's network is for where it does not say.
+PURPOSES = {SiteKind.DATA: tuple(Purpose), SiteKind.WITNESS: (Purpose.OPERATIONS,)}
+
+
+def _residency(said: ResidencyModel) -> Residency:
+    return Residency(
+        endpoints=tuple(Endpoint(e.name, e.host, e.port, e.purpose) for e in said.endpoints),
+        exceptions=tuple(
+            NetworkException(
+                network=e.network,
+                owner=e.owner,
+                country=e.country,
+                purposes=tuple(e.purpose),
+                approver=e.approver,
+                reason=e.reason,
+                expires=e.expires,
+            )
+            for e in said.exceptions
+        ),
+        accepted=tuple(
+            AcceptedFinding(a.way, a.subject, a.approver, a.reason, a.expires)
+            for a in said.accepted
+        ),
+        settings=tuple(said.settings.items()),
+        cut=said.cut,
+    )
+
+
+def _site(name: SiteName, site: SiteModel, owner: str) -> Site:
     return Site(
         name=name,
         kind=site.kind,
         country=site.country,
-        networks=tuple(site.networks),
+        declared=tuple(
+            DeclaredNetwork(
+                network=each.network,
+                owner=each.owner or owner,
+                country=each.country or site.country,
+                purposes=tuple(each.purpose or PURPOSES[site.kind]),
+                expires=each.expires,
+            )
+            for each in site.networks
+        ),
         zookeeper=tuple(
             ZooKeeperServer(HostName(z.name), name, z.address, z.myid, z.client_port)
             for z in site.zookeeper

@@ -8,18 +8,16 @@ listed in one run.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from itertools import combinations
-from typing import Any, TypeVar
+from typing import Any
 
 from failover.config import units
 from failover.config.document import Document
+from failover.config.draft import Draft, Host, items, read_draft, usable
 from failover.config.problems import Location, did_you_mean
-from failover.policy import Address, Network
+from failover.config.residency_checks import residency_checks
+from failover.policy import Address, Purpose
 from failover.timing import lease_timing
-
-Value = TypeVar("Value")
 
 COUNTRY = "ID"
 LEASE_MAX_S = 8.0
@@ -36,34 +34,10 @@ RESERVED_CLUSTERS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Host:
-    """Anything with an address. Parts without a usable value are None."""
-
-    location: Location
-    site: str
-    name: str | None
-    address: Address | None
-
-
-@dataclass(slots=True)
-class _Draft:
-    """What of the document is usable for checks."""
-
-    sites: dict[str, dict[str, Any]] = field(default_factory=dict)
-    clusters: dict[str, dict[str, Any]] = field(default_factory=dict)
-    networks: list[tuple[Location, str, Network]] = field(default_factory=list)
-    hosts: list[_Host] = field(default_factory=list)
-    zookeeper: list[tuple[Location, str, Any]] = field(default_factory=list)  # …, myid
-
-    def sites_of_kind(self, kind: str) -> list[str]:
-        return [name for name, site in self.sites.items() if site.get("kind") == kind]
-
-
 def cross_check(document: Document) -> None:
     """Note every mistake between values in ``document.problems``."""
     root = document.value if isinstance(document.value, dict) else {}
-    draft = _draft(root)
+    draft = read_draft(root)
     _sites(document, root, draft)
     _networks(document, draft)
     _addresses(document, draft)
@@ -71,71 +45,13 @@ def cross_check(document: Document) -> None:
     _zookeeper(document, draft)
     _clusters(document, draft)
     _scalars(document, root, draft)
-
-
-# --------------------------------------------------------------------------- what is usable
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _items(value: Any) -> Iterator[tuple[int, dict[str, Any]]]:
-    for index, item in enumerate(value if isinstance(value, list) else []):
-        if isinstance(item, dict):
-            yield index, item
-
-
-def _usable(parse: Callable[[Any], Value], value: Any) -> Value | None:
-    try:
-        return parse(value)
-    except units.Wrong:
-        return None
-
-
-def _draft(root: dict[str, Any]) -> _Draft:
-    draft = _Draft()
-    for name, site in _mapping(root.get("sites")).items():
-        if isinstance(site, dict):
-            draft.sites[name] = site
-            _draft_site(draft, name, site)
-    for name, cluster in _mapping(root.get("clusters")).items():
-        if not isinstance(cluster, dict):
-            continue
-        draft.clusters[name] = cluster
-        for site_name, hosts in _mapping(cluster.get("hosts")).items():
-            for index, host in _items(hosts):
-                location = ("clusters", name, "hosts", site_name, index)
-                _draft_host(draft, location, site_name, host)
-    return draft
-
-
-def _draft_site(draft: _Draft, name: str, site: dict[str, Any]) -> None:
-    networks = site.get("networks")
-    for index, text in enumerate(networks if isinstance(networks, list) else []):
-        network = _usable(units.network, text)
-        if network is not None:
-            draft.networks.append((("sites", name, "networks", index), name, network))
-    for index, server in _items(site.get("zookeeper")):
-        location: Location = ("sites", name, "zookeeper", index)
-        _draft_host(draft, location, name, server)
-        draft.zookeeper.append((location, name, server.get("myid")))
-    if isinstance(site.get("controller"), dict):
-        _draft_host(draft, ("sites", name, "controller"), name, site["controller"])
-    for index, proxy in _items(site.get("proxies")):
-        _draft_host(draft, ("sites", name, "proxies", index), name, proxy)
-
-
-def _draft_host(draft: _Draft, location: Location, site: str, host: dict[str, Any]) -> None:
-    name = host.get("name")
-    address = _usable(units.address, host.get("address"))
-    draft.hosts.append(_Host(location, site, name if isinstance(name, str) else None, address))
+    residency_checks(document, root, draft)
 
 
 # --------------------------------------------------------------------------- the checks
 
 
-def _sites(document: Document, root: dict[str, Any], draft: _Draft) -> None:
+def _sites(document: Document, root: dict[str, Any], draft: Draft) -> None:
     for name, site in draft.sites.items():
         country = site.get("country")
         if isinstance(country, str) and country != COUNTRY:
@@ -164,16 +80,20 @@ def _sites(document: Document, root: dict[str, Any], draft: _Draft) -> None:
             )
 
 
-def _networks(document: Document, draft: _Draft) -> None:
-    for (_, site_a, a), (location, _, b) in combinations(draft.networks, 2):
+def _networks(document: Document, draft: Draft) -> None:
+    for one, other in combinations(draft.networks, 2):
+        a, b = one.network, other.network
         if a.version == b.version and a.overlaps(b):
             document.problem(
-                location, f"{b} overlaps {a} of {site_a}", "every address belongs to one site"
+                other.location,
+                f"{b} overlaps {a} of {one.site or 'an exception'}",
+                "every address belongs to one site",
             )
 
 
-def _addresses(document: Document, draft: _Draft) -> None:
-    first: dict[Address, _Host] = {}
+def _addresses(document: Document, draft: Draft) -> None:
+    first: dict[Address, Host] = {}
+    witnesses = draft.sites_of_kind("witness")  # what else they must not have is said elsewhere
     for host in draft.hosts:
         if host.address is None:
             continue
@@ -182,15 +102,26 @@ def _addresses(document: Document, draft: _Draft) -> None:
         if other is not host:
             said = f"is also {other.name}'s" if other.name else "is given twice"
             document.problem(location, f"{host.address} {said}", "one address for each host")
-        own = [network for _, site, network in draft.networks if site == host.site]
-        if own and not any(host.address in network for network in own):
-            declared = ", ".join(str(network) for network in own)
+        own = [each for each in draft.networks if each.site == host.site]
+        mine = next((each for each in own if host.address in each.network), None)
+        if own and mine is None:
+            declared = ", ".join(str(each.network) for each in own)
             document.problem(
                 location, f"{host.address} is in no network of {host.site}", f"declared: {declared}"
             )
+        elif (
+            mine is not None
+            and host.purpose not in mine.purposes
+            and (host.purpose is Purpose.OPERATIONS or host.site not in witnesses)
+        ):
+            document.problem(
+                location,
+                f"{host.address} stands in {mine.network}, which is not for {host.purpose}",
+                f"add {host.purpose} to its purpose, or declare another network",
+            )
 
 
-def _unique_names(document: Document, draft: _Draft) -> None:
+def _unique_names(document: Document, draft: Draft) -> None:
     seen: set[str] = set()
     for host in draft.hosts:
         if host.name is None:
@@ -204,7 +135,7 @@ def _unique_names(document: Document, draft: _Draft) -> None:
         seen.add(host.name)
 
 
-def _zookeeper(document: Document, draft: _Draft) -> None:
+def _zookeeper(document: Document, draft: Draft) -> None:
     servers = [(location, site, myid) for location, site, myid in draft.zookeeper]
     numbered = [s for s in servers if isinstance(s[2], int) and not isinstance(s[2], bool)]
     seen: set[int] = set()
@@ -240,7 +171,7 @@ def _zookeeper(document: Document, draft: _Draft) -> None:
             )
 
 
-def _clusters(document: Document, draft: _Draft) -> None:
+def _clusters(document: Document, draft: Draft) -> None:
     data = draft.sites_of_kind("data")
     ports: dict[int, str] = {}
     for name, cluster in draft.clusters.items():
@@ -263,7 +194,7 @@ def _clusters(document: Document, draft: _Draft) -> None:
 
 
 def _cluster_hosts(
-    document: Document, draft: _Draft, name: str, cluster: dict[str, Any], data: list[str]
+    document: Document, draft: Draft, name: str, cluster: dict[str, Any], data: list[str]
 ) -> None:
     hosts = cluster.get("hosts")
     if not isinstance(hosts, dict):
@@ -274,7 +205,7 @@ def _cluster_hosts(
             document.problem((*base, site), "unknown site", did_you_mean(site, draft.sites))
         elif site not in data and draft.sites[site].get("kind") == "witness":
             document.problem((*base, site), "a witness holds no customer data, so no database")
-        for index, host in _items(hosts[site]):
+        for index, host in items(hosts[site]):
             _host_ports(document, (*base, site, index), host)
     for site in data:
         if not hosts.get(site):
@@ -297,8 +228,8 @@ def _host_ports(document: Document, location: Location, host: dict[str, Any]) ->
         taken[port] = key
 
 
-def _scalars(document: Document, root: dict[str, Any], draft: _Draft) -> None:
-    lease_s = _usable(units.duration_s, root.get("lease", "6s"))
+def _scalars(document: Document, root: dict[str, Any], draft: Draft) -> None:
+    lease_s = usable(units.duration_s, root.get("lease", "6s"))
     if lease_s is not None:
         _lease(document, lease_s)
     initial, data = root.get("initial_site"), draft.sites_of_kind("data")

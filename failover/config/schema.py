@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import fields
+from datetime import date
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -17,7 +18,7 @@ from failover.config import units
 from failover.config.document import Document
 from failover.config.problems import Location, did_you_mean
 from failover.model import Automation, ProtectionMode, SiteKind
-from failover.policy import Address, Network, Policy
+from failover.policy import Address, Network, Policy, Purpose
 
 SECRETS_DIRECTORY = "/etc/failover/secrets"
 _SECRET_KEY = re.compile(r"passw|passphrase|secret|token|credential|private_?key|api_?key", re.I)
@@ -30,6 +31,17 @@ IpAddress = Annotated[
 ]
 IpNetwork = Annotated[Network, BeforeValidator(units.checked(units.network))]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Day = Annotated[
+    date, BeforeValidator(units.checked(units.day)), Field(examples=["2027-06-30"])
+]  # the last one that counts
+Words = Annotated[
+    str, BeforeValidator(units.checked(units.words)), Field(examples=["PT Pasar Nusantara"])
+]
+Purposes = Annotated[
+    list[Annotated[Purpose, BeforeValidator(units.checked(units.choice(Purpose)))]],
+    Field(min_length=1, examples=["[client, backup]"]),
+]
+Country = Annotated[str, Field(examples=["ID"])]
 
 
 def _name(pattern: str, what: str, example: str) -> Any:
@@ -43,6 +55,7 @@ GroupKey = Annotated[
 ]
 HostKey = Annotated[str, _name(units.HOST, "host", "jkt-db1"), Field(examples=["jkt-db1"])]
 TableKey = Annotated[str, _name(units.TABLE, "table", "shop.public.payment")]
+SettingKey = Annotated[str, _name(units.SETTING, "setting", "archive_command")]
 ColumnKey = Annotated[str, _name(units.COLUMN, "column", "id")]
 
 
@@ -68,6 +81,21 @@ class ProxyModel(_Model):
     address: IpAddress
 
 
+def _in_full(value: Any) -> Any:
+    """`10.77.1.0/24` is short for `{network: 10.77.1.0/24}`."""
+    return {"network": value} if isinstance(value, str) else value
+
+
+class NetworkModel(_Model):
+    """One declared network. What is not said comes from its site."""
+
+    network: IpNetwork
+    owner: Words | None = None
+    country: Country | None = None
+    purpose: Purposes | None = None
+    expires: Day | None = None
+
+
 class SiteModel(_Model):
     kind: Annotated[
         SiteKind,
@@ -75,7 +103,9 @@ class SiteModel(_Model):
         Field(examples=["data", "witness"]),
     ]
     country: str = Field(examples=["ID"])
-    networks: list[IpNetwork] = Field(min_length=1, examples=["[10.77.1.0/24]"])
+    networks: list[Annotated[NetworkModel, BeforeValidator(_in_full)]] = Field(
+        min_length=1, examples=["[10.77.1.0/24]"]
+    )
     zookeeper: list[ZooKeeperModel] = Field(min_length=1)
     controller: ControllerModel
     proxies: list[ProxyModel] = []
@@ -107,10 +137,54 @@ class LossBudgetModel(_Model):
     time: Duration = _default("loss_budget").seconds
 
 
+class EndpointModel(_Model):
+    name: HostKey
+    host: Annotated[
+        Address | str,
+        BeforeValidator(units.checked(units.address_or_name)),
+        Field(examples=["10.77.1.51", "backup.example.id"]),
+    ]
+    port: Port = Field(examples=[443])
+    purpose: Annotated[Purpose, BeforeValidator(units.checked(units.choice(Purpose)))] = Field(
+        examples=["backup"]
+    )
+
+
+class ExceptionModel(_Model):
+    """A network that the rule forbids, and who answers for it."""
+
+    network: IpNetwork
+    owner: Words
+    country: Country
+    purpose: Purposes
+    approver: Words
+    reason: Words
+    expires: Day
+
+
+class AcceptedModel(_Model):
+    """A finding, and who answers for it."""
+
+    way: Words
+    subject: Words
+    approver: Words
+    reason: Words
+    expires: Day
+
+
+class ResidencyModel(_Model):
+    endpoints: list[EndpointModel] = []
+    exceptions: list[ExceptionModel] = []
+    accepted: list[AcceptedModel] = []
+    settings: dict[SettingKey, str] = {}
+    cut: bool = True
+
+
 class FileModel(_Model):
     """The whole file. Defaults are those of ``Policy``."""
 
     group: GroupKey
+    owner: Words  # of every network that names no other
     lease: Duration = _default("lease_s")
     protection: Annotated[
         ProtectionMode, BeforeValidator(units.checked(units.choice(ProtectionMode)))
@@ -126,6 +200,7 @@ class FileModel(_Model):
     initial_site: str = Field(examples=["jakarta"])
     zookeeper_restart_command: str | None = None
     patroni_namespace: str = Field(_default("patroni_namespace"), pattern=r"^(/[A-Za-z0-9_-]+)+$")
+    residency: ResidencyModel = ResidencyModel()
     sites: dict[SiteKey, SiteModel]
     clusters: dict[ClusterKey, ClusterModel] = Field(min_length=1)
 
@@ -164,6 +239,7 @@ def _refuse(document: Document, location: Location, message: str) -> None:
 
 _KINDS = {
     "string_type": ("must be text", ""),
+    "bool_type": ("must be true or false", ""),
     "int_type": ("must be a whole number", ""),
     "dict_type": ("must be a mapping", "lines of `key: value`"),
     "model_type": ("must be a mapping", "lines of `key: value`"),
@@ -179,6 +255,8 @@ def _note(document: Document, detail: Any) -> None:
     location: Location = tuple(detail["loc"])
     if location and location[-1] == "[key]":
         location = location[:-1]
+    if location and location[-1] == "network" and location not in document.lines:
+        location = location[:-1]  # said in short
     if kind == "extra_forbidden":
         hint = did_you_mean(str(location[-1]), _fields(location[:-1]))
         document.problem(location, "unknown key", hint)
@@ -198,6 +276,7 @@ def _fields(location: Location) -> dict[str, FieldInfo]:
     """The fields of the model at a location; empty where there is no model."""
     current: Any = FileModel
     for part in location:
+        current = _unwrapped(current)
         if isinstance(current, type) and issubclass(current, BaseModel):
             info = current.model_fields.get(str(part))
             current = info.annotation if info else None
@@ -205,9 +284,15 @@ def _fields(location: Location) -> dict[str, FieldInfo]:
             current = get_args(current)[-1]
         else:
             return {}
+    current = _unwrapped(current)
     if isinstance(current, type) and issubclass(current, BaseModel):
         return current.model_fields
     return {}
+
+
+def _unwrapped(annotation: Any) -> Any:
+    """Without what only validates."""
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def _example(location: Location) -> str:

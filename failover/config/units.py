@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import date, datetime
 from enum import StrEnum
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, TypeVar
@@ -104,7 +105,13 @@ HOST = r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?"
 # As PostgreSQL has them in its catalogues, without quotes; a dot inside a name is not understood.
 COLUMN = r"[^.\s\x00]{1,63}"
 TABLE = rf"{COLUMN}\.{COLUMN}\.{COLUMN}"
+SETTING = r"[a-z_]+(?:\.[a-z_]+)?"
+# Of a resolver: labels of letters, digits and hyphens, at least one dot, no address in disguise.
+NAME = (
+    r"(?=.{1,253}$)(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,61}"
+)
 _RULES = {
+    SETTING: "as PostgreSQL calls it, small letters",
     COLUMN: "as in the catalogue, without quotes",
     TABLE: "database, schema and table, without quotes",
     PLAIN: "a small letter, then small letters, digits or _, at most 31",
@@ -126,6 +133,39 @@ def address(value: Any) -> Address:
     if parsed.is_unspecified or parsed.is_loopback or parsed.is_multicast or parsed.is_link_local:
         raise Wrong(f"{parsed} cannot be reached from another site", hint)
     return parsed
+
+
+def address_or_name(value: Any) -> Address | str:
+    """One host: an IP address, or a full name that a resolver knows."""
+    hint = "an IP address, or a full name, for example backup.example.id"
+    text = _text(value, hint)
+    if re.fullmatch(NAME, text):
+        return text.lower()
+    try:
+        return address(text)
+    except Wrong as wrong:
+        raise Wrong(wrong.message.replace("an IP address", "an address or a name"), hint) from None
+
+
+def day(value: Any) -> date:
+    """``2027-06-30``, as YAML reads it or quoted."""
+    hint = "a day, for example 2027-06-30"
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        return date.fromisoformat(_text(value, hint))
+    except ValueError as error:
+        if isinstance(error, Wrong):
+            raise
+        raise Wrong(f"{said(value)} is not a day", hint) from None
+
+
+def words(value: Any) -> str:
+    """One line for a human, and not an empty one."""
+    text = _text(value, "in words")
+    if not text.strip() or not text.isprintable():
+        raise Wrong(f"{said(text)} says nothing", "in words, on one line")
+    return text.strip()
 
 
 def network(value: Any) -> Network:

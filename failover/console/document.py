@@ -10,7 +10,7 @@ from typing import Any
 
 from failover.cli.explanation import explain_snapshot, gate_node
 from failover.cli.history import row_json
-from failover.cli.snapshot import status_tree
+from failover.cli.snapshot import residency_node, status_tree
 from failover.console.streams import streams
 from failover.controller import TickResult
 from failover.health.view import View
@@ -78,6 +78,11 @@ def _move(move: Move) -> dict[str, Any]:
     }
 
 
-def _findings(_view: View) -> list[dict[str, Any]] | None:
-    """Residency findings. None: nothing looks for them yet, which is not the same as none."""
-    return None
+def _findings(view: View) -> list[dict[str, Any]] | None:
+    """Ways out that stand open. None: nobody looks, which is not the same as none."""
+    node = residency_node(view)
+    if not node.open and not view.residency.scans:
+        return None
+    return [
+        {"way": w.way, "host": w.host, "subject": w.subject, "detail": w.detail} for w in node.open
+    ]

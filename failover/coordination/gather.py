@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from failover.coordination.memory import HostMemory, Since
 from failover.coordination.reads import read_all
+from failover.coordination.residency import ledger_seen
 from failover.coordination.store import Store, StoreUnavailable
 from failover.coordination.sync_memory import SyncKey, SyncMemory
 from failover.health.inputs import (
@@ -28,6 +29,7 @@ from failover.health.inputs import (
 )
 from failover.health.listed import listed_hosts
 from failover.health.observation import SiteObservation, decode_observation
+from failover.health.residency import NO_LEDGER
 from failover.health.scope import parse_config
 from failover.history import NO_HEAD, head_seen
 from failover.last_writer import read_last_writer
@@ -131,6 +133,7 @@ class Gatherer:
             sync=self._sync.seen() if read else (),
             request=self._request(znodes) if read else None,
             history_head=head_seen(znodes[self._paths.history_head]) if read else NO_HEAD,
+            ledger=ledger_seen(znodes[self._paths.residency]) if read else NO_LEDGER,
             store_problem=problem,
             zookeeper_restarts_s_ago=zookeeper_restarts_s_ago,
         )
@@ -148,6 +151,7 @@ class Gatherer:
 
     def _fixed_paths(self) -> tuple[str, ...]:
         paths = [self._paths.state, self._paths.request, self._paths.history_head]
+        paths.append(self._paths.residency)
         paths += [self._paths.observer(site.name) for site in self._policy.sites]
         for cluster in self._policy.clusters:
             paths += [self._paths.writer(cluster.name), self._paths.stopped(cluster.name)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from failover.health import predicates as ask
+from failover.health import residency
 from failover.health.observation import NoAnswer
 from failover.health.scope import PatroniConfig
 from failover.health.sightings import HostView
@@ -48,6 +49,10 @@ def stopped(proof: StoppedProof) -> str:
     """One line on a stopped-proof."""
     how = "is shut down" if proof.kind is StopKind.SHUT_DOWN else "was killed"
     return f"{proof.host} {how}, its WAL ends at {proof.end_of_wal} (timeline {proof.timeline})"
+
+
+def ways_out(view: View) -> Lines:
+    return residency.lines(view.residency)
 
 
 def request(view: View) -> Lines:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from failover.health.observation import PostgresSeen, SiteObservation
 from failover.history import NO_HEAD, HeadSeen
 from failover.model import ClusterName, HostName, Lsn, SiteName, TimelineId
+from failover.residency.findings import Ledger, LedgerSeen
 from failover.state import (
     GroupState,
     OperatorRequest,
@@ -217,5 +218,6 @@ class ViewInputs:
     sync: tuple[SyncSeen, ...] = ()
     request: RequestSeen | None = None  # None: nobody has ever asked for anything
     history_head: HeadSeen = NO_HEAD
+    ledger: LedgerSeen = LedgerSeen(Ledger())  # noqa: RUF009  # a tuple of frozen values
     store_problem: str = ""
     zookeeper_restarts_s_ago: tuple[float, ...] = ()  # the reader's own, newest first

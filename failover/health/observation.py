@@ -12,6 +12,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from failover.model import HostName, SiteName, TimelineId
+from failover.residency.findings import HostScan
 from failover.state import LsnField, StateError
 
 ANSWER_LIMIT_S = 1.0  # a round waits so long for an answer
@@ -151,6 +152,7 @@ class SiteObservation:
     hosts: tuple[HostObservation, ...]
     zookeeper: tuple[ZooKeeperObservation, ...]
     version: str = ""
+    residency: tuple[HostScan, ...] = ()
 
 
 _ADAPTER: TypeAdapter[SiteObservation] = TypeAdapter(SiteObservation)

@@ -33,6 +33,7 @@ from failover.health.observation import (
 )
 from failover.model import SiteName
 from failover.policy import DatabaseHost, Policy, ZooKeeperServer
+from failover.residency.findings import HostScan
 from failover.sites.guard_http import ask_guard
 from failover.sites.patroni import ask_patroni
 from failover.sites.postgres import PostgresProbe
@@ -154,12 +155,20 @@ class Observer:
     its answers took."""
 
     def __init__(
-        self, policy: Policy, site: SiteName, *, password_file: Path | None, version: str = ""
+        self,
+        policy: Policy,
+        site: SiteName,
+        *,
+        password_file: Path | None,
+        version: str = "",
+        scans: Callable[[], tuple[HostScan, ...]] = tuple,
     ) -> None:
+        """``scans``: what the scanner of ways out knows now; it is published along."""
         self._policy = policy
         self._site = site
         self._password_file = password_file
         self._version = version
+        self._scans = scans
         self._sequence = 0
         self.latest: SiteObservation | None = None
         self.answered: tuple[Answered, ...] = ()
@@ -212,6 +221,7 @@ class Observer:
                 for server, question in servers.items()
             ),
             version=self._version,
+            residency=self._scans(),
         )
 
 

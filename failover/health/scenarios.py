@@ -209,5 +209,9 @@ def replica_not_streaming(view: View) -> bool:
     return ask.all_serving(view) and any(ask.replicas_not_streaming(side) for side in sides)
 
 
+def way_out_found(view: View) -> bool:
+    return ask.all_serving(view) and bool(view.residency.open)
+
+
 def always(view: View) -> bool:
     return True

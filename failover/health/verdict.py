@@ -358,6 +358,14 @@ RULES: tuple[Rule, ...] = (
         Consequence.HOLD,
     ),
     Rule(
+        "way_out_found",
+        "Something forbidden exists by which customer data could leave the declared networks",
+        when.way_out_found,
+        tell.ways_out,
+        Consequence.HOLD,
+        page=True,
+    ),
+    Rule(
         "healthy",
         "{active} serves, {standby} streams, every observer agrees",
         ask.all_serving,

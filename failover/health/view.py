@@ -28,12 +28,14 @@ from failover.health.observation import (
     ZooKeeperMode,
     ZooKeeperSeen,
 )
+from failover.health.residency import ResidencyView, residency_view
 from failover.health.scope import PatroniConfig, is_fence, parse_config
 from failover.health.sightings import HostView, Sighting, Tri, some
 from failover.history import HeadSeen
 from failover.last_writer import permitted_hosts
 from failover.model import ClusterName, HostName, SiteKind, SiteName, TimelineId
 from failover.policy import Cluster, DatabaseHost, Policy, ZooKeeperServer
+from failover.residency.findings import HostScan
 from failover.state import (
     ClusterState,
     GroupState,
@@ -218,6 +220,7 @@ class View:
     zookeeper_restarts_s_ago: tuple[float, ...]
     request: RequestSeen | None
     history_head: HeadSeen
+    residency: ResidencyView
     missing: tuple[str, ...]
 
     @property
@@ -283,11 +286,22 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
         zookeeper_restarts_s_ago=inputs.zookeeper_restarts_s_ago,
         request=inputs.request,
         history_head=inputs.history_head,
+        residency=residency_view(policy, inputs.ledger, _scans(living), inputs.now_unix_s),
         missing=(
             *_missing(clusters, observers),
             *_request_missing(inputs.request),
             *_head_missing(inputs.history_head),
         ),
+    )
+
+
+def _scans(living: tuple[ObserverSeen, ...]) -> tuple[HostScan, ...]:
+    """What living scanners know, and how old it is by now."""
+    return tuple(
+        scan.older(observer.age_s)
+        for observer in living
+        if observer.observation is not None
+        for scan in observer.observation.residency
     )
 
 
@@ -301,8 +315,15 @@ def _disagreement(policy: Policy, state: GroupState | None) -> str:
         return ""
     if state.group != policy.group:
         return f"state is of group {state.group!r}, failover.yaml of {policy.group!r}"
-    if state.active_site not in [site.name for site in policy.data_sites]:
+    data = [site.name for site in policy.data_sites]
+    if state.active_site not in data:
         return f"active site {state.active_site!r} is not a data site of failover.yaml"
+    plan = state.plan
+    if plan is not None and {plan.from_site, plan.to_site} != set(data):
+        return (
+            f"plan {plan.id} goes from {plan.from_site!r} to {plan.to_site!r}, not between "
+            f"the data sites of failover.yaml"
+        )
     known = {cluster.name for cluster in policy.clusters}
     if set(state.clusters) != known:
         return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter as Counted
 from collections.abc import Iterable
 from itertools import product
 
@@ -24,6 +25,7 @@ from failover.planning.gates import takeover_gates
 from failover.planning.plan import Gate, Plan, StepName
 from failover.policy import Policy
 from failover.replication.loss import LossUnknown, cluster_loss
+from failover.residency.ways import ACCEPTABLE
 from failover.state import ENDED, OperatorRequest, PlanKind, RequestPhase
 from failover.znode import Committed, Conflict, OutcomeUnknown
 
@@ -84,6 +86,7 @@ class ControllerMetrics:
         for cluster in result.view.clusters:
             self._cluster(cluster)
             self._loss(result.view, cluster)
+        self._residency(result)
         self._show()
         self._execution(result, duration_s)
         self._request(result.view)
@@ -187,6 +190,17 @@ class ControllerMetrics:
                         kind=move.kind,
                         phase=phase.name,
                     )
+
+    def _residency(self, result: TickResult) -> None:
+        residency = result.view.residency
+        counts = Counted(each.finding.way for each in residency.open)
+        for way in (*ACCEPTABLE, *counts) if residency.scans else counts:
+            self._set("failover_residency_findings", float(counts[way]), kind=way)
+        for scan in sorted(residency.scans, key=lambda scan: -(scan.age_s or 0.0)):
+            if scan.age_s is not None:  # the youngest of several is set last
+                self._set("failover_residency_scan_age_seconds", scan.age_s, host=scan.host)
+        for cut in result.residency_recorded.cut:
+            self._count("failover_residency_cuts_total", kind=cut.way, host=cut.host)
 
     def _zookeeper(self, view: View) -> None:
         for seen in view.zookeeper if view.living_observers else ():

@@ -143,9 +143,21 @@ _DATA = (
     _gauge("loss_budget_seconds", f"The same in seconds of acknowledged commits ({_LOSS})."),
     _gauge(
         "residency_findings",
-        f"Data paths to places outside the allowlist that exist now ({_COUNTRY}); absent where "
-        "nothing looks for them.",
+        f"Ways out of the country that stand open ({_COUNTRY}); absent where nothing looks for "
+        "them.",
         "kind",
+    ),
+    _gauge(
+        "residency_scan_age_seconds",
+        f"Since a database host was last looked at for ways out ({_COUNTRY}).",
+        "host",
+    ),
+    _counter(
+        "residency_cuts_total",
+        "Strangers whose sessions were ended, as this process put it on record: each once a "
+        f"minute at most ({_COUNTRY}).",
+        "kind",
+        "host",
     ),
 )
 

@@ -40,7 +40,7 @@ LABELS = {
     "target": "a database host or ZooKeeper server of `failover.yaml`",
     "part": "what was asked: postgres, patroni, guard, zookeeper",
     "kind": "of a move: takeover, switchover; of a missing answer: timed_out, refused, rejected, "
-    "malformed; of a finding: as the residency scan names it",
+    "malformed; of a finding: a way out, as `failover/residency/ways.py` names it",
     "code": "a row of the verdict table",
     "step": "a step of the planner",
     "gate": "a precondition, as `explain` names it",

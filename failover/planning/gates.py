@@ -12,7 +12,7 @@ from failover.health import evidence as tell
 from failover.health import predicates as ask
 from failover.health.sightings import some
 from failover.health.view import ClusterView, View
-from failover.model import Automation, Invariant, ProtectionMode
+from failover.model import Automation, HostName, Invariant, ProtectionMode
 from failover.planning.plan import Gate
 from failover.replication.loss import Loss, LossUnknown, cluster_loss
 from failover.residency.allowlist import candidates
@@ -227,9 +227,14 @@ def new_scope_follows(cluster: ClusterView) -> Gate:
 
 
 def residency(view: View, cluster: ClusterView) -> Gate:
-    """Every host that Patroni might promote there, before any of them is considered."""
+    """Every host that Patroni might promote there, before any of them is considered, and every
+    host that the state names: an edited record leads nowhere outside."""
+    named = outside_on_record(view, cluster)
+    if named:
+        text = f"the state names {', '.join(named)}, declared nowhere"
+        return Gate("residency", False, text, Invariant.IN_COUNTRY, cluster.name)
     hosts = [host.host for host in cluster.standby.hosts]
-    denied = [h for h in hosts if h not in candidates(view.policy, hosts)]
+    denied = [h for h in hosts if h not in candidates(view.policy, hosts, view.now_unix_s)]
     text = (
         "outside the declared networks: " + ", ".join(f"{h.name} ({h.address})" for h in denied)
         if denied
@@ -237,6 +242,14 @@ def residency(view: View, cluster: ClusterView) -> Gate:
     )
     passes = bool(hosts) and not denied
     return Gate("residency", passes, text, Invariant.IN_COUNTRY, cluster.name)
+
+
+def outside_on_record(view: View, cluster: ClusterView) -> tuple[HostName, ...]:
+    """Hosts of which ``state`` says that they have everything, and which may hold nothing."""
+    recorded = cluster.recorded.have if cluster.recorded is not None else ()
+    hosts = view.policy.cluster(cluster.name).hosts
+    inside = {host.name for host in candidates(view.policy, hosts, view.now_unix_s)}
+    return tuple(name for name in recorded if name not in inside)
 
 
 def standby_leader_ready(cluster: ClusterView) -> Gate:

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from failover.health.view import ClusterView, SideView, View
 from failover.model import SiteName
 from failover.planning.plan import Plan
+from failover.policy import Address, Site
 from failover.state import GroupState, StateError, decode_state
 from failover.znode import Check, Create, Delete, GroupPaths, Op, ScopePaths, Set, Transaction
 
@@ -78,6 +80,19 @@ def _state(written: Set | None) -> GroupState | None:
         return decode_state(written.data)
     except StateError:
         return None
+
+
+def declared(reading: Reading, site: Site, address: Address) -> bool:
+    """A whole copy may stand at the address now: in a network of that site, in Indonesia, for
+    replication. Says again in its own words what ``residency/allowlist.py`` says."""
+    today = datetime.fromtimestamp(reading.view.now_unix_s, UTC).date()
+    return site.country == "ID" and any(
+        address in each.network
+        and each.country == "ID"
+        and "replication" in each.purposes
+        and (each.expires is None or today <= each.expires)
+        for each in site.declared
+    )
 
 
 def document(data: bytes | str | None) -> dict[str, Any] | None:

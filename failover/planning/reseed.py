@@ -258,6 +258,6 @@ def _patroni_answers(cluster: ClusterView, host: HostView) -> Gate:
 def _in_country(view: View, cluster: ClusterView, host: HostView) -> Gate:
     """Every host between which data may be copied."""
     hosts = [host.host, *(h.host for side in cluster.sides for h in side.hosts)]
-    outside = sorted({h.name for h in hosts if not allowed(view.policy, h)})
+    outside = sorted({h.name for h in hosts if not allowed(view.policy, h, view.now_unix_s)})
     text = f"outside the declared networks: {', '.join(outside)}" if outside else "all declared"
     return Gate("in_country", not outside, text, Invariant.IN_COUNTRY, cluster.name)

@@ -11,6 +11,7 @@ from failover.planning.linting import (
     Problems,
     Reading,
     config_before,
+    declared,
     document,
     other_keys,
 )
@@ -115,8 +116,7 @@ def _upstream(reading: Reading, cluster: ClusterView) -> Problems:
         yield Problem(name, f"{cluster.name}: {standby.get('host')} is not the primary")
         return
     active = reading.view.policy.site(cluster.active.site)
-    declared = any(primary.host.address in network for network in active.networks)
-    if not declared or active.country != "ID":
+    if not declared(reading, active, primary.host.address):
         yield Problem(name, f"{cluster.name}: {primary.host.address} is not a declared address")
     if not str(standby.get("primary_slot_name")).startswith(OWN_SLOT_PREFIX):
         yield Problem(name, f"{cluster.name}: no slot would keep its WAL")

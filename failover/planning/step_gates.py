@@ -125,7 +125,7 @@ def _upstream_in_country(view: View, cluster: ClusterView) -> Gate:
     primary = cluster.primary
     if primary is None:
         return Gate(name, None, "no primary to stream from", invariant, cluster.name)
-    inside = allowed(view.policy, primary.host)
+    inside = allowed(view.policy, primary.host, view.now_unix_s)
     where = "in" if inside else "outside"
     text = f"{primary.host.name} ({primary.host.address}) is {where} the declared networks"
     return Gate(name, inside, text, invariant, cluster.name)

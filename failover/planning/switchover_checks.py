@@ -11,6 +11,7 @@ from failover.planning.linting import (
     Problems,
     Reading,
     config_before,
+    declared,
     document,
     other_keys,
     slots_with,
@@ -188,7 +189,7 @@ def old_scope_follows_new(reading: Reading) -> Problems:
         if leader is None or after is None or before is None:
             yield Problem(name, f"{cluster.name}: no new leader, or no configuration")
             continue
-        if site.country != "ID" or not any(leader.host.address in net for net in site.networks):
+        if not declared(reading, site, leader.host.address):
             yield Problem(name, f"{cluster.name}: {leader.host.address} is not declared")
         wanted = {
             "host": str(leader.host.address),

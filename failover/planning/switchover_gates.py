@@ -116,7 +116,7 @@ def to_the_other_site(view: View, request: OperatorRequest) -> Gate:
 def old_site_in_country(view: View, cluster: ClusterView) -> Gate:
     """The old site's hosts will stream from the new one: they are candidates as well."""
     hosts = [host.host for host in cluster.active.hosts]
-    denied = [h for h in hosts if h not in candidates(view.policy, hosts)]
+    denied = [h for h in hosts if h not in candidates(view.policy, hosts, view.now_unix_s)]
     text = (
         "outside the declared networks: " + ", ".join(f"{h.name} ({h.address})" for h in denied)
         if denied

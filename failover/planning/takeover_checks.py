@@ -12,6 +12,7 @@ from failover.planning.linting import (
     Problems,
     Reading,
     config_before,
+    declared,
     document,
     other_keys,
     slots_with,
@@ -63,14 +64,23 @@ def moves_to_other_data_site(reading: Reading) -> Problems:
 
 
 def hosts_in_country(reading: Reading) -> Problems:
-    """Every host that could be promoted stands in a network of the new site."""
+    """Every host that could be promoted stands in a network of the new site, and so does whoever
+    the state names as having everything: a permit would go to him."""
+    named = {host for recorded in reading.before.clusters.values() for host in recorded.have}
+    for cluster in reading.view.policy.clusters:
+        named -= {
+            host.name
+            for host in cluster.hosts
+            if declared(reading, reading.view.policy.site(host.site), host.address)
+        }
+    for host_name in sorted(named):
+        yield Problem("hosts_in_country", f"{host_name}, named by the state, is declared nowhere")
     for site in reading.view.policy.sites:
         if site.name != reading.plan.to_site:
             continue
         for cluster in reading.view.policy.clusters:
             for host in cluster.at(site.name):
-                inside = any(host.address in network for network in site.networks)
-                if not inside or site.country != "ID":
+                if not declared(reading, site, host.address):
                     detail = f"{host.name} ({host.address}) is outside the declared networks"
                     yield Problem("hosts_in_country", detail)
 

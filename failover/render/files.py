@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from failover.model import SiteName
-from failover.policy import Address, Cluster, DatabaseHost, Policy, Site
+from failover.policy import Address, Cluster, DatabaseHost, Network, Policy, Purpose, Site
+from failover.render.egress import groups, rules
+from failover.residency.allowlist import Entry, entries
+from failover.residency.ways import DENIED_EXTENSIONS, REFUSED_TAGS, SETTINGS
 from failover.timing import INIT_LIMIT_TICKS, lease_timing
 
 Tree = dict[PurePosixPath, str]  # "<site>/<host>/<path on the host>" and the file's text
@@ -39,6 +42,25 @@ def megabytes(size_bytes: int) -> str:
 def data_dir(cluster: Cluster) -> str:
     """Where the data of a cluster lies on each of its hosts."""
     return f"/var/lib/postgresql/17/{cluster.name}"
+
+
+def client_networks(policy: Policy) -> tuple[tuple[Network, str], ...]:
+    """Where clients may come from, with a word on each for whoever reads the file."""
+    return tuple(
+        (entry.network, _said(entry))
+        for entry in entries(policy)
+        if entry.inside and Purpose.CLIENT in entry.declared.purposes
+    )
+
+
+def _said(entry: Entry) -> str:
+    until = f", until {entry.declared.expires}" if entry.declared.expires else ""
+    return f"{entry.site.name if entry.site else 'exception'}, {entry.declared.owner}{until}"
+
+
+def quoted(names: Iterable[str]) -> str:
+    """A list of literals in SQL; the names have no quotes in them."""
+    return ", ".join(f"'{name}'" for name in names)
 
 
 def _environment() -> Environment:
@@ -81,13 +103,13 @@ _Planned = tuple[PurePosixPath, str, str, dict[str, object]]
 def _plan(policy: Policy) -> Iterator[_Planned]:
     """(directory of the host, path on it, template, values) of every file with a template."""
     for site in policy.sites:
-        yield from _site_files(site)
+        yield from _site_files(policy, site)
     for cluster in policy.clusters:
         for host in cluster.hosts:
             yield from _database_files(policy, cluster, host)
 
 
-def _site_files(site: Site) -> Iterator[_Planned]:
+def _site_files(policy: Policy, site: Site) -> Iterator[_Planned]:
     for server in site.zookeeper:
         directory = PurePosixPath(site.name, server.name)
         values: dict[str, object] = {"site": site, "server": server}
@@ -96,7 +118,7 @@ def _site_files(site: Site) -> Iterator[_Planned]:
         yield directory, "etc/sysctl.d/60-failover.conf", "zookeeper-sysctl.conf.j2", values
     for proxy in site.proxies:
         directory = PurePosixPath(site.name, proxy.name)
-        values = {"site": site, "proxy": proxy}
+        values = {"site": site, "proxy": proxy, "client_networks": client_networks(policy)}
         yield directory, "etc/haproxy/haproxy.cfg", "haproxy.cfg.j2", values
         yield directory, f"{_UNITS}/haproxy.service", "haproxy.service.j2", values
     directory = PurePosixPath(site.name, site.controller.name)
@@ -110,6 +132,12 @@ def _site_files(site: Site) -> Iterator[_Planned]:
 def _database_files(policy: Policy, cluster: Cluster, host: DatabaseHost) -> Iterator[_Planned]:
     directory = PurePosixPath(host.site, host.name)
     values: dict[str, object] = {
+        "out_settings": quoted(SETTINGS),
+        "denied_extensions": quoted(DENIED_EXTENSIONS),
+        "refused_tags": quoted(REFUSED_TAGS),
+        "client_networks": client_networks(policy),
+        "groups": groups(policy),
+        "rules": tuple(rules(policy, host)),
         "site": policy.site(host.site),
         "other_site": policy.other_data_site(host.site),
         "cluster": cluster,
@@ -120,9 +148,11 @@ def _database_files(policy: Policy, cluster: Cluster, host: DatabaseHost) -> Ite
     }
     yield directory, "etc/patroni/patroni.yml", "patroni.yml.j2", values
     yield directory, "usr/local/bin/patronictl", "patronictl.j2", values
-    for name in ("post-bootstrap", "post-bootstrap.sql"):
+    for name in ("post-bootstrap", "post-bootstrap.sql", "residency.sql"):
         yield directory, f"usr/lib/failover/{name}", f"{name}.j2", values
-    for name in ("failover-guard", "failover-guard-again", "failover-fence", "patroni"):
+    yield directory, "etc/failover/residency.nft", "residency.nft.j2", values
+    guard = ("failover-guard", "failover-guard-again", "failover-fence")
+    for name in ("failover-residency", *guard, "patroni"):
         yield directory, f"{_UNITS}/{name}.service", f"{name}.service.j2", values
 
 

@@ -13,7 +13,16 @@ from failover.model import (
     SiteKind,
     SiteName,
 )
-from failover.policy import Cluster, ControllerHost, DatabaseHost, Policy, Site, ZooKeeperServer
+from failover.policy import (
+    Cluster,
+    ControllerHost,
+    DatabaseHost,
+    DeclaredNetwork,
+    Policy,
+    Purpose,
+    Site,
+    ZooKeeperServer,
+)
 
 JAKARTA, MAKASSAR, SURABAYA = SiteName("jakarta"), SiteName("makassar"), SiteName("surabaya")
 _SHORT = {JAKARTA: "jkt", MAKASSAR: "mks", SURABAYA: "sby"}
@@ -50,7 +59,9 @@ def _site(number: int, name: SiteName) -> Site:
         name=name,
         kind=SiteKind.WITNESS if name == SURABAYA else SiteKind.DATA,
         country="ID",
-        networks=(ip_network(f"{network}.0/24"),),
+        declared=(
+            DeclaredNetwork(ip_network(f"{network}.0/24"), "PT Pasar", "ID", tuple(Purpose)),
+        ),
         zookeeper=(zookeeper,),
         controller=ControllerHost(HostName(f"{short}-ctl1"), name, ip_address(f"{network}.31")),
     )

@@ -1,21 +1,16 @@
 """What a PostgreSQL server says of itself, asked as ``failover_observer``, which can read no row.
 
 One connection per host, kept open: a new one per round costs the server a process. Every answer
-is awaited for ``limit_s`` at most; ``abort`` ends a wait from outside without psycopg's own
-cancellation, which would dial the silent host again and wait for it.
+is awaited for ``limit_s`` at most.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import socket
 from pathlib import Path
 from typing import Any
 
 import psycopg
-from psycopg.rows import dict_row
 
 from failover.health.observation import (
     NoAnswer,
@@ -26,10 +21,13 @@ from failover.health.observation import (
 )
 from failover.model import Lsn, TimelineId
 from failover.policy import DatabaseHost
+from failover.sites.observer_connection import (
+    OBSERVER_DATABASE,
+    OBSERVER_ROLE,
+    ObserverConnection,
+    PasswordUnread,
+)
 from failover.sites.trouble import no_answer, one_line, timed_out
-
-OBSERVER_ROLE = "failover_observer"
-OBSERVER_DATABASE = "postgres"
 
 # The timeline of a primary is in the name of the file it writes; a standby's is what it receives
 # or, while it receives nothing, that of the file it received last. Its control file is older, by
@@ -69,80 +67,41 @@ class PostgresProbe:
     """Asks one server, again and again, over one connection."""
 
     def __init__(self, host: DatabaseHost, *, password_file: Path | None, limit_s: float) -> None:
-        self._host = host
-        self._password_file = password_file
         self._limit_s = limit_s
-        self._connection: psycopg.AsyncConnection[dict[str, Any]] | None = None
         self._aborted = False
+        self._connection = ObserverConnection(
+            host,
+            password_file=password_file,
+            limit_s=limit_s,
+            application_name="failover controller",
+        )
 
     async def ask(self) -> PostgresSeen | NoAnswer:
         """One answer or the reason for none. Never raises but for cancellation."""
         self._aborted = False
-        try:
-            password = self._password()
-        except OSError as error:
-            return NoAnswer(NoAnswerKind.TIMED_OUT, f"not asked: {one_line(error)}")
-        kept = self._connection is not None
-        answer = await self._ask(password)
+        kept = self._connection.kept
+        answer = await self._ask()
         if kept and isinstance(answer, NoAnswer) and answer.kind is NoAnswerKind.REJECTED:
-            answer = await self._ask(password)  # the server had been restarted in between
+            answer = await self._ask()  # the server had been restarted in between
         return answer
 
-    async def _ask(self, password: str | None) -> PostgresSeen | NoAnswer:
+    async def _ask(self) -> PostgresSeen | NoAnswer:
         try:
-            connection = await self._connected(password)
-            cursor = await connection.execute(QUERY)
-            row = await cursor.fetchone()
-            if row is None:
-                return NoAnswer(NoAnswerKind.MALFORMED, "the query gave no row")
-            return seen(row)
-        except (psycopg.Error, OSError, ValueError, KeyError, TypeError) as error:
+            rows = await self._connection.rows(QUERY)
+            return seen(rows[0])
+        except PasswordUnread as error:
+            return NoAnswer(NoAnswerKind.TIMED_OUT, str(error))
+        except (psycopg.Error, OSError, ValueError, KeyError, TypeError, IndexError) as error:
             await self.close()
-            return timed_out(self._limit_s) if self._aborted else _no_answer(error, self._limit_s)
+            return timed_out(self._limit_s) if self._aborted else no_answer_of(error, self._limit_s)
 
     def abort(self) -> None:
         """Break the connection under a waiting ``ask``, which then ends with an error."""
         self._aborted = True
-        connection = self._connection
-        if connection is None or connection.closed:
-            return
-        with contextlib.suppress(OSError, psycopg.Error):
-            duplicate = socket.socket(fileno=os.dup(connection.pgconn.socket))
-            try:
-                duplicate.shutdown(socket.SHUT_RDWR)
-            finally:
-                duplicate.close()
+        self._connection.abort()
 
     async def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with contextlib.suppress(psycopg.Error, OSError):
-                await connection.close()
-
-    async def _connected(self, password: str | None) -> psycopg.AsyncConnection[dict[str, Any]]:
-        if self._connection is not None and not self._connection.closed:
-            return self._connection
-        limit_ms = int(self._limit_s * 1000)
-        async with asyncio.timeout(self._limit_s):
-            self._connection = await psycopg.AsyncConnection.connect(
-                host=str(self._host.address),
-                port=self._host.postgres_port,
-                user=OBSERVER_ROLE,
-                password=password,
-                dbname=OBSERVER_DATABASE,
-                application_name="failover controller",
-                client_encoding="utf-8",  # an SQL_ASCII database would answer in bytes
-                tcp_user_timeout=limit_ms,
-                options=f"-c statement_timeout={limit_ms}",
-                autocommit=True,
-                row_factory=dict_row,
-            )
-        return self._connection
-
-    def _password(self) -> str | None:
-        if self._password_file is None:  # libpq then looks at PGPASSFILE
-            return None
-        return self._password_file.read_text(encoding="utf-8").strip()
+        await self._connection.close()
 
 
 async def ask_size(host: DatabaseHost, password: str) -> int | NoAnswer:
@@ -161,7 +120,7 @@ async def ask_size(host: DatabaseHost, password: str) -> int | NoAnswer:
                 cursor = await connection.execute("SELECT failover.databases_bytes()")
                 row = await cursor.fetchone()
     except (psycopg.Error, OSError, ValueError) as error:
-        return _no_answer(error, SIZE_LIMIT_S)
+        return no_answer_of(error, SIZE_LIMIT_S)
     if row is None or row[0] is None:
         return NoAnswer(NoAnswerKind.MALFORMED, "the query gave no size")
     return int(row[0])
@@ -203,7 +162,7 @@ def _lsn(text: str | None) -> Lsn | None:
     return None if text is None else Lsn.parse(text)
 
 
-def _no_answer(error: Exception, limit_s: float) -> NoAnswer:
+def no_answer_of(error: Exception, limit_s: float) -> NoAnswer:
     """libpq reports most failures to connect without an SQLSTATE: its words are what there is."""
     if not isinstance(error, psycopg.Error):
         return no_answer(error, limit_s)

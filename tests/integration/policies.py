@@ -5,7 +5,16 @@ from __future__ import annotations
 from ipaddress import ip_address, ip_network
 
 from failover.model import Automation, ClusterName, GroupName, HostName, SiteKind, SiteName
-from failover.policy import Cluster, ControllerHost, DatabaseHost, Policy, Site, ZooKeeperServer
+from failover.policy import (
+    Cluster,
+    ControllerHost,
+    DatabaseHost,
+    DeclaredNetwork,
+    Policy,
+    Purpose,
+    Site,
+    ZooKeeperServer,
+)
 
 JAKARTA, MAKASSAR, SURABAYA = (SiteName(name) for name in ("jakarta", "makassar", "surabaya"))
 
@@ -47,7 +56,9 @@ def _site(name: SiteName, number: int, kind: SiteKind, zookeeper: str | None = N
         name=name,
         kind=kind,
         country="ID",
-        networks=(ip_network(f"127.0.{number}.0/24"),),
+        declared=(
+            DeclaredNetwork(ip_network(f"127.0.{number}.0/24"), "PT Pasar", "ID", tuple(Purpose)),
+        ),
         zookeeper=servers,
         controller=ControllerHost(
             HostName(f"{name[:3]}-ctl1"), name, ip_address(f"127.0.{number}.31")

@@ -57,9 +57,14 @@ def zookeeper_container() -> Iterator[ZooKeeperContainer]:
 
 @contextlib.contextmanager
 def lab_container(
-    command: list[str], volumes: dict[str, dict[str, str]] | None = None
+    command: list[str],
+    volumes: dict[str, dict[str, str]] | None = None,
+    **options: Any,
 ) -> Iterator[tuple[Any, str]]:
-    """One container of the lab's image and its address. Skips where there is no such image."""
+    """One container of the lab's image and its address. Skips where there is no such image.
+
+    ``options``: more of what the engine takes.
+    """
     docker = pytest.importorskip("docker")
     try:
         client = docker.from_env()
@@ -73,6 +78,7 @@ def lab_container(
         detach=True,
         labels={"failover.test": "integration"},
         volumes=volumes or {},
+        **options,
     )
     try:
         container.reload()

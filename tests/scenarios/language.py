@@ -6,11 +6,24 @@ a scenario cannot be misread in silence.
 
 from __future__ import annotations
 
-from tests.scenarios import changes_on_record, changes_protection, changes_seen
+from tests.scenarios import (
+    changes_on_record,
+    changes_protection,
+    changes_residency,
+    changes_seen,
+)
 from tests.scenarios.changes import CHANGES
 from tests.scenarios.world import World
 
-__all__ = ["CHANGES", "apply", "build", "changes_on_record", "changes_protection", "changes_seen"]
+__all__ = [
+    "CHANGES",
+    "apply",
+    "build",
+    "changes_on_record",
+    "changes_protection",
+    "changes_residency",
+    "changes_seen",
+]
 
 
 def build(lines: list[str]) -> World:

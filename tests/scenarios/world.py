@@ -57,6 +57,7 @@ from failover.model import (
     TimelineId,
 )
 from failover.policy import DatabaseHost, Policy
+from failover.residency.findings import Finding, HostScan
 from failover.state import (
     ClusterState,
     GroupState,
@@ -179,6 +180,7 @@ class World:
     zookeeper_restarts_s_ago: tuple[float, ...] = ()
     request: RequestSeen | None = None
     history_head: HeadSeen = HEAD
+    findings: list[Finding] = field(default_factory=list)
     reader: SiteName = SURABAYA
 
     @classmethod
@@ -309,6 +311,18 @@ class World:
                     else self.zookeeper[server.name],
                 )
                 for server in self.policy.zookeeper_servers
+            ),
+            residency=tuple(
+                HostScan(
+                    host.name,
+                    0.5,
+                    12.0,
+                    "",
+                    tuple(found for found in self.findings if found.host == host.name),
+                    (),
+                )
+                for host in hosts
+                if host.site == observer
             ),
         )
 

@@ -40,6 +40,7 @@ from failover.model import (
     TimelineId,
 )
 from failover.policy import Policy
+from failover.residency.findings import HostScan
 from failover.state import (
     ClusterState,
     GroupState,
@@ -161,6 +162,11 @@ def observer(
         round_duration_s=0.1,
         hosts=tuple(hosts.values()),
         zookeeper=servers,
+        residency=tuple(
+            HostScan(name, 0.5, 12.0, "", (), ())
+            for name in (seen.host for seen in hosts.values())
+            if POLICY.host(name).site == site
+        ),
     )
     return ObserverSeen(site, observation, age_s)
 

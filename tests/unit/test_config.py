@@ -21,6 +21,7 @@ DEPLOYED = Path(__file__).parents[2] / "deploy" / "failover.yaml"
 
 GOOD = """\
 group: shop
+owner: PT Toko
 initial_site: jakarta
 sites:
   jakarta:
@@ -195,7 +196,7 @@ def test_lines_are_said() -> None:
         parse(changed(("myid: 3", "myid: 300"), ("group: shop", "group: Shop!")))
     assert [(p.line, p.path) for p in caught.value.problems] == [
         (1, "group"),
-        (21, "sites.surabaya.zookeeper[0].myid"),
+        (22, "sites.surabaya.zookeeper[0].myid"),
     ]
     assert str(caught.value).startswith("failover.yaml: 2 mistakes\n  line 1: group: 'Shop!' ")
 
@@ -456,7 +457,7 @@ def test_keys_twice_and_values_that_are_none() -> None:
     assert mistakes(text)[:1] == [
         "group: cannot be read: month must be in 1..12 (quote it if it is meant as text)"
     ]
-    assert "sites.jakarta.country: given twice, first in line 6 (keep one)" in mistakes(text)
+    assert "sites.jakarta.country: given twice, first in line 7 (keep one)" in mistakes(text)
     assert "sites.jakarta.proxies[0]: an anchor that contains itself (write it out)" in mistakes(
         text
     )
@@ -524,7 +525,7 @@ def test_check_prints_and_exits(tmp_path: Path) -> None:
     assert "Not checked: whether the hosts really run" in result.output
     result = CliRunner().invoke(command, ["check", "--config", str(bad)])
     assert result.exit_code == 2
-    assert "line 15: sites.makassar.zookeeper[0].myid: 1 is another server's" in result.output
+    assert "line 16: sites.makassar.zookeeper[0].myid: 1 is another server's" in result.output
     result = CliRunner().invoke(command, ["check", "-o", "json", "--config", str(bad)])
     assert result.exit_code == 2
     assert '"path": "sites.makassar.zookeeper[0].myid"' in result.output

@@ -127,7 +127,7 @@ def test_a_working_primary_without_a_claim_holds() -> None:
 def test_a_host_outside_the_country_is_no_candidate() -> None:
     view = build(LOST).view()
     sites = tuple(
-        replace(s, networks=()) if s.name == "makassar" and s.kind is SiteKind.DATA else s
+        replace(s, declared=()) if s.name == "makassar" and s.kind is SiteKind.DATA else s
         for s in view.policy.sites
     )
     abroad = replace(view, policy=replace(view.policy, sites=sites))

@@ -104,7 +104,7 @@ def test_a_primary_shows_whom_it_waits_for_and_what_they_have() -> None:
     ],
 )
 def test_failures_to_connect_are_told_by_libpqs_words(text: str, kind: NoAnswerKind) -> None:
-    found = postgres._no_answer(psycopg.OperationalError(text), 1.0)
+    found = postgres.no_answer_of(psycopg.OperationalError(text), 1.0)
     assert found.kind is kind
     assert "\n" not in found.detail
 

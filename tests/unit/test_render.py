@@ -148,6 +148,11 @@ def test_nobody_connects_from_outside_the_declared_networks(tree: Tree, policy: 
     declared = [network for site in policy.data_sites for network in site.networks]
     lines = patroni(tree, "makassar/mks-db1")["postgresql"]["pg_hba"]
     remote = [line.split() for line in lines if not line.startswith("local ")]
+    refused, remote = remote[:2], remote[2:]
+    assert {(*line[:3], line[4]) for line in refused} == {
+        ("host", "all", "postgres", "reject"),
+        ("host", "replication", "postgres", "reject"),
+    }
     assert all(line[0] == "host" and line[4] == "scram-sha-256" for line in remote)
     assert {line[3] for line in remote if "/32" not in line[3]} == {str(each) for each in declared}
     assert {line[2] for line in remote} == {

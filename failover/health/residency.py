@@ -1,0 +1,100 @@
+"""What is known of ways out of the country: the ledger brought up to date by living scanners. Pure.
+
+Every reader computes the same; the leading controller writes it down. Invariant: what nobody looks
+at is a gap and said as one, never taken for clean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from failover.model import HostName
+from failover.policy import AcceptedFinding, Policy
+from failover.residency.findings import Finding, HostScan, Ledger, LedgerSeen, OpenFinding
+from failover.residency.ledger import (
+    CATALOGUES_AGE_S_MAX,
+    LOOK_AGE_S_MAX,
+    Changes,
+    accepted_by,
+    updated,
+)
+
+NO_LEDGER = LedgerSeen(Ledger())
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A host of which not everything is known now, and why."""
+
+    host: HostName
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResidencyView:
+    """``ledger`` is what should stand on record; ``changes``: how it differs from what does."""
+
+    ledger: Ledger
+    changes: Changes
+    version: int | None
+    problem: str
+    accepted: tuple[tuple[Finding, AcceptedFinding], ...]
+    gaps: tuple[Gap, ...]
+    scans: tuple[HostScan, ...]
+
+    @property
+    def open(self) -> tuple[OpenFinding, ...]:
+        return self.ledger.open
+
+
+def residency_view(
+    policy: Policy, seen: LedgerSeen, scans: Iterable[HostScan], now_unix_s: float
+) -> ResidencyView:
+    looked = tuple(scans)
+    ledger, changes = updated(policy, seen.ledger, looked, now_unix_s)
+    answered = {
+        finding.key: (finding, accepted)
+        for scan in looked
+        for finding in scan.findings
+        if (accepted := accepted_by(policy, finding, now_unix_s)) is not None
+    }
+    return ResidencyView(
+        ledger=ledger,
+        changes=changes,
+        version=seen.version,
+        problem=seen.problem,
+        accepted=tuple(answered.values()),
+        gaps=tuple(_gaps(policy, looked)),
+        scans=looked,
+    )
+
+
+def _gaps(policy: Policy, scans: tuple[HostScan, ...]) -> Iterable[Gap]:
+    for cluster in policy.clusters:
+        for host in cluster.hosts:
+            why = _gap(tuple(scan for scan in scans if scan.host == host.name))
+            if why:
+                yield Gap(host.name, why)
+
+
+def _gap(scans: tuple[HostScan, ...]) -> str:
+    if not scans:
+        return "no living controller scans it"
+    ages = [scan.age_s for scan in scans if scan.age_s is not None]
+    problem = next((f": {scan.problem}" for scan in scans if scan.problem), "")
+    if not ages:
+        return f"not looked at yet{problem}"
+    if min(ages) > LOOK_AGE_S_MAX:
+        return f"not looked at for {min(ages):.0f} s{problem}"
+    into = [scan.catalogues_age_s for scan in scans if scan.catalogues_age_s is not None]
+    if not into:
+        return "its databases were not looked into yet"
+    if min(into) > CATALOGUES_AGE_S_MAX:
+        return f"its databases were not looked into for {min(into):.0f} s"
+    return ""
+
+
+def lines(view: ResidencyView) -> tuple[str, ...]:
+    """The open findings, as evidence of a verdict."""
+    return tuple(str(each.finding) for each in view.open)
