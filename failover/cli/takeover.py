@@ -90,7 +90,7 @@ def command(
     Where the database under it is of no use, the guard there is asked to stop it first.
 
     Exit codes: 0 done; 1 committed, but no primary works yet, or begun and gone back; 5 refused,
-    nothing was touched.
+    nothing was touched. --dry-run is refused where no controller leads.
     """
     from failover.coordination.connect import open_store
 
@@ -98,10 +98,19 @@ def command(
     request = _request(policy, to_site, reason, fenced, accept_data_loss)
     with open_store(policy) as store:
         alone = not somebody_leads(policy, store)
+        if alone and dry_run:
+            # A controller that stands in may take over by itself: that is no dry run.
+            raise UserError(
+                "no controller leads, so there is nobody to judge by",
+                todo="start a controller; without --dry-run this command stands in for one, which "
+                "may also take over by itself",
+                code=ExitCode.REFUSED,
+            )
         with standing_in_for(policy, site, password_file) if alone else contextlib.nullcontext():
             seen, gates = _judged(policy, store, request, READY_S if alone else 0.0)
             _show(seen, gates, request)
             if dry_run:
+                _report_dry_run(seen, gates, request, output)
                 return
             if not yes:
                 _confirm(seen, request)
@@ -193,6 +202,17 @@ def _confirm(seen: Seen, request: OperatorRequest) -> None:
 
 
 # --------------------------------------------------------------------------- words
+
+
+def _report_dry_run(
+    seen: Seen, gates: tuple[Gate, ...], request: OperatorRequest, output: str
+) -> None:
+    if output == "json":
+        active, to_site = str(seen.view.active_site), str(request.to_site)
+        ended = Ended("", "dry_run", active, to_site, None, None, tuple(gate_lines(gates)))
+        print_json({"schema": TAKEOVER_SCHEMA, **asdict(ended)})
+        return
+    click.echo(f"{request.to_site} would take over; nothing was changed")
 
 
 def _report(ended: Ended, output: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,11 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cli_world import jakarta_gone
 from click.testing import CliRunner
 from memory_store import MemoryStore, World
 
 from failover.cli import switchover, takeover
 from failover.cli.exit_codes import ExitCode
+from failover.cli.look import Observer, Seen
 from failover.cli.main import cli
 from failover.config import load
 from failover.coordination import connect
@@ -283,6 +286,37 @@ def test_a_takeover_that_cannot_be_is_refused_with_every_reason(
     for gate in ("living_observer", "standby_leader_ready", "loss_accepted"):
         assert gate in done.output
     assert "docs/operations/takeover.md" in done.output
+    assert len(store.committed) == before
+
+
+@pytest.mark.parametrize("move", ["switchover", "takeover"])
+def test_a_dry_run_never_becomes_a_controller(
+    run: CliRunner, store: MemoryStore, monkeypatch: pytest.MonkeyPatch, move: str
+) -> None:
+    """One that stands in may take over by itself: where nobody leads there is no dry run."""
+    command = {"switchover": switchover, "takeover": takeover}[move]
+    monkeypatch.setattr(command, "somebody_leads", lambda _policy, _store: False)
+    before = len(store.committed)
+    options = ["--site", "makassar", "--to", "makassar", "--reason", "flood", "--dry-run"]
+    done = run.invoke(cli, ["--config", str(CONFIG), move, *options])
+    assert done.exit_code == ExitCode.REFUSED, done.output
+    assert "nobody to judge by" in done.output
+    assert len(store.committed) == before
+
+
+def test_a_takeover_s_dry_run_is_a_document(
+    run: CliRunner, store: MemoryStore, policy: Policy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is asked for; the gates stand in ``reasons``."""
+    monkeypatch.setattr(takeover, "somebody_leads", lambda _policy, _store: True)
+    monkeypatch.setattr(Observer, "settle", lambda _self: Seen.of(policy, jakarta_gone(), 12.0))
+    before = len(store.committed)
+    done = run.invoke(cli, [*TAKEOVER, "--accept-data-loss", "--dry-run", "-o", "json"])
+    assert done.exit_code == ExitCode.OK, done.output
+    said = json.loads(done.stdout)
+    assert (said["schema"], said["outcome"], said["request"]) == (1, "dry_run", "")
+    assert (said["from_site"], said["to_site"], said["epoch"]) == ("jakarta", "makassar", None)
+    assert any("claim_gone" in reason for reason in said["reasons"])
     assert len(store.committed) == before
 
 
