@@ -7,7 +7,8 @@ means hold. Pure.
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
@@ -176,6 +177,16 @@ class GroupState:
         return replace(self, clusters={**self.clusters, name: cluster})
 
 
+# What a state that is read may lack: without it less is believed and less is allowed. Without
+# ``have`` only the last writer gets a permit; without ``runs`` nobody named there is believed to
+# have everything; without ``dropped`` commits wait for one host more; a change that is not on
+# record as proven counts as never proven. Any other missing key could be a permission (no plan, no
+# cooldown, no pause, every site proven), so it makes the state unreadable.
+_MAY_LACK_GROUP = frozenset({"proving", "proven_unix_s"})
+_MAY_LACK_CLUSTER = frozenset({"have", "runs", "dropped"})
+_KEYS_GROUP = frozenset(field.name for field in fields(GroupState)) - _MAY_LACK_GROUP
+_KEYS_CLUSTER = frozenset(field.name for field in fields(ClusterState)) - _MAY_LACK_CLUSTER
+
 _ADAPTER: TypeAdapter[GroupState] = TypeAdapter(GroupState)
 
 
@@ -185,22 +196,39 @@ def encode_state(state: GroupState) -> bytes:
 
 
 def decode_state(data: bytes, *, path: str = "state") -> GroupState:
-    """What the znode says. StateError when it is anything but exactly a state of schema 1."""
+    """What the znode says. StateError when it is anything but exactly a state of schema 1.
+
+    The defaults of ``GroupState`` are for who makes one, not for what is read.
+    """
     try:
         state = _ADAPTER.validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise StateError(
-            f"{path}: cannot be understood at {where}: {first['msg']}. Nothing is decided until "
-            "it is repaired; `failover history` shows the last good epoch."
-        ) from None
+        raise _not_understood(path, where, first["msg"]) from None
     if state.schema != STATE_SCHEMA:
         raise StateError(
             f"{path}: schema {state.schema} is not known here (this version reads schema "
             f"{STATE_SCHEMA}). Upgrade this failover, or use the version that wrote it."
         )
+    if missing := _missing(json.loads(data)):
+        raise _not_understood(path, missing, "it is missing, and nobody may guess it")
     return state
+
+
+def _missing(document: dict[str, Any]) -> str:
+    """Where the first key is absent that has to be there; empty where none is."""
+    absent = sorted(_KEYS_GROUP - document.keys())
+    for name, cluster in document.get("clusters", {}).items():
+        absent += [f"clusters.{name}.{key}" for key in sorted(_KEYS_CLUSTER - cluster.keys())]
+    return absent[0] if absent else ""
+
+
+def _not_understood(path: str, where: str, why: str) -> StateError:
+    return StateError(
+        f"{path}: cannot be understood at {where}: {why}. Nothing is decided until it is "
+        "repaired; `failover history` shows the last good epoch."
+    )
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
