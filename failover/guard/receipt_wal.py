@@ -6,14 +6,14 @@ the receipt then says what whoever has the copy can see for himself.
 
 from __future__ import annotations
 
-import re
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from failover.guard import waldump
 from failover.guard.wal_end import SEGMENT_NAME, segment_start
 from failover.model import WAL_SEGMENT_BYTES, Lsn
 from failover.receipt.branch import BranchReader
@@ -21,7 +21,6 @@ from failover.receipt.compose import WalRead
 from failover.receipt.document import FromIs
 from failover.receipt.waldump import RESOURCE_MANAGERS, NotUnderstood
 
-_POSITION = re.compile(r"\bat ([0-9A-F]+/[0-9A-F]+)|LSN ([0-9A-F]+/[0-9A-F]+)")
 _ERROR_BYTES_MAX = 4096
 
 
@@ -94,21 +93,16 @@ def _dump(
     bin_dir: Path, directory: Path, part: Stretch, reader: BranchReader, give_up: threading.Event
 ) -> _Dumped:
     """Every line to the reader. Killed when the time is up, or a line is not understood."""
-    command = [
-        str(bin_dir / "pg_waldump"),
-        *(f"--rmgr={manager}" for manager in RESOURCE_MANAGERS),
-        f"--path={directory}",
-        part.first,
-        part.last,
-    ]
+    managers = (f"--rmgr={manager}" for manager in RESOURCE_MANAGERS)
+    command = waldump.command(bin_dir, directory, *managers, part.first, part.last)
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
             stderr=errors,
             encoding="utf-8",
-            errors="replace",  # a prepared transaction may be called anything
-            env={"TZ": "UTC", "LC_ALL": "C"},
+            errors="replace",
+            env=dict(waldump.ENVIRONMENT),
         )
         watch = threading.Thread(target=_kill_when, args=(give_up, process), daemon=True)
         watch.start()
@@ -124,7 +118,7 @@ def _dump(
         errors.seek(0)
         said = errors.read(_ERROR_BYTES_MAX).decode(errors="replace").strip()
     # Without an error it has read all of the last segment, whose rest a switch may have left empty.
-    stopped_at = _stopped_at(said) if process.returncode else _end_of(part)
+    stopped_at = waldump.stopped_at(said) if process.returncode else _end_of(part)
     return _Dumped(stopped_at, said)
 
 
@@ -137,8 +131,3 @@ def _kill_when(give_up: threading.Event, process: subprocess.Popen[str]) -> None
         if give_up.wait(0.05):
             process.kill()
             return
-
-
-def _stopped_at(said: str) -> Lsn | None:
-    found: Sequence[tuple[str, str]] = _POSITION.findall(said)
-    return max((Lsn.parse(first or second) for first, second in found), default=None)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 
+from failover.guard import waldump
 from failover.guard.control_file import ControlFile, ControlFileError, DbState, parse_control
 from failover.guard.permits import Stopped, WalEnd
 from failover.guard.records import Places
@@ -26,7 +27,6 @@ LONG_PAGE_HEADER_BYTES = 40  # of a segment's first page
 _RECORD = re.compile(
     r"len \(rec/tot\): +\d+/ *(?P<total>\d+),.* lsn: (?P<lsn>[0-9A-F]+/[0-9A-F]+),"
 )
-_POSITION = re.compile(r"\bat ([0-9A-F]+/[0-9A-F]+)|LSN ([0-9A-F]+/[0-9A-F]+)")
 
 # While nothing is received the newest file tells the timeline: the control file's is as old as the
 # last restartpoint (failover.wal_timeline says the same to the controllers).
@@ -182,12 +182,12 @@ def _end_of_records(places: Places, newest: Path) -> Lsn | None:
     done = _dump(places, "--quiet", *files)
     end = Lsn(start.bytes + WAL_SEGMENT_BYTES)
     if done.returncode != 0:
-        found = [Lsn.parse(first or second) for first, second in _POSITION.findall(done.stderr)]
-        if not found and "could not find a valid record" not in done.stderr:
+        found = waldump.stopped_at(done.stderr)
+        if found is None and waldump.NO_RECORD not in done.stderr:
             raise OSError(f"pg_waldump {newest.name}: {done.returncode}: {done.stderr.strip()}")
-        if not found:
+        if found is None:
             return None
-        end = max(found)
+        end = found
     if end.bytes % PAGE_BYTES > LONG_PAGE_HEADER_BYTES:
         return end
     # The address of a page, where the record that it should go on with may have begun long before.
@@ -195,9 +195,14 @@ def _end_of_records(places: Places, newest: Path) -> Lsn | None:
 
 
 def _dump(places: Places, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(places.bin_dir / "pg_waldump"), f"--path={places.wal}", *arguments]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=WALDUMP_LIMIT_S, check=False
+        waldump.command(places.bin_dir, places.wal, *arguments),
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        env=dict(waldump.ENVIRONMENT),
+        timeout=WALDUMP_LIMIT_S,
+        check=False,
     )
 
 

@@ -97,6 +97,24 @@ class TestEndOfWal:
         assert stopped is not None
         assert stopped.idle_s == pytest.approx(12.0, abs=2.0)
 
+    def test_the_end_is_understood_on_a_host_that_speaks_another_language(
+        self, host: Host, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """pg_waldump has translations, and says where it stopped in words only."""
+        monkeypatch.setenv("LC_ALL", "fr_FR.UTF-8")
+        segment(host, 1, 3)
+        dump = host.places.bin_dir / "pg_waldump"
+        dump.write_text(
+            "#!/bin/sh\nif test \"$LC_ALL\" = C; then echo 'pg_waldump: error: error in WAL record "
+            "at 0/3000110: invalid record length at 0/3000148: expected at least 24, got 0'\n"
+            "else echo 'pg_waldump: erreur : erreur dans l’enregistrement WAL à 0/3000110'; fi >&2\n"
+            "exit 1\n"
+        )
+        dump.chmod(0o755)
+        stopped = stopped_at(host.places, control_bytes(DbState.IN_PRODUCTION, 0x3000060))
+        assert stopped is not None
+        assert str(stopped.end.lsn) == "0/3000148"
+
     @pytest.mark.parametrize(
         ("last", "stops", "end"),
         [

@@ -78,7 +78,7 @@ def test_it_is_asked_for_utc_and_three_resource_managers(copy: Copy) -> None:
     asked = (copy.directory / "asked").read_text()
     name = segment_name(1, 1)
     assert asked == (
-        f"UTC C --rmgr=Transaction --rmgr=Heap --rmgr=Heap2 --path={copy.directory} {name} {name}\n"
+        f"UTC C --path={copy.directory} --rmgr=Transaction --rmgr=Heap --rmgr=Heap2 {name} {name}\n"
     )
 
 
