@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from failover.health.inputs import ConfigSeen, LeaderKeySeen
 from failover.model import Epoch, SiteName
@@ -22,7 +22,8 @@ SYNC_NAMES = "synchronous_standby_names"
 
 @dataclass(frozen=True, slots=True)
 class Upstream:
-    """Where a standby cluster streams from. ``host`` None: nowhere (quarantine)."""
+    """Where a standby cluster streams from. ``host`` None: nowhere, it has a ``restore_command``
+    alone (quarantine)."""
 
     host: str | None
     port: int | None
@@ -82,14 +83,23 @@ def parse_config(config: ConfigSeen | None) -> PatroniConfig | None:
     standby = document.get("standby_cluster")
     if standby is not None and not isinstance(standby, dict):
         return None
+    if not _is_standby_cluster(standby):
+        return PatroniConfig(bool(document.get("pause")), None, document)
+    if standby.get("port") and not standby.get("host"):
+        return None  # a standby cluster of this host itself, to Patroni: nobody meant that
     return PatroniConfig(bool(document.get("pause")), _upstream(standby), document)
 
 
-def _upstream(standby: dict[str, Any] | None) -> Upstream | None:
-    if not standby:
-        return None
-    host = standby.get("host")
-    port = standby.get("port")
+def _is_standby_cluster(standby: dict[str, Any] | None) -> TypeGuard[dict[str, Any]]:
+    """As Patroni sees it (its global_config.py): with none of these it is an ordinary cluster,
+    whatever else stands there."""
+    return standby is not None and any(
+        standby.get(key) for key in ("host", "port", "restore_command")
+    )
+
+
+def _upstream(standby: dict[str, Any]) -> Upstream:
+    host, port = standby.get("host"), standby.get("port")
     return Upstream(
         host=str(host) if host else None, port=int(str(port)) if str(port).isdigit() else None
     )

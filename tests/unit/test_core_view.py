@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -166,6 +167,34 @@ def test_quarantine_follows_nobody() -> None:
     assert after is not None
     assert after.is_quarantine
     assert after.document["standby_cluster"] == {"restore_command": "false"}
+
+
+@pytest.mark.parametrize(
+    ("standby", "is_standby", "is_quarantine"),
+    [
+        ({"host": "10.77.1.11", "port": 5432}, True, False),
+        ({"host": "10.77.1.11", "restore_command": "false"}, True, False),
+        ({"restore_command": "false"}, True, True),
+        ({"restore_command": "false", "primary_slot_name": "failover_jakarta"}, True, True),
+        ({"primary_slot_name": "failover_jakarta"}, False, False),
+        ({"create_replica_methods": ["basebackup"]}, False, False),
+        ({"host": "", "restore_command": ""}, False, False),
+        ({}, False, False),
+    ],
+)
+def test_a_standby_cluster_is_what_patroni_takes_for_one(
+    standby: dict[str, object], is_standby: bool, is_quarantine: bool
+) -> None:
+    """An ordinary cluster taken for a quarantine would be taken for one that cannot write."""
+    config = parse_config(ConfigSeen(json.dumps({"standby_cluster": standby}), 1))
+    assert config is not None
+    assert (config.is_standby_cluster, config.is_quarantine) == (is_standby, is_quarantine)
+
+
+@pytest.mark.parametrize("more", [{}, {"restore_command": "false"}])
+def test_a_port_without_a_host_is_not_understood(more: dict[str, str]) -> None:
+    document = {"standby_cluster": {"port": 5432, **more}}
+    assert parse_config(ConfigSeen(json.dumps(document), 1)) is None
 
 
 @pytest.mark.parametrize(

@@ -105,9 +105,9 @@ class TestEndOfWal:
         segment(host, 1, 3)
         dump = host.places.bin_dir / "pg_waldump"
         dump.write_text(
-            "#!/bin/sh\nif test \"$LC_ALL\" = C; then echo 'pg_waldump: error: error in WAL record "
+            '#!/bin/sh\nif test "$LC_ALL" = C; then echo \'pg_waldump: error: error in WAL record '
             "at 0/3000110: invalid record length at 0/3000148: expected at least 24, got 0'\n"
-            "else echo 'pg_waldump: erreur : erreur dans l’enregistrement WAL à 0/3000110'; fi >&2\n"
+            "else echo 'pg_waldump: erreur : enregistrement invalide à 0/3000110'; fi >&2\n"
             "exit 1\n"
         )
         dump.chmod(0o755)
