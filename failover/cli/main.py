@@ -38,6 +38,7 @@ NOUNS: dict[str, Noun] = {
     for noun in (
         Noun("status", "Sites, hosts, roles, lag, lease and verdict, as a tree."),
         Noun("explain", "What is decided now, and why: every gate with its evidence."),
+        Noun("zookeeper", "Every ZooKeeper server, asked on its own; needs no quorum."),
         Noun("history", "What happened: epochs, takeovers, reinstatements. Newest last."),
         Noun("loss", "What was left behind at the old site: the loss receipt."),
         Noun("switchover", "Move the group to the other data site, planned: nothing is lost."),
