@@ -139,13 +139,20 @@ class _Answer:
 
 
 def _ask(path: Path, question: str) -> _Answer | None:
-    """The guard's answer; None without one."""
+    """The guard's answer; None without one. UserError for whoever may not ask: that says nothing of
+    the guard."""
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(2.0)
             connection.connect(str(path))
             connection.sendall(question.encode() + b"\n")
             answer = connection.makefile("r", encoding="utf-8").readline()
+    except PermissionError:
+        raise UserError(
+            "this user may not ask the guard",
+            where=str(path),
+            todo="run it as root or as postgres, the user of the server",
+        ) from None
     except (OSError, ValueError):
         return None
     said, _, reason = answer.rstrip("\n").partition(" ")

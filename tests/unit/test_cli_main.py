@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -184,3 +185,19 @@ def test_a_wrong_path_is_not_replaced_by_a_default(shows_path: Path) -> None:
     result = run("--config", "nowhere.yaml", "status")
     assert result.exit_code == ExitCode.BAD_INPUT
     assert "nowhere.yaml" in result.stderr
+
+
+@pytest.mark.parametrize("words", [["status"], ["wait", "--limit", "1"]])
+def test_who_may_not_ask_the_guard_is_told_so(
+    words: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says nothing of the guard: a page about a dead one would send him the wrong way."""
+
+    def denied(_self: socket.socket, _address: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "connect", denied)
+    config = ["--config", "deploy/failover.yaml"]
+    done = CliRunner().invoke(cli, [*config, "guard", *words, "--host", "jkt-db1"])
+    assert done.exit_code == ExitCode.BAD_INPUT, done.output
+    assert "root or as postgres" in done.output
