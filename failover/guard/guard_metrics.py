@@ -30,11 +30,12 @@ GUARD_METRICS = (
     _gauge("armed", f"1 where `failover init` was done ({_SAFE})."),
     _gauge(
         "deadline_left_seconds",
-        f"Until the server is killed without a renewal: what is left of the permit ({_SAFE}).",
+        "Until the server is killed without a renewal: what is left of the permit; without a grant "
+        f"there is none ({_SAFE}).",
     ),
     _gauge("worker_alive", f"1 while the worker answers ({_FAULT})."),
     _gauge("server_alive", "1 while a process of the server lives."),
-    _gauge("salvaged_epoch", f"Newest epoch salvaged here ({_LOSS})."),
+    _gauge("salvaged_epoch", f"Newest epoch salvaged here, where one is known ({_LOSS})."),
     _counter("kills", f"Servers killed ({_SAFE}).", "reason"),
     _counter("permits", f"Permits asked for ({_SAFE}).", "purpose", "answer", "reason"),
     _counter("renewals", f"Committed renewals ({_SAFE})."),
@@ -52,16 +53,22 @@ class GuardMetrics:
         self.grant = self._gauge("grant")
         self.writable = self._gauge("writable")
         self.armed = self._gauge("armed")
-        self.deadline_left_s = self._gauge("deadline_left_seconds")
         self.worker_alive = self._gauge("worker_alive")
         self.server_alive = self._gauge("server_alive")
-        self.salvaged_epoch = self._gauge("salvaged_epoch")
+        self._deadline_left = self._family("deadline_left_seconds")
+        self._salvaged_epoch = self._family("salvaged_epoch")
         self._kills = self._counter("kills")
         for reason in KillReason:
             self._kills.labels(**self._labels, reason=reason)  # from 0, for alerts
         self._permits = self._counter("permits")
         self._renewals = self._counter("renewals")
         self._restarts = self._counter("worker_restarts")
+
+    def deadline_left(self, seconds: float | None) -> None:
+        self._known(self._deadline_left, seconds)
+
+    def salvaged(self, epoch: int | None) -> None:
+        self._known(self._salvaged_epoch, epoch)
 
     def killed(self, reason: str) -> None:
         self._kills.labels(**self._labels, reason=reason).inc()
@@ -75,10 +82,19 @@ class GuardMetrics:
     def worker_restarted(self) -> None:
         self._restarts.labels(**self._labels).inc()
 
+    def _known(self, family: Gauge, value: float | None) -> None:
+        """A value that is not known has no series: 0 would be one that is known."""
+        if value is None:
+            family.clear()
+        else:
+            family.labels(**self._labels).set(value)
+
     def _gauge(self, name: str) -> Gauge:
+        return self._family(name).labels(**self._labels)
+
+    def _family(self, name: str) -> Gauge:
         metric = _TABLE[f"failover_guard_{name}"]
-        gauge = Gauge(metric.name, metric.help, CONSTANT_LABELS, registry=self.registry)
-        return gauge.labels(**self._labels)
+        return Gauge(metric.name, metric.help, CONSTANT_LABELS, registry=self.registry)
 
     def _counter(self, name: str) -> Counter:
         metric = _TABLE[f"failover_guard_{name}_total"]

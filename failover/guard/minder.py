@@ -440,5 +440,5 @@ class Minder:
         metrics.armed.set(seen.armed)
         metrics.worker_alive.set(seen.worker_alive)
         metrics.server_alive.set(seen.server_alive)
-        metrics.deadline_left_s.set(seen.deadline_in_s or 0.0)
-        metrics.salvaged_epoch.set(seen.salvaged_epoch or 0)
+        metrics.deadline_left(seen.deadline_in_s)
+        metrics.salvaged(seen.salvaged_epoch)
