@@ -137,10 +137,11 @@ def _side_label(side: SideNode) -> Text:
     text = Text.assemble("cluster ", (side.cluster, "bold"), f": {side.condition}")
     if side.upstream:
         text.append(f" of {side.upstream}")
-    if side.fenced:
-        text.append(", fenced", style=WARN)
-    if side.paused:
-        text.append(", PAUSED", style=WARN)
+    for flag, said in (
+        (side.fenced, {True: ", fenced", None: ", fence unknown"}),
+        (side.paused, {True: ", PAUSED", None: ", pause unknown"}),
+    ):
+        text.append(said.get(flag, ""), style=WARN)
     if side.lease is not None:
         text.append(", lease: ")
         text.append_text(_lease(side.lease))

@@ -181,11 +181,17 @@ def new_scope_unpaused(cluster: ClusterView) -> Gate:
     return unpaused("new_scope_not_paused", cluster, cluster.standby.paused, cluster.standby.site)
 
 
-def unpaused(name: str, cluster: ClusterView, paused: bool | None, site: str) -> Gate:
+def unpaused(
+    name: str,
+    cluster: ClusterView,
+    paused: bool | None,
+    site: str,
+    invariant: Invariant = Invariant.SINGLE_WRITER,
+) -> Gate:
     said = {True: "is paused", False: "is not paused", None: "has no usable configuration"}
     passes = None if paused is None else not paused
     text = f"{cluster.name}-{site} {said[paused]}"
-    return Gate(name, passes, text, Invariant.SINGLE_WRITER, cluster.name)
+    return Gate(name, passes, text, invariant, cluster.name)
 
 
 def old_scope_unfenced(cluster: ClusterView) -> Gate:

@@ -18,6 +18,7 @@ from failover.health.sightings import HostView, Tri, every
 from failover.health.view import ClusterView, SideView, View
 from failover.health.wal_kept import end_of, leader_of
 from failover.model import ClusterName, HostName, Invariant, Lsn, ScopeName
+from failover.planning.gates import unpaused
 from failover.planning.plan import Gate
 from failover.policy import DatabaseHost
 from failover.replication.lineage import apart, parse_switches
@@ -166,10 +167,7 @@ def _not_quarantined(view: View, cluster: ClusterView, side: SideView) -> Gate:
 
 
 def _not_paused(cluster: ClusterView, side: SideView) -> Gate:
-    paused = side.paused
-    text = f"{cluster.name}-{side.site} {'is' if paused else 'is not'} paused"
-    passes = None if paused is None else not paused
-    return Gate("not_paused", passes, text, Invariant.DOUBT_MEANS_HOLD, cluster.name)
+    return unpaused("not_paused", cluster, side.paused, side.site, Invariant.DOUBT_MEANS_HOLD)
 
 
 # --------------------------------------------------------------------------- what is deleted

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from failover.health import evidence as tell
 from failover.health import predicates as ask
+from failover.health.sightings import Tri
 from failover.health.view import ClusterView, View
 from failover.model import Automation, Invariant
+from failover.planning.gates import unpaused
 from failover.planning.plan import Gate
 from failover.residency.allowlist import allowed
 from failover.state import SalvagePhase
@@ -96,7 +98,8 @@ def claim_held(cluster: ClusterView) -> Gate:
 
 def primary_works(cluster: ClusterView) -> Gate:
     holder = cluster.holder
-    works = holder.working_primary if holder is not None else False
+    nobody = None if cluster.claim_held is None else False
+    works = holder.working_primary if holder is not None else nobody
     text = tell.host(holder) if holder is not None else tell.claim(cluster)
     invariant = Invariant.PROOF_BEFORE_PROMOTION
     return Gate("primary_works", works, text, invariant, cluster.name)
@@ -137,18 +140,21 @@ def _scope_readable(cluster: ClusterView) -> Gate:
 
 
 def _standby_unpaused(cluster: ClusterView) -> Gate:
-    paused = cluster.standby.paused
-    text = f"{cluster.name}-{cluster.standby.site} {'is' if paused else 'is not'} paused"
-    passes = None if paused is None else not paused
-    return Gate("standby_not_paused", passes, text, Invariant.DOUBT_MEANS_HOLD, cluster.name)
+    side = cluster.standby
+    invariant = Invariant.DOUBT_MEANS_HOLD
+    return unpaused("standby_not_paused", cluster, side.paused, side.site, invariant)
 
 
 def _quarantined(cluster: ClusterView) -> Gate:
     """The fence and the quarantine are what the takeover left: nobody has touched them."""
-    config = cluster.standby.config
-    passes = None if config is None else bool(config.is_quarantine and cluster.standby.fenced)
-    scope = f"{cluster.name}-{cluster.standby.site}"
-    text = f"{scope} {'is' if passes else 'is not'} fenced and in quarantine"
+    config, fenced = cluster.standby.config, cluster.standby.fenced
+    passes = None if config is None or fenced is None else config.is_quarantine and fenced
+    said = {
+        True: "is fenced and in quarantine",
+        False: "is not fenced and in quarantine",
+        None: "has no usable configuration",
+    }
+    text = f"{cluster.name}-{cluster.standby.site} {said[passes]}"
     return Gate("still_quarantined", passes, text, Invariant.DOUBT_MEANS_HOLD, cluster.name)
 
 
@@ -165,6 +171,10 @@ def _one_host_salvaged(view: View, cluster: ClusterView) -> Gate:
 
 
 def streams(cluster: ClusterView) -> Gate:
-    passes = ask.recorded_following(cluster) and ask.streaming(cluster)
-    text = f"{cluster.standby.site} {'streams' if passes else 'does not stream'}"
+    passes: Tri = ask.recorded_following(cluster) and ask.streaming(cluster)
+    side = cluster.standby
+    if not passes and (side.scope is None or all(host.postgres is None for host in side.hosts)):
+        passes = None
+    said = {True: "streams", False: "does not stream", None: "is not seen: nobody knows"}
+    text = f"{side.site} {said[passes]}"
     return Gate("standby_streams", passes, text, Invariant.ONE_FAULT_NO_HARM, cluster.name)

@@ -89,6 +89,12 @@ def test_colours_say_nothing_that_words_do_not() -> None:
     assert "a human is needed now" in text_of(shown)
 
 
+def test_a_scope_that_was_not_read_is_neither_fenced_nor_free() -> None:
+    shown = text_of(as_rich(snapshot(replace(healthy(), scopes=()))))
+    assert "configuration unknown, fence unknown, pause unknown" in shown
+    assert "unknown, fence" not in text_of(as_rich(snapshot(healthy())))
+
+
 def test_no_state_shows_why_and_names_no_active_site() -> None:
     unread = replace(healthy(), state=StateSeen(version=3, problem="state: schema 9"))
     shown = snapshot(unread)

@@ -1,4 +1,4 @@
-"""`failover zookeeper status`, over real sockets: servers that answer, that do not serve, or not."""
+"""`failover zookeeper status`, over real sockets: servers that serve, that do not, and none."""
 
 from __future__ import annotations
 
