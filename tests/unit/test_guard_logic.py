@@ -40,6 +40,8 @@ def test_the_hook_outlasts_every_claim(lease_s: float) -> None:
     timing = lease_timing(lease_s)
     ends_s = (timing.session_ms + 2 * timing.zookeeper_tick_ms) / 1000
     assert timing.hook_limit_s >= ends_s + timing.answer_limit_s
+
+
 SESSION, OTHER = 0x1000, 0x2000
 RUNNING = ServerSeen(alive=True, in_production=True, note=Note(StartMode.WRITABLE, 99.0))
 STANDBY = ServerSeen(alive=True, in_production=False, note=Note(StartMode.STANDBY, 50.0))
