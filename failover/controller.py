@@ -215,7 +215,7 @@ class Controller:
             epoch=view.state.epoch,
             event=event,
             summary=summary,
-            by=f"controller {self._site}",
+            by=f"controller at {self._site}",
             details=details,
         )
         try:

@@ -16,6 +16,7 @@ INIT_LIMIT_TICKS = 20
 NOTIFICATION_MS_MAX = 400
 TCP_RETRIES = 5  # about 12 s
 PATRONI_SESSION_MS_MAX = 8000
+HOOK_QUESTION_S = 2.0  # one more question once the claim can have ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,7 @@ class LeaseTiming:
     session_ms: int  # the guard's ZooKeeper session
     deadline_s: float  # after the sending of the last renewal but one
     renewal_interval_s: float
+    hook_limit_s: float  # pre_promote waits so long for a claim of somebody else to end
     answer_limit_s: float  # an unanswered request, or connection attempt, this old is given up
     controller_session_ms: int
     patroni_loop_wait_s: int
@@ -52,6 +54,8 @@ def lease_timing(lease_s: float) -> LeaseTiming:
         session_ms=session_ms,
         deadline_s=session_ms / 1000 - 1.5,
         renewal_interval_s=TICK_MS / 1000,
+        # A claim that was renewed at the moment of the question: its session and two ticks.
+        hook_limit_s=(session_ms + 2 * TICK_MS) / 1000 + HOOK_QUESTION_S,
         answer_limit_s=1.0,
         controller_session_ms=4000,
         patroni_loop_wait_s=1,

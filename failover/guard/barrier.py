@@ -30,7 +30,7 @@ START_LIMIT_S = 1.8  # of the two seconds; the rest is for starting Python and f
 PROMOTE_LIMIT_S = 3.0
 YES_HOLDS_S = 1.0  # from the guard's yes to the promotion
 PASS_HOLDS_S = 0.4  # … where the hook has left a pass, so that nobody is asked once more
-HOOK_LIMIT_S = 9.0  # the claim's session, two ticks, and one more question
+HOOK_LIMIT_S = 9.0  # of a lease of 6 s: for a patroni.yml that does not say --limit-s=
 RECOVERY_TARGETS = (
     "recovery_target",
     "recovery_target_lsn",
@@ -116,11 +116,17 @@ def rewind(arguments: list[str]) -> None:
 
 
 def before_promotion(arguments: list[str]) -> None:
-    """Patroni's hook, told the data directory. Its yes leaves a pass for the promotion that follows
-    at once: a second Python, started for the same question, cost a switchover 20 ms."""
+    """Patroni's hook, told the data directory, and how long a claim of somebody else is waited for
+    (LeaseTiming.hook_limit_s; given up earlier, a healthy replica is barred for Patroni's ttl).
+
+    Its yes leaves a pass for the promotion that follows at once: a second Python, started for the
+    same question, cost a switchover 20 ms.
+    """
     data_dir = option(arguments, "-D")
     cluster = find_cluster(data_dir)
-    promised = promised_timeline(ask(cluster, "permit pre_promote", boottime_s() + HOOK_LIMIT_S))
+    promised = promised_timeline(
+        ask(cluster, "permit pre_promote", boottime_s() + hook_limit_s(arguments))
+    )
     until_s = boottime_s() + PASS_HOLDS_S
     if data_dir is None or promised is None:
         return
@@ -168,6 +174,14 @@ def option(arguments: list[str], name: str) -> str | None:
         if argument.startswith(name) and len(argument) > len(name) and argument[1] != "-":
             return argument[len(name) :]
     return None
+
+
+def hook_limit_s(arguments: list[str]) -> float:
+    """Seconds, of ``--limit-s=SECONDS``."""
+    for argument in arguments:
+        if argument.startswith("--limit-s="):
+            return float(argument.partition("=")[2])
+    return HOOK_LIMIT_S
 
 
 def find_cluster(data_dir: str | None) -> str:

@@ -1,4 +1,4 @@
-"""The four transactions of the controller, as plain operations. Pure.
+"""Transactions of the controller, as plain operations, and the operations that several share. Pure.
 
 Each is all or nothing and conditional on every version that was judged, so a world that changed
 in between refuses it and is read again. The gates have passed before: what they proved to be

@@ -29,7 +29,6 @@ WORKER_START_S = 0.4
 HEARTBEAT_S = 5.0  # from one question to its server to the next
 START_LIMIT_S = 1.8
 PROMOTE_LIMIT_S = 3.0
-HOOK_LIMIT_S = 9.0
 
 
 @dataclass(slots=True)
@@ -395,7 +394,7 @@ class Guard:
             self.lock_held = False  # the server that starts now has it
 
     def pre_promote(self) -> bool:
-        return self._permit(Purpose.PRE_PROMOTE, HOOK_LIMIT_S - 0.5) is not None
+        return self._permit(Purpose.PRE_PROMOTE, self.timing.hook_limit_s - 0.5) is not None
 
     def pg_ctl_promote(self) -> bool:
         """The numbers below the promised one are taken; the next one must be it."""

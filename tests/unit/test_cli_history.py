@@ -34,7 +34,7 @@ TAKEOVER = HistoryEntry(
     epoch=Epoch(2),
     event="takeover",
     summary="makassar took over from jakarta: no writer claim, no host reached",
-    by="controller surabaya",
+    by="controller at surabaya",
     details={"claim_gone": "no writer claim for 1.5 s", "loss": "328 bytes / 1.0 s"},
 )
 

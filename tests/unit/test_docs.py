@@ -63,6 +63,12 @@ def test_every_holding_verdict_and_takeover_gate_is_in_the_runbook() -> None:
     assert {name for name in holds | gates if f"`{name}`" not in page} == set()
 
 
+def test_the_example_of_a_hold_is_what_the_program_prints() -> None:
+    printed = text("tests/unit/golden/explain_hold.txt").splitlines()
+    example = "\n".join(f"    {line}".rstrip() for line in printed)
+    assert example in text("docs/operations/hold.md")
+
+
 def test_every_finding_about_the_history_is_documented() -> None:
     for name in ("docs/cli.md", "docs/operations/history.md"):
         words = set(re.findall(r"\w+", text(name)))

@@ -147,6 +147,9 @@ class TestOthers:
         _permit, purpose, patience_s = question.split()
         assert purpose == "pre_promote"
         assert float(patience_s) > 7.0  # a session of 6 s and two ticks
+        with guard_that_says(host.places, yes=True) as asked:
+            assert host.call("pre_promote", "-D", data(host), "--limit-s=23.0")[0] == 0
+        assert 20.0 < float(asked[0].split()[2]) < 23.0  # that of a lease of 20 s
         with guard_that_says(host.places, yes=False):
             assert host.call("pre_promote")[0] == 1
 

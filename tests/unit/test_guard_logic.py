@@ -31,6 +31,17 @@ from failover.model import Epoch
 from failover.timing import lease_timing
 
 LIMITS = Limits.of(lease_timing(6.0))
+
+
+@pytest.mark.parametrize("lease_s", [6.0, 8.0, 20.0])
+def test_the_hook_outlasts_every_claim(lease_s: float) -> None:
+    """One renewed as it asks ends after its session and a tick more; given up before that, the
+    replica is barred for Patroni's ttl."""
+    timing = lease_timing(lease_s)
+    ends_s = (timing.session_ms + 2 * timing.zookeeper_tick_ms) / 1000
+    assert timing.hook_limit_s >= ends_s + timing.answer_limit_s
+
+
 SESSION, OTHER = 0x1000, 0x2000
 RUNNING = ServerSeen(alive=True, in_production=True, note=Note(StartMode.WRITABLE, 99.0))
 STANDBY = ServerSeen(alive=True, in_production=False, note=Note(StartMode.STANDBY, 50.0))

@@ -103,7 +103,9 @@ def test_nothing_starts_promotes_or_rewinds_without_the_guard(tree: Tree) -> Non
             name: f"/usr/lib/failover/barrier/{name}"
             for name in ("postgres", "pg_ctl", "pg_rewind")
         }
-        assert local["pre_promote"].split()[:2] == ["/usr/lib/failover/barrier/pre_promote", "-D"]
+        hook = local["pre_promote"].split()
+        assert hook[:2] == ["/usr/lib/failover/barrier/pre_promote", "-D"]
+        assert hook[3:] == ["--limit-s=9.0"]
         assert local["remove_data_directory_on_rewind_failure"] is False
         assert local["remove_data_directory_on_diverged_timelines"] is False
 

@@ -32,7 +32,7 @@ FULL: GroupState = replace(
         )
     },
     plan=PlanRecord(
-        "s-1", PlanKind.SWITCHOVER, JAKARTA, MAKASSAR, NOW_UNIX_S, "controller jakarta"
+        "s-1", PlanKind.SWITCHOVER, JAKARTA, MAKASSAR, NOW_UNIX_S, "controller at jakarta"
     ),
     cooldown_until_unix_s=NOW_UNIX_S,
     paused_until_unix_s=NOW_UNIX_S,
