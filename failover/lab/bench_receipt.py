@@ -30,6 +30,7 @@ class EstimatedLoss:
 
     behind_bytes: int | None = None
     behind_s: float | None = None
+    unseen_s: float | None = None  # how long before the loss that was measured, at most
     isolation_bytes: int | None = None
 
 
@@ -66,11 +67,12 @@ def estimated_loss(policy: Policy, epoch: Epoch | None) -> EstimatedLoss:
     return EstimatedLoss(
         behind_bytes=sum(int(one["behind_bytes"] or 0) for one in details),
         behind_s=max(float(one["behind_s"] or 0.0) for one in details),
+        unseen_s=max(float(one["unseen_s"] or 0.0) for one in details),
         isolation_bytes=sum(int(one["isolation_bytes"] or 0) for one in details),
     )
 
 
-_FIGURES = ("behind_bytes", "behind_s", "isolation_bytes")
+_FIGURES = ("behind_bytes", "behind_s", "unseen_s", "isolation_bytes")
 
 
 def _takeover_entry(policy: Policy, epoch: Epoch | None) -> HistoryEntry | None:

@@ -77,6 +77,7 @@ class TakeoverRun:
         behind_s, until_s = self.estimated_loss.behind_s, self.lease_end_s
         if behind_s is None or until_s is None:
             return self.lost_transactions
+        behind_s += self.estimated_loss.unseen_s or 0.0
         return tuple(
             one
             for one in self.lost_transactions

@@ -169,6 +169,7 @@ def _evidence(view: View) -> dict[str, str]:
         if isinstance(loss, LossEstimate):
             found[f"{cluster.name}.behind_bytes"] = str(loss.behind_bytes)
             found[f"{cluster.name}.behind_s"] = f"{loss.behind_s:.1f}"
+            found[f"{cluster.name}.unseen_s"] = f"{loss.unseen_s:.1f}"
             found[f"{cluster.name}.isolation_bytes"] = str(loss.isolation_bytes)
     return found
 

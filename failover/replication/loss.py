@@ -29,13 +29,18 @@ RATE_INTERVAL_S = 1.0  # … over at least this long, so that one flush is not a
 
 @dataclass(frozen=True, slots=True)
 class LossEstimate:
-    """``behind_s`` bounds the age of what is missing; infinite where the standby is behind the
-    oldest sample. Of a primary that writes it is not zero: what it wrote last nobody has seen."""
+    """``behind_s``: at the newest sample; infinite where the standby is behind the oldest one.
+
+    ``unseen_s``: how long before the loss that sample was, at most. What is lost was acknowledged
+    no more than both before it. The budget is about what was measured, and so without ``unseen_s``,
+    which every estimate has.
+    """
 
     behind_bytes: int
     behind_s: float
     isolation_bytes: int
     isolation_s: float
+    unseen_s: float = 0.0
 
     @property
     def bytes(self) -> int:
@@ -89,9 +94,10 @@ def estimate(
         )
     return LossEstimate(
         behind_bytes=max(0, newest.lsn - received),
-        behind_s=_behind_s(samples, received) + _unseen_s(samples),
+        behind_s=_behind_s(samples, received),
         isolation_bytes=round(lease_s * peak),
         isolation_s=lease_s,
+        unseen_s=_unseen_s(samples),
     )
 
 

@@ -49,8 +49,8 @@ def test_an_idle_primary_has_no_lag() -> None:
 def test_behind_in_bytes_and_in_seconds_of_the_primary() -> None:
     found = known(loss(((0.5, 9000), (1.5, 8000), (2.5, 7000), (3.5, 6000)), received=7500))
     assert found.behind_bytes == 1500
-    unseen_s = 2.0  # samples are a second apart
-    assert found.behind_s == pytest.approx(2.0 + unseen_s)
+    assert found.behind_s == pytest.approx(2.0)
+    assert found.unseen_s == pytest.approx(2.0)  # samples are a second apart
 
 
 def test_a_standby_that_stopped_receiving_falls_behind_honestly() -> None:
@@ -58,7 +58,7 @@ def test_a_standby_that_stopped_receiving_falls_behind_honestly() -> None:
     for now in range(10, 60, 10):
         ends = tuple((float(age_s), 1000 * (now - age_s)) for age_s in range(now + 1))
         lags.append(known(loss(ends, received=5000)).behind_s)
-    assert lags == [7.0, 17.0, 27.0, 37.0, 47.0]
+    assert lags == [5.0, 15.0, 25.0, 35.0, 45.0]
 
 
 def test_behind_the_oldest_sample_is_behind_without_end() -> None:
@@ -68,9 +68,10 @@ def test_behind_the_oldest_sample_is_behind_without_end() -> None:
 def test_a_standby_ahead_of_the_last_sample_lacks_at_most_what_none_has_seen() -> None:
     """A sample's time is when it was read, and the primary wrote on after the last one."""
     found = known(loss(((0.5, 9000), (0.9, 8500), (1.6, 8000)), received=9500))
-    assert (found.behind_bytes, found.behind_s) == (0, pytest.approx(1.4))
+    assert (found.behind_bytes, found.behind_s) == (0, 0.0)
+    assert found.unseen_s == pytest.approx(1.4)
     stopped_writing = ((0.5, 9000), (1.0, 9000), (6.0, 9000), (7.0, 8000))
-    assert known(loss(stopped_writing, received=9500)).behind_s == 0.0
+    assert known(loss(stopped_writing, received=9500)).unseen_s == 0.0
 
 
 def test_the_pause_of_a_local_failover_is_no_gap() -> None:
@@ -78,11 +79,11 @@ def test_the_pause_of_a_local_failover_is_no_gap() -> None:
     after = samples((0.5, 9900), (1.0, 9700), (1.6, 9400), (2.1, 9200))
     promoted = tuple(replace(sample, host=HostName("jkt-db2")) for sample in after)
 
-    def behind_s(*seen: LsnSample) -> float:
-        return known(estimate(seen, Lsn(9900), lease_s=6.0, lost_for_s=0.0)).behind_s
+    def unseen_s(*seen: LsnSample) -> float:
+        return known(estimate(seen, Lsn(9900), lease_s=6.0, lost_for_s=0.0)).unseen_s
 
-    assert behind_s(*promoted, *before) == pytest.approx(1.2)
-    assert behind_s(promoted[0], *before) == pytest.approx(1.0)
+    assert unseen_s(*promoted, *before) == pytest.approx(1.2)
+    assert unseen_s(promoted[0], *before) == pytest.approx(1.0)
 
 
 def test_isolation_window_is_the_lease_at_the_peak_rate() -> None:
