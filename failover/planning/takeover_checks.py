@@ -22,7 +22,7 @@ from failover.planning.linting import (
 from failover.planning.request_checks import asked_or_automatic
 from failover.planning.whole_checks import nothing_acknowledged_is_missing
 from failover.state import ClusterState, StandbyScope
-from failover.znode import Create, Delete, Set
+from failover.znode import Check, Create, Delete, Set
 
 
 def whole_group(reading: Reading) -> Problems:
@@ -97,6 +97,16 @@ def no_claim_is_proved(reading: Reading) -> Problems:
         if not 0 <= created < deleted or (promoted >= 0 and promoted < deleted):
             detail = f"{cluster.name}: no proof, before the promotion, that no claim is alive"
             yield Problem("no_claim_is_proved", detail)
+
+
+def no_permit_since(reading: Reading) -> Problems:
+    """Per cluster nobody has got the claim since the judgement, not even for a moment."""
+    for cluster in reading.view.clusters:
+        writer = cluster.last_writer
+        found = reading.find(Check, reading.paths.last_writer(cluster.name))
+        if writer is not None and (found is None or found.version != writer.version):
+            detail = f"{cluster.name}: last_writer is not checked as it was judged"
+            yield Problem("no_permit_since", detail)
 
 
 def old_site_fenced(reading: Reading) -> Problems:
@@ -230,6 +240,7 @@ TAKEOVER: tuple[Callable[[Reading], Problems], ...] = (
     moves_to_other_data_site,
     hosts_in_country,
     no_claim_is_proved,
+    no_permit_since,
     old_site_fenced,
     old_site_quarantined,
     new_site_released,

@@ -6,7 +6,8 @@ known is unwrapped here with ``known``.
 
 Takeover, for all clusters of the group at once, in this order:
 1. check the version of ``state``;
-2. per cluster create and delete ``writers/<cluster>``: no claim is alive in this instant;
+2. per cluster create and delete ``writers/<cluster>``: no claim is alive in this instant; and check
+   ``last_writer``: none has come and gone since the judgement;
 3. per cluster delete the old scope's leader key where there is one, and put the fence there with
    a child under it, which makes it undeletable for Patroni;
 4. per cluster quarantine the old scope: a standby cluster of nobody;
@@ -72,6 +73,7 @@ def takeover(
     return (
         Check(paths.state, version),
         *(op for c in clusters for op in _proof_of_no_claim(paths, c)),
+        *(op for c in clusters for op in _no_permit_since(paths, c)),
         *(op for c in clusters for op in _fence(view, c, epoch)),
         *(_quarantine(view, c) for c in clusters),
         *(op for c in clusters for op in _promote(view, paths, c)),
@@ -84,6 +86,13 @@ def takeover(
 def _proof_of_no_claim(paths: GroupPaths, cluster: ClusterView) -> tuple[Op, ...]:
     path = paths.writer(cluster.name)
     return (Create(path, b""), Delete(path))
+
+
+def _no_permit_since(paths: GroupPaths, cluster: ClusterView) -> tuple[Op, ...]:
+    """A claim that came and went between judgement and commit has left writes that were not judged:
+    the loss would be more, and ``min_lsn`` less, than what was seen. Every permit writes this."""
+    writer = cluster.last_writer
+    return () if writer is None else (Check(paths.last_writer(cluster.name), writer.version),)
 
 
 def _fence(view: View, cluster: ClusterView, epoch: Epoch) -> tuple[Op, ...]:

@@ -325,6 +325,8 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("no proof", T, lambda c: without(c, (Create, CLAIM), (Delete, CLAIM)), "no_claim_is_proved"),
     ("claim kept", T, lambda c: without(c, (Delete, CLAIM)), "no_claim_is_proved"),
     ("proof too late", T, lambda c: first_to_end(first_to_end(c, Create, CLAIM), Delete, CLAIM), "no_claim_is_proved"),
+    ("a permit may have been given", T, lambda c: without(c, (Check, LAST)), "no_permit_since"),
+    ("of another permit", T, lambda c: changed(c, Check, LAST, version=99), "no_permit_since"),
     ("no fence", T, lambda c: without(c, (Create, FENCE), (Create, CHILD)), "old_site_fenced"),
     ("no child", T, lambda c: without(c, (Create, CHILD)), "old_site_fenced"),
     ("fence of an old epoch", T, lambda c: changed(c, Create, FENCE, data=b"fenced by failover, epoch 1"), "old_site_fenced"),

@@ -74,6 +74,8 @@ def tree_of(world: World) -> Tree:
     tree = put(tree, GROUP.history_head, encode_record(head.head), head.version)
     for proof in inputs.stopped:
         tree = put(tree, GROUP.stopped(proof.cluster), b"{}", proof.version)
+    for writer in inputs.last_writers:
+        tree = put(tree, GROUP.last_writer(writer.cluster), b"{}", writer.version)
     for claim in inputs.claims:
         if claim.claim is not None:
             owned = Create(GROUP.writer(claim.cluster), b"{}", ephemeral=True)
@@ -150,6 +152,8 @@ def test_order_of_a_takeover_is_the_documented_one() -> None:
         ("Delete", "escrow"),
         ("Create", "marketplace"),
         ("Delete", "marketplace"),
+        ("Check", "escrow.last_writer"),
+        ("Check", "marketplace.last_writer"),
         *[("Delete", "leader"), ("Create", "leader"), ("Create", "fence")] * 2,
         *[("Set", "config")] * 4,
         ("Set", "state"),
@@ -173,6 +177,13 @@ def a_claim_appears(tree: Tree) -> Tree:
     return commit(tree, claim, session=GUARD)
 
 
+def a_claim_comes_and_goes(tree: Tree) -> Tree:
+    """What the host wrote under it was not judged."""
+    path, claim = GROUP.last_writer("escrow"), GROUP.writer("escrow")
+    permit = (Create(claim, b"{}", ephemeral=True), Set(path, b"{}", tree[path].znode.version))
+    return commit(commit(tree, *permit, session=GUARD), Delete(claim, 0), session=GUARD)
+
+
 def the_state_changes(tree: Tree) -> Tree:
     return commit(tree, Set(GROUP.state, data(tree, GROUP.state) or b"", 7))
 
@@ -193,6 +204,7 @@ def the_leader_key_goes(tree: Tree) -> Tree:
     "meanwhile",
     [
         a_claim_appears,
+        a_claim_comes_and_goes,
         the_state_changes,
         the_old_config_changes,
         the_new_config_changes,
