@@ -75,6 +75,7 @@ def older_disks(world: World) -> None:
 STORIES = [comes_and_goes, only_makassar_has_everything, older_disks]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
 def test_with_everything_in_place_nothing_is_found(story: Callable[[World], None]) -> None:
     assert violation(story, seeds=3) == ""

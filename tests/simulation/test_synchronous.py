@@ -171,6 +171,7 @@ def test_who_comes_back_with_an_older_disk_is_not_who_has_everything() -> None:
     world.close()
 
 
+@pytest.mark.slow
 def test_a_standby_that_comes_and_goes_stalls_commits_less_and_less() -> None:
     world = synchronous_world(9)
     leader = next(s for s in world.at(MAKASSAR) if s.patroni.role == "standby_leader")
