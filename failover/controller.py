@@ -195,7 +195,7 @@ class Controller:
     def _record_residency(self, view: View) -> Changes:
         """After the step, which matters more: the next turn is half a second away."""
         changes = view.residency.changes
-        if view.state is None or not (changes or view.residency.problem):
+        if view.state is None or not view.residency.to_be_recorded:
             return NOTHING_NEW
         done = record_residency(
             self._store,
@@ -203,7 +203,7 @@ class Controller:
             view.residency,
             epoch=view.state.epoch,
             now_unix_s=view.now_unix_s,
-            by=f"controller {self._site}",
+            by=f"controller at {self._site}",
         )
         return changes if done else NOTHING_NEW
 

@@ -15,7 +15,7 @@ DETAILS_MAX = 50  # of one entry; more are counted
 
 
 def ledger_seen(found: Znode | None) -> LedgerSeen:
-    """What the ledger's znode says. Never fails on odd data: it is then written anew."""
+    """What the ledger's znode says. Never fails on odd data, and says so."""
     if found is None:
         return NO_LEDGER
     try:

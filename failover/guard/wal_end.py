@@ -191,7 +191,11 @@ def _end_of_records(places: Places, newest: Path) -> Lsn | None:
     if end.bytes % PAGE_BYTES > LONG_PAGE_HEADER_BYTES:
         return end
     # The address of a page, where the record that it should go on with may have begun long before.
-    return _end_of_last_record(_dump(places, *files).stdout) or end
+    listed = _dump(places, *files)
+    if (listed.returncode, listed.stderr) != (done.returncode, done.stderr):
+        # Killed half-way, out of memory: its last line would be an end too low, and hide a loss.
+        raise OSError(f"pg_waldump {newest.name}: {listed.returncode}, was {done.returncode}")
+    return _end_of_last_record(listed.stdout) or end
 
 
 def _dump(places: Places, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -6,15 +6,16 @@ at is a gap and said as one, never taken for clean.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from failover.model import HostName
 from failover.policy import AcceptedFinding, Policy
-from failover.residency.findings import Finding, HostScan, Ledger, LedgerSeen, OpenFinding
+from failover.residency.findings import Finding, HostScan, Key, Ledger, LedgerSeen, OpenFinding
 from failover.residency.ledger import (
     CATALOGUES_AGE_S_MAX,
     LOOK_AGE_S_MAX,
+    OPEN_MAX,
     Changes,
     accepted_by,
     updated,
@@ -33,7 +34,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class ResidencyView:
-    """``ledger`` is what should stand on record; ``changes``: how it differs from what does."""
+    """``ledger`` is what should stand on record; ``changes``: how it differs from what does.
+
+    ``problem``: what is on record cannot be understood. ``missing``: what is not known for sure.
+    """
 
     ledger: Ledger
     changes: Changes
@@ -42,6 +46,13 @@ class ResidencyView:
     accepted: tuple[tuple[Finding, AcceptedFinding], ...]
     gaps: tuple[Gap, ...]
     scans: tuple[HostScan, ...]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def to_be_recorded(self) -> bool:
+        """A ledger that is not understood may name what stands where nobody can look now: it is
+        written anew once every host was looked at (unknown is not gone)."""
+        return not self.gaps if self.problem else bool(self.changes)
 
     @property
     def open(self) -> tuple[OpenFinding, ...]:
@@ -67,7 +78,23 @@ def residency_view(
         accepted=tuple(answered.values()),
         gaps=tuple(_gaps(policy, looked)),
         scans=looked,
+        missing=tuple(_missing(seen, ledger, looked, answered.keys())),
     )
+
+
+def _missing(
+    seen: LedgerSeen, ledger: Ledger, scans: tuple[HostScan, ...], answered: Container[Key]
+) -> Iterable[str]:
+    if seen.problem:
+        yield (
+            f"residency: what stands open on record cannot be understood ({seen.problem}); "
+            "written anew when every host was looked at"
+        )
+    known = {each.finding.key for each in ledger.open}
+    found = {finding.key for scan in scans for finding in scan.findings}
+    left_out = sum(key not in known and key not in answered for key in found)
+    if left_out:
+        yield f"residency: {left_out} more findings than the {OPEN_MAX} that are kept on record"
 
 
 def _gaps(policy: Policy, scans: tuple[HostScan, ...]) -> Iterable[Gap]:

@@ -270,6 +270,7 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
         _cluster(policy, cluster, inputs, state, active, living) for cluster in policy.clusters
     )
     observers = tuple(_observer(site.name, inputs) for site in policy.sites)
+    residency = residency_view(policy, inputs.ledger, _scans(living), inputs.now_unix_s)
     return View(
         policy=policy,
         now_unix_s=inputs.now_unix_s,
@@ -286,11 +287,12 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
         zookeeper_restarts_s_ago=inputs.zookeeper_restarts_s_ago,
         request=inputs.request,
         history_head=inputs.history_head,
-        residency=residency_view(policy, inputs.ledger, _scans(living), inputs.now_unix_s),
+        residency=residency,
         missing=(
             *_missing(clusters, observers),
             *_request_missing(inputs.request),
             *_head_missing(inputs.history_head),
+            *residency.missing,
         ),
     )
 

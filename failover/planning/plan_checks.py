@@ -2,11 +2,11 @@
 
 It reads the operations themselves and compares them with the view and the policy, as a reviewer
 would. Invariant: a plan with a problem is not committed; a check that cannot tell is a problem.
-The checks of a takeover are in ``takeover_checks``, with those of
-one that nobody asked for in ``automatic_checks``, those of a planned move in
-``switchover_checks``, those of one that guards have to make possible in ``gray_failure_checks``,
-those of the protection modes in ``protection_checks``, those of the other steps in ``step_checks``,
-what every step puts on record in ``history_checks``.
+The checks of a takeover are in ``takeover_checks``, with those of one that nobody asked for in
+``automatic_checks``, those of a planned move in ``switchover_checks``, those of one that guards
+have to make possible in ``gray_failure_checks``, those of the protection modes in
+``protection_checks``, those of the other steps in ``step_checks``, what every step puts on record
+in ``history_checks``.
 """
 
 from __future__ import annotations

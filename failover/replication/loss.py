@@ -111,18 +111,17 @@ def _behind_s(samples: tuple[LsnSample, ...], received: Lsn) -> float:
 
 
 def _unseen_s(samples: tuple[LsnSample, ...]) -> float:
-    """From the newest sample until the primary is lost, at most; nothing of one that is idle.
+    """From the newest sample until the primary is lost, at most. Of an idle one too: it may write
+    just before it is lost.
 
     A sample's time is when it was read, some time after its server was asked: that too is within
-    what the samples of late were apart.
+    what the samples of late were apart. Where only one is of late, how far apart is not known.
     """
     own = tuple(s for s in samples if s.host == samples[0].host)
     if len(own) < 2:  # just promoted: as it was with the one before, whose clients it has now
         own = tuple(s for s in samples if s.host != samples[0].host)
     lately = [s for s in own if s.age_s - own[0].age_s <= LATELY_S]
-    if all(sample.lsn == lately[0].lsn for sample in lately):
-        return 0.0
-    gap_s = max(older.age_s - newer.age_s for newer, older in pairwise(lately))
+    gap_s = max((a.age_s - b.age_s for b, a in pairwise(lately)), default=UNSEEN_S_MAX)
     return min(2 * gap_s, UNSEEN_S_MAX)
 
 

@@ -70,8 +70,20 @@ def test_a_standby_ahead_of_the_last_sample_lacks_at_most_what_none_has_seen() -
     found = known(loss(((0.5, 9000), (0.9, 8500), (1.6, 8000)), received=9500))
     assert (found.behind_bytes, found.behind_s) == (0, 0.0)
     assert found.unseen_s == pytest.approx(1.4)
-    stopped_writing = ((0.5, 9000), (1.0, 9000), (6.0, 9000), (7.0, 8000))
-    assert known(loss(stopped_writing, received=9500)).unseen_s == 0.0
+
+
+@pytest.mark.parametrize(
+    ("ends", "unseen_s"),
+    [
+        (((0.5, 9000), (1.0, 9000), (6.0, 9000), (7.0, 8000)), 1.0),
+        (((0.5, 9000), (6.5, 9000), (7.0, 9000)), 2.0),
+    ],
+    ids=["idle", "one sample of late"],
+)
+def test_an_idle_primary_may_write_just_before_it_is_lost(
+    ends: tuple[tuple[float, int], ...], unseen_s: float
+) -> None:
+    assert known(loss(ends, received=9500)).unseen_s == pytest.approx(unseen_s)
 
 
 def test_the_pause_of_a_local_failover_is_no_gap() -> None:

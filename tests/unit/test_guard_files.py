@@ -142,6 +142,20 @@ class TestEndOfWal:
         assert stopped is not None
         assert str(stopped.end.lsn) == end
 
+    @pytest.mark.parametrize("died", ["kill -9 $$", "echo 'out of memory' >&2; exit 1"])
+    def test_a_list_of_records_that_broke_off_is_not_known(self, host: Host, died: str) -> None:
+        """Its last line is an end too low, which would hide a loss."""
+        segment(host, 1, 3)
+        dump = host.places.bin_dir / "pg_waldump"
+        dump.write_text(
+            "#!/bin/sh\ncase $* in *--quiet*) ;; *)\n"
+            "echo 'rmgr: Heap len (rec/tot): 59/ 59, tx: 7, lsn: 0/030000D8, desc: INSERT'\n"
+            f"{died};; esac\n"
+            "echo 'pg_waldump: error: error in WAL record at 0/3000028: invalid magic number 0000 "
+            "in WAL segment 000000010000000000000003, LSN 0/3002000, offset 8192' >&2\nexit 1\n"
+        )
+        assert stopped_at(host.places, control_bytes(DbState.IN_PRODUCTION, 0x3000028)) is None
+
     def test_after_a_switch_it_is_the_next_segment(self, host: Host) -> None:
         segment(host, 1, 3)
         dump = host.places.bin_dir / "pg_waldump"

@@ -21,7 +21,7 @@ from failover.residency.findings import (
     decode_ledger,
     encode_ledger,
 )
-from failover.residency.ledger import CUT_AGAIN_S, NOTHING_NEW, updated
+from failover.residency.ledger import CUT_AGAIN_S, NOTHING_NEW, OPEN_MAX, updated
 from failover.state import StateError
 from failover.znode import Create, Set
 from tests.scenarios.world import NOW_UNIX_S, policy_of
@@ -225,15 +225,32 @@ def test_another_leader_does_not_say_it_again_and_says_when_it_is_gone(group: Sc
     assert group.ledger().open == ()
 
 
-def test_a_ledger_that_cannot_be_read_is_written_anew_and_that_is_said(group: Scanned) -> None:
+def test_a_ledger_that_cannot_be_read_stays_until_every_host_was_looked_at(group: Scanned) -> None:
+    """It may name what stands on a host that nobody can look at now."""
+    hosts = sorted(host.name for cluster in group.policy.clusters for host in cluster.hosts)
     group.scans = (scan(LINE),)
     group.run(10)
     found = group.guard.read(group.paths.residency)
     assert found is not None
     group.guard.commit((Set(group.paths.residency, b"scrawl", found.version),))
-    assert recorded(group.run(5)) == [f"found {LINE.subject}"]
+    looks = group.run(5)
+    assert recorded(looks) == []
+    assert subjects(looks[-1].view.residency.ledger) == [LINE.subject]
+    assert any("cannot be understood" in line for line in looks[-1].view.missing)
+    group.scans = (scan(LINE), *(scan(host=name) for name in hosts if name != DB1))
+    looks = group.run(5)
+    assert recorded(looks) == [f"found {LINE.subject}"]
     assert subjects(group.ledger()) == [LINE.subject]
     assert group.history().count("residency") == 2
+    assert not looks[-1].view.residency.missing
+
+
+def test_what_is_more_than_the_record_holds_is_said(group: Scanned) -> None:
+    many = tuple(replace(LINE, subject=f"line {number}") for number in range(OPEN_MAX + 3))
+    group.scans = (scan(*many),)
+    last = group.run(10)[-1]
+    assert len(group.ledger().open) == OPEN_MAX
+    assert [line for line in last.view.missing if "3 more findings" in line]
 
 
 def test_nothing_is_lost_when_somebody_else_writes_first(group: Scanned) -> None:
