@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from failover.lab.bench_isolation import IsolationRun
     from failover.lab.bench_protection import ProtectionRun
     from failover.lab.bench_result import TakeoverRun
+    from failover.lab.bench_stall import StallRun
     from failover.lab.bench_switchover import SwitchoverRun
     from failover.lab.bench_zookeeper_result import ZooKeeperRun
     from failover.lab.lab import Lab
@@ -185,6 +186,29 @@ def protection(seconds: float, output: str) -> None:
     else:
         click.echo("\n".join([*TABLE_HEAD, *map(run_line, finished)]))
     _end(len(finished), len(finished), stopped, passed=bool(finished))
+
+
+@command.command()
+@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option("--seed", type=int, help="Of the random moments.")
+@output_option
+def stall(runs: int, seed: int | None, output: str) -> None:
+    """How long commits wait in max-availability when the other site vanishes.
+
+    Loses the standby site RUNS times. Exit code 1 when that took longer than its bound, or anything
+    that was acknowledged is lost.
+    """
+    from failover.lab.bench_stall import StallBench, as_json, run_line, summary_lines
+
+    def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[StallRun]:
+        return StallBench(lab, runs, seed, tell).runs()
+
+    finished, stopped = _measured("failover bench stall", measure, run_line)
+    if output == "json":
+        print_json(as_json(finished))
+    else:
+        _print_text(map(run_line, finished), summary_lines(finished))
+    _end(len(finished), runs, stopped, all(run.succeeded for run in finished))
 
 
 @command.command()
