@@ -16,7 +16,7 @@ from failover.health.inputs import LsnSample
 from failover.health.observation import PostgresSeen
 from failover.health.sightings import HostView
 from failover.health.view import READ_DELAY_S, ClusterView, View
-from failover.model import Lsn
+from failover.model import HostName, Lsn, TimelineId
 from failover.replication.lineage import apart, parse_switches
 from failover.state import GroupState, StoppedProof
 
@@ -132,25 +132,33 @@ def last_known_peak_bytes_per_s(samples: tuple[LsnSample, ...]) -> float | None:
     Every observer gives a sample each half second: a group that is seen is known after a second.
     """
     peak = peak_bytes_per_s(samples)
-    before = tuple(s for s in samples if s.host != samples[0].host) if samples else ()
+    before = tuple(s for s in samples if _life(s) != _life(samples[0])) if samples else ()
     return peak_bytes_per_s(before) if peak is None else peak
 
 
 def peak_bytes_per_s(samples: tuple[LsnSample, ...]) -> float | None:
     """The highest rate of WAL in the last minute of samples (newest first).
 
+    Within one life of a primary: to the next one it may jump by most of a segment, which nobody has
+    written (Patroni recovers a server that was killed with ``archive_mode`` on, and that switches).
     None where they do not span ``RATE_INTERVAL_S``: nothing is known then, not that it is idle.
     """
     recent = [s for s in samples if s.age_s - samples[0].age_s <= PEAK_WINDOW_S]
     spaced: list[LsnSample] = []
     for sample in recent:
-        if not spaced or sample.age_s - spaced[-1].age_s >= RATE_INTERVAL_S:
+        fresh = not spaced or _life(sample) != _life(spaced[-1])
+        if fresh or sample.age_s - spaced[-1].age_s >= RATE_INTERVAL_S:
             spaced.append(sample)
     rates = [
         (later.lsn - earlier.lsn) / (earlier.age_s - later.age_s)
         for later, earlier in pairwise(spaced)
+        if _life(later) == _life(earlier)
     ]
     return max(0.0, *rates) if rates else None
+
+
+def _life(sample: LsnSample) -> tuple[HostName, TimelineId]:
+    return sample.host, sample.timeline
 
 
 def loss_at_stop(view: View, cluster: ClusterView, proof: StoppedProof) -> Loss:

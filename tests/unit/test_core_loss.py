@@ -116,6 +116,20 @@ def test_a_new_primary_that_starts_lower_is_no_negative_rate() -> None:
     assert peak_bytes_per_s(samples((0.0, 100), (1.0, 500))) == 0.0
 
 
+@pytest.mark.parametrize("host", ["jkt-db1", "jkt-db2"])
+def test_a_jump_to_the_next_segment_at_a_promotion_is_no_rate(host: str) -> None:
+    """Seen on the lab: 11 MiB that nobody had written, and automation held for a minute."""
+    old = samples(*((4.0 + age_s, 5 * MIB - age_s * MIB) for age_s in range(3)))
+    new = tuple(
+        replace(s, host=HostName(host), timeline=TimelineId(2))
+        for s in samples((0.2, 18 * MIB), (1.2, 16 * MIB))
+    )
+    assert peak_bytes_per_s((*new, *old)) == pytest.approx(2 * MIB)
+    assert peak_bytes_per_s((new[1], *old)) == pytest.approx(MIB)
+    found = known(estimate((new[1], *old), Lsn(18 * MIB), lease_s=6.0, lost_for_s=0.0))
+    assert found.isolation_bytes == 6 * MIB
+
+
 def test_no_samples_is_unknown() -> None:
     assert isinstance(loss((), 0), LossUnknown)
 
