@@ -113,5 +113,11 @@ def compare(
         transactions=report.listed,
         acked=report.acked,
         others={", ".join(names) or "nothing": count for names, count in report.others.items()},
-        problems=report.problems,
+        problems=(*report.problems, *_incomplete(receipts)),
     )
+
+
+def _incomplete(receipts: Sequence[Receipt]) -> Iterator[str]:
+    for one in receipts:
+        if not one.complete:
+            yield f"{one.host}: the receipt is not complete: {'; '.join(one.problems)}"

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from failover.guard import barrier
@@ -121,7 +121,7 @@ class Host:
         """Call a barrier that ends: exit code, output, seconds."""
         began_s = time.monotonic()
         process = self.begin(name, *arguments, **environment)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=60)
         return process.returncode, out + err, time.monotonic() - began_s
 
     def start_server(self) -> subprocess.Popen[str]:
@@ -137,12 +137,11 @@ class Host:
         return int((self.places.data_dir / "child.pid").read_text())
 
     def end(self) -> None:
+        """Kill whatever lives; a child that has not said its number yet is of its parent's group."""
         for process in self.processes:
-            for pid in (process.pid, self._child_of()):
-                try:
-                    os.kill(pid, signal.SIGKILL)
-                except (ProcessLookupError, ValueError):
-                    continue
+            for kill, number in ((os.killpg, process.pid), (os.kill, self._child_of())):
+                with suppress(ProcessLookupError):
+                    kill(number, signal.SIGKILL)
             process.communicate()
 
     def _child_of(self) -> int:
@@ -152,7 +151,7 @@ class Host:
             return 2**22  # above the largest process id there is
 
 
-def wait_for(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+def wait_for(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
     """Until it holds; fails when it does not within the limit."""
     until_s = time.monotonic() + limit_s
     while not condition():

@@ -26,7 +26,9 @@ from failover.guard.records import boot_id, read_record
 from failover.guard.server import lock_is_free
 from failover.model import HostName
 
-LIMITS = Limits(tick_s=0.1, deadline_s=1.0, in_place_s=1.0, fast_stop_s=0.5)
+# The deadline is long where it is not the point: a busy machine may stop all of this for seconds.
+LIMITS = Limits(tick_s=0.1, deadline_s=60.0, in_place_s=1.0, fast_stop_s=0.5)
+SHORT = replace(LIMITS, deadline_s=1.0)
 STUB = Path(__file__).with_name("guard_stub_worker.py")
 
 
@@ -59,7 +61,7 @@ async def minding(host: Host, limits: Limits = LIMITS) -> AsyncIterator[Minder]:
             await running
 
 
-async def until(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
     async with asyncio.timeout(limit_s):
         while not condition():  # noqa: ASYNC110 - a condition outside of this loop
             await asyncio.sleep(0.01)
@@ -77,8 +79,8 @@ def test_a_permit_is_a_durable_grant_and_ends_with_the_last_process(host: Host) 
             record = read_record(host.places, boot_id())
             assert record.grant is not None
             assert record.session_id == 0x77
-            says = await minder.writable()
-            assert says.yes, says.reason
+            while not (await minder.writable()).yes:
+                await asyncio.sleep(0.01)
             process = host.processes[-1]
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
@@ -120,11 +122,11 @@ def test_what_is_no_news_waits_for_the_change(host: Host, monkeypatch: pytest.Mo
 
 def test_the_deadline_kills_every_process_a_stopped_one_too(host: Host) -> None:
     async def story() -> None:
-        async with minding(host) as minder:
+        async with minding(host, SHORT) as minder:
             await start(host)
             os.kill(host.child_pid, signal.SIGSTOP)
             stop_renewing(host)
-            await until(lambda: minder.guard.grant is None, limit_s=3.0)
+            await until(lambda: minder.guard.grant is None)
             assert lock_is_free(host.places)
             assert not (await minder.writable()).yes
 
@@ -169,7 +171,7 @@ def test_a_new_minder_goes_on_with_a_stop(host: Host) -> None:
             os.kill(host.processes[-1].pid, signal.SIGSTOP)
             (host.places.run_dir.parent / "stop").touch()
         async with minding(host) as minder:
-            await until(lambda: minder.guard.grant is None, limit_s=5.0)
+            await until(lambda: minder.guard.grant is None)
             assert lock_is_free(host.places)
 
     asyncio.run(story())
@@ -183,8 +185,8 @@ def test_a_new_minder_takes_up_the_grant_and_the_deadline(host: Host) -> None:
             assert (await minder.writable()).yes
             assert not lock_is_free(host.places)
         stop_renewing(host)
-        await asyncio.sleep(LIMITS.deadline_s)
-        async with minding(host) as minder:
+        await asyncio.sleep(SHORT.deadline_s)
+        async with minding(host, SHORT) as minder:
             await until(lambda: minder.guard.grant is None)
             assert lock_is_free(host.places)
 
@@ -249,7 +251,7 @@ def test_a_server_started_around_the_barrier_is_killed(host: Host) -> None:
             direct = await asyncio.create_subprocess_exec(
                 str(host.places.bin_dir / "postgres"), "-D", str(host.places.data_dir)
             )
-            assert await asyncio.wait_for(direct.wait(), 5.0) == -signal.SIGKILL
+            assert await asyncio.wait_for(direct.wait(), 60.0) == -signal.SIGKILL
             assert minder.guard.grant is None
 
     asyncio.run(story())
