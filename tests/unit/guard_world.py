@@ -137,7 +137,7 @@ class Host:
         return int((self.places.data_dir / "child.pid").read_text())
 
     def end(self) -> None:
-        """Kill whatever lives; a child that has not said its number yet is of its parent's group."""
+        """Kill whatever lives; a child that has not said its number is of its parent's group."""
         for process in self.processes:
             for kill, number in ((os.killpg, process.pid), (os.kill, self._child_of())):
                 with suppress(ProcessLookupError):

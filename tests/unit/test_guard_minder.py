@@ -79,7 +79,7 @@ def test_a_permit_is_a_durable_grant_and_ends_with_the_last_process(host: Host) 
             record = read_record(host.places, boot_id())
             assert record.grant is not None
             assert record.session_id == 0x77
-            while not (await minder.writable()).yes:
+            while not (await minder.writable()).yes:  # noqa: ASYNC110 - as in `until`
                 await asyncio.sleep(0.01)
             process = host.processes[-1]
             os.kill(process.pid, signal.SIGKILL)
