@@ -25,7 +25,6 @@ from failover.guard.server import (
     server_seen,
 )
 
-
 ENDS_S = 30.0  # by itself: a second where nothing else runs, more on a busy machine
 
 
