@@ -10,11 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from failover.cli.units import size
+from failover.health.cluster_view import ClusterView, SideView
+from failover.health.ensemble_view import ZooKeeperView
 from failover.health.observation import NoAnswer
 from failover.health.protection import listed
 from failover.health.sightings import HostView
 from failover.health.verdict import Consequence, Verdict
-from failover.health.view import ClusterView, ObserverView, SideView, View, ZooKeeperView
+from failover.health.view import ObserverView, View
 from failover.model import Lsn, SiteKind, SiteName
 from failover.policy import Policy, Site
 from failover.replication.loss import end_of_received

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from math import inf
 
 from failover.health.change import Change, Silence, silence_of
+from failover.health.cluster_view import ClusterView
 from failover.health.inputs import ViewInputs
 from failover.health.observation import ANSWER_LIMIT_S, ROUND_INTERVAL_S
-from failover.health.view import ClusterView, View, build_view
+from failover.health.view import View, build_view
 from failover.model import ClusterName, HostName, SiteName
 from failover.policy import Policy, ZooKeeperServer
 from failover.timing import lease_timing

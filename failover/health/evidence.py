@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from failover.health import predicates as ask
 from failover.health import residency
+from failover.health.cluster_view import ClusterView, SideView
 from failover.health.observation import NoAnswer
 from failover.health.scope import PatroniConfig
 from failover.health.sightings import HostView
-from failover.health.view import ClusterView, SideView, View
+from failover.health.view import View
 from failover.health.wal_kept import wal_gone
 from failover.model import SiteName
 from failover.state import StopKind, StoppedProof

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from math import inf
 
+from failover.health.cluster_view import ClusterView, SideView
 from failover.health.scope import Upstream
 from failover.health.sightings import HostView, some
-from failover.health.view import ClusterView, SideView, View
+from failover.health.view import View
 from failover.health.wal_kept import leader_of, not_streaming
 from failover.model import SiteKind, SiteName
 from failover.policy import DatabaseHost

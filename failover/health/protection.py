@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from failover.health import relisting
+from failover.health.cluster_view import ClusterView
 from failover.health.inputs import SyncHost
 from failover.health.listed import listed_hosts, names_text
-from failover.health.view import ClusterView, View
+from failover.health.view import View
 from failover.model import Automation, HostName, ProtectionMode
 from failover.policy import Policy
 from failover.state import ClusterState, GroupState, StandbyScope

@@ -10,174 +10,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from failover.health.cluster_view import ClusterView, cluster_view
+from failover.health.ensemble_view import ZooKeeperView, ensemble_view
 from failover.health.inputs import (
-    ClaimSeen,
-    LastWriterSeen,
-    LsnSample,
     ObserverSeen,
     RequestSeen,
-    ScopeSeen,
-    StoppedSeen,
-    SyncSeen,
     ViewInputs,
 )
-from failover.health.observation import (
-    NoAnswer,
-    NoAnswerKind,
-    PostgresSeen,
-    ZooKeeperMode,
-    ZooKeeperSeen,
-)
 from failover.health.residency import ResidencyView, residency_view
-from failover.health.scope import PatroniConfig, is_fence, parse_config
-from failover.health.sightings import HostView, Sighting, Tri, some
 from failover.history import HeadSeen
-from failover.last_writer import permitted_hosts
-from failover.model import ClusterName, HostName, SiteKind, SiteName, TimelineId
-from failover.policy import Cluster, DatabaseHost, Policy, ZooKeeperServer
+from failover.model import ClusterName, SiteKind, SiteName
+from failover.policy import Policy, ZooKeeperServer
 from failover.residency.findings import HostScan
 from failover.state import (
-    ClusterState,
     GroupState,
     OperatorRequest,
     RequestPhase,
-    SalvageProgress,
 )
 
 OBSERVATION_AGE_S_MAX = 3.0  # an observer that says nothing new for longer is not alive
-READ_DELAY_S = 1.0  # an observation may be that much older than its age (written, then read)
-
-
-# --------------------------------------------------------------------------- clusters
-
-
-@dataclass(frozen=True, slots=True)
-class StandbyLeader:
-    """The host through which a site streams, by Patroni and by the scope's leader key."""
-
-    host: DatabaseHost
-    postgres: PostgresSeen
-
-
-@dataclass(frozen=True, slots=True)
-class SideView:
-    """One cluster at one data site: its Patroni scope and its hosts."""
-
-    site: SiteName
-    scope: ScopeSeen | None
-    config: PatroniConfig | None  # None: absent or not understood
-    hosts: tuple[HostView, ...]
-
-    @property
-    def reached(self) -> Tri:
-        """Some living observer gets an answer from some host here."""
-        return some(host.reached for host in self.hosts)
-
-    def reached_by(self, observer: SiteName) -> Tri:
-        return some(host.reached_by(observer) for host in self.hosts)
-
-    @property
-    def working_primaries(self) -> tuple[HostView, ...]:
-        return tuple(host for host in self.hosts if host.working_primary)
-
-    @property
-    def working_primary(self) -> Tri:
-        return some(host.working_primary for host in self.hosts)
-
-    @property
-    def paused(self) -> Tri:
-        """The scope's configuration says so, or a Patroni there does."""
-        if any(host.patroni is not None and host.patroni.paused for host in self.hosts):
-            return True
-        return None if self.config is None else self.config.paused
-
-    @property
-    def fenced(self) -> Tri:
-        """The leader key is a fence. None: the scope could not be read."""
-        return None if self.scope is None else is_fence(self.scope.leader)
-
-    @property
-    def standby_leader(self) -> StandbyLeader | None:
-        """The host whose Patroni says ``standby_leader`` and whom the leader key names."""
-        leader = self.scope.leader if self.scope is not None else None
-        for host in self.hosts:
-            named = leader is not None and leader.value == host.host.name
-            if (
-                named
-                and host.patroni is not None
-                and host.patroni.role == "standby_leader"
-                and host.postgres is not None
-                and host.postgres.in_recovery
-            ):
-                return StandbyLeader(host.host, host.postgres)
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class ClusterView:
-    """One cluster of the group at both sites."""
-
-    name: ClusterName
-    recorded: ClusterState | None  # its part of ``state``
-    claim: ClaimSeen | None  # None: could not be read
-    active: SideView
-    standby: SideView
-    stopped: StoppedSeen | None
-    salvage: tuple[SalvageProgress, ...]
-    samples: tuple[LsnSample, ...]  # newest first
-    last_writer: LastWriterSeen | None = None
-    sync: SyncSeen | None = None  # None: nobody holds the claim, or there is nothing to go by
-    permitted: frozenset[HostName] | None = None  # who alone may get a permit; None: no such limit
-
-    def may_lead(self, host: HostView) -> Tri:
-        """It could take the lease, and the guard there would get the permit."""
-        if self.permitted is not None and host.host.name not in self.permitted:
-            return False
-        return host.could_take_lease
-
-    @property
-    def could_take_lease(self) -> Tri:
-        """Some host of the active site may lead."""
-        return some(self.may_lead(host) for host in self.active.hosts)
-
-    @property
-    def promised(self) -> TimelineId | None:
-        """The newest number of a timeline, where it was promised to a host of the active site."""
-        last = self.last_writer
-        return last.promised if last is not None and last.site == self.active.site else None
-
-    @property
-    def claim_held(self) -> Tri:
-        """Somebody holds the writer claim (one that cannot be understood counts as held)."""
-        if self.claim is None:
-            return None
-        return self.claim.claim is not None or bool(self.claim.problem)
-
-    @property
-    def claim_absent_for_s(self) -> float:
-        """How long this reader has seen no claim; 0 while there is one or it is unknown."""
-        absent = self.claim_held is False and self.claim is not None
-        return self.claim.unchanged_for_s if absent and self.claim is not None else 0.0
-
-    @property
-    def holder(self) -> HostView | None:
-        """The host of the active site that holds the claim."""
-        claim = self.claim.claim if self.claim is not None else None
-        hosts = self.active.hosts if claim is not None else ()
-        return next((host for host in hosts if claim and host.host.name == claim.host), None)
-
-    @property
-    def primary(self) -> HostView | None:
-        """The claim's holder, where somebody living sees it as a working primary."""
-        holder = self.holder
-        return holder if holder is not None and holder.working_primary else None
-
-    @property
-    def sides(self) -> tuple[SideView, SideView]:
-        return (self.active, self.standby)
-
-
-# --------------------------------------------------------------------------- the whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,15 +37,6 @@ class ObserverView:
     alive: bool
     age_s: float | None  # None: it has published nothing
     problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ZooKeeperView:
-    """One server of the ensemble, through the eyes of the living observers."""
-
-    server: ZooKeeperServer
-    serving: Tri
-    leading: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +109,7 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
     standby = policy.other_data_site(active).name
     living = tuple(o for o in inputs.observers if _alive(o))
     clusters = tuple(
-        _cluster(policy, cluster, inputs, state, active, living) for cluster in policy.clusters
+        cluster_view(policy, cluster, inputs, state, active, living) for cluster in policy.clusters
     )
     observers = tuple(_observer(site.name, inputs) for site in policy.sites)
     residency = residency_view(policy, inputs.ledger, _scans(living), inputs.now_unix_s)
@@ -283,7 +125,7 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
         standby_site=standby,
         clusters=clusters,
         observers=observers,
-        zookeeper=_zookeeper(policy, living),
+        zookeeper=ensemble_view(policy, living),
         zookeeper_restarts_s_ago=inputs.zookeeper_restarts_s_ago,
         request=inputs.request,
         history_head=inputs.history_head,
@@ -335,128 +177,11 @@ def _disagreement(policy: Policy, state: GroupState | None) -> str:
     return ""
 
 
-def _cluster(
-    policy: Policy,
-    cluster: Cluster,
-    inputs: ViewInputs,
-    state: GroupState | None,
-    active: SiteName,
-    living: tuple[ObserverSeen, ...],
-) -> ClusterView:
-    name = cluster.name
-    return ClusterView(
-        name=name,
-        recorded=state.clusters[name] if state is not None else None,
-        claim=next((claim for claim in inputs.claims if claim.cluster == name), None),
-        active=_side(cluster, active, inputs, living),
-        standby=_side(cluster, policy.other_data_site(active).name, inputs, living),
-        stopped=next((proof for proof in inputs.stopped if proof.cluster == name), None),
-        salvage=tuple(
-            record
-            for record in inputs.salvage
-            if record.host in [host.name for host in cluster.hosts]
-        ),
-        samples=tuple(
-            sorted((s for s in inputs.samples if s.cluster == name), key=lambda s: s.age_s)
-        ),
-        last_writer=(writer := _last_writer(name, inputs)),
-        sync=next((seen for seen in inputs.sync if seen.cluster == name), None),
-        permitted=_permitted(name, state, writer),
-    )
-
-
-def _last_writer(name: ClusterName, inputs: ViewInputs) -> LastWriterSeen | None:
-    return next((writer for writer in inputs.last_writers if writer.cluster == name), None)
-
-
-def _permitted(
-    name: ClusterName, state: GroupState | None, writer: LastWriterSeen | None
-) -> frozenset[HostName] | None:
-    """As the guards decide it (``guard/permits.py``). None as well where there is no state."""
-    if state is None:
-        return None
-    last = writer.host if writer is not None else None
-    return permitted_hosts(state, name, last, marked=writer is not None)
-
-
-def _side(
-    cluster: Cluster, site: SiteName, inputs: ViewInputs, living: tuple[ObserverSeen, ...]
-) -> SideView:
-    found = (s for s in inputs.scopes if s.cluster == cluster.name and s.site == site)
-    scope = next(found, None)
-    silence = {s.host: s.unreachable_s for s in inputs.silences}
-    glanced = {glance.host: glance for glance in inputs.glances}
-    flushed = {seen.host: seen for seen in inputs.flushed}
-    return SideView(
-        site=site,
-        scope=scope,
-        config=parse_config(scope.config) if scope is not None else None,
-        hosts=tuple(
-            HostView(
-                host,
-                _sightings(host.name, living),
-                silence.get(host.name, 0.0),
-                glanced.get(host.name),
-                flushed.get(host.name),
-            )
-            for host in cluster.at(site)
-        ),
-    )
-
-
-def _sightings(host: HostName, living: tuple[ObserverSeen, ...]) -> tuple[Sighting, ...]:
-    found = (
-        Sighting(o.site, o.age_s + o.observation.round_duration_s + READ_DELAY_S, seen)
-        for o in living
-        if o.observation is not None
-        for seen in o.observation.hosts
-        if seen.host == host
-    )
-    return tuple(sorted(found, key=lambda sighting: sighting.age_s))
-
-
 def _observer(site: SiteName, inputs: ViewInputs) -> ObserverView:
     seen = next((o for o in inputs.observers if o.site == site), None)
     if seen is None or seen.observation is None:
         return ObserverView(site, False, None, seen.problem if seen is not None else "")
     return ObserverView(site, _alive(seen), seen.age_s)
-
-
-def _zookeeper(policy: Policy, living: tuple[ObserverSeen, ...]) -> tuple[ZooKeeperView, ...]:
-    answers = {
-        server.name: [
-            seen.answer
-            for o in living
-            if o.observation is not None
-            for seen in o.observation.zookeeper
-            if seen.server == server.name
-        ]
-        for server in policy.zookeeper_servers
-    }
-    leading = {
-        name: max((e for answer in given if (e := _leading_epoch(answer)) is not None), default=-1)
-        for name, given in answers.items()
-    }
-    newest = max(leading.values(), default=-1)  # an isolated old leader answers for seconds
-    return tuple(
-        ZooKeeperView(
-            server,
-            some(_serves(answer) for answer in answers[server.name]),
-            leading[server.name] == newest >= 0,
-        )
-        for server in policy.zookeeper_servers
-    )
-
-
-def _leading_epoch(answer: ZooKeeperSeen | NoAnswer) -> int | None:
-    modes = (ZooKeeperMode.LEADER, ZooKeeperMode.STANDALONE)
-    return answer.epoch if isinstance(answer, ZooKeeperSeen) and answer.mode in modes else None
-
-
-def _serves(answer: ZooKeeperSeen | NoAnswer) -> Tri:
-    if isinstance(answer, ZooKeeperSeen):
-        return answer.mode is not ZooKeeperMode.NO_QUORUM
-    return False if answer.kind is not NoAnswerKind.TIMED_OUT else None
 
 
 def _missing(

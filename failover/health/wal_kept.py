@@ -11,10 +11,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from failover.health.cluster_view import ClusterView, SideView
 from failover.health.observation import PostgresSeen
 from failover.health.scope import slot_name
 from failover.health.sightings import HostView
-from failover.health.view import ClusterView, SideView
 from failover.model import HostName, Lsn
 
 

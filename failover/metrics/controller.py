@@ -13,10 +13,11 @@ from failover import __version__
 from failover.controller import TickResult
 from failover.executor import Execution
 from failover.health import predicates as ask
+from failover.health.cluster_view import ClusterView
 from failover.health.observation import NoAnswer, SiteObservation
 from failover.health.probes import Answered
 from failover.health.sightings import HostView
-from failover.health.view import ClusterView, View
+from failover.health.view import View
 from failover.metrics.names import CONSTANT_LABELS, METRICS
 from failover.metrics.table import Kind
 from failover.model import Automation, ClusterName, Lsn, ProtectionMode

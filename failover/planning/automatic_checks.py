@@ -12,10 +12,10 @@ from collections.abc import Callable
 from itertools import pairwise
 from math import inf
 
+from failover.health.cluster_view import ClusterView, SideView
 from failover.health.inputs import LsnSample
 from failover.health.observation import NoAnswer, NoAnswerKind
 from failover.health.sightings import HostView, Sighting
-from failover.health.view import ClusterView, SideView
 from failover.model import ProtectionMode
 from failover.planning.linting import Problem, Problems, Reading, config_before
 from failover.planning.plan import StepName

@@ -10,8 +10,9 @@ from math import inf
 
 from failover.health import evidence as tell
 from failover.health import predicates as ask
+from failover.health.cluster_view import ClusterView
 from failover.health.sightings import some
-from failover.health.view import ClusterView, View
+from failover.health.view import View
 from failover.model import Automation, HostName, Invariant, ProtectionMode
 from failover.planning.plan import Gate
 from failover.replication.loss import Loss, LossUnknown, cluster_loss

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from failover.health.cluster_view import ClusterView
 from failover.health.observation import NoAnswer, NoAnswerKind
 from failover.health.sightings import HostView
-from failover.health.view import ClusterView
 from failover.planning.linting import Problem, Problems, Reading
 from failover.planning.request_checks import begun_or_made, request_after
 from failover.planning.switchover_checks import (

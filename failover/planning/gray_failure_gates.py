@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from failover.health import evidence as tell
 from failover.health import predicates as ask
+from failover.health.cluster_view import ClusterView
 from failover.health.observation import GuardSeen, HostObservation, NoAnswer, NoAnswerKind
 from failover.health.sightings import HostView, Tri, every
-from failover.health.view import ClusterView, View
+from failover.health.view import View
 from failover.model import Invariant
 from failover.planning.gates import (
     automation_gates,

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from failover.health.view import ClusterView, SideView, View
+from failover.health.cluster_view import ClusterView, SideView
+from failover.health.view import View
 from failover.model import SiteName
 from failover.planning.plan import Plan
 from failover.policy import Address, Site

@@ -8,7 +8,8 @@ fenced, by name and on record, counts.
 
 from __future__ import annotations
 
-from failover.health.view import ClusterView, View
+from failover.health.cluster_view import ClusterView
+from failover.health.view import View
 from failover.model import Invariant
 from failover.planning.gates import (
     claim_gone,

@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import assert_never
 
 from failover.health import predicates as ask
+from failover.health.cluster_view import ClusterView
 from failover.health.verdict import Consequence, Verdict
-from failover.health.view import ClusterView, View
+from failover.health.view import View
 from failover.planning import gray_failure, protection, requests, switchover, transactions
 from failover.planning.gates import takeover_gates
 from failover.planning.plan import Gate, Hold, Plan, RestartZooKeeper, StepName, held, passing

@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from failover.health import protection, relisting
+from failover.health.cluster_view import ClusterView
 from failover.health.protection import Change, ChangeKind
 from failover.health.scope import waiting_for
-from failover.health.view import ClusterView, View
+from failover.health.view import View
 from failover.model import HostName, Invariant
 from failover.planning.plan import Gate, Hold, Plan, StepName, held, passing
 from failover.planning.step_gates import automation_acts, claim_held, primary_works

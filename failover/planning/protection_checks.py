@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from failover.health.cluster_view import ClusterView
 from failover.health.observation import PostgresSeen
-from failover.health.view import ClusterView
 from failover.model import Automation, ProtectionMode
 from failover.planning.linting import (
     Problem,

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from failover.health import evidence as tell
 from failover.health import predicates as ask
+from failover.health.cluster_view import ClusterView, SideView
 from failover.health.sightings import HostView, Tri, every
-from failover.health.view import ClusterView, SideView, View
+from failover.health.view import View
 from failover.health.wal_kept import end_of, leader_of
 from failover.model import ClusterName, HostName, Invariant, Lsn, ScopeName
 from failover.planning.gates import unpaused

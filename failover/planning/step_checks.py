@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from failover.health.view import ClusterView
+from failover.health.cluster_view import ClusterView
 from failover.planning.linting import (
     Problem,
     Problems,

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from failover.health import evidence as tell
 from failover.health import predicates as ask
+from failover.health.cluster_view import ClusterView
 from failover.health.sightings import Tri
-from failover.health.view import ClusterView, View
+from failover.health.view import View
 from failover.model import Automation, Invariant
 from failover.planning.gates import unpaused
 from failover.planning.plan import Gate

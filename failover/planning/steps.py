@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from failover.health.view import ClusterView, View
+from failover.health.cluster_view import ClusterView
+from failover.health.view import View
 from failover.planning.plan import Gate, Plan, RestartZooKeeper, StepName
 from failover.znode import Transaction
 

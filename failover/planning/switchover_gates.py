@@ -9,8 +9,9 @@ has replayed everything that they ever wrote.
 from __future__ import annotations
 
 from failover.health import evidence as tell
+from failover.health.cluster_view import ClusterView, SideView
 from failover.health.sightings import HostView
-from failover.health.view import ClusterView, SideView, View
+from failover.health.view import View
 from failover.model import Invariant, SiteKind
 from failover.planning.gates import (
     claims_prove,

@@ -20,9 +20,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from failover.health import evidence as tell
+from failover.health.cluster_view import ClusterView
 from failover.health.protection import in_sync
 from failover.health.scope import following, ordinary_again, promoted, waiting_for
-from failover.health.view import ClusterView, View
+from failover.health.view import View
 from failover.model import Epoch
 from failover.planning.switchover_gates import stopped_under
 from failover.planning.transactions import (

@@ -22,9 +22,10 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeVar
 
+from failover.health.cluster_view import ClusterView, SideView
 from failover.health.inputs import ConfigSeen, ScopeSeen
 from failover.health.scope import PatroniConfig, fence_value, following, promoted, quarantined
-from failover.health.view import ClusterView, SideView, View
+from failover.health.view import View
 from failover.history import continued
 from failover.model import Epoch
 from failover.policy import DatabaseHost

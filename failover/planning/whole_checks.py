@@ -5,8 +5,8 @@ Shares no code with the loss estimate, which decides whether such a move is plan
 
 from __future__ import annotations
 
+from failover.health.cluster_view import ClusterView
 from failover.health.sightings import HostView
-from failover.health.view import ClusterView
 from failover.model import ProtectionMode
 from failover.planning.linting import Problem, Problems, Reading
 from failover.znode import Set

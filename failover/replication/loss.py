@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import inf
 
+from failover.health.cluster_view import READ_DELAY_S, ClusterView
 from failover.health.inputs import LsnSample
 from failover.health.observation import PostgresSeen
 from failover.health.sightings import HostView
-from failover.health.view import READ_DELAY_S, ClusterView, View
+from failover.health.view import View
 from failover.model import HostName, Lsn, TimelineId
 from failover.replication.lineage import apart, parse_switches
 from failover.state import GroupState, StoppedProof

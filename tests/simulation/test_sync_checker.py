@@ -11,8 +11,8 @@ from failover.coordination import sync_memory
 from failover.coordination.sync_memory import Look, Proof, SyncKey
 from failover.guard import permits
 from failover.health import protection, view
+from failover.health.cluster_view import ClusterView
 from failover.health.protection import Change
-from failover.health.view import ClusterView
 from failover.model import HostName
 from failover.planning import gates
 from failover.planning import protection as planning

@@ -22,9 +22,9 @@ from test_core_plan_checks import (
     good,
 )
 
+from failover.health.cluster_view import SideView
 from failover.health.inputs import LeaderKeySeen
 from failover.health.observation import GuardSeen
-from failover.health.view import SideView
 from failover.model import Lsn, ProtectionMode
 from failover.planning import (
     automatic_checks,

@@ -21,8 +21,8 @@ from failover.coordination import sync_memory
 from failover.coordination.sync_memory import Look, Proof, Run, SyncKey
 from failover.guard import permits
 from failover.health import protection
+from failover.health.cluster_view import ClusterView
 from failover.health.protection import Change, ChangeKind
-from failover.health.view import ClusterView
 from failover.metrics.controller import ControllerMetrics, Instruments
 from failover.model import HostName, ProtectionMode
 from failover.znode import Conflict, Delete
