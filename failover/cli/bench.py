@@ -16,6 +16,7 @@ from failover.cli.options import known_site, output_option, size_option
 from failover.cli.output import UserError, print_json
 
 if TYPE_CHECKING:
+    from failover.lab.bench_chaos_result import ChaosRun
     from failover.lab.bench_isolation import IsolationRun
     from failover.lab.bench_protection import ProtectionRun
     from failover.lab.bench_result import TakeoverRun
@@ -38,6 +39,9 @@ VARIANTS = (
     "fsync-stalled",
     "local-zookeeper-idle",
 )
+
+_RESULTS = click.Path(exists=True, dir_okay=False, path_type=Path)
+_RESUME_HELP = "Go on with a campaign that was stopped: the runs of its file are not done again."
 
 Run = TypeVar("Run")
 
@@ -274,12 +278,7 @@ def isolation(
     type=click.Choice(["blackhole", "freeze", "both"]),
     help="What happens to a server for 10 s.",
 )
-@click.option(
-    "--resume",
-    metavar="FILE",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Go on with a campaign that was stopped: the runs of its file are not done again.",
-)
+@click.option("--resume", metavar="FILE", type=_RESULTS, help=_RESUME_HELP)
 @click.option("--seed", type=int, help="Of the random moments.")
 @output_option
 def zookeeper(
@@ -293,15 +292,13 @@ def zookeeper(
     """
     from failover.lab import bench_zookeeper_result as result
     from failover.lab.bench_zookeeper import ZooKeeperBench, cases
+    from failover.lab.results_file import appender
 
     leaders = [one for one in result.LeaderPlace if leader in (one, "both")]
     faults = [one for one in result.ServerFault if fault in (one, "both")]
     path = resume or Path("results") / f"zookeeper-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
-    try:
-        done = result.read_runs(resume) if resume else []
-    except (result.ResultsError, OSError) as error:
-        raise UserError(str(error), todo="start anew, without --resume") from None
-    append = result.appender(path)
+    done = _runs_of(resume, result.decoded)
+    append = appender(path)
     todo: list[result.Case] = []
 
     def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[ZooKeeperRun]:
@@ -322,6 +319,66 @@ def zookeeper(
     else:
         _print_text(map(result.run_line, every), result.tally_lines(every))
     _end(len(finished), len(todo), stopped, result.passed(every))
+
+
+@command.command()
+@click.option("--runs", default=100, show_default=True, type=click.IntRange(min=1), help="A mode.")
+@click.option(
+    "--protection",
+    "modes",
+    multiple=True,
+    default=("max-performance", "max-availability"),
+    show_default=True,
+    type=click.Choice(PROTECTION),
+)
+@click.option("--resume", metavar="FILE", type=_RESULTS, help=_RESUME_HELP)
+@click.option("--seed", default=0, show_default=True, type=int, help="Of what is tried, and when.")
+@output_option
+def chaos(runs: int, modes: tuple[str, ...], resume: Path | None, seed: int, output: str) -> None:
+    """Break something, a random one of every fault there is or two, and heal it; RUNS times a mode.
+
+    Customers of both sites write all the while. Every run is written to results/ as it ends, with
+    the journals where it went wrong. Exit code 1 when two sites acknowledged, anything was lost
+    that is in no receipt (or in sync), a harmless fault stopped writes or moved the group, or the
+    group did not become whole by itself.
+    """
+    from failover.lab import bench_chaos_result as result
+    from failover.lab.bench_chaos import ChaosBench, cases
+    from failover.lab.results_file import appender
+
+    path = resume or Path("results") / f"chaos-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+    done = _runs_of(resume, result.decoded)
+    known = {run.case for run in done}
+    todo = [case for case in cases(modes, runs, seed) if case not in known]
+    append = appender(path)
+
+    def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[ChaosRun]:
+        bench = ChaosBench(lab, todo, seed, tell)
+        for run in bench.runs():
+            append(run)
+            if run.violations:
+                name = f".{run.case.protection}-{run.case.number}.log"
+                path.with_suffix(name).write_text(bench.journals(), encoding="utf-8")
+            yield run
+
+    finished, stopped = _measured("failover bench chaos", measure, result.run_line)
+    click.echo(f"runs are in {path}", err=True)
+    every = [*done, *finished]
+    if output == "json":
+        print_json(result.as_json(every))
+    else:
+        _print_text(map(result.run_line, every), result.table_lines(every))
+    _end(len(finished), len(todo), stopped, result.passed(every))
+
+
+def _runs_of(resume: Path | None, decoded: Callable[[str], Run]) -> list[Run]:
+    """The runs of a campaign that was stopped."""
+    from failover.lab.results_file import ResultsError, read_runs
+
+    try:
+        return read_runs(resume, decoded) if resume else []
+    except (ResultsError, OSError) as error:
+        raise UserError(str(error), todo="start anew, without --resume") from None
 
 
 def _measured(

@@ -1,16 +1,14 @@
 """What one ZooKeeper fault did to a healthy primary, the summary of many, and the limits.
 
-Pure but for the file of results, one JSON line per run, from which a campaign goes on. Limits are
-those of issue 1 ("Must show", line 3).
+Pure. Limits are those of issue 1 ("Must show", line 3).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -193,50 +191,15 @@ def tally_lines(runs: Sequence[ZooKeeperRun]) -> list[str]:
     return lines
 
 
-# --------------------------------------------------------------------------- the file
-
-
-class ResultsError(ValueError):
-    """A file of results cannot be read. The message says where."""
-
-
-def read_runs(path: Path) -> list[ZooKeeperRun]:
-    """The runs on record, in order. A last line that was cut off by a crash is not one.
-
-    ResultsError where another line is damaged; OSError where the file cannot be read.
-    """
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    runs = []
-    for number, line in enumerate(lines, start=1):
-        if number == len(lines) and not line.endswith("\n"):
-            break
-        try:
-            runs.append(_decoded(json.loads(line)))
-        except (ValueError, TypeError, KeyError) as error:
-            raise ResultsError(f"{path}, line {number}: not a run: {error}") from None
-    return runs
-
-
-def appender(path: Path) -> Callable[[ZooKeeperRun], None]:
-    """Writes a run to the end of the file, which is made where it is not there yet."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and (text := path.read_text(encoding="utf-8")) and not text.endswith("\n"):
-        path.write_text(text[: text.rfind("\n") + 1], encoding="utf-8")
-
-    def append(run: ZooKeeperRun) -> None:
-        with path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(run)) + "\n")
-
-    return append
-
-
 def still_to_do(cases: Iterable[Case], done: Iterable[ZooKeeperRun]) -> list[Case]:
     """The cases that are not on record yet, in order."""
     known = {run.case for run in done}
     return [case for case in cases if case not in known]
 
 
-def _decoded(row: dict[str, Any]) -> ZooKeeperRun:
+def decoded(line: str) -> ZooKeeperRun:
+    """A line of the file of results. ValueError, TypeError or KeyError when it is not a run."""
+    row = json.loads(line)
     return ZooKeeperRun(
         **{
             **row,

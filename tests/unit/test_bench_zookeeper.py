@@ -12,18 +12,17 @@ from failover.config import load
 from failover.lab.bench_zookeeper import cases
 from failover.lab.bench_zookeeper_result import (
     LeaderPlace,
-    ResultsError,
     ServerFault,
     ZooKeeperRun,
-    appender,
     as_json,
+    decoded,
     passed,
-    read_runs,
     run_line,
     still_to_do,
     tallies,
     tally_lines,
 )
+from failover.lab.results_file import ResultsError, appender, read_runs
 from failover.lab.standing import Primary, Standing, harm
 from failover.model import ClusterName, Epoch, HostName, SiteName
 
@@ -112,11 +111,11 @@ def test_a_campaign_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     append(bad)
     with path.open("a") as file:
         file.write(json.dumps({"leader": "witness"})[:-3])  # cut off by a crash
-    assert read_runs(path) == [GOOD, bad]
+    assert read_runs(path, decoded) == [GOOD, bad]
     appender(path)(replace(GOOD, number=2))
-    assert read_runs(path) == [GOOD, bad, replace(GOOD, number=2)]
+    assert read_runs(path, decoded) == [GOOD, bad, replace(GOOD, number=2)]
     wanted = list(cases(POLICY, [LeaderPlace.WITNESS], [ServerFault.FREEZE], 2))
-    left = still_to_do(wanted, read_runs(path))
+    left = still_to_do(wanted, read_runs(path, decoded))
     assert [(case.number, case.server) for case in left] == [
         (1, "sby-zk1"),
         (2, "mks-zk1"),
@@ -128,7 +127,7 @@ def test_a_damaged_file_is_refused_with_the_line(tmp_path: Path) -> None:
     path = tmp_path / "campaign.jsonl"
     path.write_text('{"leader": "nowhere"}\n')
     with pytest.raises(ResultsError, match="line 1"):
-        read_runs(path)
+        read_runs(path, decoded)
 
 
 # --------------------------------------------------------------------------- harm

@@ -1,0 +1,248 @@
+"""`failover bench chaos`: a random fault, or two, under load; healed; and everything held against
+the customers' own records.
+
+Nothing is steered: what the controllers, the guards and Patroni make of it is what is judged. Which
+faults are tried follows from the seed alone; the moments are chance.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from failover.clock import boottime_s
+from failover.coordination.connect import open_store
+from failover.coordination.kazoo_store import KazooStore
+from failover.coordination.residency import ledger_seen
+from failover.lab.bench_chaos_result import Case, ChaosRun
+from failover.lab.chaos import FAULTS, Roles
+from failover.lab.errors import LabError
+from failover.lab.hosts import Role
+from failover.lab.lab import Lab
+from failover.lab.mode import protect
+from failover.lab.watch import NotWhole, Whole, clear_cooldown, wait_whole
+from failover.lab.workload.attempt import Attempt, Outcome
+from failover.lab.workload.checker import acked_by_both, judge, longest_gap
+from failover.lab.workload.control import Workload, standard_teams
+from failover.lab.workload.receipt_check import check_receipts
+from failover.model import ProtectionMode, SiteName
+from failover.receipt.document import Receipt, ReceiptError, decode_receipt
+from failover.state import HistoryEntry, decode_record, decode_state
+from failover.znode import GroupPaths
+
+WHOLE_LIMIT_S = 180.0
+STEADY_S = 2.0
+PHASE_JITTER_S = 3.0  # longer than every interval in the system
+LASTS_S = (2.0, 30.0)  # from a hiccup to longer than a takeover takes
+SECOND_AFTER_S = 8.0  # at most
+PAIRS = 0.25  # of the runs have two faults
+JOURNAL_LINES = 300
+SALVAGE = "/var/lib/failover/salvage"
+
+
+def cases(modes: Sequence[str], runs: int, seed: int) -> list[Case]:
+    """``runs`` of each mode: every fault by turns, in a random order, and pairs of them."""
+    chance = random.Random(seed)
+    found = []
+    for mode in modes:
+        pack: list[str] = []
+        for number in range(1, runs + 1):
+            if not pack:
+                pack = sorted(FAULTS)
+                chance.shuffle(pack)
+            if chance.random() < PAIRS:
+                found.append(Case(mode, number, *chance.sample(sorted(FAULTS), 2)))
+            else:
+                found.append(Case(mode, number, pack.pop()))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is on record at one moment."""
+
+    epoch: int
+    active: SiteName
+    events: tuple[str, ...]  # of the history, in order
+    receipts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _Struck:
+    struck_s: float
+    healed_s: float
+    whole: Whole | None
+    problems: tuple[str, ...]
+
+
+class ChaosBench:
+    """Cases one after the other on a lab that is up. It ends where the group stays broken."""
+
+    def __init__(
+        self, lab: Lab, todo: Sequence[Case], seed: int, tell: Callable[[str], None]
+    ) -> None:
+        self._lab = lab
+        self._policy = lab.policy
+        self._todo = todo
+        self._tell = tell
+        self._chance = random.Random(f"{seed} {time.time_ns()}")
+        self._name = f"chaos-{time.time_ns() // 1_000_000}"
+        self._attempts: list[Attempt] = []
+        self._lost: set[str] = set()
+
+    def runs(self) -> Iterator[ChaosRun]:
+        """Every run, as it ends. NotWhole when the lab does not get ready for the next one."""
+        for case in self._todo:
+            run = self._run(case)
+            yield run
+            if run.recovered_s is None:
+                raise NotWhole("the group did not become whole by itself")
+
+    def journals(self) -> str:
+        """What controllers and database hosts said last."""
+        hosts = [*self._lab.hosts(Role.CONTROLLER), *self._lab.hosts(Role.DATABASE)]
+        return "\n".join(
+            f"==== {host.name}\n{self._lab.journal(host.name, lines=JOURNAL_LINES)}"
+            for host in hosts
+        )
+
+    def _run(self, case: Case) -> ChaosRun:
+        self._tell("waiting until the group is whole")
+        protect(self._lab, ProtectionMode(case.protection))
+        state = wait_whole(self._policy, WHOLE_LIMIT_S).state
+        other = self._policy.other_data_site(state.active_site).name
+        with open_store(self._policy) as store:
+            clear_cooldown(store, self._policy, by="bench")
+        before = self._known()
+        workload = Workload(self._lab, f"{self._name}-{case.protection}-{case.number}")
+        teams = standard_teams(state.active_site, other)
+        try:
+            workload.setup(state.active_site)
+            for team in teams:
+                workload.start(team)
+            workload.wait_until_served(teams)
+            time.sleep(STEADY_S + self._chance.uniform(0.0, PHASE_JITTER_S))
+            struck = self._strike_and_heal(case, state.active_site)
+            time.sleep(STEADY_S)  # a late acknowledgement would come now
+        finally:
+            workload.stop()
+        return self._judged(case, before, workload, struck)
+
+    def _strike_and_heal(self, case: Case, active: SiteName) -> _Struck:
+        roles = Roles.now(self._lab, active, self._chance)
+        problems: tuple[str, ...] = ()
+        struck_s = boottime_s()
+        self._tell(f"{case.fault}{', then ' + case.then if case.then else ''}")
+        try:
+            FAULTS[case.fault].strike(roles)
+            if case.then:
+                time.sleep(self._chance.uniform(0.0, SECOND_AFTER_S))
+                self._second(case.then, roles)
+            time.sleep(self._chance.uniform(*LASTS_S))
+        finally:
+            self._lab.faults.heal()
+        healed_s = boottime_s()
+        self._tell("healed; waiting until all is whole")
+        try:
+            return _Struck(struck_s, healed_s, wait_whole(self._policy, WHOLE_LIMIT_S), problems)
+        except NotWhole as error:
+            return _Struck(struck_s, healed_s, None, (str(error),))
+
+    def _second(self, fault: str, roles: Roles) -> None:
+        """The first one may have left nothing to break: a process of a host without power."""
+        try:
+            FAULTS[fault].strike(roles)
+        except LabError as error:
+            self._tell(f"nothing left to break: {error}")
+
+    # ------------------------------------------------------------------ judged
+
+    def _judged(self, case: Case, before: _Known, workload: Workload, struck: _Struck) -> ChaosRun:
+        self._tell("comparing acknowledgements with the database and the receipts")
+        after = self._known()
+        attempts = list(workload.attempts())
+        survivors = workload.export(after.active)
+        receipts = self._receipts(after.receipts - before.receipts)
+        still_there = [one for one in self._attempts if one.id not in self._lost]
+        checked = check_receipts([*still_there, *attempts], survivors, receipts)
+        self._attempts.extend(attempts)
+        report = judge(self._attempts, survivors)
+        lost = {one.id for one in report.lost} - self._lost
+        self._lost |= lost
+        events = after.events[len(before.events) :]
+        outcomes = [one.outcome for one in attempts]
+        gap = longest_gap(attempts, site=before.active, since_s=struck.struck_s)
+        whole = struck.whole
+        return ChaosRun(
+            case=case,
+            harmless=not case.then and FAULTS[case.fault].harmless,
+            netem=self._lab.netem,
+            active_before=before.active,
+            active_after=after.active,
+            lasted_s=round(struck.healed_s - struck.struck_s, 3),
+            recovered_s=round(max(0.0, whole.since_s - struck.healed_s), 3) if whole else None,
+            pause_s=round(gap.length_s, 3) if gap else None,
+            acked=outcomes.count(Outcome.ACKED),
+            indeterminate=outcomes.count(Outcome.INDETERMINATE),
+            acked_by_both=self._by_both(attempts, before.active, after.active, struck.struck_s),
+            lost=len(lost),
+            silently_lost=len(checked.unlisted),
+            degraded="degraded" in events,
+            takeovers=events.count("takeover"),
+            epochs=after.epoch - before.epoch,
+            findings=self._findings(),
+            problems=(*struck.problems, *report.problems),
+        )
+
+    def _by_both(
+        self, attempts: Sequence[Attempt], before: SiteName, after: SiteName, since_s: float
+    ) -> int:
+        """Where the active site stayed, the other one must have acknowledged nothing at all."""
+        if before == after:
+            return sum(
+                one.outcome is Outcome.ACKED and one.server_site not in (before, None)
+                for one in attempts
+            )
+        return len(acked_by_both(attempts, new_site=after, since_s=since_s))
+
+    def _known(self) -> _Known:
+        paths = GroupPaths(self._policy.group)
+        with open_store(self._policy) as store:
+            store.sync()
+            found = store.read(paths.state)
+            events = self._events(store, paths.history)
+        if found is None:
+            raise LabError("there is no state", todo="`failover status`")
+        state = decode_state(found.data, path=paths.state)
+        return _Known(state.epoch, state.active_site, events, self._receipt_paths())
+
+    def _events(self, store: KazooStore, path: str) -> tuple[str, ...]:
+        found = store.read_many([f"{path}/{name}" for name in sorted(store.children(path) or ())])
+        entries = (decode_record(HistoryEntry, z.data, path=z.path) for z in found.values() if z)
+        return tuple(entry.event for entry in entries)
+
+    def _receipt_paths(self) -> frozenset[str]:
+        """Host and path of every receipt there is."""
+        script = f"ls {SALVAGE}/*/receipt.json 2>/dev/null; true"
+        return frozenset(
+            f"{host.name}:{path}"
+            for host in self._lab.hosts(Role.DATABASE)
+            for path in self._lab.shell(host.name, script).split()
+        )
+
+    def _receipts(self, places: frozenset[str]) -> list[Receipt]:
+        found = []
+        for place in sorted(places):
+            host, _, path = place.partition(":")
+            try:
+                found.append(decode_receipt(self._lab.shell(host, f"cat {path}").encode()))
+            except ReceiptError:
+                continue  # what is lost and in no receipt that can be read is lost silently
+        return found
+
+    def _findings(self) -> tuple[str, ...]:
+        with open_store(self._policy) as store:
+            found = store.read(GroupPaths(self._policy.group).residency)
+        return tuple(f"I4: {each.finding}" for each in ledger_seen(found).ledger.open)

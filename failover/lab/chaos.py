@@ -1,0 +1,140 @@
+"""Every fault that `failover bench chaos` tries: what it breaks, and whether writes may notice.
+
+A fault strikes the group as it is found (``Roles``) and lasts until everything is healed. Those
+that are ``harmless`` are the single faults of invariant I8: the active site stays, and customers
+of it are served all the while (in a synchronous mode: but for the stated stall).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from failover.lab.errors import LabError
+from failover.lab.faults import Faults
+from failover.lab.hosts import LabHost, Role
+from failover.lab.lab import Lab
+from failover.lab.processes import Process
+from failover.lab.stages import patroni
+from failover.model import SiteKind, SiteName
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """Who is what when a fault comes."""
+
+    active: SiteName
+    standby: SiteName
+    witness: SiteName
+    primary: LabHost
+    replica: LabHost  # another database host of the active site
+    standby_leader: LabHost
+    zookeeper: LabHost  # any one of its servers
+    controller: LabHost  # any one
+    faults: Faults
+
+    @classmethod
+    def now(cls, lab: Lab, active: SiteName, chance: random.Random) -> Roles:
+        """LabError where the group is not whole enough to tell."""
+        primary = lab.writable_host()
+        standby = lab.policy.other_data_site(active).name
+        leaders = [h for h in lab.hosts(Role.DATABASE, standby) if _role(lab, h) == _LEADER]
+        if primary is None or primary.site != active or not leaders:
+            raise LabError("no primary in the active site, or no standby leader in the other")
+        others = [h for h in lab.hosts(Role.DATABASE, active) if h.name != primary.name]
+        return cls(
+            active=active,
+            standby=standby,
+            witness=next(s.name for s in lab.policy.sites if s.kind is SiteKind.WITNESS),
+            primary=primary,
+            replica=chance.choice(others),
+            standby_leader=leaders[0],
+            zookeeper=chance.choice(lab.hosts(Role.ZOOKEEPER)),
+            controller=chance.choice(lab.hosts(Role.CONTROLLER)),
+            faults=lab.faults,
+        )
+
+
+_LEADER = "standby_leader"
+
+
+def _role(lab: Lab, host: LabHost) -> str:
+    found = patroni(lab.policy.host(host.name))
+    return str(found.get("role")) if isinstance(found, dict) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class ChaosFault:
+    strike: Callable[[Roles], None]
+    harmless: bool = False
+
+
+def _for_good(process: Process, on: Callable[[Roles], LabHost]) -> Callable[[Roles], None]:
+    return lambda roles: roles.faults.kill(on(roles).name, process, for_good=True)
+
+
+def _stop(process: Process, on: Callable[[Roles], LabHost]) -> Callable[[Roles], None]:
+    return lambda roles: roles.faults.stop(on(roles).name, process)
+
+
+def _once(process: Process, on: Callable[[Roles], LabHost]) -> Callable[[Roles], None]:
+    return lambda roles: roles.faults.kill(on(roles).name, process)
+
+
+def _primary(roles: Roles) -> LabHost:
+    return roles.primary
+
+
+def _zookeeper(roles: Roles) -> LabHost:
+    return roles.zookeeper
+
+
+def _controller(roles: Roles) -> LabHost:
+    return roles.controller
+
+
+FAULTS: dict[str, ChaosFault] = {
+    # sites and links
+    "active site unplugged": ChaosFault(lambda r: r.faults.unplug(r.active)),
+    "active site without power": ChaosFault(lambda r: r.faults.kill_host(r.active)),
+    "active site frozen": ChaosFault(lambda r: r.faults.freeze(r.active)),
+    "active site cut from the witness": ChaosFault(lambda r: r.faults.cut(r.active, r.witness)),
+    "standby site unplugged": ChaosFault(lambda r: r.faults.unplug(r.standby), harmless=True),
+    "standby site without power": ChaosFault(
+        lambda r: r.faults.kill_host(r.standby), harmless=True
+    ),
+    "witness unplugged": ChaosFault(lambda r: r.faults.unplug(r.witness), harmless=True),
+    "link between the data sites cut": ChaosFault(
+        lambda r: r.faults.cut(r.active, r.standby), harmless=True
+    ),
+    "only the way to the standby site cut": ChaosFault(
+        lambda r: r.faults.cut(r.active, r.standby, one_way=True), harmless=True
+    ),
+    "only the way from the standby site cut": ChaosFault(
+        lambda r: r.faults.cut(r.standby, r.active, one_way=True), harmless=True
+    ),
+    # hosts
+    "primary's host without power": ChaosFault(lambda r: r.faults.kill_host(r.primary.name)),
+    "primary's host frozen": ChaosFault(lambda r: r.faults.freeze(r.primary.name)),
+    "primary's host unplugged": ChaosFault(lambda r: r.faults.unplug(r.primary.name)),
+    "local replica without power": ChaosFault(lambda r: r.faults.kill_host(r.replica.name)),
+    "standby leader without power": ChaosFault(lambda r: r.faults.kill_host(r.standby_leader.name)),
+    # processes of the primary's host
+    "postmaster killed": ChaosFault(_once(Process.POSTMASTER, _primary)),
+    "Patroni killed for good": ChaosFault(_for_good(Process.PATRONI, _primary)),
+    "Patroni stopped": ChaosFault(_stop(Process.PATRONI, _primary)),
+    "guard killed": ChaosFault(_once(Process.GUARD, _primary)),
+    "guard's worker killed": ChaosFault(_once(Process.GUARD_WORKER, _primary)),
+    "guard's worker stopped": ChaosFault(_stop(Process.GUARD_WORKER, _primary)),
+    "guard's minder stopped": ChaosFault(_stop(Process.GUARD_MINDER, _primary)),
+    # the ensemble and the controllers
+    "a ZooKeeper server killed": ChaosFault(
+        _for_good(Process.ZOOKEEPER, _zookeeper), harmless=True
+    ),
+    "a ZooKeeper server stopped": ChaosFault(_stop(Process.ZOOKEEPER, _zookeeper), harmless=True),
+    "a controller killed for good": ChaosFault(
+        _for_good(Process.CONTROLLER, _controller), harmless=True
+    ),
+    "a controller stopped": ChaosFault(_stop(Process.CONTROLLER, _controller), harmless=True),
+}

@@ -1,0 +1,119 @@
+"""What a chaos campaign tries, and what it says of a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from failover.lab.bench_chaos import PAIRS, cases
+from failover.lab.bench_chaos_result import (
+    Case,
+    ChaosRun,
+    decoded,
+    passed,
+    run_line,
+    table_lines,
+    tallies,
+)
+from failover.lab.chaos import FAULTS
+from failover.lab.results_file import appender, read_runs
+from failover.model import SiteName
+
+JAKARTA, MAKASSAR = SiteName("jakarta"), SiteName("makassar")
+MODES = ("max-performance", "max-availability")
+GOOD = ChaosRun(
+    case=Case("max-performance", 1, "witness unplugged"),
+    harmless=True,
+    netem=False,
+    active_before=JAKARTA,
+    active_after=JAKARTA,
+    lasted_s=9.0,
+    recovered_s=2.5,
+    pause_s=0.2,
+    acked=1000,
+    indeterminate=0,
+    acked_by_both=0,
+    lost=0,
+    silently_lost=0,
+    degraded=False,
+    takeovers=0,
+    epochs=0,
+)
+IN_SYNC = replace(GOOD, case=Case("max-availability", 2, "active site unplugged"), harmless=False)
+
+
+def test_every_fault_has_its_turn_in_every_mode_and_some_come_in_pairs() -> None:
+    tried = cases(MODES, 100, seed=1)
+    assert len(set(tried)) == 200
+    for mode in MODES:
+        of_mode = [case for case in tried if case.protection == mode]
+        assert {case.fault for case in of_mode} == set(FAULTS)
+        pairs = [case for case in of_mode if case.then]
+        assert len(pairs) == pytest.approx(100 * PAIRS, abs=15)
+        assert all(case.fault != case.then for case in pairs)
+    assert tried == cases(MODES, 100, seed=1) != cases(MODES, 100, seed=2)
+
+
+def test_a_longer_campaign_begins_as_the_shorter_one() -> None:
+    """So a campaign that was stopped can go on with more runs of the first mode."""
+    assert cases(MODES[:1], 50, seed=1) == cases(MODES[:1], 80, seed=1)[:50]
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (replace(GOOD, acked_by_both=1), "I1: 1 acknowledged by two sites"),
+        (replace(GOOD, epochs=1), "I2: 1 epochs and 0 takeovers on record"),
+        (replace(GOOD, lost=3, silently_lost=2), "I3: 2 of 3 lost are in no receipt"),
+        (replace(IN_SYNC, lost=3), "I3: 3 lost in sync"),
+        (replace(GOOD, findings=("I4: x",)), "I4: x"),
+        (
+            replace(GOOD, active_after=MAKASSAR, epochs=1, takeovers=1),
+            "I8: the active site changed",
+        ),
+        (replace(GOOD, pause_s=1.5), "I8: writes paused for 1.500 s (limit 1 s)"),
+        (replace(GOOD, pause_s=None), "I8: writes paused for – (limit 1 s)"),
+        (replace(GOOD, recovered_s=None), "the group did not become whole by itself"),
+    ],
+)
+def test_what_must_never_be(run: ChaosRun, said: str) -> None:
+    assert run.violations == (said,)
+    assert said in run_line(run)
+    assert not passed([GOOD, run])
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        replace(GOOD, lost=3),  # asynchronously, and in the receipts
+        replace(IN_SYNC, lost=3, degraded=True),
+        replace(IN_SYNC, active_after=MAKASSAR, epochs=1, takeovers=1, pause_s=7.0),
+        replace(GOOD, case=Case("max-availability", 3, "witness unplugged"), pause_s=5.5),
+    ],
+)
+def test_what_may_be(run: ChaosRun) -> None:
+    assert run.violations == ()
+    assert passed([run])
+
+
+def test_a_campaign_goes_on_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "results" / "chaos.jsonl"
+    append = appender(path)
+    append(GOOD)
+    append(IN_SYNC)
+    assert read_runs(path, decoded) == [GOOD, IN_SYNC]
+
+
+def test_the_table_has_a_row_for_every_fault_and_one_for_pairs() -> None:
+    pair = replace(GOOD, case=Case("max-performance", 4, "guard killed", "Patroni stopped"))
+    slow = replace(GOOD, case=Case("max-performance", 5, "witness unplugged"), recovered_s=9.0)
+    runs = [GOOD, slow, pair, IN_SYNC]
+    rows = [(t.protection, t.fault, t.runs, t.recovered_s_worst) for t in tallies(runs)]
+    assert rows == [
+        ("max-performance", "witness unplugged", 2, 9.0),
+        ("max-performance", "two faults at once", 1, 2.5),
+        ("max-availability", "active site unplugged", 1, 2.5),
+    ]
+    assert table_lines(runs)[-1] == "4 runs, 0 with a violation."
