@@ -23,7 +23,7 @@ demo: setup ## the story: Jakarta is lost, Makassar takes over, Jakarta returns
 
 test: check setup ## check, simulation, and the integration tests on the lab (under 30 minutes)
 	$(PYTEST) -n 2 tests/unit tests/simulation -m "slow and not full"
-	$(PYTEST) tests/integration -m "not full"
+	$(PYTEST) tests/integration -m "not full" --durations=30
 	$(PYTHON) -m failover.simulation --schedules $(SCHEDULES) --steps $(STEPS)
 
 test-full: test ## test, and the long campaigns
