@@ -49,7 +49,7 @@ def verify(ctx: click.Context, logged: tuple[str, ...], output: str) -> None:
     from failover.history_check import check_history
     from failover.znode import GroupPaths
 
-    wanted = tuple(_logged_head(text) for text in logged)
+    wanted = tuple(logged_head(text) for text in logged)
     policy = load_policy()
     with open_store(policy) as store:
         entries, head = read_whole(store, GroupPaths(policy.group))
@@ -64,7 +64,7 @@ def verify(ctx: click.Context, logged: tuple[str, ...], output: str) -> None:
         ctx.exit(ExitCode.FINDINGS)
 
 
-def _logged_head(text: str) -> HistoryHead:
+def logged_head(text: str) -> HistoryHead:
     from failover.state import HistoryHead
 
     found = LOGGED_HEAD.fullmatch(text.strip().lower())

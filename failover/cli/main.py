@@ -40,6 +40,7 @@ NOUNS: dict[str, Noun] = {
         Noun("explain", "What is decided now, and why: every gate with its evidence."),
         Noun("zookeeper", "Every ZooKeeper server, asked on its own; needs no quorum."),
         Noun("history", "What happened: epochs, takeovers, reinstatements. Newest last."),
+        Noun("residency", "Indonesia only: what could leave now; the report for a period."),
         Noun("loss", "What was left behind at the old site: the loss receipt."),
         Noun("switchover", "Move the group to the other data site, planned: nothing is lost."),
         Noun("takeover", "Make the other site active by hand, where automation held."),
