@@ -140,6 +140,10 @@ class EventLog:
             )
         for finding in changes.gone:
             self._log.info("way out gone", **_of(finding))
+        for gap in changes.gaps:
+            self._log.warning("host not looked at", host=gap.host, why=gap.why)
+        for host in changes.gaps_over:
+            self._log.info("host looked at again", host=host)
 
     def _history_head(self, seen: HeadSeen) -> None:
         if seen.head is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -124,8 +125,9 @@ def report(
     period = _period(first, last)
     heads = tuple(logged_head(text) for text in logged)
     policy = load_policy()
+    configuration_sha256 = sha256(config_path().read_bytes()).hexdigest()
     with open_store(policy) as store:
-        sources = read_sources(store, GroupPaths(policy.group), heads)
+        sources = read_sources(store, GroupPaths(policy.group), heads, configuration_sha256)
     found = compose(policy, sources, period, made_unix_s=time.time(), version=__version__)
     click.echo(rendered(found, language, form), nl=False)
     if not found.reliable:
@@ -153,21 +155,20 @@ def _period(first: datetime, last: datetime) -> Period:
     return Period(first.date(), last.date())
 
 
-def read_sources(store: Store, paths: GroupPaths, logged: tuple[HistoryHead, ...]) -> Sources:
+def read_sources(
+    store: Store, paths: GroupPaths, logged: tuple[HistoryHead, ...], configuration_sha256: str
+) -> Sources:
     """History and ledger as they stood at one moment. UserError where the group does not exist;
     StoreUnavailable where they are written again and again."""
-    import hashlib
-
     from failover.coordination.residency import ledger_seen
     from failover.coordination.store import StoreUnavailable
     from failover.residency.report.document import Sources
 
-    configuration = hashlib.sha256(config_path().read_bytes()).hexdigest()
     for _ in range(READ_TRIES):
         ledger = store.read(paths.residency)
         entries, head = read_whole(store, paths)
         if store.read(paths.residency) == ledger:
-            return Sources(entries, head, logged, ledger_seen(ledger), configuration)
+            return Sources(entries, head, logged, ledger_seen(ledger), configuration_sha256)
     raise StoreUnavailable(f"{paths.residency} changed while it was read, {READ_TRIES} times")
 
 

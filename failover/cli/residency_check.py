@@ -61,10 +61,12 @@ class ExceptionOf:
 
 @dataclass(frozen=True, slots=True)
 class BlindSpot:
-    """A database host of which not everything is known now."""
+    """A database host of which not everything is known now. ``since_unix_s`` None: not on record,
+    which it is after a minute."""
 
     host: str
     why: str
+    since_unix_s: float | None
     todo: str
 
 
@@ -101,6 +103,7 @@ class Check:
 
 def checked(policy: Policy, known: ResidencyView, now_unix_s: float, problem: str = "") -> Check:
     """What is known now, with what to do about it."""
+    since = {gap.host: gap.since_unix_s for gap in known.ledger.gaps}
     return Check(
         group=policy.group,
         problem=problem,
@@ -118,7 +121,9 @@ def checked(policy: Policy, known: ResidencyView, now_unix_s: float, problem: st
             for each in known.open
             for found in (each.finding,)
         ),
-        gaps=tuple(BlindSpot(gap.host, gap.why, GAP_TODO) for gap in known.gaps),
+        gaps=tuple(
+            BlindSpot(gap.host, gap.why, since.get(gap.host), GAP_TODO) for gap in known.gaps
+        ),
         missing=known.missing,
         accepted=tuple(
             AcceptedWay(
@@ -223,4 +228,6 @@ def _labelled(label: str, text: str) -> list[str]:
 
 
 def _wrapped(text: str, indent: int) -> list[str]:
-    return wrap(text, WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False)
+    """Names come out of databases: what a terminal would obey is shown as "?"."""
+    plain = "".join(c if c.isprintable() else "?" for c in text)
+    return wrap(plain, WIDTH, subsequent_indent=" " * indent, break_on_hyphens=False)

@@ -7,6 +7,7 @@ when *this* reader saw a thing change.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from failover.coordination.memory import HostMemory, Since
@@ -29,8 +30,9 @@ from failover.health.inputs import (
 )
 from failover.health.listed import listed_hosts
 from failover.health.observation import SiteObservation, decode_observation
-from failover.health.residency import NO_LEDGER
+from failover.health.residency import NO_LEDGER, Unscanned, gaps_of
 from failover.health.scope import parse_config
+from failover.health.view import living_scans
 from failover.history import NO_HEAD, head_seen
 from failover.last_writer import read_last_writer
 from failover.model import ClusterName, Epoch, SiteName
@@ -134,9 +136,20 @@ class Gatherer:
             request=self._request(znodes) if read else None,
             history_head=head_seen(znodes[self._paths.history_head]) if read else NO_HEAD,
             ledger=ledger_seen(znodes[self._paths.residency]) if read else NO_LEDGER,
+            unscanned=tuple(self._unscanned(observers, now)) if read else (),
             store_problem=problem,
             zookeeper_restarts_s_ago=zookeeper_restarts_s_ago,
         )
+
+    def _unscanned(self, observers: tuple[ObserverSeen, ...], now: Now) -> Iterable[Unscanned]:
+        """Counts from when this reader first saw that it is so."""
+        blind = {gap.host for gap in gaps_of(self._policy, living_scans(observers))}
+        for cluster in self._policy.clusters:
+            for host in cluster.hosts:
+                is_blind = host.name in blind
+                for_s = self._since.age_s(f"unscanned {host.name}", is_blind, now.boottime_s)
+                if is_blind:
+                    yield Unscanned(host.name, for_s)
 
     # ------------------------------------------------------------------ reading
 

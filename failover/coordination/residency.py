@@ -6,7 +6,14 @@ from failover.coordination.history import record
 from failover.coordination.store import Store, StoreUnavailable
 from failover.health.residency import NO_LEDGER, ResidencyView
 from failover.model import Epoch
-from failover.residency.findings import CutSeen, Ledger, LedgerSeen, decode_ledger, encode_ledger
+from failover.residency.findings import (
+    CutSeen,
+    Ledger,
+    LedgerSeen,
+    OpenGap,
+    decode_ledger,
+    encode_ledger,
+)
 from failover.residency.ledger import Changes
 from failover.state import HistoryEntry, StateError
 from failover.znode import Committed, Create, GroupPaths, Op, Set, Znode
@@ -46,7 +53,7 @@ def record_residency(
         event="residency",
         summary=summary(view.changes, view.problem),
         by=by,
-        details=details(view.changes, view.problem),
+        details=details(view.changes, now_unix_s, view.problem),
     )
     try:
         return isinstance(record(store, paths, entry, write), Committed)
@@ -60,14 +67,21 @@ def summary(changes: Changes, problem: str = "") -> str:
         f"{len(changes.found)} found" if changes.found else "",
         f"{len(changes.cut)} cut" if changes.cut else "",
         f"{len(changes.gone)} gone" if changes.gone else "",
+        f"{len(changes.gaps)} hosts not looked at" if changes.gaps else "",
+        f"{len(changes.gaps_over)} looked at again" if changes.gaps_over else "",
         "the ledger could not be read and is written anew" if problem else "",
     ]
     return "ways out of the country: " + ", ".join(part for part in parts if part)
 
 
-def details(changes: Changes, problem: str = "") -> dict[str, str]:
-    """What it says of each, by kind and key; the history is a chain, so this is evidence."""
-    texts = {f"found {each.way} {each.host} {each.subject}": each.detail for each in changes.found}
+def details(changes: Changes, now_unix_s: float, problem: str = "") -> dict[str, str]:
+    """What it says of each, by kind and key; the history is a chain, so this is evidence.
+
+    ``residency/report/record.py`` reads it.
+    """
+    texts = {f"gap {each.host}": _gap(each, now_unix_s) for each in changes.gaps}
+    texts |= {f"gap_over {host}": "" for host in changes.gaps_over}
+    texts |= {f"found {each.way} {each.host} {each.subject}": each.detail for each in changes.found}
     texts |= {f"gone {each.way} {each.host} {each.subject}": "" for each in changes.gone}
     texts |= {f"cut {each.way} {each.host} {each.subject}": _cut(each) for each in changes.cut}
     if problem:
@@ -76,6 +90,10 @@ def details(changes: Changes, problem: str = "") -> dict[str, str]:
         kept = dict(list(texts.items())[: DETAILS_MAX - 1])
         return {**kept, "more": str(len(texts) - len(kept))}
     return texts
+
+
+def _gap(gap: OpenGap, now_unix_s: float) -> str:
+    return f"for {now_unix_s - gap.since_unix_s:.0f} s: {gap.why}"
 
 
 def _cut(cut: CutSeen) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from failover.health.observation import PostgresSeen, SiteObservation
+from failover.health.residency import Unscanned
 from failover.history import NO_HEAD, HeadSeen
 from failover.model import ClusterName, HostName, Lsn, SiteName, TimelineId
 from failover.residency.findings import Ledger, LedgerSeen
@@ -219,5 +220,6 @@ class ViewInputs:
     request: RequestSeen | None = None  # None: nobody has ever asked for anything
     history_head: HeadSeen = NO_HEAD
     ledger: LedgerSeen = LedgerSeen(Ledger())  # noqa: RUF009  # a tuple of frozen values
+    unscanned: tuple[Unscanned, ...] = ()
     store_problem: str = ""
     zookeeper_restarts_s_ago: tuple[float, ...] = ()  # the reader's own, newest first

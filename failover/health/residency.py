@@ -19,6 +19,7 @@ from failover.residency.ledger import (
     Changes,
     accepted_by,
     updated,
+    with_gaps,
 )
 
 NO_LEDGER = LedgerSeen(Ledger())
@@ -30,6 +31,14 @@ class Gap:
 
     host: HostName
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unscanned:
+    """A host of which the reader has not known everything for so long, as far as it has seen."""
+
+    host: HostName
+    for_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +69,21 @@ class ResidencyView:
 
 
 def residency_view(
-    policy: Policy, seen: LedgerSeen, scans: Iterable[HostScan], now_unix_s: float
+    policy: Policy,
+    seen: LedgerSeen,
+    scans: Iterable[HostScan],
+    now_unix_s: float,
+    unscanned: Iterable[Unscanned] = (),
 ) -> ResidencyView:
+    """``unscanned``: how old gaps are; one of unknown age is new."""
     looked = tuple(scans)
-    ledger, changes = updated(policy, seen.ledger, looked, now_unix_s)
+    gaps = gaps_of(policy, looked)
+    ages = {each.host: each.for_s for each in unscanned}
+    ledger, changes = with_gaps(
+        *updated(policy, seen.ledger, looked, now_unix_s),
+        {gap.host: (gap.why, ages.get(gap.host, 0.0)) for gap in gaps},
+        now_unix_s,
+    )
     answered = {
         finding.key: (finding, accepted)
         for scan in looked
@@ -76,7 +96,7 @@ def residency_view(
         version=seen.version,
         problem=seen.problem,
         accepted=tuple(answered.values()),
-        gaps=tuple(_gaps(policy, looked)),
+        gaps=gaps,
         scans=looked,
         missing=tuple(_missing(seen, ledger, looked, answered.keys())),
     )
@@ -95,6 +115,11 @@ def _missing(
     left_out = sum(key not in known and key not in answered for key in found)
     if left_out:
         yield f"residency: {left_out} more findings than the {OPEN_MAX} that are kept on record"
+
+
+def gaps_of(policy: Policy, scans: tuple[HostScan, ...]) -> tuple[Gap, ...]:
+    """Every database host of which not everything is known by these scans."""
+    return tuple(_gaps(policy, scans))
 
 
 def _gaps(policy: Policy, scans: tuple[HostScan, ...]) -> Iterable[Gap]:

@@ -112,7 +112,9 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
         cluster_view(policy, cluster, inputs, state, active, living) for cluster in policy.clusters
     )
     observers = tuple(_observer(site.name, inputs) for site in policy.sites)
-    residency = residency_view(policy, inputs.ledger, _scans(living), inputs.now_unix_s)
+    residency = residency_view(
+        policy, inputs.ledger, living_scans(living), inputs.now_unix_s, inputs.unscanned
+    )
     return View(
         policy=policy,
         now_unix_s=inputs.now_unix_s,
@@ -139,12 +141,12 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
     )
 
 
-def _scans(living: tuple[ObserverSeen, ...]) -> tuple[HostScan, ...]:
+def living_scans(observers: tuple[ObserverSeen, ...]) -> tuple[HostScan, ...]:
     """What living scanners know, and how old it is by now."""
     return tuple(
         scan.older(observer.age_s)
-        for observer in living
-        if observer.observation is not None
+        for observer in observers
+        if observer.observation is not None and _alive(observer)
         for scan in observer.observation.residency
     )
 

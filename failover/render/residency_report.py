@@ -42,8 +42,9 @@ def _environment(*, autoescape: bool) -> Environment:
 
 
 def cell(text: str) -> str:
-    """Text in one line of Markdown that no reader takes for markup."""
-    return _MARKDOWN_SPECIAL.sub(r"\\\1", " ".join(text.split()))
+    """Text in one line of Markdown that no reader and no terminal takes for markup."""
+    plain = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+    return _MARKDOWN_SPECIAL.sub(r"\\\1", plain)
 
 
 def document(report: Report, language: Language) -> dict[str, Any]:

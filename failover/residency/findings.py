@@ -104,11 +104,21 @@ class RecordedCut:
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
+class OpenGap:
+    """A database host that nobody can look at, wholly or in part, as it stands in the history."""
+
+    host: HostName
+    why: str
+    since_unix_s: float
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class Ledger:
     """What stands: written in one transaction with the history entry that says what changed."""
 
     open: tuple[OpenFinding, ...] = ()
     cuts: tuple[RecordedCut, ...] = ()
+    gaps: tuple[OpenGap, ...] = ()
     schema: int = 1
 
 

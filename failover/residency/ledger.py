@@ -6,8 +6,8 @@ nobody can look at keeps its findings; unknown is not gone (I5). Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from failover.model import HostName
 from failover.policy import AcceptedFinding, Policy, over
@@ -18,6 +18,7 @@ from failover.residency.findings import (
     Key,
     Ledger,
     OpenFinding,
+    OpenGap,
     RecordedCut,
 )
 from failover.residency.ways import BY_CODE, Seen
@@ -27,6 +28,9 @@ CATALOGUES_AGE_S_MAX = 60.0
 CUT_AGAIN_S = 60.0  # somebody who comes again and again is on record once a minute
 OPEN_MAX = 1000
 CUTS_MAX = 200
+# A gap is on record once it is that old: a controller that starts or a host that reboots is none,
+# and in the minute in which a site is lost nothing is written but what moves it.
+GAP_ON_RECORD_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +40,11 @@ class Changes:
     found: tuple[Finding, ...] = ()
     gone: tuple[Finding, ...] = ()
     cut: tuple[CutSeen, ...] = ()
+    gaps: tuple[OpenGap, ...] = ()
+    gaps_over: tuple[HostName, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.found or self.gone or self.cut)
+        return bool(self.found or self.gone or self.cut or self.gaps or self.gaps_over)
 
 
 NOTHING_NEW = Changes()
@@ -66,8 +72,32 @@ def updated(
     found = found[: max(0, OPEN_MAX - len(stays))]
     opened = tuple(OpenFinding(finding, now_unix_s) for finding in found)
     cut = tuple(_new_cuts(before, looked, now_unix_s))
-    after = Ledger((*stays.values(), *opened), _recorded(before, cut, now_unix_s))
+    after = Ledger((*stays.values(), *opened), _recorded(before, cut, now_unix_s), before.gaps)
     return after, Changes(tuple(found), tuple(gone), cut)
+
+
+def with_gaps(
+    ledger: Ledger,
+    changes: Changes,
+    now_are: Mapping[HostName, tuple[str, float]],
+    now_unix_s: float,
+) -> tuple[Ledger, Changes]:
+    """The same with the gaps of now: per host, why, and for how many seconds already.
+
+    One that is on record stays as it was told until there is none any more.
+    """
+    stays = tuple(gap for gap in ledger.gaps if gap.host in now_are)
+    known = {gap.host for gap in stays}
+    opened = tuple(
+        OpenGap(host, why, now_unix_s - for_s)
+        for host, (why, for_s) in now_are.items()
+        if host not in known and for_s >= GAP_ON_RECORD_S
+    )
+    over = tuple(gap.host for gap in ledger.gaps if gap.host not in now_are)
+    return (
+        replace(ledger, gaps=(*stays, *opened)),
+        replace(changes, gaps=opened, gaps_over=over),
+    )
 
 
 def accepted_by(policy: Policy, finding: Finding, now_unix_s: float) -> AcceptedFinding | None:

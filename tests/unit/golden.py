@@ -26,7 +26,12 @@ def check_golden(name: str, text: str) -> None:
     """The text is that of the file ``golden/<name>.txt``, plain and not wider than 80 columns."""
     assert "\x1b" not in text, "no colours where there is no terminal"
     assert max(map(len, text.splitlines())) <= WIDTH_MAX
-    path = DIRECTORY / f"{name}.txt"
+    check_golden_file(f"{name}.txt", text)
+
+
+def check_golden_file(name: str, text: str) -> None:
+    """The text is that of the file ``golden/<name>``."""
+    path = DIRECTORY / name
     if os.environ.get("REWRITE_GOLDEN"):
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")

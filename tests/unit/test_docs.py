@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cli_world import POLICY, healthy
 
-from failover.cli import explanation, prediction, snapshot
+from failover.cli import explanation, prediction, residency_check, snapshot
 from failover.cli.exit_codes import ExitCode
 from failover.cli.main import NOUNS
 from failover.health.verdict import RULES, Consequence
@@ -20,6 +20,8 @@ from failover.planning.gates import takeover_gates
 from failover.planning.manual_takeover import manual_takeover_gates
 from failover.planning.switchover_gates import begin_gates, commit_gates
 from failover.rehearsal import report
+from failover.residency.report import document as residency_report
+from failover.residency.report import record
 from failover.state import OperatorRequest, PlanKind, PlanRecord
 
 ROOT = Path(__file__).parents[2]
@@ -102,6 +104,24 @@ def test_every_invariant_is_documented_by_its_name() -> None:
         report.Move,
         report.ClusterMove,
         report.Step,
+        residency_check.Check,
+        residency_check.OpenWay,
+        residency_check.BlindSpot,
+        residency_check.AcceptedWay,
+        residency_check.ExceptionOf,
+        residency_check.Unobservable,
+        residency_report.Report,
+        residency_report.ChainRow,
+        residency_report.NetworkRow,
+        residency_report.ExceptionRow,
+        residency_report.AcceptedRow,
+        residency_report.HostRow,
+        residency_report.ReceiverRow,
+        residency_report.SettingRow,
+        residency_report.Limit,
+        record.Spell,
+        record.CutTold,
+        record.GapTold,
     ],
 )
 def test_every_json_field_is_documented(shape: type) -> None:

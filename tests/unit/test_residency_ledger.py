@@ -18,10 +18,19 @@ from failover.residency.findings import (
     Finding,
     HostScan,
     Ledger,
+    OpenGap,
     decode_ledger,
     encode_ledger,
 )
-from failover.residency.ledger import CUT_AGAIN_S, NOTHING_NEW, OPEN_MAX, updated
+from failover.residency.ledger import (
+    CUT_AGAIN_S,
+    GAP_ON_RECORD_S,
+    NOTHING_NEW,
+    OPEN_MAX,
+    Changes,
+    updated,
+    with_gaps,
+)
 from failover.state import StateError
 from failover.znode import Create, Set
 from tests.scenarios.world import NOW_UNIX_S, policy_of
@@ -167,6 +176,41 @@ def test_odd_bytes_are_no_ledger() -> None:
         decode_ledger(b'{"open": 1}', path="residency")
 
 
+# --------------------------------------------------------------------------- gaps
+
+
+def gaps_after(before: Ledger, for_s: float | None, later_s: float = 0.0) -> tuple[Ledger, Changes]:
+    """With jkt-db1 not looked at for so long; None: it is looked at."""
+    now_are = {} if for_s is None else {DB1: ("not looked at", for_s)}
+    return with_gaps(before, NOTHING_NEW, now_are, NOW_UNIX_S + later_s)
+
+
+def test_a_gap_is_said_once_after_a_minute_and_said_to_be_over_at_once() -> None:
+    young, changes = gaps_after(Ledger(), GAP_ON_RECORD_S - 0.1)
+    assert (young, changes) == (Ledger(), NOTHING_NEW)
+    ledger, changes = gaps_after(Ledger(), GAP_ON_RECORD_S)
+    assert (
+        changes.gaps
+        == ledger.gaps
+        == (OpenGap(DB1, "not looked at", NOW_UNIX_S - GAP_ON_RECORD_S),)
+    )
+    again, changes = gaps_after(ledger, 90.0, later_s=30.0)
+    assert (again, changes) == (ledger, NOTHING_NEW)
+    over, changes = gaps_after(ledger, None)
+    assert (over.gaps, changes.gaps_over) == ((), (DB1,))
+
+
+def test_a_new_leader_that_has_not_watched_for_long_leaves_a_gap_on_record() -> None:
+    ledger, _ = gaps_after(Ledger(), GAP_ON_RECORD_S)
+    assert gaps_after(ledger, 0.0, later_s=300.0) == (ledger, NOTHING_NEW)
+
+
+def test_gaps_survive_what_else_changes_in_the_ledger() -> None:
+    ledger, _ = gaps_after(Ledger(), GAP_ON_RECORD_S)
+    assert after(ledger, scan(LINE, host=DB2)).gaps == ledger.gaps
+    assert decode_ledger(encode_ledger(ledger), path="residency") == ledger
+
+
 # --------------------------------------------------------------------------- on record
 
 
@@ -251,6 +295,35 @@ def test_what_is_more_than_the_record_holds_is_said(group: Scanned) -> None:
     last = group.run(10)[-1]
     assert len(group.ledger().open) == OPEN_MAX
     assert [line for line in last.view.missing if "3 more findings" in line]
+
+
+def test_the_leader_puts_a_gap_on_record_after_a_minute_and_its_end(group: Scanned) -> None:
+    hosts = sorted(host.name for cluster in group.policy.clusters for host in cluster.hosts)
+    group.scans = tuple(scan(host=name) for name in hosts)
+    group.run(10)
+    group.scans = group.scans[1:]
+    group.run(GAP_ON_RECORD_S - 5)
+    assert "residency" not in group.history()
+    opened = [r.residency_recorded.gaps for r in group.run(10) if r.residency_recorded.gaps]
+    assert [gap.host for gaps in opened for gap in gaps] == [hosts[0]]
+    group.scans = (scan(host=hosts[0]), *group.scans)
+    over = [r.residency_recorded.gaps_over for r in group.run(5) if r.residency_recorded.gaps_over]
+    assert over == [(hosts[0],)]
+    assert group.history().count("residency") == 2
+    assert group.ledger().gaps == ()
+
+
+def test_a_site_that_is_lost_is_taken_over_before_anything_is_written_about_gaps(
+    group: Scanned,
+) -> None:
+    hosts = sorted(host.name for cluster in group.policy.clusters for host in cluster.hosts)
+    group.scans = tuple(scan(host=name) for name in hosts)
+    group.run(10)
+    group.lose_jakarta()
+    group.release()
+    group.run(GAP_ON_RECORD_S - 5)
+    assert group.state.active_site != JAKARTA
+    assert "residency" not in group.history()
 
 
 def test_nothing_is_lost_when_somebody_else_writes_first(group: Scanned) -> None:

@@ -367,5 +367,6 @@ ALWAYS = (
     "between_looks",
     "declared_sessions",
     "gone_means",
+    "cut_again",
     "clock",
 )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from failover.residency.report.document import Report
-from failover.residency.report.record import End, Spell
+from failover.residency.report.record import End, GapTold, Spell
 from failover.residency.report.texts import RULES, TEXTS, Language, way_text
 from failover.residency.report.times import moment
 
@@ -136,16 +136,20 @@ def _section(
     return Section(say(key), more, tuple(say(column) for column in columns), tuple(rows))
 
 
-def _findings(report: Report, say: Say, language: Language) -> Section:
-    def until(finding: Spell) -> str:
-        if finding.to_unix_s is not None:
-            return moment(finding.to_unix_s)
-        return say("end.open" if finding.end is End.OPEN else "end.unknown")
+def _end(say: Say, told: Spell | GapTold) -> str:
+    if told.end is End.OPEN:
+        return say("end.open")
+    if told.to_unix_s is None:
+        return say("end.unknown")
+    at = moment(told.to_unix_s)
+    return at if told.end is End.GONE else say("end.latest", at=at)
 
+
+def _findings(report: Report, say: Say, language: Language) -> Section:
     rows = [
         (
             moment(finding.from_unix_s),
-            until(finding),
+            _end(say, finding),
             f"{finding.way}: {way_text(finding.way, language)}",
             finding.host,
             finding.subject,
@@ -175,7 +179,7 @@ def _gaps(report: Report, say: Say) -> Section:
     rows = [
         (
             moment(gap.from_unix_s),
-            say("still") if gap.to_unix_s is None else moment(gap.to_unix_s),
+            _end(say, gap),
             gap.host,
             gap.why,
         )

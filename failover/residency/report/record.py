@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import TypeVar
 
 from failover.residency.findings import Ledger
 from failover.state import HistoryEntry
@@ -22,19 +23,22 @@ MORE, PROBLEM = "more", "problem"
 _FOR = re.compile(r"for (\d+) s: (.*)", re.DOTALL)
 
 Key = tuple[str, str, str]
+Ended = TypeVar("Ended", "Spell", "GapTold")
 
 
 class End(StrEnum):
-    """How a finding ended, as far as is on record."""
+    """How a finding or a gap ended, as far as is on record."""
 
     GONE = "gone"  # a look that could have seen it did not, or it was accepted, or its host left
     OPEN = "open"
-    UNKNOWN = "unknown"  # it is not open now, and no entry says when it went
+    UNKNOWN = (
+        "unknown"  # it is not open now, and no entry says when it went; at ``to`` at the latest
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class Spell:
-    """A way out from the entry that found it to the one that says it is gone (null: none does)."""
+    """A way out from the entry that found it to the one that says it is gone (None: none does)."""
 
     way: str
     host: str
@@ -62,12 +66,13 @@ class CutTold:
 
 @dataclass(frozen=True, slots=True)
 class GapTold:
-    """A host that nobody could look at, wholly or in part. ``to_unix_s`` None: still so."""
+    """A host that nobody could look at, wholly or in part."""
 
     host: str
     why: str
     from_unix_s: float
     to_unix_s: float | None = None
+    end: End = End.OPEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,18 +131,22 @@ class _Reading:
             since = at_unix_s - float(said[1]) if said else at_unix_s
             self.open_gaps.setdefault(host, GapTold(host, said[2] if said else value, since))
         elif host in self.open_gaps:
-            self.gaps.append(replace(self.open_gaps.pop(host), to_unix_s=at_unix_s))
+            self._gap_ends(host, at_unix_s, End.GONE)
         else:
             self.odd += 1
 
     def _rewritten(self, entry: HistoryEntry) -> None:
-        """What is not found once more in the same entry was lost from record: its end is unknown,
-        and so is that of a gap (nothing is written anew before every host was looked at)."""
+        """Every host has been looked at by then: what is not found once more in the same entry
+        went before it, and no entry says when."""
         self.rewritten.append(entry.at_unix_s)
         for key in [key for key in self.open if " ".join((FOUND, *key)) not in entry.details]:
-            self.closed.append(replace(self.open.pop(key), end=End.UNKNOWN))
+            gone = replace(self.open.pop(key), to_unix_s=entry.at_unix_s, end=End.UNKNOWN)
+            self.closed.append(gone)
         for host in tuple(self.open_gaps):
-            self.gaps.append(replace(self.open_gaps.pop(host), to_unix_s=entry.at_unix_s))
+            self._gap_ends(host, entry.at_unix_s, End.UNKNOWN)
+
+    def _gap_ends(self, host: str, at_unix_s: float, end: End) -> None:
+        self.gaps.append(replace(self.open_gaps.pop(host), to_unix_s=at_unix_s, end=end))
 
 
 def told(entries: Iterable[HistoryEntry]) -> Told:
@@ -162,22 +171,30 @@ def reconciled(said: Told, ledger: Ledger) -> tuple[Told, int]:
     What stands open by the history alone ended at a time that is not on record; what stands open
     by the ledger alone is added with the ledger's time.
     """
-    on_record = {each.finding.key: each for each in ledger.open}
-    findings = [
-        replace(each, end=End.UNKNOWN)
-        if each.end is End.OPEN and each.key not in on_record
-        else each
-        for each in said.findings
-    ]
-    open_here = {each.key for each in said.findings if each.end is End.OPEN}
+    open_now = {each.finding.key: each for each in ledger.open}
+    gaps_now = {each.host: each for each in ledger.gaps}
+    open_told = {each.key for each in said.findings if each.end is End.OPEN}
+    gaps_told = {each.host for each in said.gaps if each.end is End.OPEN}
+    findings = [_ended(each, each.key in open_now) for each in said.findings]
+    gaps = [_ended(each, each.host in gaps_now) for each in said.gaps]
     findings += [
         Spell(found.way, found.host, found.subject, found.detail, each.since_unix_s)
-        for key, each in on_record.items()
-        if key not in open_here
+        for each in ledger.open
         for found in (each.finding,)
+        if found.key not in open_told
     ]
-    disagreements = len(open_here ^ on_record.keys())
-    return replace(said, findings=tuple(sorted(findings, key=_began))), disagreements
+    gaps += [
+        GapTold(each.host, each.why, each.since_unix_s)
+        for each in ledger.gaps
+        if each.host not in gaps_told
+    ]
+    apart = len(open_told ^ open_now.keys()) + len(gaps_told ^ gaps_now.keys())
+    findings, gaps = sorted(findings, key=_began), sorted(gaps, key=_began)
+    return replace(said, findings=tuple(findings), gaps=tuple(gaps)), apart
+
+
+def _ended(each: Ended, stands: bool) -> Ended:
+    return replace(each, end=End.UNKNOWN) if each.end is End.OPEN and not stands else each
 
 
 def _began(told: Spell | GapTold) -> tuple[float, str]:

@@ -44,15 +44,15 @@ ENGLISH: dict[str, str] = {
     "Western Indonesian time (WIB, Jakarta), Central Indonesian time (WITA, Makassar).",
     "unreliable": "THIS REPORT CANNOT BE RELIED UPON AS IT STANDS: see Record.",
     "summary": "Summary",
-    "summary_findings": "{count} findings stood open at some time in the period; {open} stand "
-    "open now, the end of {unknown} is not on record.",
-    "summary_cuts": "{count} entries about sessions from outside that were ended.",
-    "summary_gaps": "{count} gaps: a host that could not be looked at, wholly or in part.",
-    "summary_exceptions": "{count} exceptions and {accepted} accepted findings are declared.",
+    "summary_findings": "Findings that stood open at some time in the period: {count}. Open when "
+    "the report was made: {open}. Of unknown end: {unknown}.",
+    "summary_cuts": "Entries about sessions from outside that were ended: {count}.",
+    "summary_gaps": "Gaps, a host that could not be looked at, wholly or in part: {count}.",
+    "summary_exceptions": "Declared exceptions: {count}. Declared accepted findings: {accepted}.",
     "chain_whole": "The hash chain of the history is whole: {count} entries.",
     "chain_broken": "The hash chain of the history is NOT whole:",
     "compared": "It was compared with {count} heads from the logs of controllers.",
-    "check_later": "To check later: `failover history verify --head {number}:{sha256}` says "
+    "check_later": "To check later: failover history verify --head {number}:{sha256} says "
     "whether the history still has what this report was made from.",
     "findings": "Findings",
     "findings_none": "None stood open in the period.",
@@ -113,11 +113,10 @@ ENGLISH: dict[str, str] = {
     "closed_by": "Closed by",
     "no_end": "no end",
     "is_over": "{day}, over",
-    "none": "none",
     "outside": "IN NONE THAT COUNTS",
-    "end.open": "stands open",
+    "end.open": "still so",
     "end.unknown": "not on record",
-    "still": "still so",
+    "end.latest": "not on record, before {at}",
     "purpose.replication": "replication",
     "purpose.client": "client",
     "purpose.backup": "backup",
@@ -156,8 +155,10 @@ ENGLISH: dict[str, str] = {
     "second, catalogues every 20 seconds; what came and went in between was not seen.",
     "limit.declared_sessions": "Sessions from declared networks are not recorded one by one. "
     "Who scrapes metrics or reads logs is known as far as it is declared.",
-    "limit.gone_means": "A finding ends when a look did not see it any more, and also when it "
-    "was accepted or its host left the configuration.",
+    "limit.gone_means": "A finding ends when a look did not see it any more, and also when it was "
+    "accepted or its host left the configuration.",
+    "limit.cut_again": "Somebody whose sessions are ended again and again is on record once a "
+    "minute at most.",
     "limit.clock": "Times are those of the clock of the controller that led; a finding may "
     "have been there before it was found.",
     "rule.PP 71/2019": "Government Regulation on electronic systems and transactions: where "
@@ -192,17 +193,17 @@ INDONESIAN: dict[str, str] = {
     "Indonesia Barat (WIB, Jakarta), Waktu Indonesia Tengah (WITA, Makassar).",
     "unreliable": "LAPORAN INI BELUM DAPAT DIANDALKAN: lihat Catatan.",
     "summary": "Ringkasan",
-    "summary_findings": "{count} temuan terbuka pada suatu waktu dalam periode; {open} masih "
-    "terbuka sekarang, akhir {unknown} temuan tidak tercatat.",
-    "summary_cuts": "{count} entri tentang sesi dari luar daftar yang diputus.",
-    "summary_gaps": "{count} celah: host yang tidak dapat diperiksa, seluruhnya atau sebagian.",
-    "summary_exceptions": "{count} pengecualian dan {accepted} temuan yang diterima "
-    "dideklarasikan.",
+    "summary_findings": "Temuan yang terbuka pada suatu waktu dalam periode: {count}. Terbuka "
+    "ketika laporan dibuat: {open}. Akhir tidak diketahui: {unknown}.",
+    "summary_cuts": "Entri tentang sesi dari luar daftar yang diputus: {count}.",
+    "summary_gaps": "Celah, host yang tidak dapat diperiksa, seluruhnya atau sebagian: {count}.",
+    "summary_exceptions": "Pengecualian yang dideklarasikan: {count}. Temuan yang diterima: "
+    "{accepted}.",
     "chain_whole": "Rantai hash riwayat utuh: {count} entri.",
     "chain_broken": "Rantai hash riwayat TIDAK utuh:",
     "compared": "Riwayat dibandingkan dengan {count} kepala dari log controller.",
-    "check_later": "Untuk memeriksa kemudian: `failover history verify --head "
-    "{number}:{sha256}` menunjukkan apakah riwayat masih memuat dasar laporan ini.",
+    "check_later": "Untuk memeriksa kemudian: failover history verify --head {number}:{sha256} "
+    "menunjukkan apakah riwayat masih memuat dasar laporan ini.",
     "findings": "Temuan",
     "findings_none": "Tidak ada yang terbuka dalam periode.",
     "cuts": "Sesi yang diputus",
@@ -264,11 +265,10 @@ INDONESIAN: dict[str, str] = {
     "closed_by": "Ditutup oleh",
     "no_end": "tanpa akhir",
     "is_over": "{day}, sudah lewat",
-    "none": "tidak ada",
     "outside": "TIDAK DALAM JARINGAN YANG BERLAKU",
-    "end.open": "masih terbuka",
+    "end.open": "masih berlangsung",
     "end.unknown": "tidak tercatat",
-    "still": "masih berlangsung",
+    "end.latest": "tidak tercatat, sebelum {at}",
     "purpose.replication": "replikasi",
     "purpose.client": "klien",
     "purpose.backup": "cadangan",
@@ -307,8 +307,10 @@ INDONESIAN: dict[str, str] = {
     "katalog setiap 20 detik; yang muncul dan hilang di antaranya tidak terlihat.",
     "limit.declared_sessions": "Sesi dari jaringan yang dideklarasikan tidak dicatat satu per "
     "satu. Pembaca metrik atau log diketahui sejauh dideklarasikan.",
-    "limit.gone_means": "Temuan berakhir ketika pemeriksaan tidak melihatnya lagi, dan juga "
-    "ketika temuan diterima atau host-nya keluar dari konfigurasi.",
+    "limit.gone_means": "Temuan berakhir ketika pemeriksaan tidak melihatnya lagi, dan juga ketika "
+    "temuan diterima atau host-nya keluar dari konfigurasi.",
+    "limit.cut_again": "Pihak yang sesinya diputus berulang kali dicatat paling sering sekali "
+    "semenit.",
     "limit.clock": "Waktu menurut jam controller yang memimpin; temuan mungkin sudah ada "
     "sebelum ditemukan.",
     "rule.PP 71/2019": "Peraturan Pemerintah tentang Penyelenggaraan Sistem dan Transaksi "
