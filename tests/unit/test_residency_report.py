@@ -183,6 +183,16 @@ def test_what_an_entry_had_no_room_for_is_counted_and_no_contradiction() -> None
     assert found.reliable
 
 
+def test_an_earlier_entry_without_room_excuses_no_change_by_hand() -> None:
+    story = Story()
+    story.tell(at(3), *(replace(LINE, subject=f"line {n}") for n in range(DETAILS_MAX + 5)))
+    story.tell(at(4))
+    story.tell(at(5), LINE)
+    overwritten(story, PATHS.residency, b'{"open":[],"cuts":[],"gaps":[],"schema":1}')
+    found = report(story)
+    assert (found.disagreements, found.reliable) == (1, False)
+
+
 def test_a_period_that_is_not_over_says_so() -> None:
     said = compose(POLICY, sources(october()), OCTOBER, made_unix_s=at(15), version="1")
     assert "period_not_over" in codes(said)

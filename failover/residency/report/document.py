@@ -224,8 +224,7 @@ def _told(entries: list[HistoryEntry], seen: LedgerSeen) -> tuple[Told, int | No
     said = told(entries)
     if seen.problem:
         return said, None
-    said, apart = reconciled(said, seen.ledger)
-    return said, max(0, apart - said.left_out)  # what an entry had no room for is no contradiction
+    return reconciled(said, seen.ledger)
 
 
 def _chain(sources: Sources) -> ChainRow:
@@ -349,7 +348,7 @@ def _limits(
     if chain.unchained:
         yield Limit("unchained", chain.unchained)
     if said.left_out:
-        yield Limit("left_out", said.left_out)
+        yield Limit("left_out", sum(count for _, count in said.left_out))
     if said.rewritten_unix_s:
         yield Limit("rewritten", len(said.rewritten_unix_s))
     if said.odd:

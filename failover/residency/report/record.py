@@ -77,14 +77,14 @@ class GapTold:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """All that the history says. ``left_out``: how many details entries had no room for;
+    """All that the history says. ``left_out``: when an entry had no room for how many details;
     ``rewritten_unix_s``: when what stood open could not be read and was written anew;
     ``odd``: details that are not understood."""
 
     findings: tuple[Spell, ...]
     cuts: tuple[CutTold, ...]
     gaps: tuple[GapTold, ...]
-    left_out: int
+    left_out: tuple[tuple[float, int], ...]
     rewritten_unix_s: tuple[float, ...]
     odd: int
 
@@ -96,7 +96,7 @@ class _Reading:
     cuts: list[CutTold] = field(default_factory=list)
     gaps: list[GapTold] = field(default_factory=list)
     open_gaps: dict[str, GapTold] = field(default_factory=dict)
-    left_out: int = 0
+    left_out: list[tuple[float, int]] = field(default_factory=list)
     rewritten: list[float] = field(default_factory=list)
     odd: int = 0
 
@@ -111,7 +111,7 @@ class _Reading:
             elif kind in (GAP, GAP_OVER) and rest:
                 self._gap(kind, rest, value, entry.at_unix_s)
             elif name == MORE and value.isdigit():
-                self.left_out += int(value)
+                self.left_out.append((entry.at_unix_s, int(value)))
             elif name not in (PROBLEM, "chain_starts"):
                 self.odd += 1
 
@@ -159,7 +159,7 @@ def told(entries: Iterable[HistoryEntry]) -> Told:
         findings=tuple(sorted((*reading.closed, *reading.open.values()), key=_began)),
         cuts=tuple(reading.cuts),
         gaps=tuple(sorted((*reading.gaps, *reading.open_gaps.values()), key=_began)),
-        left_out=reading.left_out,
+        left_out=tuple(reading.left_out),
         rewritten_unix_s=tuple(reading.rewritten),
         odd=reading.odd,
     )
@@ -169,9 +169,10 @@ def reconciled(said: Told, ledger: Ledger) -> tuple[Told, int]:
     """The same, with the ledger of what stands open now, and in how many places they disagree.
 
     What stands open by the history alone ended at a time that is not on record; what stands open
-    by the ledger alone is added with the ledger's time.
+    by the ledger alone is added with the ledger's time. Neither is a disagreement where an entry
+    of that time had no room to say it.
     """
-    open_now = {each.finding.key: each for each in ledger.open}
+    open_now = {each.finding.key for each in ledger.open}
     gaps_now = {each.host: each for each in ledger.gaps}
     open_told = {each.key for each in said.findings if each.end is End.OPEN}
     gaps_told = {each.host for each in said.gaps if each.end is End.OPEN}
@@ -188,9 +189,21 @@ def reconciled(said: Told, ledger: Ledger) -> tuple[Told, int]:
         for each in ledger.gaps
         if each.host not in gaps_told
     ]
-    apart = len(open_told ^ open_now.keys()) + len(gaps_told ^ gaps_now.keys())
+    apart = len(gaps_told ^ gaps_now.keys()) + _apart(said, ledger)
     findings, gaps = sorted(findings, key=_began), sorted(gaps, key=_began)
     return replace(said, findings=tuple(findings), gaps=tuple(gaps)), apart
+
+
+def _apart(said: Told, ledger: Ledger) -> int:
+    """Findings that stand open by one of them alone, less what had no room in an entry."""
+    full = [at_unix_s for at_unix_s, _ in said.left_out]
+    told_open = {each.key: each for each in said.findings if each.end is End.OPEN}
+    open_now = {each.finding.key: each.since_unix_s for each in ledger.open}
+    not_told = (since for key, since in open_now.items() if key not in told_open)
+    not_ended = (each for key, each in told_open.items() if key not in open_now)
+    return sum(since not in full for since in not_told) + sum(
+        not any(at_unix_s >= each.from_unix_s for at_unix_s in full) for each in not_ended
+    )
 
 
 def _ended(each: Ended, stands: bool) -> Ended:

@@ -150,13 +150,15 @@ ENGLISH: dict[str, str] = {
     "limit.no_leader": "Only a leading controller writes. While there was none, or the "
     "ensemble had no quorum, nothing was written, and the history does not say that nobody "
     "looked.",
-    "limit.short_gaps": "A gap is on record once it has lasted for a minute; shorter ones are not.",
+    "limit.short_gaps": "A gap, of a database host, is on record once it has lasted for a minute; "
+    "shorter ones are not.",
     "limit.between_looks": "Sessions, slots, pg_hba.conf and settings are looked at every "
     "second, catalogues every 20 seconds; what came and went in between was not seen.",
     "limit.declared_sessions": "Sessions from declared networks are not recorded one by one. "
     "Who scrapes metrics or reads logs is known as far as it is declared.",
     "limit.gone_means": "A finding ends when a look did not see it any more, and also when it was "
-    "accepted or its host left the configuration.",
+    "accepted or its host left the configuration. What was accepted before it was found is not on "
+    "record.",
     "limit.cut_again": "Somebody whose sessions are ended again and again is on record once a "
     "minute at most.",
     "limit.clock": "Times are those of the clock of the controller that led; a finding may "
@@ -302,13 +304,15 @@ INDONESIAN: dict[str, str] = {
     "limit.no_leader": "Hanya controller yang memimpin yang menulis. Selama tidak ada "
     "pemimpin, atau ensemble tanpa kuorum, tidak ada yang ditulis, dan riwayat tidak menyatakan "
     "bahwa tidak ada yang memeriksa.",
-    "limit.short_gaps": "Celah dicatat setelah berlangsung satu menit; yang lebih singkat tidak.",
+    "limit.short_gaps": "Celah, pada host basis data, dicatat setelah berlangsung satu menit; yang "
+    "lebih singkat tidak.",
     "limit.between_looks": "Sesi, slot, pg_hba.conf, dan setelan diperiksa setiap detik, "
     "katalog setiap 20 detik; yang muncul dan hilang di antaranya tidak terlihat.",
     "limit.declared_sessions": "Sesi dari jaringan yang dideklarasikan tidak dicatat satu per "
     "satu. Pembaca metrik atau log diketahui sejauh dideklarasikan.",
     "limit.gone_means": "Temuan berakhir ketika pemeriksaan tidak melihatnya lagi, dan juga ketika "
-    "temuan diterima atau host-nya keluar dari konfigurasi.",
+    "temuan diterima atau host-nya keluar dari konfigurasi. Yang diterima sebelum ditemukan tidak "
+    "tercatat.",
     "limit.cut_again": "Pihak yang sesinya diputus berulang kali dicatat paling sering sekali "
     "semenit.",
     "limit.clock": "Waktu menurut jam controller yang memimpin; temuan mungkin sudah ada "
