@@ -10,7 +10,7 @@ import pytest
 from failover.coordination import sync_memory
 from failover.coordination.sync_memory import Look, Proof, SyncKey
 from failover.guard import permits
-from failover.health import protection, view
+from failover.health import cluster_view, protection
 from failover.health.cluster_view import ClusterView
 from failover.health.protection import Change
 from failover.model import HostName
@@ -126,7 +126,7 @@ def test_in_sync_that_stays_on_record(monkeypatch: Patch) -> None:
 
 def test_a_permit_for_whoever_asks(monkeypatch: Patch) -> None:
     monkeypatch.setattr(permits, "_not_in_sync", lambda *_: None)
-    monkeypatch.setattr(view, "_permitted", lambda *_: None)  # the controllers wait for it then
+    monkeypatch.setattr(cluster_view, "_permitted", lambda *_: None)  # the controllers wait for it
     assert "is writable and lacks" in violation(only_makassar_has_everything)
 
 
