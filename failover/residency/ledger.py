@@ -21,7 +21,7 @@ from failover.residency.findings import (
     OpenGap,
     RecordedCut,
 )
-from failover.residency.ways import BY_CODE, Seen
+from failover.residency.ways import BY_CODE, SEEN_BY_BOTH, Seen
 
 LOOK_AGE_S_MAX = 5.0  # an older look says nothing of now
 CATALOGUES_AGE_S_MAX = 60.0
@@ -123,11 +123,13 @@ def _gone(policy: Policy, finding: Finding, scans: tuple[HostScan, ...], now_uni
 
 
 def _could_see(scan: HostScan, finding: Finding) -> bool:
-    way = BY_CODE.get(finding.way)
-    if way is not None and way.seen is Seen.EVERY_SECOND:
-        return scan.age_s is not None and scan.age_s <= LOOK_AGE_S_MAX
-    age_s = scan.catalogues_age_s
-    return age_s is not None and age_s <= CATALOGUES_AGE_S_MAX
+    """Of a way that both looks find something of, neither can tell whose this one is: both."""
+    way, into_s = BY_CODE.get(finding.way), scan.catalogues_age_s
+    looked = scan.age_s is not None and scan.age_s <= LOOK_AGE_S_MAX
+    looked_into = into_s is not None and into_s <= CATALOGUES_AGE_S_MAX
+    if finding.way in SEEN_BY_BOTH:
+        return looked and looked_into
+    return looked if way is not None and way.seen is Seen.EVERY_SECOND else looked_into
 
 
 def _new_cuts(before: Ledger, scans: tuple[HostScan, ...], now_unix_s: float) -> Iterable[CutSeen]:

@@ -317,6 +317,9 @@ WAYS: tuple[Way, ...] = (
 )
 
 BY_CODE = {way.code: way for way in WAYS}
+# Found by the look of every second and in the catalogues: settings of the server and of a role,
+# workers and subscriptions, a server and a database that cannot be looked at.
+SEEN_BY_BOTH = frozenset({"setting", "subscription", "unseen"})
 ACCEPTABLE = tuple(way.code for way in WAYS if way.seen is not Seen.NEVER)
 
 # Settings whose value has to be what failover.yaml says. The second: values that need no saying.

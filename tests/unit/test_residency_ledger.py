@@ -115,6 +115,30 @@ def test_a_finding_in_a_catalogue_goes_when_a_look_into_it_misses_it(
     assert subjects(after(ledger, *scans)) == ([] if gone else [DBLINK.subject])
 
 
+@pytest.mark.parametrize(
+    ("scans", "gone"),
+    [
+        ([scan(into_s=None)], False),  # a controller that has just begun, or begun to lead
+        ([scan(into_s=90.0)], False),
+        ([scan(age_s=None)], False),
+        ([scan()], True),
+    ],
+)
+@pytest.mark.parametrize(
+    "found",
+    [
+        Finding("setting", DB1, "archive_command of database any, role app", ""),
+        Finding("subscription", DB1, "marketplace: worker", ""),
+        Finding("unseen", DB1, "database marketplace", "permission denied"),
+    ],
+)
+def test_what_either_look_may_have_found_goes_when_both_miss_it(
+    found: Finding, scans: list[HostScan], gone: bool
+) -> None:
+    ledger = after(Ledger(), scan(found))
+    assert subjects(after(ledger, *scans)) == ([] if gone else [found.subject])
+
+
 def test_an_accepted_finding_is_none_until_its_end() -> None:
     last_day = datetime.fromtimestamp(NOW_UNIX_S, UTC).date()
     said = AcceptedFinding("extension", DBLINK.subject, "CTO", "old job", last_day)
