@@ -36,8 +36,11 @@ def _shared(host: HostName, facts: SharedFacts) -> Iterator[Finding]:
             yield Finding("superuser_role", host, role.name, "")
         elif role.replication and role.name not in REPLICATION_ROLES:
             yield Finding("replication_role", host, role.name, "")
+    superusers = {*SUPERUSERS, *(role.name for role in facts.roles if role.superuser)}
     for granted, member in facts.members:
-        if granted in PROGRAM_ROLES:
+        if granted in superusers:  # SET ROLE makes one of him
+            yield Finding("superuser_role", host, f"{member} in {granted}", "")
+        elif granted in PROGRAM_ROLES:
             yield Finding("program_role", host, f"{member} in {granted}", "")
     for database, name in facts.subscriptions:
         yield Finding("subscription", host, f"{database}/{name}", "")

@@ -160,10 +160,12 @@ WAYS: tuple[Way, ...] = (
     ),
     Way(
         "superuser_role",
-        "a superuser that nobody declared: nothing in the database holds it",
-        "superuser yang tidak dideklarasikan: tidak ada yang membatasinya di basis data",
+        "a superuser that nobody declared, or a role that may become one by SET ROLE: nothing in the "
+        "database holds it",
+        "superuser yang tidak dideklarasikan, atau peran yang dapat menjadi superuser lewat SET "
+        "ROLE: tidak ada yang membatasinya di basis data",
         Seen.EVERY_LOOK,
-        "pg_roles",
+        "pg_roles, pg_auth_members",
         _CATALOGUE,
         "",
         _HBA,

@@ -54,7 +54,7 @@ SELECT (SELECT json_agg(json_build_object('name', rolname, 'superuser', rolsuper
        (SELECT coalesce(json_agg(ARRAY[g.rolname, m.rolname]), '[]')
         FROM pg_auth_members a
         JOIN pg_roles g ON g.oid = a.roleid JOIN pg_roles m ON m.oid = a.member
-        WHERE g.rolname LIKE 'pg\\_%') AS members,
+        WHERE g.rolname LIKE 'pg\\_%' OR g.rolsuper) AS members,
        (SELECT coalesce(json_agg(ARRAY[d.datname, s.subname]), '[]')
         FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid) AS subscriptions,
        (SELECT coalesce(json_agg(ARRAY[d.datname::text, r.rolname::text,

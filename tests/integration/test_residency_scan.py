@@ -206,6 +206,7 @@ def test_what_a_superuser_made_all_the_same_is_found_and_stays_until_it_is_gone(
 ) -> None:
     """Event triggers off, as a superuser may; in a database that was not there before."""
     db.sql("create database hidden", "create role wide", "create role copier replication")
+    db.sql("create role sly", "grant postgres to sly")
     db.sql("grant pg_execute_server_program to wide", "alter system set archive_command = 'curl'")
     db.sql("alter system set archive_mode = on", "alter system set log_destination = 'syslog'")
     db.sql("alter database hidden set session_preload_libraries = 'auto_explain'")
@@ -235,6 +236,7 @@ def test_what_a_superuser_made_all_the_same_is_found_and_stays_until_it_is_gone(
         ("trigger_missing", "hidden/failover_refuse_way_out"),
         ("program_role", "wide in pg_execute_server_program"),
         ("replication_role", "copier"),
+        ("superuser_role", "sly in postgres"),
         ("setting", "session_preload_libraries of database hidden, role any"),
         ("setting", "log_destination"),
         ("physical_slot", "forgotten"),
@@ -244,7 +246,8 @@ def test_what_a_superuser_made_all_the_same_is_found_and_stays_until_it_is_gone(
     forget = ("alter subscription pull set (slot_name = none)", "drop subscription pull")
     db.sql(*forget, database="hidden")
     wait_for(lambda: ("subscription", "hidden/pull") not in running.found(), LOOK_INTO_S_MAX)
-    db.sql("drop database hidden", "drop role wide", "drop role copier", "alter system reset all")
+    db.sql("drop database hidden", "drop role wide", "drop role copier", "drop role sly")
+    db.sql("alter system reset all")
     db.sql("select pg_drop_replication_slot('forgotten')", "select pg_reload_conf()")
     wait_for(lambda: not expected & running.found(), LOOK_INTO_S_MAX)
 

@@ -247,7 +247,7 @@ def test_a_rendered_database_has_no_finding() -> None:
 def test_everything_in_a_catalogue_is_named() -> None:
     shared = SharedFacts(
         roles=(Role("root", superuser=True, replication=True), Role("r", False, True)),
-        members=(("pg_write_server_files", "app"),),
+        members=(("pg_write_server_files", "app"), ("postgres", "sly"), ("root", "heir")),
         subscriptions=(("shop", "pull"),),
         settings=(("shop", "", "session_preload_libraries"), ("shop", "", "work_mem")),
     )
@@ -265,6 +265,8 @@ def test_everything_in_a_catalogue_is_named() -> None:
         ("superuser_role", "root"),
         ("replication_role", "r"),
         ("program_role", "app in pg_write_server_files"),
+        ("superuser_role", "sly in postgres"),
+        ("superuser_role", "heir in root"),
         ("subscription", "shop/pull"),
         ("setting", "session_preload_libraries of database shop, role any"),
         ("publication", "shop/p"),
