@@ -116,6 +116,7 @@ class HostWatch:
         if self._looked_s is not None or self._looked_into_s is not None:
             self._looked_s = self._looked_into_s = self._tried_into_s = None
             self._findings = self._in_catalogues = ()
+        self._refused_since_s = None
         await self._edge.close()
 
     async def turn(self) -> None:
@@ -165,13 +166,14 @@ class HostWatch:
         return [finding for key, (finding, _) in self._lately.items() if key not in found]
 
     def _dialled(self) -> bool:
-        """A host that stands in no network that counts now is not dialled at all."""
+        """A host that stands in no network that counts now is not dialled at all. That is no look:
+        what was found there before may still be there."""
         if allowed(self._policy, self._host, time.time()):
             return True
         detail = f"{self._host.address} is in no network for replication that counts now"
         found = Finding("host_outside", self._host.name, str(self._host.address), detail)
-        self._findings = (found,)
-        self._looked_s, self._problem = boottime_s(), detail
+        kept = (each for each in self._findings if each.key != found.key)
+        self._findings, self._problem = (*kept, found), detail
         return False
 
     def _unanswered(self, answer: NoAnswer) -> None:
