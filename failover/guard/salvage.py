@@ -26,7 +26,8 @@ _SPACE_LEFT_BYTES_MIN = 256 * 1024**2
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(arbitrary_types_allowed=True))
 class Copied:
-    """What a salvage found and did. ``ok`` False: ``detail`` says what is missing and why."""
+    """What a salvage found and did. ``detail`` says what is missing and why; where it is ``ok`` all
+    the same, that was gone before."""
 
     ok: bool
     from_lsn: LsnField
@@ -75,14 +76,24 @@ def salvage(places: Places, name: str, from_lsn: Lsn | None, bytes_max: int) -> 
     refusal = _no_room(target, needed, _held_elsewhere(target), bytes_max)
     if refusal is not None:
         return Copied(False, first, end, 0, 0, target, refusal)
-    for file in (*segments, *others):
+    for file in segments:  # one that is gone by now, recycled, is an error: not all of it is there
+        _copy(file, target / file.name)
+    for file in others:
         if file.exists():
             _copy(file, target / file.name)
-    done = Copied(True, first, end, len(segments), needed, target, "")
+    gone = _gone(from_lsn, min((_start(f) for f in segments), default=None))
+    done = Copied(True, first, end, len(segments), needed, target, gone)
     _write(target / _DONE, _COPIED.dump_json(done))
     _sync_directory(target)
     _sync_directory(target.parent)
     return done
+
+
+def _gone(from_lsn: Lsn | None, copied_from: Lsn | None) -> str:
+    """What the server had removed before anybody copied it; empty where nothing is missing."""
+    if from_lsn is None or copied_from is None or copied_from <= from_lsn:
+        return ""
+    return f"the WAL from {from_lsn} to {copied_from} was gone before it could be copied"
 
 
 def _reaches(file: Path, from_lsn: Lsn | None) -> bool:
@@ -110,8 +121,9 @@ def end_of_wal(places: Places) -> Lsn:
 
 def _held_elsewhere(target: Path) -> int:
     """Bytes in earlier salvages: the limit is for all of them. None is ever removed by itself."""
-    others = (directory for directory in target.parent.iterdir() if directory != target)
-    return sum(f.stat().st_size for directory in others for f in directory.iterdir())
+    others = (each for each in target.parent.iterdir() if each != target)
+    files = (f for each in others for f in (each, *each.rglob("*")))  # an operator's archive too
+    return sum(f.stat().st_size for f in files if f.is_file())
 
 
 def _no_room(target: Path, needed: int, held: int, bytes_max: int) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from guard_world import Host, control_bytes
 
+from failover.guard import salvage as salvage_module
 from failover.guard.control_file import ControlFileError, DbState, parse_control
 from failover.guard.logic import Grant, Renewals
 from failover.guard.records import (
@@ -201,6 +202,43 @@ class TestSalvage:
         assert not copied.ok
         assert "salvage_size_max" in copied.detail
         assert newest_done(host.places) is None
+
+    def test_what_an_operator_archived_beside_the_salvages_counts_and_is_in_nobodys_way(
+        self, host: Host
+    ) -> None:
+        """The refusal says so itself: raise the limit, or archive what is there."""
+        (host.places.salvage / "6" / "more").mkdir(parents=True)
+        (host.places.salvage / "6" / "more" / "segment").write_bytes(b"x" * 300)
+        (host.places.salvage / "5.tar.gz").write_bytes(b"x" * 100)
+        segment(host, 1, 3)
+        assert salvage(host.places, "7", None, 100 * MIB).ok
+        (host.places.salvage / "7").rename(host.places.data_dir / "elsewhere")
+        assert "400 held by earlier salvages" in salvage(host.places, "8", None, 1000).detail
+
+    def test_a_segment_that_vanishes_while_others_are_copied_is_no_salvage(
+        self, host: Host, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A restartpoint of the server that stands in quarantine recycles what is before it."""
+        first, second = (segment(host, 1, number) for number in (3, 4))
+        copy = salvage_module._copy
+
+        def slow(source: Path, target: Path) -> None:
+            copy(source, target)
+            (host.places.wal / second).unlink(missing_ok=True)
+
+        monkeypatch.setattr(salvage_module, "_copy", slow)
+        with pytest.raises(FileNotFoundError, match=second):
+            salvage(host.places, "7", Lsn(3 * WAL_SEGMENT_BYTES), 100 * MIB)
+        assert newest_done(host.places) is None
+        assert (host.places.salvage / "7" / first).exists()
+
+    def test_wal_that_was_gone_before_is_said(self, host: Host) -> None:
+        segment(host, 1, 4)
+        copied = salvage(host.places, "7", Lsn(3 * WAL_SEGMENT_BYTES + 5), 100 * MIB)
+        assert copied.ok
+        assert copied.detail == (
+            "the WAL from 0/3000005 to 0/4000000 was gone before it could be copied"
+        )
 
     def test_an_operator_may_do_it_by_hand(self, host: Host) -> None:
         (host.places.salvage / "7").mkdir(parents=True)
