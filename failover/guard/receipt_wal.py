@@ -65,12 +65,15 @@ def read_wal(
     parts = stretches(file.name for file in directory.iterdir())
     rows_from = segment_start(parts[0].first)[0] if parts else from_lsn
     reader = BranchReader(from_lsn)
-    read_to, problem = rows_from, ""
+    read_to, problem, dumped = rows_from, "", _Dumped(None, "no segment was copied")
     give_up = threading.Event()
     timer = threading.Timer(limit_s, give_up.set)
     timer.start()
     try:
         for part in parts:
+            begin = segment_start(part.first)[0]
+            if begin > read_to and not problem:  # what comes after does not make up for it
+                problem = f"the WAL from {read_to} to {begin} was not read: {_why(dumped)}"
             dumped = _dump(bin_dir, directory, part, reader, give_up)
             read_to = max(read_to, dumped.stopped_at or reader.branch().last_read)
             if give_up.is_set():
@@ -85,7 +88,7 @@ def read_wal(
         problem = f"the copy begins at {rows_from} only"
     if not problem and read_to < end_of_wal:
         problem = f"the WAL ends at {end_of_wal}, and pg_waldump stopped at {read_to}"
-        problem += f": {dumped.error}" if parts else ": no segment was copied"
+        problem += f": {_why(dumped)}"
     return WalRead(reader.branch(), from_is, rows_from, read_to, end_of_wal, problem)
 
 
@@ -120,6 +123,13 @@ def _dump(
     # Without an error it has read all of the last segment, whose rest a switch may have left empty.
     stopped_at = waldump.stopped_at(said) if process.returncode else _end_of(part)
     return _Dumped(stopped_at, said)
+
+
+def _why(dumped: _Dumped) -> str:
+    if dumped.error:
+        return dumped.error
+    ended = dumped.stopped_at is None
+    return "pg_waldump ended without a word" if ended else "no segment of it was copied"
 
 
 def _end_of(part: Stretch) -> Lsn:

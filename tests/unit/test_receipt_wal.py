@@ -15,6 +15,7 @@ from failover.receipt.document import FromIs
 
 RECORDED = Path(__file__).parent / "recorded" / "pg_waldump-17-marketplace.txt"
 END = Lsn.parse("0/197C908")
+END_OF_NEWER = Lsn.parse("0/2000120")
 STOPPED = f"pg_waldump: error: error in WAL record at 0/197C8D0: invalid record length at {END}"
 
 
@@ -96,6 +97,30 @@ def test_a_segment_that_was_switched_is_read_to_its_end(copy: Copy) -> None:
     assert (wal.read_to_lsn, wal.problem) == (Lsn(0x2000000), "")
     copy.says(f"cat {RECORDED}; kill -9 $$")
     assert "pg_waldump stopped" in copy.read(Lsn.parse("0/197D000")).problem
+
+
+@pytest.mark.parametrize("killed", ["kill -9 $$", "echo 'could not read file' >&2; exit 1"])
+def test_an_older_timeline_that_was_not_read_to_its_end_is_said(copy: Copy, killed: str) -> None:
+    """The newer one is read to the end of the WAL, and what lay before it is missing."""
+    newer = segment_name(2, 2)
+    (copy.directory / newer).touch()
+    end = f"echo 'error in WAL record at 0/2000100: invalid record length at {END_OF_NEWER}' >&2"
+    copy.says(f"case $* in *{newer}*) {end}; exit 1;; esac; cat {RECORDED}; {killed}")
+    wal = copy.read(END_OF_NEWER)
+    assert (wal.branch.committed, wal.read_to_lsn) == (13, END_OF_NEWER)
+    assert "to 0/2000000 was not read" in wal.problem
+    copy.says(f"case $* in *{newer}*) {end}; exit 1;; esac; cat {RECORDED}")
+    assert copy.read(END_OF_NEWER).problem == ""
+
+
+def test_a_segment_that_is_missing_between_two_timelines_is_said(copy: Copy) -> None:
+    (copy.directory / segment_name(2, 3)).touch()
+    copy.says(f"cat {RECORDED}")
+    wal = copy.read(Lsn.parse("0/3000100"))
+    assert (
+        wal.problem
+        == "the WAL from 0/2000000 to 0/3000000 was not read: no segment of it was copied"
+    )
 
 
 def test_a_copy_that_begins_too_late_is_said(copy: Copy) -> None:
