@@ -160,8 +160,8 @@ WAYS: tuple[Way, ...] = (
     ),
     Way(
         "superuser_role",
-        "a superuser that nobody declared, or a role that may become one by SET ROLE: nothing in the "
-        "database holds it",
+        "a superuser that nobody declared, or a role that may become one by SET ROLE: nothing in "
+        "the database holds it",
         "superuser yang tidak dideklarasikan, atau peran yang dapat menjadi superuser lewat SET "
         "ROLE: tidak ada yang membatasinya di basis data",
         Seen.EVERY_LOOK,
