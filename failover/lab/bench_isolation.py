@@ -1,8 +1,9 @@
 """`failover bench isolation`: the active site cut off while its primary does not stop by itself.
 
 The runs of `failover bench takeover`, each with one of the troubles on the primary that Patroni
-alone does not survive. What counts is one thing: nothing is acknowledged in the old site
-after the new one has begun to (I1). Limits of time are the other bench's.
+alone does not survive. What counts: nothing is acknowledged in the old site after the new one has
+begun to (I1), and in a synchronous mode nothing acknowledged is lost (I3). Limits of time, and what
+an asynchronous takeover may lose, are the other bench's.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class IsolationRun:
         found = list(run.problems)
         if run.acked_by_both:
             found.append(f"{run.acked_by_both} acknowledged by {run.lost_site} too late")
+        if run.synchronous and run.lost:
+            found.append(f"{run.lost} acknowledged in {run.protection} and lost")
         if run.first_ack_new_site_s is None:
             found.append(f"{run.new_site} never acknowledged")
         if self.margin_s is None or self.margin_s <= 0:

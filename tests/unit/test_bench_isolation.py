@@ -38,6 +38,7 @@ def test_a_good_run_passes_with_its_margin() -> None:
         replace(RUN.takeover, first_ack_new_site_s=3.9),
         replace(RUN.takeover, last_ack_old_site_s=None),
         replace(RUN.takeover, problems=("money: escrow: -5",)),
+        replace(RUN.takeover, protection="max-availability", lost=1),
     ],
 )
 def test_one_violation_among_good_runs_is_enough(bad: object) -> None:
