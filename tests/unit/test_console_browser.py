@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from console_world import Fed, served
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from failover.config import load
 from failover.policy import Policy
@@ -112,6 +112,30 @@ def test_healthy(policy: Policy, page: Page) -> None:
         fed.group.lose_jakarta()
         fed.run(6)
         expect(page.locator("#verdict-body .code")).to_contain_text("site_isolated")
+
+
+def test_no_finding_where_nobody_could_look_is_not_all_clear(policy: Policy, page: Page) -> None:
+    """One controller scans, and a host does not let it look."""
+
+    def half_seen(route: Route) -> None:
+        answer = route.fetch()
+        document = answer.json()
+        for group in document["groups"]:
+            group["turn"]["findings"] = []
+            gap = {"host": "jkt-db1", "why": "not looked at for 90 s"}
+            group["turn"]["status"]["residency"]["gaps"] = [gap]
+        route.fulfill(response=answer, json=document)
+
+    fed = Fed.of(policy)
+    fed.healthy()
+    page.route("**/console.json", half_seen)
+    with served(fed) as base:
+        open_page(page, base)
+        expect(page.locator("#facts")).to_contain_text("not everything is known")
+        residency = page.locator("#residency")
+        expect(residency).to_contain_text("jkt-db1: not looked at for 90 s")
+        expect(residency).not_to_contain_text("no data path to outside the allowlist exists")
+        page.unroute_all(behavior="ignoreErrors")
 
 
 def test_takeover_tells_its_phases(policy: Policy, page: Page) -> None:
