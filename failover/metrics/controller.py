@@ -14,13 +14,13 @@ from failover.controller import TickResult
 from failover.executor import Execution
 from failover.health import predicates as ask
 from failover.health.cluster_view import ClusterView
-from failover.health.observation import NoAnswer, SiteObservation
+from failover.health.observation import NoAnswer, PostgresSeen, SiteObservation
 from failover.health.probes import Answered
 from failover.health.sightings import HostView
 from failover.health.view import View
 from failover.metrics.names import CONSTANT_LABELS, METRICS
 from failover.metrics.table import Kind
-from failover.model import Automation, ClusterName, Lsn, ProtectionMode
+from failover.model import Automation, ClusterName, ProtectionMode
 from failover.phases import Move
 from failover.planning.gates import takeover_gates
 from failover.planning.plan import Gate, Plan, StepName
@@ -195,7 +195,8 @@ class ControllerMetrics:
     def _residency(self, result: TickResult) -> None:
         residency = result.view.residency
         counts = Counted(each.finding.way for each in residency.open)
-        for way in (*ACCEPTABLE, *counts) if residency.scans else counts:
+        looked = residency.scans and not residency.gaps  # else what is not open is not known
+        for way in (*ACCEPTABLE, *counts) if looked else counts:
             self._set("failover_residency_findings", float(counts[way]), kind=way)
         for scan in sorted(residency.scans, key=lambda scan: -(scan.age_s or 0.0)):
             if scan.age_s is not None:  # the youngest of several is set last
@@ -226,12 +227,11 @@ class ControllerMetrics:
             left_s = max(0.0, guard.deadline_in_s)
             self._set("failover_lease_remaining_seconds", left_s, cluster=cluster.name)
         primary = cluster.primary.postgres if cluster.primary is not None else None
-        end = primary.current_lsn if primary is not None else None
         for side in cluster.sides:
             for host in side.hosts:
-                self._host(cluster.name, host, end)
+                self._host(cluster.name, host, primary)
 
-    def _host(self, cluster: ClusterName, host: HostView, end_of_wal: Lsn | None) -> None:
+    def _host(self, cluster: ClusterName, host: HostView, primary: PostgresSeen | None) -> None:
         labels = {"cluster": cluster, "host": host.host.name}
         if host.reached is not None:
             reached = float(host.reached)
@@ -239,8 +239,10 @@ class ControllerMetrics:
         postgres = host.postgres
         if postgres is None or postgres.received_lsn is None:
             return
-        if end_of_wal is not None:
-            lag = max(0, end_of_wal - postgres.received_lsn)
+        end = primary.current_lsn if primary is not None else None
+        # A position on another timeline is not behind, nor level: nothing is known.
+        if primary is not None and end is not None and postgres.timeline == primary.timeline:
+            lag = max(0, end - postgres.received_lsn)
             self._set("failover_replication_lag_bytes", float(lag), **labels)
         if postgres.replayed_lsn is not None:
             behind = max(0, postgres.received_lsn - postgres.replayed_lsn)

@@ -114,7 +114,7 @@ _DATA = (
     ),
     _gauge(
         "replication_lag_bytes",
-        f"WAL of the primary that a standby has not received ({_LOSS}).",
+        f"WAL of the primary that a standby on its timeline has not received ({_LOSS}).",
         "cluster",
         "host",
     ),
@@ -143,8 +143,8 @@ _DATA = (
     _gauge("loss_budget_seconds", f"The same in seconds of acknowledged commits ({_LOSS})."),
     _gauge(
         "residency_findings",
-        f"Ways out of the country that stand open ({_COUNTRY}); absent where nothing looks for "
-        "them.",
+        f"Ways out of the country that stand open ({_COUNTRY}); a kind of which none is known is "
+        "0 where every host was looked at, else absent.",
         "kind",
     ),
     _gauge(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import cli_world
 import pytest
 from controller_world import JAKARTA, SURABAYA, Group
 from prometheus_client import CollectorRegistry, generate_latest
@@ -21,16 +23,18 @@ from failover.guard.guard_metrics import GUARD_METRICS, GuardMetrics
 from failover.guard.logic import KillReason
 from failover.guard.messages import Purpose
 from failover.health.probes import Answered
-from failover.health.view import View
+from failover.health.residency import Gap
+from failover.health.view import View, build_view
 from failover.metrics import names
 from failover.metrics.controller import ControllerMetrics, Instruments
 from failover.metrics.names import CHAPTERS, METRICS
 from failover.metrics.page import page
 from failover.metrics.table import LABELS, Kind, Metric
-from failover.model import HostName
+from failover.model import HostName, TimelineId
 from failover.phases import moves
 from failover.planning.decision import decide
 from failover.policy import Policy
+from failover.residency.findings import HostScan
 from tests.scenarios.language import build
 from tests.scenarios.test_scenarios import CASES
 from tests.scenarios.test_scenarios import load as load_case
@@ -152,6 +156,36 @@ def test_a_takeover_is_told_with_its_phases(policy: Policy) -> None:
     assert 0.0 <= without <= 1.0
     assert shown("last_move_phase_seconds", phase="reinstating") is None, "not on record yet"
     assert shown("lease_remaining_seconds", cluster="marketplace") == 4.0
+
+
+def test_a_standby_on_another_branch_has_no_lag(policy: Policy) -> None:
+    """One that a takeover left ahead, in quarantine, is not level with the new primary."""
+    away = replace(cli_world.standby("0/6000000"), timeline=TimelineId(2))
+    hosts = {
+        **cli_world.HOSTS,
+        "mks-db1": replace(cli_world.HOSTS["mks-db1"], postgres=away),
+    }
+    inputs = replace(
+        cli_world.healthy(), observers=(cli_world.observer(cli_world.MAKASSAR, hosts),)
+    )
+    shown = Exported(policy)
+    shown.metrics._cluster(build_view(policy, inputs).clusters[0])
+    shown.metrics._show()
+    assert shown("replication_lag_bytes", host="mks-db1") is None
+    assert shown("replication_lag_bytes", host="jkt-db2") == 0.0
+
+
+def test_no_kind_of_finding_is_said_to_be_none_while_a_host_was_not_looked_at(
+    policy: Policy,
+) -> None:
+    group = Group(policy)
+    (result,) = [r for r in group.run(0.5) if r.view.reader == SURABAYA][-1:]
+    shown = Exported(policy)
+    scan = HostScan(HostName("jkt-db1"), 0.5, 10.0, "", (), ())
+    for gaps, expected in (((Gap(HostName("jkt-db2"), "silent"),), None), ((), 0.0)):
+        residency = replace(result.view.residency, scans=(scan,), gaps=gaps)
+        shown.feed([replace(result, view=replace(result.view, residency=residency))])
+        assert shown("residency_findings", kind="walsender") == expected
 
 
 def test_probes_are_counted_by_vantage_point(policy: Policy) -> None:
