@@ -110,7 +110,8 @@ def _drop(state: GroupState, cluster: ClusterView, have: tuple[HostName, ...]) -
     names = listed(cluster)
     if names is None:
         text = cluster.active.config.sync_names if cluster.active.config is not None else ""
-        return Change(ChangeKind.DROP, (), (), have, f"{text!r} is not a list of ours")
+        kept = _instead(cluster, text) if state.protection is ProtectionMode.MAX_PROTECTION else ()
+        return Change(ChangeKind.DROP, kept, (), have, f"{text!r} is not a list of ours")
     known = _known(cluster)
     gone = {host: why for host in names if (why := _useless(cluster, host, known))}
     kept = {host for host in names if host not in gone}
@@ -174,6 +175,15 @@ def _last_of_the_other_site(
     if not last or kept & other:
         return set()
     return set(candidates(cluster)) & other or last
+
+
+def _instead(cluster: ClusterView, text: str) -> tuple[HostName, ...]:
+    """Whom max-protection waits for in the place of a text of somebody else: who keeps up at the
+    other site, else who is on record or named there. Nobody, where it had waited for nobody."""
+    other = {host.host.name for host in cluster.standby.hosts}
+    recorded = set(cluster.recorded.have) if cluster.recorded is not None else set()
+    named = {host for host in other if host in text}
+    return tuple(sorted(set(candidates(cluster)) & other or (recorded & other) | named))
 
 
 def _waited_for(cluster: ClusterView, host: HostName) -> bool:

@@ -225,7 +225,11 @@ def never_weaker_than_the_mode(reading: Reading) -> Problems:
     for cluster in reading.clusters:
         other = {host.host.name for host in cluster.standby.hosts}
         before = config_before(cluster.active)
-        listed = (required(sync_names(before)) if before is not None else None) or frozenset()
+        text = sync_names(before) if before is not None else ""
+        listed = required(text)
+        if listed is None:  # somebody else's text
+            recorded = cluster.recorded.have if cluster.recorded is not None else ()
+            listed = frozenset({host for host in other if host in text} | set(recorded) & other)
         known = {host.host.name for side in cluster.sides for host in side.hosts}
         last = listed & other or listed - known  # removed from failover.yaml: perhaps of that site
         after = _list_after(reading, cluster) or frozenset()
