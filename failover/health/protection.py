@@ -110,8 +110,9 @@ def _drop(state: GroupState, cluster: ClusterView, have: tuple[HostName, ...]) -
     names = listed(cluster)
     if names is None:
         text = cluster.active.config.sync_names if cluster.active.config is not None else ""
-        kept = _instead(cluster, text) if state.protection is ProtectionMode.MAX_PROTECTION else ()
-        return Change(ChangeKind.DROP, kept, (), have, f"{text!r} is not a list of ours")
+        waits = state.protection is ProtectionMode.MAX_PROTECTION
+        instead = _instead(cluster, text) if waits else ()
+        return Change(ChangeKind.DROP, instead, (), have, f"{text!r} is not a list of ours")
     known = _known(cluster)
     gone = {host: why for host in names if (why := _useless(cluster, host, known))}
     kept = {host for host in names if host not in gone}
