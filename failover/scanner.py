@@ -14,6 +14,8 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
+import structlog
+
 from failover.clock import boottime_s
 from failover.health.observation import NoAnswer, NoAnswerKind
 from failover.model import HostName, SiteName
@@ -24,6 +26,8 @@ from failover.residency.judge import Cut, declared_slots, judge_host
 from failover.residency.judge_catalogues import judge_catalogues
 from failover.sites.residency_scan import Ended, ResidencyScan
 from failover.sites.resolver import resolve
+
+log = structlog.get_logger(__name__)
 
 LOOK_INTERVAL_S = 1.0
 CATALOGUES_INTERVAL_S = 20.0
@@ -68,12 +72,23 @@ class Scanner:
             while True:
                 started_s = boottime_s()
                 if self._ours(host):
-                    await turn()
+                    await _contained(turn, host.broke)
                 else:
                     await host.rest()
                 await asyncio.sleep(max(0.0, started_s + interval_s - boottime_s()))
         finally:
             await host.rest()
+
+
+async def _contained(
+    turn: Callable[[], Awaitable[None]], broke: Callable[[Exception], None]
+) -> None:
+    """A mistake in here must not end the controller that it runs in: a takeover may be due."""
+    try:
+        await turn()
+    except Exception as error:
+        log.exception("scanner failed")
+        broke(error)
 
 
 class HostWatch:
@@ -119,10 +134,15 @@ class HostWatch:
         self._refused_since_s = None
         await self._edge.close()
 
+    def broke(self, error: Exception) -> None:
+        """A look that failed in a way nobody foresaw is none: the gap says so."""
+        self._problem = f"the scanner failed: {error!r}"
+
     async def turn(self) -> None:
         """One look, and an end to what it shows from outside."""
         if not self._dialled():
             return
+        asked_s = boottime_s()  # what was seen is as old as the question, however long cuts take
         facts = await self._edge.look()
         if isinstance(facts, NoAnswer):
             self._unanswered(facts)
@@ -134,10 +154,10 @@ class HostWatch:
             if await self._cut(cut):
                 found.pop(cut.finding.key, None)
                 self._lately.pop(cut.finding.key, None)
-        self._looked_s = boottime_s()
+        self._looked_s, seen_s = asked_s, boottime_s()
         for cut in judged.cuts:
             if cut.finding.key in found:
-                self._lately[cut.finding.key] = (cut.finding, self._looked_s)
+                self._lately[cut.finding.key] = (cut.finding, seen_s)
         self._findings = (*found.values(), *self._just_gone(found.keys()))
 
     async def turn_into(self) -> None:
@@ -156,7 +176,7 @@ class HostWatch:
         facts = await self._edge.look_into()
         if not isinstance(facts, NoAnswer):
             self._in_catalogues = judge_catalogues(self._host.name, facts)
-            self._looked_into_s = boottime_s()
+            self._looked_into_s = now_s
 
     def _just_gone(self, found: Collection[Key]) -> list[Finding]:
         """Sessions that went by themselves a moment ago: what was there once has to be said, and
@@ -232,18 +252,26 @@ class NameWatch:
         self._policy = policy
         self._controller: HostName = policy.site(site).controller.name
         self._asked_s: float | None = None
+        self._problem = ""
         self._findings: tuple[Finding, ...] = ()
 
     async def run(self) -> None:
         while True:
-            found = [await self._judge(each) for each in self._policy.residency.endpoints]
-            self._findings = tuple(each for each in found if each is not None)
-            self._asked_s = boottime_s()
+            await _contained(self._turn, self._broke)
             await asyncio.sleep(NAMES_INTERVAL_S)
+
+    async def _turn(self) -> None:
+        asked_s = boottime_s()
+        found = [await self._judge(each) for each in self._policy.residency.endpoints]
+        self._findings = tuple(each for each in found if each is not None)
+        self._asked_s, self._problem = asked_s, ""
+
+    def _broke(self, error: Exception) -> None:
+        self._problem = f"the scanner failed: {error!r}"
 
     def scan(self) -> HostScan:
         age_s = None if self._asked_s is None else round(boottime_s() - self._asked_s, 1)
-        return HostScan(self._controller, age_s, age_s, "", self._findings, ())
+        return HostScan(self._controller, age_s, age_s, self._problem, self._findings, ())
 
     async def _judge(self, endpoint: Endpoint) -> Finding | None:
         answers: tuple[Address, ...]

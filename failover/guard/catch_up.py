@@ -23,8 +23,9 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from failover.coordination.kazoo_store import KazooStore
 from failover.coordination.store import StoreUnavailable
+from failover.guard.local_connection import SOCKET_DIR, Connection, connected_locally
 from failover.guard.permits import Member, WalEnd
-from failover.guard.wal_end import SOCKET_DIR, ask_server, connect_locally
+from failover.guard.wal_end import ask_server
 from failover.health.observation import (
     PatroniSeen,
     PostgresSeen,
@@ -35,6 +36,7 @@ from failover.model import HostName, Lsn
 from failover.policy import Cluster, DatabaseHost
 from failover.state import GroupState, StandbyScope, StateError
 
+TIDY_S = 5.0  # for taking back what was set, at most
 LIMIT_S = 3.0  # PostgreSQL takes a second to look for another sender
 POLL_S = 0.01
 
@@ -122,7 +124,7 @@ class CatchUp:
     def stream(self, source: DatabaseHost, end: Lsn, limit_s: float = LIMIT_S) -> bool:
         """Whether this host has received everything up to ``end`` within the limit."""
         try:
-            with connect_locally(SOCKET_DIR, self._port) as connection:
+            with connected_locally(SOCKET_DIR, self._port, limit_s=limit_s + TIDY_S) as connection:
                 connection.autocommit = True  # ALTER SYSTEM wants it so
                 return self._stream(connection, source, end, time.monotonic() + limit_s)
         except (psycopg.Error, OSError, ValueError, IndexError) as error:
@@ -133,7 +135,7 @@ class CatchUp:
 
     def _stream(
         self,
-        connection: psycopg.Connection[tuple[object, ...]],
+        connection: Connection,
         source: DatabaseHost,
         end: Lsn,
         until_s: float,
@@ -173,17 +175,17 @@ def _password(passfile: Path) -> str:
     return line.split(":", 4)[4]
 
 
-def _setting(connection: psycopg.Connection[tuple[object, ...]], name: str) -> str:
+def _setting(connection: Connection, name: str) -> str:
     row = connection.execute("select current_setting(%s)", (name,)).fetchone()
     return str(row[0]) if row is not None else ""
 
 
-def _set(connection: psycopg.Connection[tuple[object, ...]], name: str, value: str) -> None:
+def _set(connection: Connection, name: str, value: str) -> None:
     alter = sql.SQL("alter system set {} = {}")
     connection.execute(alter.format(sql.Identifier(name), sql.Literal(value)))
 
 
-def _received(connection: psycopg.Connection[tuple[object, ...]]) -> Lsn:
+def _received(connection: Connection) -> Lsn:
     query = "select greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn())"
     row = connection.execute(query).fetchone()
     return Lsn.parse(str(row[0])) if row is not None and row[0] is not None else Lsn(0)

@@ -20,6 +20,7 @@ from failover.clock import boottime_s
 from failover.coordination.kazoo_store import KazooStore
 from failover.coordination.store import StoreUnavailable
 from failover.guard.control_file import newest_timeline, read_control
+from failover.guard.local_connection import SOCKET_DIR
 from failover.guard.messages import (
     Answer,
     ClaimRead,
@@ -50,7 +51,7 @@ from failover.guard.permits import (
 )
 from failover.guard.records import Places
 from failover.guard.server import lock_if_free, read_note
-from failover.guard.wal_end import SOCKET_DIR, ask_server, stopped_at
+from failover.guard.wal_end import ask_server, stopped_at
 from failover.model import TimelineId
 from failover.policy import DatabaseHost
 from failover.state import GroupState, StateError, decode_state

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import psycopg
 
-from failover.guard.wal_end import connect_locally
+from failover.guard.local_connection import Connection, connected_locally
 
 INTERVAL_S = 5.0
 
@@ -52,7 +52,7 @@ class Heartbeat:
         15 seconds itself while there is anything to say (a hundred bytes).
         """
         try:
-            with connect_locally(self._socket_dir, self._port) as connection:
+            with connected_locally(self._socket_dir, self._port) as connection:
                 end, before = _end_of_wal(connection), self._end_of_wal
                 self._answered()
                 idle = end == before
@@ -65,6 +65,6 @@ class Heartbeat:
         return idle
 
 
-def _end_of_wal(connection: psycopg.Connection[tuple[object, ...]]) -> str:
+def _end_of_wal(connection: Connection) -> str:
     row = connection.execute("select pg_current_wal_insert_lsn()").fetchone()
     return str(row[0]) if row is not None else ""

@@ -20,7 +20,7 @@ from failover.model import Lsn
 from failover.policy import ReceiptTable
 from failover.receipt.branch import Branch
 from failover.receipt.compose import Answers, Origin, WalRead, compose, summary
-from failover.receipt.document import FromIs, ReceiptError, decode_receipt, encode_receipt
+from failover.receipt.document import FromIs, Receipt, ReceiptError, decode_receipt, encode_receipt
 from failover.state import ReceiptRecord
 
 RECEIPT = "receipt.json"
@@ -64,7 +64,11 @@ class ReceiptWriter:
         answers = self._answers(wal.branch, patience, until_s)
         receipt = compose(origin, wal, answers, self.tables, time.time())
         path = copied.directory / RECEIPT
-        _write_private(path, encode_receipt(receipt))
+        before = _read(path)
+        if before is not None and before.complete and not receipt.complete:
+            receipt = before  # asked again for keys on a busy host: the whole list is worth more
+        else:
+            _write_private(path, encode_receipt(receipt))
         return summary(receipt, str(path))
 
     def _read(
@@ -108,8 +112,13 @@ class ReceiptWriter:
 def read_record(directory: Path) -> ReceiptRecord | None:
     """Of the receipt that is there already; None without one that can be understood."""
     path = directory / RECEIPT
+    receipt = _read(path)
+    return None if receipt is None else summary(receipt, str(path))
+
+
+def _read(path: Path) -> Receipt | None:
     try:
-        return summary(decode_receipt(path.read_bytes()), str(path))
+        return decode_receipt(path.read_bytes())
     except (OSError, ReceiptError):
         return None
 

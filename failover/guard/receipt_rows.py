@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import psycopg
 from psycopg import sql
 
-from failover.guard.wal_end import connect_locally
+from failover.guard.local_connection import ANSWER_LIMIT_S, Connection, connected_locally
 from failover.model import Lsn
 from failover.policy import ReceiptTable
 from failover.receipt.branch import Branch
@@ -25,7 +25,6 @@ from failover.receipt.waldump import FileNode
 PLACES_PER_QUERY = 500
 PLACES_MAX = 200_000  # in all tables together
 
-Connection = psycopg.Connection[tuple[object, ...]]
 
 _READY = "select pg_is_in_recovery(), coalesce(pg_last_wal_replay_lsn(), '0/0')"
 
@@ -72,7 +71,7 @@ def ask(server: Server, branch: Branch, tables: Sequence[ReceiptTable], until_s:
     NotReady where the server does not answer, or has not replayed its own branch (yet).
     """
     try:
-        with connect_locally(server.socket_dir, server.port) as connection:
+        with connected_locally(server.socket_dir, server.port) as connection:
             _check_ready(connection, branch.last_lsn)
             databases = _databases(connection)
     except psycopg.Error as error:
@@ -113,7 +112,8 @@ def _with_database(
     name = answers.databases[number]
     files = [file for file in branch.rows if file.database in (number, 0)]
     try:
-        with connect_locally(server.socket_dir, server.port, name) as connection:
+        left_s = max(0.0, until_s - time.monotonic()) + ANSWER_LIMIT_S  # for the question under way
+        with connected_locally(server.socket_dir, server.port, name, left_s) as connection:
             connection.autocommit = True  # one table's error does not end the others
             names = {**answers.names, **_names(connection, files)}
             found = tuple(_keys_of(connection, one, branch, until_s) for one in tables)

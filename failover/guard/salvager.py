@@ -17,6 +17,7 @@ import structlog
 from failover.coordination.kazoo_store import KazooStore
 from failover.coordination.store import StoreUnavailable
 from failover.guard.control_file import ControlFileError, parse_control, read_control
+from failover.guard.local_connection import SOCKET_DIR
 from failover.guard.messages import FromWorker, SalvageAnswer
 from failover.guard.permits import Member
 from failover.guard.receipt import LIMIT_S, Patience, ReceiptWriter, read_record
@@ -24,7 +25,7 @@ from failover.guard.receipt_rows import Server
 from failover.guard.records import Places
 from failover.guard.salvage import Copied, end_of_wal, newest_done, read_done, salvage
 from failover.guard.salvage_record import SalvageRecords
-from failover.guard.wal_end import SOCKET_DIR, newest_wal_timeline
+from failover.guard.wal_end import newest_wal_timeline
 from failover.model import Epoch, Lsn, TimelineId
 from failover.policy import Policy
 from failover.receipt.compose import Origin

@@ -12,13 +12,12 @@ import psycopg
 
 from failover.guard import waldump
 from failover.guard.control_file import ControlFile, ControlFileError, DbState, parse_control
+from failover.guard.local_connection import connected_locally
 from failover.guard.permits import Stopped, WalEnd
 from failover.guard.records import Places
 from failover.model import WAL_SEGMENT_BYTES, Lsn, TimelineId
 from failover.state import StopKind
 
-SOCKET_DIR = "/run/postgresql"
-SQL_LIMIT_S = 1
 WALDUMP_LIMIT_S = 5.0
 SEGMENT_NAME = re.compile(r"[0-9A-F]{24}")
 PAGE_BYTES = 8192
@@ -51,26 +50,10 @@ where not pg_is_in_recovery()
 """
 
 
-def connect_locally(
-    socket_dir: str, port: int, dbname: str = "postgres"
-) -> psycopg.Connection[tuple[object, ...]]:
-    """To the running server on this host, as its superuser. psycopg.Error within two seconds."""
-    return psycopg.connect(
-        host=socket_dir,
-        port=port,
-        user="postgres",
-        dbname=dbname,
-        connect_timeout=SQL_LIMIT_S,
-        application_name="failover_guard",
-        client_encoding="utf8",  # of a database in SQL_ASCII psycopg would give bytes
-        options=f"-c statement_timeout={SQL_LIMIT_S}s",
-    )
-
-
 def ask_server(socket_dir: str, port: int) -> WalEnd | None:
     """What the running server has received; None when it does not answer within seconds."""
     try:
-        with connect_locally(socket_dir, port) as connection:
+        with connected_locally(socket_dir, port) as connection:
             row = connection.execute(_QUERY).fetchone()
     except psycopg.Error:
         return None

@@ -28,6 +28,7 @@ from failover.guard.catch_up import CatchUp
 from failover.guard.desk import Desk
 from failover.guard.heartbeat import Heartbeat
 from failover.guard.link import Link
+from failover.guard.local_connection import SOCKET_DIR
 from failover.guard.logic import Limits
 from failover.guard.messages import (
     MinderStatus,
@@ -50,7 +51,6 @@ from failover.guard.records import (
 )
 from failover.guard.salvager import Salvager
 from failover.guard.session_keeper import SessionKeeper
-from failover.guard.wal_end import SOCKET_DIR
 from failover.model import HostName
 from failover.policy import Policy
 from failover.timing import lease_timing

@@ -59,6 +59,12 @@ def cases(modes: Sequence[str], runs: int, seed: int) -> list[Case]:
     return found
 
 
+def degraded_before(events: Sequence[str]) -> bool:
+    """It was on record that something may be missing, before anybody was promoted for it."""
+    until = events.index("takeover") if "takeover" in events else len(events)
+    return "degraded" in events[:until]
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """What is on record at one moment."""
@@ -189,7 +195,8 @@ class ChaosBench:
             acked_by_both=self._by_both(attempts, before.active, after.active, struck.struck_s),
             lost=len(lost),
             silently_lost=len(checked.unlisted),
-            degraded="degraded" in events,
+            degraded="degraded"
+            in events[: events.index("takeover") if "takeover" in events else None],
             takeovers=events.count("takeover"),
             epochs=after.epoch - before.epoch,
             findings=self._findings(),

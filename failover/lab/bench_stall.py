@@ -25,6 +25,7 @@ from failover.model import ProtectionMode, SiteName
 from failover.state import GroupState
 
 STALL_S_MAX = 6.0  # docs/decisions/0014: what a dead other site costs
+STALL_S_MIN = 1.0  # the looks that find it dead take longer: with less, nobody has waited for it
 WHOLE_LIMIT_S = 180.0
 SERVED_LIMIT_S = 30.0
 STEADY_S = 2.0
@@ -49,8 +50,8 @@ class StallRun:
 
     @property
     def succeeded(self) -> bool:
-        short = self.stall_s is not None and self.stall_s <= STALL_S_MAX
-        return short and self.lost == 0 and not self.problems
+        waited = self.stall_s is not None and STALL_S_MIN <= self.stall_s <= STALL_S_MAX
+        return waited and self.lost == 0 and not self.problems
 
 
 class StallBench:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from failover.lab.bench_chaos import PAIRS, cases
+from failover.lab.bench_chaos import PAIRS, cases, degraded_before
 from failover.lab.bench_chaos_result import (
     Case,
     ChaosRun,
@@ -96,6 +96,13 @@ def test_what_must_never_be(run: ChaosRun, said: str) -> None:
 def test_what_may_be(run: ChaosRun) -> None:
     assert run.violations == ()
     assert passed([run])
+
+
+def test_degraded_after_the_takeover_excuses_nothing() -> None:
+    assert degraded_before(["degraded", "takeover"])
+    assert degraded_before(["degraded", "in_sync"])
+    assert not degraded_before(["takeover", "degraded"])
+    assert not degraded_before([])
 
 
 def test_a_campaign_goes_on_from_its_file(tmp_path: Path) -> None:

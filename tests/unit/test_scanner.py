@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from ipaddress import ip_address
 
-from failover.model import HostName
+import pytest
+
+from failover.model import HostName, SiteName
 from failover.residency.findings import Finding
-from failover.scanner import HostWatch
+from failover.scanner import HostWatch, Scanner
 from tests.scenarios.world import policy_of
 
 POLICY = policy_of()
@@ -29,3 +32,29 @@ def test_a_host_that_is_not_dialled_was_not_looked_at() -> None:
         ("host_outside", "203.0.113.9"),
     ]
     assert "in no network for replication that counts now" in scan.problem
+
+
+def test_a_mistake_in_the_scanner_is_a_gap_and_not_the_end_of_the_controller(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def mistaken(_watch: HostWatch) -> None:
+        raise KeyError("nobody thought of it")
+
+    monkeypatch.setattr(HostWatch, "turn", mistaken)
+    monkeypatch.setattr(HostWatch, "turn_into", mistaken)
+    scanner = Scanner(POLICY, SiteName("jakarta"), password_file=None)
+
+    async def story() -> None:
+        running = asyncio.create_task(scanner.run())
+        async with asyncio.timeout(60):
+            while not all(scan.problem for scan in scanner.scans()):  # noqa: ASYNC110 - state
+                await asyncio.sleep(0.01)
+        assert not running.done()
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+
+    asyncio.run(story())
+    for scan in scanner.scans():
+        assert "nobody thought of it" in scan.problem
+        assert scan.age_s is None
