@@ -292,6 +292,21 @@ def test_a_receipt_is_written_once(old: Old) -> None:
     assert (old.host.places.salvage / "2" / RECEIPT).stat() == before
 
 
+def test_a_whole_receipt_is_not_replaced_by_half_of_one(old: Old) -> None:
+    """Asked again for keys while the host is busy: the list of transactions is worth more."""
+    old.wal_says(commit(741, at(3.6)))
+    state = old.state(2, MAKASSAR, at(3.3))
+    old.record(state)
+    assert old.salvager._salvage(REWIND).ok
+    whole = old.receipt("2")
+    dump = old.host.places.bin_dir / "pg_waldump"
+    dump.write_text("#!/bin/sh\nkill -9 $$\n")
+    old.salvager._without_keys = Epoch(2)
+    old.salvager._ask_for_keys(state)
+    assert old.receipt("2") == whole
+    assert whole.complete
+
+
 def test_a_rewind_inside_the_site_leaves_a_receipt_too(old: Old) -> None:
     scope = ScopePaths(old.policy.patroni_namespace, old.cluster.scope(JAKARTA))
     old.write(scope.history, json.dumps([[1, at(3.5).bytes, "failover"]]).encode())
