@@ -71,7 +71,8 @@ def ask(server: Server, branch: Branch, tables: Sequence[ReceiptTable], until_s:
     NotReady where the server does not answer, or has not replayed its own branch (yet).
     """
     try:
-        with connected_locally(server.socket_dir, server.port) as connection:
+        limit_s = _left_s(until_s)
+        with connected_locally(server.socket_dir, server.port, limit_s=limit_s) as connection:
             _check_ready(connection, branch.last_lsn)
             databases = _databases(connection)
     except psycopg.Error as error:
@@ -84,6 +85,11 @@ def ask(server: Server, branch: Branch, tables: Sequence[ReceiptTable], until_s:
     absent = [one for one in tables if one.database not in databases.values()]
     problems = [TableKeys(one, (), (), f"there is no database {one.database}") for one in absent]
     return replace(answers, tables=(*answers.tables, *problems))
+
+
+def _left_s(until_s: float) -> float:
+    """And a little for the question that is under way then."""
+    return max(0.0, until_s - time.monotonic()) + ANSWER_LIMIT_S
 
 
 def _check_ready(connection: Connection, last_lsn: Lsn) -> None:
@@ -112,8 +118,9 @@ def _with_database(
     name = answers.databases[number]
     files = [file for file in branch.rows if file.database in (number, 0)]
     try:
-        left_s = max(0.0, until_s - time.monotonic()) + ANSWER_LIMIT_S  # for the question under way
-        with connected_locally(server.socket_dir, server.port, name, left_s) as connection:
+        with connected_locally(
+            server.socket_dir, server.port, name, _left_s(until_s)
+        ) as connection:
             connection.autocommit = True  # one table's error does not end the others
             names = {**answers.names, **_names(connection, files)}
             found = tuple(_keys_of(connection, one, branch, until_s) for one in tables)
