@@ -146,7 +146,7 @@ def receipt(name: str, socket_dir: Path) -> tuple[str, float]:
     origin = Origin(name, ClusterName("marketplace"), HostName("jkt-db1"), JAKARTA, Epoch(2))
     began_s = time.monotonic()
     record = writer.write(
-        origin, copied, FromIs.PROVEN_ON_NEW_SITE, left_at, Patience(1.0, lambda: False)
+        origin, copied, FromIs.PROVEN_ON_NEW_SITE, left_at, Patience(30.0, lambda: False)
     )
     return Path(record.path).read_text(), time.monotonic() - began_s
 
