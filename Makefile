@@ -48,7 +48,7 @@ format: .venv/.ready ## put the sources in shape
 sim: .venv/.ready ## random faults on the simulated world (SEED=, SCHEDULES=200, STEPS=200)
 	$(PYTHON) -m failover.simulation --schedules $(SCHEDULES) --steps $(STEPS) $(SEED:%=--seed %)
 
-model: ## the model of the protocol, exhaustively, and every rule taken away (spin; 10 minutes)
+model: ## the model of the protocol, exhaustively, and every rule taken away (spin; about 10 minutes)
 	@scripts/setup --model
 	@$(PYTHON) scripts/check_model.py $(MODEL)
 

@@ -81,6 +81,7 @@ INSTANCES = (
         "protocol.pml",
         ("WRITES=1", "TIMELINES=1", "MOVES=1"),
     ),
+    Instance("SYNCHRONOUS", "a synchronous mode, without plans", "protocol.pml", SYNC),
 )
 
 # By name only (`--only`): no run of these has come to its end yet.
@@ -97,7 +98,6 @@ LARGE = (
         "protocol.pml",
         ("SORTED", "WRITES=1", "TIMELINES=2", "MOVES=1"),
     ),
-    Instance("SYNCHRONOUS", "a synchronous mode, without plans", "protocol.pml", SYNC),
     Instance(
         "SYNCHRONOUS_PLANNED",
         "a synchronous mode, with plans",
