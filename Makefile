@@ -9,8 +9,9 @@ RUNS ?= 20
 SCHEDULES ?= 200
 STEPS ?= 200
 SEED ?=
+MODEL ?=
 
-.PHONY: help setup demo test test-full check lint format sim bench lock clean
+.PHONY: help setup demo test test-full check lint format sim model bench lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +47,10 @@ format: .venv/.ready ## put the sources in shape
 
 sim: .venv/.ready ## random faults on the simulated world (SEED=, SCHEDULES=200, STEPS=200)
 	$(PYTHON) -m failover.simulation --schedules $(SCHEDULES) --steps $(STEPS) $(SEED:%=--seed %)
+
+model: ## the model of the protocol, exhaustively, and every rule taken away (spin; about 10 minutes)
+	@scripts/setup --model
+	@$(PYTHON) scripts/check_model.py $(MODEL)
 
 bench: setup ## takeovers measured on the lab (RUNS=20), as JSON
 	@$(FAILOVER) bench takeover --runs $(RUNS) -o json

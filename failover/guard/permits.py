@@ -51,6 +51,7 @@ class RefusalReason(StrEnum):
     WAL_END_UNKNOWN = "wal_end_unknown"
     TIMELINE_UNKNOWN = "timeline_unknown"
     NOT_IN_SYNC = "not_in_sync"  # it may lack what was acknowledged
+    NOT_LAST_WRITER = "not_last_writer"  # another host has had the claim since this one wrote
     STATE_UNREADABLE = "state_unreadable"
     RECOVERY_TARGET = "recovery_target"
     CLAIM_HELD = "claim_held"
@@ -146,7 +147,11 @@ def decide_permit(me: Member, seen: PermitInputs) -> PermitDecision:
     own = seen.claim is not None and seen.claim.ephemeral_owner == seen.session_id
     if seen.claim is not None and not own:
         return Refuse(RefusalReason.CLAIM_HELD, f"held by {_holder(me, seen.claim)}")
-    refusal = _behind(me, state, seen.wal_end) or _not_in_sync(me, state, seen.last_writer)
+    refusal = (
+        _behind(me, state, seen.wal_end)
+        or _not_in_sync(me, state, seen.last_writer)
+        or _not_last_writer(me, seen)
+    )
     if refusal is not None:
         return refusal
     if seen.promotion and seen.known_timeline is None:
@@ -248,6 +253,23 @@ def _not_in_sync(me: Member, state: GroupState, last_writer: Znode | None) -> Re
         return None
     names = (*state.clusters[me.cluster].have, f"{last or 'an unknown host'} (wrote last)")
     return Refuse(RefusalReason.NOT_IN_SYNC, f"{state.protection}: only {', '.join(names)}")
+
+
+def _not_last_writer(me: Member, seen: PermitInputs) -> Refuse | None:
+    """A start in place goes on with the timeline it finds; where another host has had the claim
+    since, that is an old branch.
+
+    Its number is the lower one, so the other host's newer timeline would pass for more than this
+    branch wherever positions are compared (``min_lsn``, a standby that follows), without its
+    writes. It does not pass by itself, and need not: Patroni gives its key up, starts this host as
+    a replica, and may promote it, onto a timeline of its own. A record that cannot be understood
+    names nobody; without one nobody has written yet.
+    """
+    if seen.promotion or seen.last_writer is None or is_last_writer(me, seen.last_writer):
+        return None
+    writer = read_last_writer(seen.last_writer)
+    name = writer.host if writer is not None else "an unknown host"
+    return Refuse(RefusalReason.NOT_LAST_WRITER, f"{name} has had the claim since")
 
 
 def _holder(me: Member, claim: Znode) -> str:

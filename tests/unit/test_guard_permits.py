@@ -234,8 +234,8 @@ class TestTimelines:
         [
             (None, None, 0),
             (MINE, 3, 3),
-            (last("mks-db1", "makassar", 4), 3, 4),
-            (last("mks-db1", "makassar", 4), None, 4),
+            (last(ME.host, "jakarta", 4), 3, 4),
+            (last(ME.host, "jakarta", 4), None, 4),
             (last(ME.host, "jakarta", 4), 6, 6),
         ],
     )
@@ -401,9 +401,56 @@ def test_before_the_promotion_is_on_record_min_lsn_decides() -> None:
         state=at(synchronous((), promoted=False)),
         last_writer=THEIRS,
         wal_end=WalEnd(Lsn(1000), TimelineId(3)),
+        promotion=True,
     )
     assert isinstance(decide_permit(ME, seen), AskPermit)
 
 
 def test_asynchronously_anybody_of_the_active_site_is_permitted() -> None:
-    assert isinstance(decide_permit(ME, inputs(last_writer=THEIRS)), AskPermit)
+    assert isinstance(decide_permit(ME, inputs(last_writer=THEIRS, promotion=True)), AskPermit)
+
+
+@pytest.mark.parametrize(
+    ("last_writer", "promotion"),
+    [
+        pytest.param(None, False, id="nobody has ever written"),
+        pytest.param(MINE, False, id="a restart with nobody in between"),
+        pytest.param(THEIRS, True, id="a local failover"),
+        pytest.param(last("mks-db1", "makassar", 4), True, id="a switchover back"),
+        pytest.param(Znode(LAST_PATH, b"?", 9), True, id="a promotion after a spoilt record"),
+    ],
+)
+def test_who_wrote_last_matters_to_a_start_only(last_writer: Znode | None, promotion: bool) -> None:
+    seen = inputs(last_writer=last_writer, promotion=promotion)
+    assert isinstance(decide_permit(ME, seen), AskPermit)
+
+
+@pytest.mark.parametrize(
+    ("last_writer", "whom"),
+    [
+        pytest.param(THEIRS, "jkt-db2", id="the neighbour"),
+        pytest.param(last("mks-db1", "makassar", 4), "mks-db1", id="the other site"),
+        pytest.param(Znode(LAST_PATH, b"?", 9), "an unknown host", id="a spoilt record"),
+    ],
+)
+def test_only_who_wrote_last_goes_on_with_its_timeline(last_writer: Znode, whom: str) -> None:
+    """A Patroni that stood still since starts its old primary in place, after another has written;
+    ``min_lsn`` alone would let it."""
+    seen = inputs(
+        last_writer=last_writer,
+        state=at(not_promoted()),
+        wal_end=WalEnd(Lsn(9000), TimelineId(3)),
+    )
+    decision = decide_permit(ME, seen)
+    assert isinstance(decision, Refuse)
+    assert decision.reason is RefusalReason.NOT_LAST_WRITER
+    assert not decision.passes_by_itself
+    assert whom in decision.detail
+
+
+def test_in_sync_on_record_is_not_enough_for_a_start() -> None:
+    """It has what was acknowledged, and the number of its branch is too low all the same."""
+    state_then = at(synchronous((ME.host,)))
+    assert refused(inputs(state=state_then, last_writer=THEIRS)) == "not_last_writer"
+    seen = inputs(state=state_then, last_writer=THEIRS, promotion=True)
+    assert isinstance(decide_permit(ME, seen), AskPermit)
