@@ -10,7 +10,7 @@ SCHEDULES ?= 200
 STEPS ?= 200
 SEED ?=
 
-.PHONY: help setup demo test test-full check lint format sim bench lock clean
+.PHONY: help setup demo test test-full check lint format sim bench dashboard lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,6 +38,7 @@ lint: .venv/.ready ## ruff, mypy, layer contracts
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy failover
+	.venv/bin/mypy deploy/grafana/dashboard.py
 	.venv/bin/lint-imports
 
 format: .venv/.ready ## put the sources in shape
@@ -49,6 +50,9 @@ sim: .venv/.ready ## random faults on the simulated world (SEED=, SCHEDULES=200,
 
 bench: setup ## takeovers measured on the lab (RUNS=20), as JSON
 	@$(FAILOVER) bench takeover --runs $(RUNS) -o json
+
+dashboard: .venv/.ready ## write deploy/grafana/failover.json from its code
+	@$(PYTHON) deploy/grafana/dashboard.py
 
 lock: .venv/.ready ## write requirements.lock from what is installed
 	@{ head -1 requirements.lock; \
