@@ -11,7 +11,7 @@ STEPS ?= 200
 SEED ?=
 MODEL ?=
 
-.PHONY: help setup demo test test-full check lint format sim model bench lock clean
+.PHONY: help setup demo test test-full check lint format sim model bench dashboard lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,7 @@ lint: .venv/.ready ## ruff, mypy, layer contracts
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy failover
+	.venv/bin/mypy deploy/grafana/dashboard.py
 	.venv/bin/lint-imports
 
 format: .venv/.ready ## put the sources in shape
@@ -54,6 +55,9 @@ model: ## the model of the protocol, exhaustively, and every rule taken away (sp
 
 bench: setup ## takeovers measured on the lab (RUNS=20), as JSON
 	@$(FAILOVER) bench takeover --runs $(RUNS) -o json
+
+dashboard: .venv/.ready ## write deploy/grafana/failover.json from its code
+	@$(PYTHON) deploy/grafana/dashboard.py
 
 lock: .venv/.ready ## write requirements.lock from what is installed
 	@{ head -1 requirements.lock; \

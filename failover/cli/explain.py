@@ -55,7 +55,9 @@ def command(watching: bool, supposed: tuple[str, ...], output: str) -> None:
         with observing(policy) as observer:
             if watching:
                 shown = map(_explain, observer.forever())
-                watch(shown, output=output, as_json=as_json, as_rich=as_rich)
+                watch(
+                    shown, title="failover explain", output=output, as_json=as_json, as_rich=as_rich
+                )
             seen = observer.settle()
     except StoreUnavailable as error:
         seen = without_ensemble(policy, str(error))  # a named scenario like any other

@@ -73,18 +73,26 @@ def command() -> None:
 )
 @click.option("--go-on", is_flag=True, help="Go on with the lab that is there, from its stage.")
 @click.option("--stall-shim", is_flag=True, help="Allow the fault stall-fsync.")
-def up(until: str, go_on: bool, stall_shim: bool) -> None:
+@click.option(
+    "--monitoring", is_flag=True, help="With Prometheus and Alertmanager on a host at the witness."
+)
+def up(until: str, go_on: bool, stall_shim: bool, monitoring: bool) -> None:
     """Start the lab from nothing; one that is there is removed first.
 
-    The files of its hosts are those next to failover.yaml (deploy/<site>/<host>/).
+    The files of its hosts are those next to failover.yaml (deploy/<site>/<host>/). `--go-on
+    --monitoring` adds monitoring to the lab that is there.
     """
     from failover.lab.stages import Stage
 
     out = console()
+    lab = _attached() if go_on else _lab()
     if go_on:
-        _attached().go_on(until=Stage(until), say=out.print)
+        lab.go_on(until=Stage(until), say=out.print)
     else:
-        _lab().up(until=Stage(until), stall_shim=stall_shim, say=out.print)
+        lab.up(until=Stage(until), stall_shim=stall_shim, say=out.print)
+    if monitoring:
+        where = f"http://{lab.add_monitoring(say=out.print).address}"
+        out.print(f"Prometheus {where}:9090  Alertmanager {where}:9093  notified {where}:9099")
     out.print(f"the lab is up ({until}). `failover status`, `failover lab fault --help`")
 
 

@@ -75,34 +75,28 @@ def print_json(value: dict[str, Any]) -> None:
 def watch(
     values: Iterator[Shown],
     *,
+    title: str,
     output: str,
     as_json: Callable[[Shown], dict[str, Any]],
     as_rich: Callable[[Shown], RenderableType],
 ) -> NoReturn:
     """Show one value after the other until Ctrl-C; then end with the code of an interruption.
 
-    json: one document per line. Text: in place on a terminal, one after the other elsewhere.
+    json: one document per line. Text: in place on a terminal that can do that, one after the other
+    elsewhere. ``title``: what stands above it.
     """
     out = console()
     try:
         if output == "json":
             for value in values:
                 click.echo(json.dumps(as_json(value), ensure_ascii=False))
-        elif not out.is_terminal:
+        elif not out.is_terminal or out.is_dumb_terminal:
             for value in values:
                 out.print(as_rich(value), "")
         else:
-            _watch_in_place(out, values, as_rich)
+            from failover.cli.screen import watch_in_place
+
+            watch_in_place(out, title, map(as_rich, values))
     except KeyboardInterrupt:
         pass
     raise SystemExit(ExitCode.INTERRUPTED)
-
-
-def _watch_in_place(
-    out: Console, values: Iterator[Shown], as_rich: Callable[[Shown], RenderableType]
-) -> None:
-    from rich.live import Live
-
-    with Live(console=out, screen=True, auto_refresh=False) as live:
-        for value in values:
-            live.update(as_rich(value), refresh=True)

@@ -53,7 +53,7 @@ def command(site: str | None, cluster: str | None, watching: bool, output: str) 
     with observing(policy) as observer:
         if watching:
             shown = map(part.of, observer.forever())
-            watch(shown, output=output, as_json=as_json, as_rich=as_rich)
+            watch(shown, title="failover status", output=output, as_json=as_json, as_rich=as_rich)
         seen = observer.settle()
     snapshot = part.of(seen)
     if output == "json":

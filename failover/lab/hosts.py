@@ -22,6 +22,7 @@ class Role(StrEnum):
     CONTROLLER = "controller"
     PROXY = "proxy"
     CLIENT = "client"
+    OPERATIONS = "operations"  # opt-in: `failover.lab.monitoring`
 
 
 UNITS: dict[Role, tuple[str, ...]] = {
@@ -30,6 +31,11 @@ UNITS: dict[Role, tuple[str, ...]] = {
     Role.CONTROLLER: ("failover-controller.service",),
     Role.PROXY: ("haproxy.service",),
     Role.CLIENT: (),
+    Role.OPERATIONS: (
+        "lab-notifications.service",
+        "prometheus-alertmanager.service",
+        "prometheus.service",
+    ),
 }
 
 # The user of the units: what may read the secrets of the host.

@@ -13,7 +13,7 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from failover.config import load
@@ -23,6 +23,7 @@ from failover.lab.errors import LabError, LabMistake
 from failover.lab.faults import Faults
 from failover.lab.files import files_of, kernel_settings
 from failover.lab.hosts import LabHost, Role, hosts_of
+from failover.lab.monitoring import host as monitoring
 from failover.lab.network import LabNetwork
 from failover.lab.stages import Stage
 from failover.lab.workload.control import MOUNTED_AT
@@ -48,6 +49,7 @@ class Running:
     stage: Stage
     netem: bool
     stall_shim: bool
+    monitoring: bool = False  # the operations host is there
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,8 @@ class Lab:
         if running is None:
             raise LabMistake("no lab is up", todo="`failover lab up`")
         lab = cls(Path(running.config), directory)
+        if running.monitoring:
+            lab.all_hosts += (monitoring.operations_host(lab.policy),)
         if not lab.containers.states():
             raise LabError("the lab is gone (its containers are)", todo="`failover lab up`")
         return lab
@@ -97,6 +101,7 @@ class Lab:
             return
         name = image.ensure(say)
         self._remove(say)
+        self.all_hosts = hosts_of(self.policy)
         say(f"starting {len(self.all_hosts)} hosts")
         secrets.generate(self.directory / "secrets")
         self.containers.compile_package(name)
@@ -112,8 +117,21 @@ class Lab:
         wanted = list(Stage)
         for stage in wanted[wanted.index(running.stage) + 1 : wanted.index(until) + 1]:
             stages.reach(self, stage, say)
-            running = Running(running.config, stage, running.netem, running.stall_shim)
+            running = replace(running, stage=stage)
             self._remember(running)
+
+    def add_monitoring(self, say: Say = lambda _: None) -> LabHost:
+        """Prometheus and Alertmanager beside what is up; the host that is there already, if so.
+
+        LabError says what is late.
+        """
+        running = self._known()
+        if running.monitoring:
+            return monitoring.operations_host(self.policy)
+        host = monitoring.start(self.containers, self.policy, self.config, say)
+        self.all_hosts += (host,)
+        self._remember(replace(running, monitoring=True))
+        return host
 
     def down(self, say: Say = lambda _: None) -> None:
         """Remove everything of a lab, of a crashed one too."""
@@ -254,4 +272,4 @@ def _running(directory: Path) -> Running | None:
     if not path.exists():
         return None
     row = json.loads(path.read_text(encoding="utf-8"))
-    return Running(row["config"], Stage(row["stage"]), row["netem"], row["stall_shim"])
+    return Running(**{**row, "stage": Stage(row["stage"])})

@@ -248,13 +248,26 @@ def _wait(
     lab: Lab, host: LabHost, limit_s: float, what: str, problem: Callable[[Lab, LabHost], str]
 ) -> None:
     """Return once there is no problem. LabError, with the last one, after the limit."""
+    wait_for(
+        host, limit_s, what, lambda: problem(lab, host), lambda: lab.journal(host.name, lines=20)
+    )
+
+
+def wait_for(
+    host: LabHost,
+    limit_s: float,
+    what: str,
+    problem: Callable[[], str],
+    journal: Callable[[], str],
+) -> None:
+    """The same for a host that no lab knows (yet)."""
     give_up_s = time.monotonic() + limit_s
-    while said := problem(lab, host):
+    while said := problem():
         if time.monotonic() > give_up_s:
             raise LabError(
                 f"{host.name}: it is not so within {limit_s:g} s that it {what}: {said}",
                 todo=f"`failover lab logs {host.name}`",
-                log=lab.journal(host.name, lines=20),
+                log=journal(),
             )
         time.sleep(POLL_S)
 
