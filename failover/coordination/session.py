@@ -16,8 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
-import select
 import selectors
 import socket
 import time
@@ -28,7 +26,6 @@ from typing import Any
 from kazoo.client import KazooClient, KazooState
 from kazoo.exceptions import KazooException, NoNodeError
 from kazoo.handlers.threading import SequentialThreadingHandler
-from kazoo.handlers.utils import fileobj_to_fd
 from kazoo.protocol.connection import ConnectionHandler
 from kazoo.retry import ForceRetryError, KazooRetry
 
@@ -150,23 +147,6 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
     def create_connection(self, *args: Any, **kwargs: Any) -> Any:
         kwargs["timeout"] = self._limit_s
         return super().create_connection(*args, **kwargs)
-
-    def select(
-        self, rlist: Sequence[Any], wlist: Sequence[Any], xlist: Sequence[Any], timeout: float
-    ) -> tuple[list[Any], list[Any], list[Any]]:
-        """As kazoo's own, which makes and closes an epoll four times for every request: half of
-        what its thread costs. TypeError for a socket that was closed, as there."""
-        poll, wanted = select.poll(), dict[int, int]()
-        for event, files in ((select.POLLIN, rlist), (select.POLLOUT, wlist)):
-            for file in files:
-                number = fileobj_to_fd(file)
-                wanted[number] = wanted.get(number, 0) | event
-        for number, events in wanted.items():
-            poll.register(number, events)
-        found = dict(poll.poll(math.ceil(timeout * 1000)))  # an error or a hang-up counts for both
-        readable = [f for f in rlist if found.get(fileobj_to_fd(f), 0) & ~select.POLLOUT]
-        writable = [f for f in wlist if found.get(fileobj_to_fd(f), 0) & ~select.POLLIN]
-        return readable, writable, []
 
 
 class ImpatientConnection(ConnectionHandler):  # type: ignore[misc]
