@@ -9,6 +9,7 @@ is closed at the end, whatever happened.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
@@ -39,7 +40,15 @@ from failover.lab.hosts import LabHost, Role
 from failover.lab.image import tag
 from failover.lab.lab import Lab
 from failover.lab.residency_record import ResidencyRecord
-from failover.lab.singapore import ADDRESS, Singapore, Timed, run_timed, said
+from failover.lab.singapore import (
+    ADDRESS,
+    Singapore,
+    Timed,
+    join_ipv6,
+    leave_ipv6,
+    run_timed,
+    said,
+)
 from failover.lab.stages import patroni
 from failover.lab.watch import claim_holder, wait_whole
 from failover.lab.workload.checker import longest_gap
@@ -57,8 +66,15 @@ FILL_ROWS = 65536  # of one transaction: about 64 MiB
 CLIENTS, RATE = 2, 20.0
 POLL_S = 0.1
 
+
 LOAD = "nft -f /etc/failover/residency.nft"
 UNLOAD = "nft delete table inet failover_residency"
+
+# As what a session from abroad is found, by the kind of attempt.
+SEEN_AS = {
+    Kind.WALSENDER: ("walsender", "base_backup", "hba_line"),
+    Kind.CLIENT: ("client", "hba_line"),
+}
 
 
 class ResidencyBench:
@@ -177,6 +193,8 @@ class ResidencyBench:
             for attempt in REFUSED_DDL:
                 yield self._attempt(attempt, primary, record)
             with ExitStack() as undo:
+                undo.callback(leave_ipv6, self._lab.containers, primary.name)
+                join_ipv6(self._lab.containers, primary.name)
                 undo.callback(self._sql, primary, *TRIGGERS_ON)
                 self._sql(primary, *TRIGGERS_OFF)
                 for attempt in (*PULLS, *PUSHES):
@@ -202,17 +220,18 @@ class ResidencyBench:
 
     def _attempt(self, attempt: Attempt, host: LabHost, record: ResidencyRecord) -> Row:
         self._tell(f"{attempt.path} from {host.name}")
-        before = record.cut_sessions(host.name, str(ADDRESS))
+        before = record.cuts(host.name, str(ADDRESS))
         self._singapore.forget()
         timed = self._run(attempt, host)
         arrived = self._singapore.arrived_bytes()
-        cut = 0
-        if attempt.kind in (Kind.WALSENDER, Kind.CLIENT) and timed.exit_code != 0:
-            cut = record.wait_cut(host.name, str(ADDRESS), before, CUT_ON_RECORD_S) - before
-        ended = Ended(timed.exit_code, timed.took_s, arrived, timed.said, cut)
-        found = record.ways_of(host.name, str(ADDRESS), cut > 0)
-        if attempt.raises:
-            found += record.wait_open(host.name, attempt.raises, CATALOGUES_LIMIT_S)
+        cut: Counter[str] = Counter()
+        if attempt.kind in SEEN_AS and timed.exit_code != 0:
+            cut = record.wait_cut(host.name, str(ADDRESS), before, CUT_ON_RECORD_S)
+        ended = Ended(timed.exit_code, timed.took_s, arrived, timed.said, cut.total())
+        found = [*cut]
+        for way in record.standing(host.name, str(ADDRESS)):
+            found += [way] if way in SEEN_AS.get(attempt.kind, ()) else []
+        found += record.wait_open(host.name, attempt.raises, CATALOGUES_LIMIT_S)
         return Row(
             path=attempt.path,
             kind=attempt.kind,
@@ -220,7 +239,7 @@ class ResidencyBench:
             outcome=outcome_of(attempt.kind, ended),
             seconds=round(timed.took_s, 2),
             bytes_left=arrived,
-            finding=", ".join(dict.fromkeys(found)) if attempt.kind is not Kind.DDL else "",
+            finding=", ".join(dict.fromkeys(found)),
             said=timed.said,
             problems=tuple(self._problems(attempt, host, timed)),
         )

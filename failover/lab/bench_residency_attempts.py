@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from failover.lab.bench_residency_result import Kind
-from failover.lab.singapore import ADDRESS, SINK_PORT
+from failover.lab.singapore import ADDRESS, ADDRESS6, SINK_PORT
+from failover.policy import Address
 
 TABLE = "residency_bulk"
 SLOT = "singapore"
@@ -82,9 +83,16 @@ _DDL = {
     "foreign table, extension": "create extension postgres_fdw",
     "dblink, extension": "create extension dblink",
 }
-_SINK = f"/dev/tcp/{ADDRESS}/{SINK_PORT}"
 _ABROAD = f"host={ADDRESS} user=postgres dbname=postgres connect_timeout=4"
-_PUSHES = {
+
+
+def _to_program(address: Address) -> str:
+    sink = f"/dev/tcp/{address}/{SINK_PORT}"
+    rows = f"select filler from {TABLE} limit {PUSHED_ROWS}"
+    return f"copy ({rows}) to program 'bash -c \"cat > {sink}\"'"
+
+
+_PUSHES: dict[str, tuple[str, tuple[str, ...]]] = {
     "foreign table": (
         f"insert into residency_abroad select id, filler from {TABLE} limit {PUSHED_ROWS}",
         ("trigger_missing", "foreign_server", "extension"),
@@ -95,11 +103,8 @@ _PUSHES = {
         f"limit {PIECE_ROWS}) taken) piece (rows)",
         ("trigger_missing", "extension"),
     ),
-    "COPY TO PROGRAM": (
-        f"copy (select filler from {TABLE} limit {PUSHED_ROWS}) to program "
-        f"'bash -c \"cat > {_SINK}\"'",
-        (),
-    ),
+    "COPY TO PROGRAM": (_to_program(ADDRESS), ()),
+    "COPY TO PROGRAM, IPv6": (_to_program(ADDRESS6), ()),
 }
 
 # Before and after what is pushed: a superuser's own work on the primary.

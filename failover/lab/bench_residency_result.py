@@ -120,6 +120,8 @@ def violations(row: Row, firewall: bool) -> tuple[str, ...]:
 def _violations(row: Row, firewall: bool) -> Iterator[str]:
     if row.outcome is Outcome.THROUGH:
         yield "it was not stopped"
+    if row.kind is Kind.PUSH and row.outcome is Outcome.PREVENTED and not firewall:
+        yield f"it proves nothing, it failed where nothing holds it: {row.said}"
     if row.outcome is Outcome.CUT and row.seconds > CUT_S_MAX:
         yield f"it was cut after {row.seconds:.1f} s"
     if row.kind in (Kind.WALSENDER, Kind.CLIENT) and not row.finding:

@@ -118,6 +118,7 @@ class Containers:
                 networking_config={NAME: endpoint},
                 cap_add=["NET_ADMIN"],
                 shm_size="256m",
+                sysctls={"net.ipv6.conf.all.disable_ipv6": "0"},
             )
         except APIError as error:
             raise LabError(f"{name} cannot be started: {error.explanation or error}") from None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator
 
 from failover.clock import boottime_s
-from failover.coordination.kazoo_store import KazooStore
 from failover.coordination.residency import ledger_seen
+from failover.coordination.store import Store
 from failover.health.observation import decode_observation
 from failover.model import HostName
 from failover.policy import Policy
@@ -20,7 +21,7 @@ POLL_S = 0.1
 class ResidencyRecord:
     """The ledger, and what the living scanners have cut."""
 
-    def __init__(self, store: KazooStore, policy: Policy) -> None:
+    def __init__(self, store: Store, policy: Policy) -> None:
         self._store = store
         self._policy = policy
         self._paths = GroupPaths(policy.group)
@@ -29,11 +30,10 @@ class ResidencyRecord:
         """The hosts where a finding of this way stands."""
         return {finding.host for finding in self._open() if finding.way == way}
 
-    def ways_of(self, host: HostName, address: str, cut: bool) -> list[str]:
-        """What stands because of an address: cuts, sessions, and the lines that let it in."""
-        ways = [each.way for each in self._cuts(host, address)] if cut else []
+    def standing(self, host: HostName, address: str) -> list[str]:
+        """Ways that stand open on a host: sessions from an address, and lines that let it in."""
         at_host = [finding for finding in self._open() if finding.host == host]
-        ways += [finding.way for finding in at_host if finding.subject == address]
+        ways = [finding.way for finding in at_host if finding.subject == address]
         return [*ways, *(finding.way for finding in at_host if finding.way == "hba_line")]
 
     def wait_open(self, host: HostName, ways: tuple[str, ...], limit_s: float) -> list[str]:
@@ -45,17 +45,23 @@ class ResidencyRecord:
                 return [way for way in ways if way in found]
             time.sleep(POLL_S)
 
-    def cut_sessions(self, host: HostName, address: str) -> int:
-        """How many sessions from an address were ended on a host, as scanners publish it."""
-        return sum(cut.sessions for cut in self._cuts(host, address))
+    def cuts(self, host: HostName, address: str) -> Counter[str]:
+        """Per way how many sessions from an address were ended on a host, as scanners publish it;
+        it is forgotten after some minutes."""
+        sessions: Counter[str] = Counter()
+        for cut in self._cuts(host, address):
+            sessions[cut.way] += cut.sessions
+        return sessions
 
-    def wait_cut(self, host: HostName, address: str, before: int, limit_s: float) -> int:
-        """The same, once there are more of them than before, or after the limit."""
+    def wait_cut(
+        self, host: HostName, address: str, before: Counter[str], limit_s: float
+    ) -> Counter[str]:
+        """What there is more of than before, as soon as there is; nothing after the limit."""
         give_up_s = boottime_s() + limit_s
         while True:
-            sessions = self.cut_sessions(host, address)
-            if sessions > before or boottime_s() > give_up_s:
-                return sessions
+            more = self.cuts(host, address) - before
+            if more or boottime_s() > give_up_s:
+                return more
             time.sleep(POLL_S)
 
     def _open(self) -> tuple[Finding, ...]:

@@ -1,8 +1,10 @@
 """A host abroad, on the lab's network but outside of every declared one: who tries to take data.
 
 It has a PostgreSQL of its own, a port that takes whatever is sent to it, the passwords of the lab,
-and a counter of everything that arrives. Nobody who belongs to the lab sends it anything. It is
-removed at the end, with the rest of the lab at the latest.
+and a counter of everything that arrives, of both families (but for what looks for neighbours on
+the link). Nobody who belongs to the lab sends it anything. It is removed at the end, with the rest
+of the lab at the latest. The lab's network has no IPv6: ``join_ipv6`` gives a host an address for a
+while.
 """
 
 from __future__ import annotations
@@ -18,7 +20,9 @@ from failover.model import HostName
 
 NAME = HostName("singapore")
 ADDRESS = ip_address("10.77.99.11")
+ADDRESS6 = ip_address("fd00:77::99")
 SINK_PORT = 9999
+_JOINED6 = "fd00:77::11/64"
 PASSWORDS = {
     "replicator": "replication",
     "marketplace": "client",
@@ -36,10 +40,14 @@ table inet abroad {{
     }}
     chain everything {{
         type filter hook prerouting priority -300; policy accept;
+        icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit, \
+            nd-router-advert, mld-listener-query, mld-listener-report, \
+            mld2-listener-report }} accept
         iifname != "lo" counter name arrived
     }}
 }}
 END
+ip -6 address add {ADDRESS6}/64 dev eth0 nodad
 chown postgres: {_PGPASS}
 install -d -o postgres /tmp/own /tmp/wal /run/postgresql
 as() {{ setpriv --reuid=postgres --regid=postgres --clear-groups "$@"; }}
@@ -51,7 +59,7 @@ as $bin/pg_ctl -D /tmp/own -w -l /tmp/own.log start >/dev/null
 as psql -h /run/postgresql -Xqc 'create table taken (id bigint, filler text)' postgres
 setsid python3 -c '
 import socket
-sink = socket.create_server(("", {SINK_PORT}))
+sink = socket.create_server(("::", {SINK_PORT}), family=socket.AF_INET6, dualstack_ipv6=True)
 while True:
     link = sink.accept()[0]
     while link.recv(1 << 20): pass
@@ -68,6 +76,14 @@ for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
     sleep 0.2
 done
 echo "arrived $now"
+"""
+
+
+_JOIN6 = """
+set -e
+mount -o remount,rw /proc/sys
+sysctl -qw net.ipv6.conf.eth0.disable_ipv6={disabled}
+mount -o remount,ro /proc/sys
 """
 
 
@@ -122,6 +138,17 @@ class Singapore:
     def passfile(self) -> str:
         """For a connection that its own PostgreSQL makes."""
         return str(_PGPASS)
+
+
+def join_ipv6(containers: Containers, host: str) -> None:
+    """An IPv6 address for a host of the lab, on the same link as the one abroad."""
+    script = f"{_JOIN6.format(disabled=0)}ip -6 address replace {_JOINED6} dev eth0 nodad\n"
+    said(containers, host, script)
+
+
+def leave_ipv6(containers: Containers, host: str) -> None:
+    """As it was: none."""
+    said(containers, host, _JOIN6.format(disabled=1))
 
 
 def run_timed(
