@@ -87,6 +87,7 @@ class ResidencyBench:
         self._size_bytes = size_bytes
         self._tell = tell
         self._singapore = Singapore(lab.containers, lab.directory / "secrets")
+        self._lines_open = False
         self.around = Around(firewall, lab.netem)
 
     @property
@@ -168,6 +169,7 @@ class ResidencyBench:
     def _open_lines(self, record: ResidencyRecord) -> None:
         """Into the file of every database host; loaded only when it has been found out."""
         self._tell("lines of pg_hba.conf are opened")
+        self._lines_open = True
         opened_s = {}
         for host in self._lab.hosts(Role.DATABASE):
             self._on_host(host, f"echo '{OPENED} {MARK}' >> $(hba)")
@@ -279,8 +281,14 @@ class ResidencyBench:
         wait_whole(self._lab.policy, WHOLE_LIMIT_S)
 
     def _close_lines(self) -> None:
-        for host in self._lab.hosts(Role.DATABASE):
-            self._on_host(host, f"sed -i '/{MARK}$/d' $(hba); reload")
+        """On every host, one that does not answer included: then the others come first."""
+        if not self._lines_open:
+            return
+        with ExitStack() as all_of_them:
+            for host in self._lab.hosts(Role.DATABASE):
+                close = f"sed -i '/{MARK}$/d' $(hba); reload"
+                all_of_them.callback(self._on_host, host, close)
+        self._lines_open = False
 
     def _forget_table(self) -> None:
         name = claim_holder(self._lab.policy, self._lab.policy.clusters[0].name)

@@ -64,6 +64,7 @@ _WALSENDERS = {
 }
 _LOGICAL = {
     "logical subscription": (
+        "PGOPTIONS='-c statement_timeout=6s' "
         'psql -Xq -v ON_ERROR_STOP=1 -h /run/postgresql -c "create subscription pull connection '
         "'host={address} user=replicator dbname=postgres passfile={passfile} connect_timeout=4' "
         'publication offered" postgres'
@@ -89,7 +90,7 @@ _ABROAD = f"host={ADDRESS} user=postgres dbname=postgres connect_timeout=4"
 def _to_program(address: Address) -> str:
     sink = f"/dev/tcp/{address}/{SINK_PORT}"
     rows = f"select filler from {TABLE} limit {PUSHED_ROWS}"
-    return f"copy ({rows}) to program 'bash -c \"cat > {sink}\"'"
+    return f"copy ({rows}) to program 'timeout 5 bash -c \"cat > {sink}\"'"
 
 
 _PUSHES: dict[str, tuple[str, tuple[str, ...]]] = {

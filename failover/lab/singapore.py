@@ -79,11 +79,13 @@ echo "arrived $now"
 """
 
 
-_JOIN6 = """
+# /proc/sys is read-only in a host of the lab, and busy; a second /proc is not.
+_SWITCH6 = """
 set -e
-mount -o remount,rw /proc/sys
-sysctl -qw net.ipv6.conf.eth0.disable_ipv6={disabled}
-mount -o remount,ro /proc/sys
+mkdir -p /tmp/proc
+mount -t proc proc /tmp/proc
+echo {disabled} > /tmp/proc/sys/net/ipv6/conf/eth0/disable_ipv6
+umount /tmp/proc
 """
 
 
@@ -142,13 +144,13 @@ class Singapore:
 
 def join_ipv6(containers: Containers, host: str) -> None:
     """An IPv6 address for a host of the lab, on the same link as the one abroad."""
-    script = f"{_JOIN6.format(disabled=0)}ip -6 address replace {_JOINED6} dev eth0 nodad\n"
+    script = f"{_SWITCH6.format(disabled=0)}ip -6 address replace {_JOINED6} dev eth0 nodad\n"
     said(containers, host, script)
 
 
 def leave_ipv6(containers: Containers, host: str) -> None:
     """As it was: none."""
-    said(containers, host, _JOIN6.format(disabled=1))
+    said(containers, host, _SWITCH6.format(disabled=1))
 
 
 def run_timed(
