@@ -150,8 +150,11 @@ class HostWatch:
         self._refused_since_s, self._problem = None, ""
         judged = judge_host(self._policy, self._host, facts, time.time())
         found = {finding.key: finding for finding in judged.findings}
+        gone: dict[Address | None, bool] = {}  # one ending is for all sessions of an address
         for cut in judged.cuts if self._policy.residency.cut else ():
-            if await self._cut(cut):
+            if cut.address not in gone:
+                gone[cut.address] = await self._cut(cut)
+            if gone[cut.address]:
                 found.pop(cut.finding.key, None)
                 self._lately.pop(cut.finding.key, None)
         self._looked_s, seen_s = asked_s, boottime_s()

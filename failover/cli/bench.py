@@ -217,6 +217,53 @@ def stall(runs: int, seed: int | None, output: str) -> None:
 
 @command.command()
 @click.option(
+    "--size",
+    metavar="SIZE",
+    default="1GiB",
+    show_default=True,
+    help="Of the data that is there to be taken.",
+)
+@click.option(
+    "--firewall",
+    is_flag=True,
+    help="With the rendered firewall loaded in the database hosts; the group is moved, too.",
+)
+@output_option
+def residency(size: str, firewall: bool, output: str) -> None:
+    """A host abroad tries every known way to the data, through lines of pg_hba.conf opened for it.
+
+    Per attempt: whether it was prevented, cut or cannot be observed, after how long, and what had
+    arrived abroad. Takes some minutes. Exit code 1 when a limit is not kept.
+    """
+    from failover.lab.bench_residency import ResidencyBench
+    from failover.lab.bench_residency_result import (
+        TABLE_HEAD,
+        Row,
+        as_json,
+        passed,
+        row_line,
+        summary_lines,
+    )
+
+    size_bytes = size_option("--size", size)
+    benches: list[ResidencyBench] = []
+
+    def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[Row]:
+        benches.append(ResidencyBench(lab, size_bytes or 0, firewall, tell))
+        return benches[0].rows()
+
+    finished, stopped = _measured("failover bench residency", measure, row_line)
+    bench = benches[0]
+    if output == "json":
+        print_json(as_json(finished, bench.around))
+    else:
+        click.echo("\n".join([*TABLE_HEAD, *map(row_line, finished), ""]))
+        click.echo("\n".join(summary_lines(finished, bench.around)))
+    _end(len(finished), bench.wanted, stopped, passed(finished, bench.around))
+
+
+@command.command()
+@click.option(
     "--variant",
     default="all",
     show_default=True,

@@ -33,6 +33,7 @@ from failover.lab.trouble import TROUBLES, Trouble, Variant
 from failover.lab.watch import (
     NotWhole,
     Whole,
+    claim_holder,
     clear_cooldown,
     wait_whole,
     watch_claim,
@@ -211,9 +212,10 @@ class TakeoverBench:
 
     def _trouble(self, workload: Workload) -> Trouble:
         """What this variant does besides the black hole, ready to strike."""
-        primary = self._lab.writable_host()
-        if primary is None:
+        name = claim_holder(self._policy, self._policy.clusters[0].name)
+        if name is None:
             raise LabError("no host takes writes", todo="`failover status`")
+        primary = self._lab.host(name)
         after = self._settings.after
         kind = CIRCUMSTANCES[after] if after else TROUBLES[self._settings.variant]
         if after:

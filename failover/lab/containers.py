@@ -7,6 +7,7 @@ is for.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import tarfile
@@ -23,6 +24,7 @@ from docker.errors import APIError, DockerException, NotFound
 from failover.lab.errors import LabError
 from failover.lab.hosts import LabHost
 from failover.lab.network import LABEL, NAME
+from failover.policy import Address
 
 PARALLEL = 6
 BOOT_LIMIT_S = 30
@@ -99,6 +101,32 @@ class Containers:
         except APIError as error:
             raise LabError(f"{host.name} cannot be started: {error.explanation or error}") from None
         self.wait_booted(host.name)
+
+    def start_stranger(self, name: str, address: Address, image: str) -> None:
+        """A container on the lab's network that is no host of any site; nothing runs in it."""
+        endpoint = self._client.api.create_endpoint_config(ipv4_address=str(address))
+        try:
+            self._client.containers.run(
+                image,
+                entrypoint=["sleep"],
+                command=["infinity"],
+                name=name,
+                hostname=name,
+                detach=True,
+                labels={LABEL: "1"},
+                network=NAME,
+                networking_config={NAME: endpoint},
+                cap_add=["NET_ADMIN"],
+                shm_size="256m",
+                sysctls={"net.ipv6.conf.all.disable_ipv6": "0"},
+            )
+        except APIError as error:
+            raise LabError(f"{name} cannot be started: {error.explanation or error}") from None
+
+    def remove(self, name: str) -> None:
+        """Remove one container, where it is there."""
+        with contextlib.suppress(NotFound):
+            _remove(self._client.containers.get(name))
 
     def wait_booted(self, name: str) -> None:
         """Return once systemd is done. LabError when it is not within the limit."""

@@ -27,7 +27,7 @@ from failover.health.observation import (
     ZooKeeperSeen,
     decode_observation,
 )
-from failover.model import ClusterName, SiteName
+from failover.model import ClusterName, HostName, SiteName
 from failover.policy import Cluster, Policy, ZooKeeperServer
 from failover.state import (
     GroupState,
@@ -276,6 +276,14 @@ class ClaimWatch:
         if found is None:
             return None
         return decode_record(WriterClaim, found.data, path=found.path).site
+
+
+def claim_holder(policy: Policy, cluster: ClusterName) -> HostName | None:
+    """The host that holds the writer claim, as ZooKeeper has it: no packet goes to that host."""
+    with open_store(policy) as store:
+        store.sync()
+        found = store.read(GroupPaths(policy.group).writer(cluster))
+    return decode_record(WriterClaim, found.data, path=found.path).host if found else None
 
 
 def without_servers_of(policy: Policy, site: SiteName) -> Policy:

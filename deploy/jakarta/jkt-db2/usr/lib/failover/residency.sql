@@ -18,17 +18,22 @@ GRANT EXECUTE ON FUNCTION pg_catalog.pg_hba_file_rules() TO failover_functions;
 GRANT CONNECT ON DATABASE marketplace TO failover_observer;  -- its catalogues are scanned
 GRANT CREATE, USAGE ON SCHEMA failover TO failover_cutter;  -- CREATE: to become the owner, revoked below
 
+-- What is asked every second is in PL/pgSQL, which keeps its plans for the session; a function in SQL is
+-- planned anew at every call, and that was most of its cost.
 -- Who is connected from where, and what walsenders do. Sessions of clients are counted, not listed.
 CREATE OR REPLACE FUNCTION failover.sessions(
     OUT kind text, OUT role text, OUT superuser boolean, OUT database text, OUT address inet,
     OUT state text, OUT slot text, OUT sessions integer, OUT sent_bytes bigint)
 RETURNS SETOF record
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
-    SELECT backend.backend_type, role.rolname, coalesce(role.rolsuper, false), base.datname,
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT backend.backend_type, role.rolname::text, coalesce(role.rolsuper, false), base.datname::text,
            backend.client_addr,
            CASE WHEN backup.pid IS NOT NULL THEN 'backup' ELSE sender.state END,
-           slot.slot_name, count(*)::integer, max(backup.param4)
+           slot.slot_name::text, count(*)::integer, max(backup.param4)
     FROM pg_stat_get_activity(NULL) AS backend
     LEFT JOIN pg_roles AS role ON role.oid = backend.usesysid
     LEFT JOIN pg_database AS base ON base.oid = backend.datid
@@ -38,7 +43,8 @@ AS $$
     WHERE backend.pid <> pg_backend_pid()
       AND (backend.backend_type IN ('client backend', 'walsender')
            OR backend.backend_type LIKE 'logical replication % worker')
-    GROUP BY 1, 2, 3, 4, 5, 6, 7
+    GROUP BY 1, 2, 3, 4, 5, 6, 7;
+END
 $$;
 
 -- Who is let in, by the file as it is now, whether it was loaded or not. Without the options of a line:
@@ -47,27 +53,38 @@ CREATE OR REPLACE FUNCTION failover.hba_rules(
     OUT line integer, OUT type text, OUT databases text[], OUT roles text[], OUT address text,
     OUT netmask text, OUT method text, OUT broken boolean)
 RETURNS SETOF record
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT line_number, type, database, user_name, address, netmask, auth_method, error IS NOT NULL
-    FROM pg_hba_file_rules()
+    FROM pg_hba_file_rules();
+END
 $$;
 
 -- Settings that run a command, load a library or name a place, where they are set: their fingerprint.
 CREATE OR REPLACE FUNCTION failover.out_settings(OUT name text, OUT sha256 text)
 RETURNS SETOF record
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     SELECT wanted.name, encode(sha256(convert_to(current_setting(wanted.name), 'UTF8')), 'hex')
     FROM unnest(ARRAY['archive_command', 'archive_library', 'archive_cleanup_command', 'recovery_end_command', 'restore_command', 'ssl_passphrase_command', 'shared_preload_libraries', 'session_preload_libraries', 'local_preload_libraries', 'log_destination', 'log_directory', 'dynamic_library_path']) AS wanted (name)
     WHERE current_setting(wanted.name, true) <> ''
-      AND NOT (wanted.name = 'archive_command' AND current_setting('archive_mode') = 'off')
+      AND NOT (wanted.name = 'archive_command' AND current_setting('archive_mode') = 'off');
+END
 $$;
 
 -- Where this server receives from, or would: hosts alone. '?' where it says none that can be told.
 CREATE OR REPLACE FUNCTION failover.upstreams() RETURNS SETOF text
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
     WITH setting AS (SELECT current_setting('primary_conninfo') AS conninfo),
     named AS (
         SELECT unnest(string_to_array(trim(BOTH '''' FROM found.value[1]), ',')) AS host
@@ -81,7 +98,8 @@ AS $$
     UNION
     SELECT '?' FROM setting WHERE conninfo ~ '(^|\s)service\s*='
     UNION
-    SELECT sender_host FROM pg_stat_wal_receiver WHERE sender_host IS NOT NULL
+    SELECT sender_host FROM pg_stat_wal_receiver WHERE sender_host IS NOT NULL;
+END
 $$;
 
 -- Ends the sessions from one address (NULL: walsenders through the local socket that send something),
