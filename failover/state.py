@@ -341,6 +341,10 @@ Record = TypeVar(
 )
 
 
+_KINDS = (WriterClaim, StoppedProof, SalvageProgress, HistoryEntry, HistoryHead, OperatorRequest)
+_ADAPTERS: dict[str, TypeAdapter[Any]] = {kind.__name__: TypeAdapter(kind) for kind in _KINDS}
+
+
 def encode_record(
     record: WriterClaim
     | StoppedProof
@@ -350,12 +354,13 @@ def encode_record(
     | OperatorRequest,
 ) -> bytes:
     """JSON of one of the small records."""
-    return TypeAdapter(type(record)).dump_json(record)
+    return _ADAPTERS[type(record).__name__].dump_json(record)
 
 
 def decode_record(kind: type[Record], data: bytes, *, path: str) -> Record:
     """A small record. StateError when it is not exactly one."""
     try:
-        return TypeAdapter(kind).validate_json(data)
+        record: Record = _ADAPTERS[kind.__name__].validate_json(data)
     except ValidationError as error:
         raise StateError(f"{path}: not a {kind.__name__}: {error.errors()[0]['msg']}") from None
+    return record

@@ -81,18 +81,19 @@ class Gatherer:
         self._sync = SyncMemory(policy)
         self._epoch = Epoch(0)
         self._learned: dict[SiteName, tuple[int, float]] = {}
+        self._scopes = self._all_scopes()
+        self._fixed_paths = self._all_fixed_paths()
 
     @property
     def watched_paths(self) -> tuple[str, ...]:
         """A change of one of these is a reason to look at once."""
-        scopes = self._scopes()
         return (
             self._paths.state,
             self._paths.request,
             *(self._paths.writer(cluster.name) for cluster in self._policy.clusters),
             *(self._paths.stopped(cluster.name) for cluster in self._policy.clusters),
-            *(scope.config for _, _, scope in scopes),
-            *(scope.leader for _, _, scope in scopes),
+            *(scope.config for _, _, scope in self._scopes),
+            *(scope.leader for _, _, scope in self._scopes),
         )
 
     def gather(
@@ -155,21 +156,21 @@ class Gatherer:
 
     def _read(self, store: Store) -> Znodes:
         """All znodes in one round trip, and one more when the epoch is new to this reader."""
-        znodes = read_all(store, (*self._fixed_paths(), *self._salvage_paths()))
+        znodes = read_all(store, (*self._fixed_paths, *self._salvage_paths()))
         epoch = self._epoch_of(znodes)
         if epoch != self._epoch:
             self._epoch = epoch
             znodes |= read_all(store, self._salvage_paths())
         return znodes
 
-    def _fixed_paths(self) -> tuple[str, ...]:
+    def _all_fixed_paths(self) -> tuple[str, ...]:
         paths = [self._paths.state, self._paths.request, self._paths.history_head]
         paths.append(self._paths.residency)
         paths += [self._paths.observer(site.name) for site in self._policy.sites]
         for cluster in self._policy.clusters:
             paths += [self._paths.writer(cluster.name), self._paths.stopped(cluster.name)]
             paths.append(self._paths.last_writer(cluster.name))
-        for _, _, scope in self._scopes():
+        for _, _, scope in self._scopes:
             paths += [scope.leader, scope.config, scope.status, scope.failover, scope.sync]
             paths.append(scope.history)
         return tuple(paths)
@@ -181,7 +182,7 @@ class Gatherer:
             for host in cluster.hosts
         )
 
-    def _scopes(self) -> tuple[tuple[ClusterName, SiteName, ScopePaths], ...]:
+    def _all_scopes(self) -> tuple[tuple[ClusterName, SiteName, ScopePaths], ...]:
         namespace = self._policy.patroni_namespace
         return tuple(
             (cluster.name, site.name, ScopePaths(namespace, cluster.scope(site.name)))
@@ -234,7 +235,7 @@ class Gatherer:
 
     def _scopes_seen(self, znodes: Znodes) -> tuple[ScopeSeen, ...]:
         return tuple(
-            scope_seen(cluster, site, scope, znodes) for cluster, site, scope in self._scopes()
+            scope_seen(cluster, site, scope, znodes) for cluster, site, scope in self._scopes
         )
 
     def _stopped(self, znodes: Znodes) -> tuple[StoppedSeen, ...]:

@@ -7,7 +7,8 @@ asked one by one. Never a snapshot: each znode is as it was at some moment of th
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol, runtime_checkable
+from functools import cache
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from failover.coordination.store import Store
 from failover.znode import Znode
@@ -24,6 +25,15 @@ class ReadsMany(Protocol):
 def read_all(store: Store, paths: Iterable[str]) -> dict[str, Znode | None]:
     """Each path's znode, None where there is none. StoreUnavailable without an answer."""
     wanted = tuple(dict.fromkeys(paths))
-    if isinstance(store, ReadsMany):
+    if _reads_many(store):
         return store.read_many(wanted)
     return {path: store.read(path) for path in wanted}
+
+
+def _reads_many(store: Store) -> TypeGuard[ReadsMany]:
+    return _kind_reads_many(type(store))
+
+
+@cache  # the check of a protocol looks at every attribute
+def _kind_reads_many(kind: type[Store]) -> bool:
+    return issubclass(kind, ReadsMany)

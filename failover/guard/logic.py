@@ -184,6 +184,8 @@ class Guard:
 
     def state_seen(self, *, exists: bool, epoch: Epoch | None, stop_wanted: bool = False) -> Guard:
         """``state`` was read. Once armed, a guard stays armed: a lost znode disarms nobody."""
+        if (epoch, stop_wanted) == (self.epoch, self.stop_wanted) and (self.armed or not exists):
+            return self
         seen = replace(self, epoch=epoch, stop_wanted=stop_wanted)
         if exists and not self.armed:
             return replace(seen, armed=True, in_place=InPlace.NOT_YET)
@@ -191,7 +193,8 @@ class Guard:
 
     def claim_seen(self, *, own: bool) -> Guard:
         """The claim was read after a ``sync``."""
-        return replace(self, claim_lost=self.grant is not None and not own)
+        lost = self.grant is not None and not own
+        return self if lost == self.claim_lost else replace(self, claim_lost=lost)
 
     def leader_seen(
         self, name: str | None, own_name: str, *, paused: bool, synced: bool, now_s: float
@@ -203,7 +206,8 @@ class Guard:
                 leader=replace(self.leader, names_other=False, absent_since_s=None, absent_s=0.0),
             )
         if name == own_name:
-            return replace(self, leader=LeaderKey(own_seen=True))
+            own = LeaderKey(own_seen=True)
+            return self if self.leader == own else replace(self, leader=own)
         if name is not None:
             return replace(self, leader=LeaderKey(self.leader.own_seen, names_other=synced))
         since_s = self.leader.absent_since_s if self.leader.absent_since_s is not None else now_s
@@ -300,7 +304,8 @@ def _decide_stop(guard: Guard, now_s: float) -> tuple[Guard, Decision]:
     A plan that is gone again kills nobody any more; a stop that was asked for goes on.
     """
     if not guard.stop_wanted:
-        return replace(guard, stopping_since_s=None), Nothing()
+        asked = guard.stopping_since_s is not None
+        return replace(guard, stopping_since_s=None) if asked else guard, Nothing()
     if guard.stopping_since_s is None:
         return replace(guard, stopping_since_s=now_s), Stop()
     if now_s - guard.stopping_since_s < guard.limits.fast_stop_s:
@@ -329,6 +334,8 @@ def _decide_ungranted(guard: Guard, server: ServerSeen, now_s: float) -> tuple[G
         return replace(guard, killing=None), Nothing()
     if not writable:
         over = InPlace.OVER if guard.in_place is InPlace.NOT_YET else guard.in_place
+        if guard.killing is None and guard.in_place is over:
+            return guard, Nothing()
         return replace(guard, killing=None, in_place=over), Nothing()
     if guard.in_place is InPlace.NOT_YET:
         until_s = now_s + guard.limits.in_place_s

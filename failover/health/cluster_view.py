@@ -6,6 +6,7 @@ Invariant: three answers to every question, as in ``view``; a silent host is nev
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from failover.health.inputs import (
     ClaimSeen,
@@ -36,7 +37,7 @@ class StandbyLeader:
     postgres: PostgresSeen
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, as HostView
 class SideView:
     """One cluster at one data site: its Patroni scope and its hosts."""
 
@@ -53,7 +54,7 @@ class SideView:
     def reached_by(self, observer: SiteName) -> Tri:
         return some(host.reached_by(observer) for host in self.hosts)
 
-    @property
+    @cached_property
     def working_primaries(self) -> tuple[HostView, ...]:
         return tuple(host for host in self.hosts if host.working_primary)
 
@@ -61,7 +62,7 @@ class SideView:
     def working_primary(self) -> Tri:
         return some(host.working_primary for host in self.hosts)
 
-    @property
+    @cached_property
     def paused(self) -> Tri:
         """The scope's configuration says so, or a Patroni there does."""
         if any(host.patroni is not None and host.patroni.paused for host in self.hosts):
@@ -73,7 +74,7 @@ class SideView:
         """The leader key is a fence. None: the scope could not be read."""
         return None if self.scope is None else is_fence(self.scope.leader)
 
-    @property
+    @cached_property
     def standby_leader(self) -> StandbyLeader | None:
         """The host whose Patroni says ``standby_leader`` and whom the leader key names."""
         leader = self.scope.leader if self.scope is not None else None
@@ -90,7 +91,7 @@ class SideView:
         return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, as HostView
 class ClusterView:
     """One cluster of the group at both sites."""
 
@@ -112,7 +113,7 @@ class ClusterView:
             return False
         return host.could_take_lease
 
-    @property
+    @cached_property
     def could_take_lease(self) -> Tri:
         """Some host of the active site may lead."""
         return some(self.may_lead(host) for host in self.active.hosts)
@@ -123,7 +124,7 @@ class ClusterView:
         last = self.last_writer
         return last.promised if last is not None and last.site == self.active.site else None
 
-    @property
+    @cached_property
     def claim_held(self) -> Tri:
         """Somebody holds the writer claim (one that cannot be understood counts as held)."""
         if self.claim is None:
@@ -136,14 +137,14 @@ class ClusterView:
         absent = self.claim_held is False and self.claim is not None
         return self.claim.unchanged_for_s if absent and self.claim is not None else 0.0
 
-    @property
+    @cached_property
     def holder(self) -> HostView | None:
         """The host of the active site that holds the claim."""
         claim = self.claim.claim if self.claim is not None else None
         hosts = self.active.hosts if claim is not None else ()
         return next((host for host in hosts if claim and host.host.name == claim.host), None)
 
-    @property
+    @cached_property
     def primary(self) -> HostView | None:
         """The claim's holder, where somebody living sees it as a working primary."""
         holder = self.holder

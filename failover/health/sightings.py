@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 from failover.health.inputs import FlushSeen, Glanced
 from failover.health.observation import (
@@ -27,8 +28,13 @@ Tri = bool | None  # None: unknown
 
 def some(answers: Iterable[Tri]) -> Tri:
     """True where one is True, else False where one is False, else unknown."""
-    seen = tuple(answers)
-    return True if True in seen else (False if False in seen else None)
+    found: Tri = None
+    for answer in answers:
+        if answer:
+            return True
+        if answer is not None:
+            found = False
+    return found
 
 
 def every(answers: Iterable[Tri]) -> Tri:
@@ -46,9 +52,13 @@ class Sighting:
     seen: HostObservation
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class HostView:
-    """One database host, through the eyes of the living observers, the freshest first."""
+    """One database host, through the eyes of the living observers, the freshest first.
+
+    Without slots: the rows of the verdict table ask the same again and again, so what follows from
+    the sightings is worked out once.
+    """
 
     host: DatabaseHost
     sightings: tuple[Sighting, ...]
@@ -56,7 +66,7 @@ class HostView:
     glanced: Glanced | None = None  # asked once more right before this look
     flushed: FlushSeen | None = None  # the newest that it told a primary
 
-    @property
+    @cached_property
     def reached(self) -> Tri:
         """Somebody got any answer from it, a refusal included. None: nobody looked."""
         return some(_host_answered(sighting.seen) for sighting in self.sightings)
@@ -65,17 +75,17 @@ class HostView:
         """The same for one observer. None: it is not alive, or did not look."""
         return some(_host_answered(s.seen) for s in self.sightings if s.observer == observer)
 
-    @property
+    @cached_property
     def working_primary(self) -> Tri:
         """PostgreSQL answers and is out of recovery. False: it is not, or there is no server."""
         return some(_out_of_recovery(sighting.seen) for sighting in self.sightings)
 
-    @property
+    @cached_property
     def could_take_lease(self) -> Tri:
         """Patroni answers and may lead, and the guard without which there is no permit is up."""
         return some(_could_lead(sighting.seen) for sighting in self.sightings)
 
-    @property
+    @cached_property
     def postgres(self) -> PostgresSeen | None:
         """The freshest answer of PostgreSQL."""
         if self.glanced is not None:
@@ -83,17 +93,17 @@ class HostView:
         answers = (s.seen.postgres for s in self.sightings)
         return next((a for a in answers if isinstance(a, PostgresSeen)), None)
 
-    @property
+    @cached_property
     def patroni(self) -> PatroniSeen | None:
         answers = (s.seen.patroni for s in self.sightings)
         return next((a for a in answers if isinstance(a, PatroniSeen)), None)
 
-    @property
+    @cached_property
     def guard(self) -> GuardSeen | None:
         answers = (s.seen.guard for s in self.sightings)
         return next((a for a in answers if isinstance(a, GuardSeen)), None)
 
-    @property
+    @cached_property
     def guard_working(self) -> Tri:
         """Armed and with a living worker. None: no answer from it."""
         guard = self.guard
@@ -101,7 +111,7 @@ class HostView:
             return guard.armed and guard.worker_alive
         return False if any(_refused(s.seen.guard) for s in self.sightings) else None
 
-    @property
+    @cached_property
     def primary_timeline(self) -> TimelineId | None:
         """The newest timeline on which it was seen out of recovery.
 
@@ -130,10 +140,11 @@ def _refused(part: object) -> bool:
 
 
 def _host_answered(seen: HostObservation) -> bool:
-    parts = (seen.postgres, seen.patroni, seen.guard)
-    return any(
-        not isinstance(part, NoAnswer) or part.kind is not NoAnswerKind.TIMED_OUT for part in parts
-    )
+    return _answered(seen.postgres) or _answered(seen.patroni) or _answered(seen.guard)
+
+
+def _answered(part: object) -> bool:
+    return not isinstance(part, NoAnswer) or part.kind is not NoAnswerKind.TIMED_OUT
 
 
 def _out_of_recovery(seen: HostObservation) -> Tri:

@@ -9,6 +9,7 @@ of the verdict table and gates ask this module and look at nothing else.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from failover.health.cluster_view import ClusterView, cluster_view
 from failover.health.ensemble_view import ZooKeeperView, ensemble_view
@@ -39,7 +40,7 @@ class ObserverView:
     problem: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, as HostView
 class View:
     """Everything known at one moment. ``missing``: what the core would have liked to know.
 
@@ -65,7 +66,7 @@ class View:
     residency: ResidencyView
     missing: tuple[str, ...]
 
-    @property
+    @cached_property
     def living_observers(self) -> tuple[SiteName, ...]:
         return tuple(observer.site for observer in self.observers if observer.alive)
 

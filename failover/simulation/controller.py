@@ -7,6 +7,7 @@ crash can be planted before or after any store operation; what is started again 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 from failover.controller import Controller, TickResult
 from failover.executor import CommandEnded, CommandStarted
@@ -22,7 +23,7 @@ from failover.health.observation import (
     ZooKeeperObservation,
     ZooKeeperSeen,
 )
-from failover.model import Lsn, SiteName, TimelineId
+from failover.model import HostName, Lsn, SiteName, TimelineId
 from failover.planning.plan import Plan
 from failover.planning.turn import TICK_INTERVAL_S, asked_once_more
 from failover.policy import DatabaseHost, Policy
@@ -265,15 +266,33 @@ class SiteController:
     def _ask_zookeeper(self, server: Server) -> ZooKeeperObservation:
         name = self.policy.zookeeper_servers[server.myid - 1].name
         if not self.network.passes(self.host, server.host) or server.host.frozen:
-            return ZooKeeperObservation(name, _TIMED_OUT)
+            return _zookeeper_silent(name, _TIMED_OUT)
         if not self.network.passes(server.host, self.host):
-            return ZooKeeperObservation(name, _TIMED_OUT)
+            return _zookeeper_silent(name, _TIMED_OUT)
         if not server.host.up:
-            return ZooKeeperObservation(name, _REFUSED)
+            return _zookeeper_silent(name, _REFUSED)
         mode = ZooKeeperMode.NO_QUORUM
         if server.joined:
             mode = ZooKeeperMode.LEADER if server.leads else ZooKeeperMode.FOLLOWER
-        return ZooKeeperObservation(name, ZooKeeperSeen(mode, server.epoch))
+        return _zookeeper_seen(name, mode, server.epoch)
+
+
+# Few values, seen again and again: each is made once.
+
+
+@lru_cache(maxsize=256)
+def _zookeeper_silent(name: HostName, why: NoAnswer) -> ZooKeeperObservation:
+    return ZooKeeperObservation(name, why)
+
+
+@lru_cache(maxsize=256)
+def _zookeeper_seen(name: HostName, mode: ZooKeeperMode, epoch: int) -> ZooKeeperObservation:
+    return ZooKeeperObservation(name, ZooKeeperSeen(mode, epoch))
+
+
+@lru_cache(maxsize=256)
+def _patroni_seen(role: str, state: str, timeline: TimelineId, paused: bool) -> PatroniSeen:
+    return PatroniSeen(role=role, state=state, timeline=timeline, paused=paused)
 
 
 def _postgres(server: Postgres) -> PostgresSeen | NoAnswer:
@@ -307,12 +326,8 @@ def _patroni(stack: Stack) -> PatroniSeen | NoAnswer:
         return _REFUSED
     if not patroni.answers:
         return _TIMED_OUT
-    return PatroniSeen(
-        role=patroni.role,
-        state=stack.server.run,
-        timeline=TimelineId(stack.server.branch.number),
-        paused=patroni.paused,
-    )
+    timeline = TimelineId(stack.server.branch.number)
+    return _patroni_seen(patroni.role, stack.server.run, timeline, patroni.paused)
 
 
 def _silent(minder: Process | None) -> NoAnswer:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from failover.guard import logic
 from failover.guard.messages import Purpose
@@ -45,8 +46,7 @@ class Files:
     salvaged_epoch: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Status:
+class Status(NamedTuple):
     """What the minder last told the worker (MinderStatus)."""
 
     granted: bool
@@ -251,9 +251,9 @@ class Guard:
 
     @property
     def server_seen(self) -> logic.ServerSeen:
-        server = self.server
-        up = server.run in (Run.RUNNING, Run.STOPPING)
-        alive = server.alive or self.lock_held
+        server, run = self.server, self.server.run
+        up = run is Run.RUNNING or run is Run.STOPPING
+        alive = run is not Run.DOWN or self.lock_held
         return logic.ServerSeen(alive, up and not server.in_recovery, self.files.note)
 
     def _apply(self) -> None:

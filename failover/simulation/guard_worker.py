@@ -6,10 +6,9 @@ in guard_salvage.py. What is decided, and every transaction, is the product's ow
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from failover.coordination.store import StoreUnavailable
@@ -31,6 +30,7 @@ from failover.guard.permits import (
     stop_here,
 )
 from failover.model import Epoch, Lsn, TimelineId
+from failover.simulation.documents import loaded
 from failover.simulation.guard_salvage import Salvager
 from failover.simulation.kernel import Process
 from failover.simulation.postgres import Control, Postgres
@@ -162,7 +162,7 @@ class Worker:
             self.kernel.note(f"{self.me.host}: guard's worker kills in the minder's place")
             guard.server.kill()
         if self.kernel.now >= near_s and not guard.server.alive:
-            guard.status_sent = replace(status, granted=False, server_alive=False)
+            guard.status_sent = status._replace(granted=False, server_alive=False)
             self.wake()
 
     def _renew(self, sent_s: float) -> None:
@@ -397,4 +397,4 @@ def _text(znode: Znode | None) -> str | None:
 
 
 def _is_paused(config: Znode | None) -> bool:
-    return config is not None and bool(json.loads(config.data).get("pause"))
+    return config is not None and bool(loaded(config.data).get("pause"))

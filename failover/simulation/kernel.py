@@ -72,7 +72,7 @@ class Process:
         self.stops.discard(reason)
         if self._missed and self.alive and not self.stops:
             self._missed = False
-            self._kernel.after(0.0, self._resumer(self._wait))
+            self._kernel.resume_after(0.0, self, self._wait)
 
     def kill(self) -> None:
         """It ends here (SIGKILL): no further step of it happens."""
@@ -91,12 +91,10 @@ class Process:
     def wake(self) -> None:
         """End its present wait early."""
         if self.alive:
-            self._kernel.after(0.0, self._resumer(self._wait))
+            self._kernel.resume_after(0.0, self, self._wait)
 
-    def _resumer(self, wait: int) -> Callable[[], None]:
-        return lambda: self._resume(wait)
-
-    def _resume(self, wait: int) -> None:
+    def resume(self, wait: int) -> None:
+        """Go on, where that wait is still the present one. Called by the kernel alone."""
         if wait != self._wait or not self.alive:
             return
         if self.stops:
@@ -109,7 +107,7 @@ class Process:
 
     def pause(self, duration_s: float) -> None:
         """Wait; called by the process itself through ``Kernel.sleep``."""
-        self._kernel.after(duration_s, self._resumer(self._wait))
+        self._kernel.resume_after(duration_s, self, self._wait)
         self._kernel.hub.switch()
 
 
@@ -121,7 +119,8 @@ class Kernel:
         self.now = 0.0
         self.hub: Any = getcurrent()
         self.events = 0
-        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        # What is called, or the process that goes on and the number of the wait that is over.
+        self._queue: list[tuple[float, int, Callable[[], None] | None, Process | None, int]] = []
         self._count = 0
         self._processes: dict[Any, Process] = {}
         self.log: list[str] | None = None  # a list: keep a transcript in it
@@ -134,10 +133,16 @@ class Kernel:
     def at(self, when_s: float, what: Callable[[], None]) -> None:
         """Let something happen at a time (never before now)."""
         self._count += 1
-        heapq.heappush(self._queue, (max(when_s, self.now), self._count, what))
+        heapq.heappush(self._queue, (max(when_s, self.now), self._count, what, None, 0))
 
     def after(self, delay_s: float, what: Callable[[], None]) -> None:
         self.at(self.now + delay_s, what)
+
+    def resume_after(self, delay_s: float, process: Process, wait: int) -> None:
+        """Let a process go on at the end of that wait of its."""
+        self._count += 1
+        when_s = self.now + delay_s if delay_s > 0.0 else self.now
+        heapq.heappush(self._queue, (when_s, self._count, None, process, wait))
 
     def every(self, interval_s: float, what: Callable[[], None]) -> None:
         """Let something happen for ever, from now on."""
@@ -152,7 +157,7 @@ class Kernel:
         """Start a process."""
         process = Process(self, name, body)
         self._processes[process._fiber] = process
-        self.after(delay_s, process._resumer(process._wait))
+        self.resume_after(delay_s, process, process._wait)
         return process
 
     def forget(self, fiber: Any) -> None:
@@ -175,10 +180,13 @@ class Kernel:
         """Let everything happen that happens until then."""
         queue = self._queue
         while queue and queue[0][0] <= until_s:
-            when_s, _, what = heapq.heappop(queue)
+            when_s, _, what, process, wait = heapq.heappop(queue)
             self.now = when_s
             self.events += 1
-            what()
+            if process is not None:
+                process.resume(wait)
+            elif what is not None:
+                what()
         self.now = until_s
 
     def close(self) -> None:

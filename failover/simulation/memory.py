@@ -1,7 +1,8 @@
 """What was decoded once is remembered: the same bytes are the same frozen value.
 
 Every simulated controller and guard reads the same few znodes again and again, and decoding them
-was a fifth of the simulation's time. Nothing of the product changes: the functions are pure.
+was a fifth of the simulation's time. Nothing of the product changes: the functions are pure, and
+that an observation comes back from its bytes as it was is tested (test_schedules.py).
 """
 
 from __future__ import annotations
@@ -9,17 +10,26 @@ from __future__ import annotations
 from functools import lru_cache
 from types import ModuleType
 
+from failover import controller
 from failover.coordination import gather
 from failover.guard import permits
-from failover.health import observation
-from failover.simulation import guard_worker
+from failover.health import observation as observations
+from failover.health import cluster_view, scope
+from failover.health.observation import SiteObservation
+from failover.simulation import checker, guard_worker, world
+
+OBSERVATIONS_MAX = 256
+
+_observations: dict[bytes, SiteObservation] = {}
 
 
 def remember_what_was_decoded() -> None:
     """From now on, in this process."""
-    _remember("decode_observation", observation, gather)
-    _remember("decode_state", gather, gather, permits, guard_worker)
+    _remember("decode_state", gather, gather, permits, guard_worker, checker, world)
     _remember("decode_record", gather, gather, permits)
+    _remember("parse_config", scope, gather, cluster_view)
+    controller.encode_observation = _encode_observation  # type: ignore[attr-defined]
+    gather.decode_observation = _decode_observation  # type: ignore[attr-defined]
 
 
 def _remember(name: str, source: ModuleType, *users: ModuleType) -> None:
@@ -29,3 +39,16 @@ def _remember(name: str, source: ModuleType, *users: ModuleType) -> None:
     remembered = lru_cache(maxsize=256)(function)
     for user in users:
         setattr(user, name, remembered)
+
+
+def _encode_observation(observation: SiteObservation) -> bytes:
+    data = observations.encode_observation(observation)
+    while len(_observations) >= OBSERVATIONS_MAX:
+        del _observations[next(iter(_observations))]
+    _observations[data] = observation
+    return data
+
+
+def _decode_observation(data: bytes, *, path: str) -> SiteObservation:
+    known = _observations.get(data)
+    return known if known is not None else observations.decode_observation(data, path=path)

@@ -91,7 +91,7 @@ class Network:
 
     def passes(self, source: Host, target: Host) -> bool:
         """Whether a message sent now arrives (the target may still be down or frozen)."""
-        if source is target:
+        if source is target or not (self.site_cuts or self.host_cuts):
             return True
         if source.site != target.site and (source.site, target.site) in self.site_cuts:
             return False
@@ -99,7 +99,10 @@ class Network:
 
     def talks(self, one: Host, other: Host) -> bool:
         """Whether a request and its answer pass now, and the other side can answer."""
-        return other.answers and self.passes(one, other) and self.passes(other, one)
+        if not other.up or other.frozen:
+            return False
+        cut = self.site_cuts or self.host_cuts
+        return not cut or (self.passes(one, other) and self.passes(other, one))
 
     def delay_s(self, one: Host, other: Host) -> float:
         """One way."""

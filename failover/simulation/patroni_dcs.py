@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from failover.coordination.store import StoreUnavailable
 from failover.simulation.client import Client
+from failover.simulation.documents import loaded
 from failover.simulation.wal import Branch
 from failover.znode import Conflict, Create, Delete, Op, OutcomeUnknown, ScopePaths, Set, Znode
 
@@ -70,8 +71,8 @@ class Dcs:
         config, status = found[paths.config], found[paths.status]
         return Seen(
             leader=found[paths.leader],
-            config=json.loads(config.data) if config is not None else {},
-            optime=int(json.loads(status.data)["optime"]) if status is not None else 0,
+            config=loaded(config.data) if config is not None else {},
+            optime=int(loaded(status.data)["optime"]) if status is not None else 0,
         )
 
     def acquire_lock(self) -> bool:

@@ -55,6 +55,8 @@ def shared(history: Position, branch: Branch) -> int:
 
 def fork_point(one: Position, other: Position) -> int:
     """Up to where two histories are the same."""
+    if one.branch is other.branch:
+        return min(one.lsn, other.lsn)
     limits: dict[int, int] = {}
     here: Branch | None = one.branch
     limit = one.lsn
