@@ -11,10 +11,11 @@ STEPS ?= 200
 SEED ?=
 MODEL ?=
 
-.PHONY: help setup demo test test-full check lint format sim model bench dashboard lock clean
+.PHONY: help setup demo test test-full check lint format sim sim-campaign mutations model bench \
+        dashboard lock clean
 
 help: ## what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## virtual environment, container engine, image: what demo and test need
 	@scripts/setup
@@ -52,6 +53,13 @@ sim: .venv/.ready ## random faults on the simulated world (SEED=, SCHEDULES=200,
 model: ## the model of the protocol, exhaustively, and every rule taken away (spin; about 10 minutes)
 	@scripts/setup --model
 	@$(PYTHON) scripts/check_model.py $(MODEL)
+
+sim-campaign: SCHEDULES := $(if $(filter command line environment,$(origin SCHEDULES)),$(SCHEDULES),100000)
+sim-campaign: .venv/.ready ## 100,000 schedules with coverage, resumed where it stopped (SCHEDULES=, STEPS=200)
+	$(PYTHON) -m failover.simulation.campaign --schedules $(SCHEDULES) --steps $(STEPS)
+
+mutations: .venv/.ready ## break the protocol in one way after another: every breakage must be caught
+	$(PYTHON) -m tests.mutations
 
 bench: setup ## takeovers measured on the lab (RUNS=20), as JSON
 	@$(FAILOVER) bench takeover --runs $(RUNS) -o json

@@ -10,14 +10,12 @@ import random
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import click
 
 from failover.model import ProtectionMode
-from failover.simulation.schedule import Result, run_schedule
-
-REGRESSIONS = Path("tests/simulation/regressions.txt")
+from failover.simulation.regressions import REGRESSIONS, Failed, keep
+from failover.simulation.schedule import Result, mode_of, run_schedule
 
 
 @click.command()
@@ -49,24 +47,19 @@ def main(
     mode = ProtectionMode(protection) if protection else None
     results = _run(first, steps, schedules, jobs, mode, log=log)
     took_s = time.monotonic() - started_s
-    failed = [result for result in results if result.failure]
+    failed = [
+        Failed(result.seed, steps, str(result.protection), result.failure)
+        for result in results
+        if result.failure
+    ]
     for result in results:
         if log:
             click.echo("\n".join(result.log))
-    for result in failed:
-        where = f"seed {result.seed} ({result.protection})"
-        click.echo(f"FAILED {where}: {result.failure}", err=True)
-        click.echo(f"  replay: make sim SEED={result.seed} STEPS={steps}", err=True)
-    _keep(failed)
+    for one in failed:
+        click.echo(f"FAILED {one}", err=True)
+    keep(REGRESSIONS, failed)
     click.echo(_summary(results, took_s))
     sys.exit(1 if failed else 0)
-
-
-def mode_of(seed: int) -> ProtectionMode:
-    """Half of the schedules in a synchronous mode."""
-    asynchronous = ProtectionMode.MAX_PERFORMANCE
-    modes = (asynchronous, ProtectionMode.MAX_AVAILABILITY)
-    return (*modes, asynchronous, ProtectionMode.MAX_PROTECTION)[seed % 4]
 
 
 def _run(
@@ -84,16 +77,6 @@ def _run(
     modes = [protection or mode_of(seed) for seed in seeds]
     with ProcessPoolExecutor(jobs) as pool:
         return list(pool.map(run_schedule, seeds, [steps] * schedules, modes, chunksize=4))
-
-
-def _keep(failed: list[Result]) -> None:
-    """A failing seed becomes a regression test; a bug is first a failing seed, then a fix."""
-    if not failed or not REGRESSIONS.exists():
-        return
-    known = REGRESSIONS.read_text().split("\n")
-    new = [f"{result.seed} {result.steps} {result.protection}" for result in failed]
-    with REGRESSIONS.open("a") as file:
-        file.writelines(f"{line}\n" for line in new if line not in known)
 
 
 def _summary(results: list[Result], took_s: float) -> str:

@@ -1,4 +1,4 @@
-"""The invariants (I1, I2, I3), asserted on what really is, at every moment at which it matters,
+"""The invariants (I1 to I4), asserted on what really is, at every moment at which it matters,
 and the chain of the history.
 
 The checker sees everything, frozen hosts and lost messages included; nothing in the simulated
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 THAW_S_MAX = 0.1
 # With the guard's own processes stopped as well, systemd first has to replace them.
 REPLACED_S_MAX = 0.7
+COUNTRY = "ID"
 LOSS_SLACK_S = 2.5  # the estimate counts in samples of observers
 
 
@@ -67,6 +68,7 @@ class Checker:
         if made is not server.branch:
             self._fail(f"{server.name} made timeline {made.number} of {server.cluster} once more")
         self.sync.became_writable(server)
+        self._stands_in_country(server)
         state = self._state
         if state is None:
             return
@@ -77,6 +79,13 @@ class Checker:
             self._first_of_epoch[key] = server.name
             if state.epoch > 1:
                 self._count_loss(server, state)
+
+    def _stands_in_country(self, server: Postgres) -> None:
+        """I4: customers' writes are taken at a declared address of the country alone."""
+        config = self.world.stacks[server.name].config
+        declared = self.world.policy.site(config.site).declared
+        if not any(config.address in d.network for d in declared if d.country == COUNTRY):
+            self._fail(f"I4: {server.name} is writable at {config.address}, declared nowhere")
 
     def thawed(self, host: str) -> None:
         stack = self.world.stacks.get(host)

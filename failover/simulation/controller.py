@@ -110,6 +110,7 @@ class SiteController:
         self.steps: list[str] = []  # every plan that was acted on
         self.enabled = True
         self.on_connect: Callable[[Client], None] = lambda _: None  # to plant a crash
+        self.on_turn: Callable[[TickResult], None] = lambda _: None
         self.round_s = round_s
         self._lost_answers = lost_answers
         self._process: Process | None = None
@@ -202,6 +203,7 @@ class SiteController:
 
     def _report(self, result: TickResult) -> None:
         before, self.result = self.result, result
+        self.on_turn(result)
         if self.kernel.log is not None and (
             before is None or before.verdict.code != result.verdict.code
         ):

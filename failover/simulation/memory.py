@@ -2,7 +2,7 @@
 
 Every simulated controller and guard reads the same few znodes again and again, and decoding them
 was a fifth of the simulation's time. Nothing of the product changes: the functions are pure, and
-that an observation comes back from its bytes as it was is tested (test_schedules.py).
+that an observation comes back from its bytes as it was is tested (test_campaign.py).
 """
 
 from __future__ import annotations

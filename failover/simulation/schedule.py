@@ -16,6 +16,7 @@ from failover.health.relisting import waits_s
 from failover.model import ProtectionMode
 from failover.simulation.checker import Violation
 from failover.simulation.controller import UNIX_EPOCH_S
+from failover.simulation.coverage import Coverage
 from failover.simulation.faults import FAULTS, Fault, isolate_site, kill_site
 from failover.simulation.memory import remember_what_was_decoded
 from failover.simulation.policies import policy
@@ -44,7 +45,15 @@ class Result:
     takeovers: int = 0
     lost_writes: int = 0
     healed_after_s: float = 0.0
+    coverage: Coverage = field(default_factory=Coverage)
     log: list[str] = field(default_factory=list)
+
+
+def mode_of(seed: int) -> ProtectionMode:
+    """Half of the schedules in a synchronous mode."""
+    asynchronous = ProtectionMode.MAX_PERFORMANCE
+    modes = (asynchronous, ProtectionMode.MAX_AVAILABILITY)
+    return (*modes, asynchronous, ProtectionMode.MAX_PROTECTION)[seed % 4]
 
 
 def run_schedule(
@@ -77,6 +86,7 @@ def run_schedule(
         result.events = world.kernel.events
         result.takeovers = len(world.checker.epoch_changes)
         result.lost_writes = sum(len(lost) for lost in world.checker.lost.values())
+        result.coverage = world.coverage
         result.log = world.kernel.log or []
         world.close()
         if collecting:
@@ -102,6 +112,7 @@ def _faults(world: World, random: Random, steps: int) -> None:
         elif random.random() < intensity:
             fault = random.choices(names, weights)[0]
         if fault is not None:
+            world.coverage.fault(fault.__name__)
             undo = fault(world, random)
             lasts_steps = random.uniform(*FAULT_S) / (sum(STEP_S) / 2)
             if step == disaster_at:

@@ -20,6 +20,7 @@ from failover.policy import Cluster, DatabaseHost, Policy
 from failover.simulation.checker import Checker
 from failover.simulation.client import Client
 from failover.simulation.controller import ROUND_S, UNIX_EPOCH_S, SiteController, Stack
+from failover.simulation.coverage import Coverage
 from failover.simulation.ensemble import Ensemble, Server
 from failover.simulation.guard import Guard
 from failover.simulation.kernel import Kernel, Process
@@ -35,7 +36,7 @@ from failover.state import (
     decode_record,
     decode_state,
 )
-from failover.timing import lease_timing
+from failover.timing import LeaseTiming, lease_timing
 from failover.znode import Committed, Create, GroupPaths, ScopePaths, Set
 
 BEAT_S = 0.1  # clients write, standbys stream, invariants are looked at
@@ -45,6 +46,7 @@ SUPERVISION_S = 0.3
 class World:
     """See the module. ``round_s``: how often controllers look and observers probe.
 
+    ``timing``: of the guards; by the policy's lease where not given.
     ``lost_answers_p``: the chance that ZooKeeper's answer to a write is lost.
     """
 
@@ -55,10 +57,11 @@ class World:
         *,
         log: bool = False,
         round_s: float = ROUND_S,
+        timing: LeaseTiming | None = None,
     ) -> None:
         self.policy = policy if policy is not None else default_policy()
         self.seed = seed
-        self.timing = lease_timing(self.policy.lease_s)
+        self.timing = timing if timing is not None else lease_timing(self.policy.lease_s)
         self.kernel = Kernel(seed)
         if log:
             self.kernel.log = []
@@ -72,16 +75,19 @@ class World:
         ]
         self.ensemble = Ensemble(self.kernel, self.network, servers)
         self.checker = Checker(self)
+        self.coverage = Coverage()
         self.ensemble.on_commit.append(self.checker.committed)
         self.stacks: dict[str, Stack] = {}
         self._patches: list[tuple[str, Callable[[bytes], bytes]]] = []
         self._servers: dict[str, tuple[Postgres, ...]] = {}
         self._acknowledgements: dict[str, list[Acknowledgement]] = {}
         self._initialise()
+        self.coverage.begun()
         for cluster in self.policy.clusters:
             self._add_cluster(cluster)
         self.controllers = {site.name: self._controller(site.name) for site in self.policy.sites}
         for controller in self.controllers.values():
+            controller.on_turn = self.coverage.turn
             controller.launch()
         self.kernel.every(BEAT_S, self._beat)
         self.kernel.every(SUPERVISION_S, self._supervise)
