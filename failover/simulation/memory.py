@@ -13,8 +13,8 @@ from types import ModuleType
 from failover import controller
 from failover.coordination import gather
 from failover.guard import permits
-from failover.health import observation as observations
 from failover.health import cluster_view, scope
+from failover.health import observation as observations
 from failover.health.observation import SiteObservation
 from failover.simulation import checker, guard_worker, world
 

@@ -8,10 +8,11 @@ from typing import Any
 from failover.coordination import sync_memory
 from failover.coordination.sync_memory import Look, Proof, SyncKey
 from failover.guard import permits
-from failover.health import predicates, protection, view
+from failover.health import cluster_view, predicates, protection
+from failover.health.cluster_view import ClusterView, SideView
 from failover.health.protection import Change
 from failover.health.scope import PatroniConfig
-from failover.health.view import ClusterView, SideView, View
+from failover.health.view import View
 from failover.model import Epoch, HostName, Invariant
 from failover.planning import gates, transactions
 from failover.planning.plan import Gate
@@ -195,7 +196,7 @@ CONTROLLER = (
         "in a synchronous mode any host of the active site may be promoted",
         (
             Replacement(permits, "_not_in_sync", lambda *_: None),
-            Replacement(view, "_permitted", lambda *_: None),
+            Replacement(cluster_view, "_permitted", lambda *_: None),
         ),
         (stories.only_makassar_has_everything,),
     ),
