@@ -127,7 +127,7 @@ GUARD = (
         "no start barrier",
         "a start of a writable server asks nobody and leaves no note",
         (Replacement(Guard, "start", _start_when_the_lock_is_free),),
-        (stories.switched_over_and_restarted,),
+        (stories.started_after_the_takeover, stories.switched_over_and_restarted),
     ),
     Mutation(
         "deadline counted from a read",

@@ -304,6 +304,21 @@ def held_between_read_and_permit() -> None:
         world.close()
 
 
+def started_after_the_takeover() -> None:
+    """A Patroni that knows nothing of the takeover yet starts its dead primary again."""
+    for seed in range(1, 4):
+        world = healthy_world(seed)
+        stack = primary(world)
+        stack.patroni.stuck = True
+        stack.server.kill()
+        world.run(20.0)
+        assert world.state.epoch == 2, "no takeover"
+        _start_writable(stack)
+        _slow_minder_while_it_starts(world, stack)
+        world.run(3.0)
+        world.close()
+
+
 def _slow_minder_while_it_starts(world: World, stack: Stack) -> None:
     """The minder would kill it within the start's tenth of a second: it gets no processor."""
     until_s = world.kernel.now + 3.0
@@ -363,6 +378,7 @@ STORIES = (
     a_local_failover,
     a_paused_site_is_lost,
     held_between_read_and_permit,
+    started_after_the_takeover,
     the_other_site_comes_and_goes,
     only_makassar_has_everything,
 )
