@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 
-from failover.cli.exit_codes import ExitCode
+from failover.cli.bench_campaigns import PROTECTION, chaos, zookeeper
+from failover.cli.bench_run import end, measured, print_runs
 from failover.cli.options import known_site, output_option, size_option
-from failover.cli.output import UserError, print_json
+from failover.cli.output import print_json
 
 if TYPE_CHECKING:
-    from failover.lab.bench_chaos_result import ChaosRun
     from failover.lab.bench_isolation import IsolationRun
     from failover.lab.bench_protection import ProtectionRun
     from failover.lab.bench_result import TakeoverRun
     from failover.lab.bench_stall import StallRun
     from failover.lab.bench_switchover import SwitchoverRun
-    from failover.lab.bench_zookeeper_result import ZooKeeperRun
     from failover.lab.lab import Lab
     from failover.model import SiteName
     from failover.policy import Policy
@@ -30,7 +25,6 @@ if TYPE_CHECKING:
 ACTIVE = "active"
 
 # Named here as well, because the lab is only imported where it is used (``trouble.Variant``).
-PROTECTION = ("max-performance", "max-availability", "max-protection")
 CIRCUMSTANCES = ("local-failover", "replica-held-back", "standby-leader-changes")
 VARIANTS = (
     "plain",
@@ -40,15 +34,14 @@ VARIANTS = (
     "local-zookeeper-idle",
 )
 
-_RESULTS = click.Path(exists=True, dir_okay=False, path_type=Path)
-_RESUME_HELP = "Go on with a campaign that was stopped: the runs of its file are not done again."
-
-Run = TypeVar("Run")
-
 
 @click.group()
 def command() -> None:
     """Measure takeovers, and faults that must do no harm, as a client sees them."""
+
+
+command.add_command(zookeeper)
+command.add_command(chaos)
 
 
 def _measuring_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -127,13 +120,13 @@ def takeover(
         )
         return TakeoverBench(lab, settings, tell, predictor(lab.policy)).runs()
 
-    finished, stopped = _measured("failover bench takeover", measure, run_line)
+    finished, stopped = measured("failover bench takeover", measure, run_line)
     summary = summarise(finished)
     if output == "json":
         print_json(as_json(finished))
     else:
-        _print_text(map(run_line, finished), summary_lines(summary))
-    _end(len(finished), runs, stopped, summary.passed)
+        print_runs(map(run_line, finished), summary_lines(summary))
+    end(len(finished), runs, stopped, summary.passed)
 
 
 @command.command()
@@ -156,13 +149,13 @@ def switchover(runs: int, seed: int | None, output: str) -> None:
     def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[SwitchoverRun]:
         return SwitchoverBench(lab, runs, seed, tell).runs()
 
-    finished, stopped = _measured("failover bench switchover", measure, run_line)
+    finished, stopped = measured("failover bench switchover", measure, run_line)
     summary = summarise(finished)
     if output == "json":
         print_json(as_json(finished))
     else:
-        _print_text(map(run_line, finished), summary_lines(summary))
-    _end(len(finished), runs, stopped, summary.passed)
+        print_runs(map(run_line, finished), summary_lines(summary))
+    end(len(finished), runs, stopped, summary.passed)
 
 
 @command.command()
@@ -184,12 +177,12 @@ def protection(seconds: float, output: str) -> None:
     def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[ProtectionRun]:
         return ProtectionBench(lab, seconds, tell).runs()
 
-    finished, stopped = _measured("failover bench protection", measure, run_line)
+    finished, stopped = measured("failover bench protection", measure, run_line)
     if output == "json":
         print_json(as_json(finished))
     else:
         click.echo("\n".join([*TABLE_HEAD, *map(run_line, finished)]))
-    _end(len(finished), len(finished), stopped, passed=bool(finished))
+    end(len(finished), len(finished), stopped, passed=bool(finished))
 
 
 @command.command()
@@ -207,12 +200,12 @@ def stall(runs: int, seed: int | None, output: str) -> None:
     def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[StallRun]:
         return StallBench(lab, runs, seed, tell).runs()
 
-    finished, stopped = _measured("failover bench stall", measure, run_line)
+    finished, stopped = measured("failover bench stall", measure, run_line)
     if output == "json":
         print_json(as_json(finished))
     else:
-        _print_text(map(run_line, finished), summary_lines(finished))
-    _end(len(finished), runs, stopped, all(run.succeeded for run in finished))
+        print_runs(map(run_line, finished), summary_lines(finished))
+    end(len(finished), runs, stopped, all(run.succeeded for run in finished))
 
 
 @command.command()
@@ -252,14 +245,14 @@ def residency(size: str, firewall: bool, output: str) -> None:
         benches.append(ResidencyBench(lab, size_bytes or 0, firewall, tell))
         return benches[0].rows()
 
-    finished, stopped = _measured("failover bench residency", measure, row_line)
+    finished, stopped = measured("failover bench residency", measure, row_line)
     bench = benches[0]
     if output == "json":
         print_json(as_json(finished, bench.around))
     else:
         click.echo("\n".join([*TABLE_HEAD, *map(row_line, finished), ""]))
         click.echo("\n".join(summary_lines(finished, bench.around)))
-    _end(len(finished), bench.wanted, stopped, passed(finished, bench.around))
+    end(len(finished), bench.wanted, stopped, passed(finished, bench.around))
 
 
 @command.command()
@@ -295,187 +288,12 @@ def isolation(
         place = _leader_place(lab.policy, zookeeper_leader)
         return isolation_runs(lab, Settings(runs, phase_jitter, place, seed), variants, tell)
 
-    finished, stopped = _measured("failover bench isolation", measure, run_line, stall_shim=True)
+    finished, stopped = measured("failover bench isolation", measure, run_line, stall_shim=True)
     if output == "json":
         print_json(as_json(finished))
     else:
-        _print_text(map(run_line, finished), tally_lines(finished))
-    _end(len(finished), runs * len(variants), stopped, passed(finished))
-
-
-@command.command()
-@click.option(
-    "--runs",
-    default=20,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Of each server and fault.",
-)
-@click.option(
-    "--leader",
-    default="witness",
-    show_default=True,
-    type=click.Choice(["witness", "drifted", "both"]),
-    help="Where ZooKeeper's leader is; drifted: into the data sites by turns.",
-)
-@click.option(
-    "--fault",
-    default="both",
-    show_default=True,
-    type=click.Choice(["blackhole", "freeze", "both"]),
-    help="What happens to a server for 10 s.",
-)
-@click.option("--resume", metavar="FILE", type=_RESULTS, help=_RESUME_HELP)
-@click.option("--seed", type=int, help="Of the random moments.")
-@output_option
-def zookeeper(
-    runs: int, leader: str, fault: str, resume: Path | None, seed: int | None, output: str
-) -> None:
-    """Black-hole and freeze each ZooKeeper server RUNS times: the primary must not notice.
-
-    Every run is written to results/ as it ends, with the journals where it went wrong. Exit code 1
-    when a healthy primary was demoted or killed, writes paused for more than a second, or a run
-    failed otherwise.
-    """
-    from failover.lab import bench_zookeeper_result as result
-    from failover.lab.bench_zookeeper import ZooKeeperBench, cases
-    from failover.lab.results_file import appender
-
-    leaders = [one for one in result.LeaderPlace if leader in (one, "both")]
-    faults = [one for one in result.ServerFault if fault in (one, "both")]
-    path = resume or Path("results") / f"zookeeper-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
-    done = _runs_of(resume, result.decoded)
-    append = appender(path)
-    todo: list[result.Case] = []
-
-    def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[ZooKeeperRun]:
-        todo.extend(result.still_to_do(cases(lab.policy, leaders, faults, runs), done))
-        bench = ZooKeeperBench(lab, todo, seed, tell)
-        for run in bench.runs():
-            append(run)
-            if run.violations:
-                case = f"{run.leader}-{run.number}-{run.server}-{run.fault}"
-                path.with_suffix(f".{case}.log").write_text(bench.journals(), encoding="utf-8")
-            yield run
-
-    finished, stopped = _measured("failover bench zookeeper", measure, result.run_line)
-    click.echo(f"runs are in {path}", err=True)
-    every = [*done, *finished]
-    if output == "json":
-        print_json(result.as_json(every))
-    else:
-        _print_text(map(result.run_line, every), result.tally_lines(every))
-    _end(len(finished), len(todo), stopped, result.passed(every))
-
-
-@command.command()
-@click.option("--runs", default=100, show_default=True, type=click.IntRange(min=1), help="A mode.")
-@click.option(
-    "--protection",
-    "modes",
-    multiple=True,
-    default=("max-performance", "max-availability"),
-    show_default=True,
-    type=click.Choice(PROTECTION),
-)
-@click.option("--resume", metavar="FILE", type=_RESULTS, help=_RESUME_HELP)
-@click.option("--seed", default=0, show_default=True, type=int, help="Of what is tried, and when.")
-@output_option
-def chaos(runs: int, modes: tuple[str, ...], resume: Path | None, seed: int, output: str) -> None:
-    """Break something, a random one of every fault there is or two, and heal it; RUNS times a mode.
-
-    Customers of both sites write all the while. Every run is written to results/ as it ends, with
-    the journals where it went wrong. Exit code 1 when two sites acknowledged, anything was lost
-    that is in no receipt (or in sync), a harmless fault stopped writes or moved the group, or the
-    group did not become whole by itself.
-    """
-    from failover.lab import bench_chaos_result as result
-    from failover.lab.bench_chaos import ChaosBench, cases
-    from failover.lab.results_file import appender
-
-    path = resume or Path("results") / f"chaos-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
-    done = _runs_of(resume, result.decoded)
-    known = {run.case for run in done}
-    todo = [case for case in cases(modes, runs, seed) if case not in known]
-    append = appender(path)
-
-    def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[ChaosRun]:
-        bench = ChaosBench(lab, todo, seed, tell)
-        for run in bench.runs():
-            append(run)
-            if run.violations:
-                name = f".{run.case.protection}-{run.case.number}.log"
-                path.with_suffix(name).write_text(bench.journals(), encoding="utf-8")
-            yield run
-
-    finished, stopped = _measured("failover bench chaos", measure, result.run_line)
-    click.echo(f"runs are in {path}", err=True)
-    every = [*done, *finished]
-    if output == "json":
-        print_json(result.as_json(every))
-    else:
-        _print_text(map(result.run_line, every), result.table_lines(every))
-    _end(len(finished), len(todo), stopped, result.passed(every))
-
-
-def _runs_of(resume: Path | None, decoded: Callable[[str], Run]) -> list[Run]:
-    """The runs of a campaign that was stopped."""
-    from failover.lab.results_file import ResultsError, read_runs
-
-    try:
-        return read_runs(resume, decoded) if resume else []
-    except (ResultsError, OSError) as error:
-        raise UserError(str(error), todo="start anew, without --resume") from None
-
-
-def _measured(
-    what: str,
-    measure: Callable[[Lab, Callable[[str], None]], Iterator[Run]],
-    line: Callable[[Run], str],
-    *,
-    stall_shim: bool = False,
-) -> tuple[list[Run], str]:
-    """Every run that ended, told as it does, and why there are no more where that was an error."""
-    from failover.lab.borrow import borrowed
-    from failover.lab.errors import LabError
-    from failover.lab.watch import NotWhole
-    from failover.lab.workload.control import WorkloadError
-    from failover.lab.zookeeper_leader import NoSuchLeader
-
-    out = Console(stderr=True, highlight=False)
-    finished: list[Run] = []
-    try:
-        with (
-            borrowed(what, out.print, stall_shim=stall_shim) as lab,
-            out.status("preparing") as status,
-        ):
-            for run in measure(lab, status.update):
-                finished.append(run)
-                out.print(line(run), soft_wrap=True)
-    except LabError as error:
-        if not finished:
-            raise UserError(str(error), todo=error.todo) from None
-        return finished, str(error)
-    except (NotWhole, NoSuchLeader, WorkloadError) as error:
-        return finished, str(error)
-    return finished, ""
-
-
-def _print_text(runs: Iterable[str], summary: Iterable[str]) -> None:
-    """The runs, unless they have been seen on the same terminal, and the summary."""
-    seen_already = sys.stdout.isatty() and sys.stderr.isatty()
-    click.echo("\n".join([*([] if seen_already else runs), *summary]))
-
-
-def _end(finished: int, wanted: int, stopped: str, passed: bool) -> None:
-    if stopped:
-        raise UserError(
-            f"stopped after {finished} of {wanted} runs: {stopped}",
-            todo="`failover explain` says what holds it",
-            code=ExitCode.FINDINGS,
-        )
-    if not passed:
-        raise SystemExit(ExitCode.FINDINGS)
+        print_runs(map(run_line, finished), tally_lines(finished))
+    end(len(finished), runs * len(variants), stopped, passed(finished))
 
 
 def _leader_place(policy: Policy, said: str | None) -> SiteName | str | None:

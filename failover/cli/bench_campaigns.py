@@ -1,0 +1,140 @@
+"""``failover bench zookeeper`` and ``chaos``: hundreds of runs, which go on where they stopped."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from failover.cli.bench_run import end, measured, print_runs, runs_of
+from failover.cli.options import output_option
+from failover.cli.output import print_json
+
+if TYPE_CHECKING:
+    from failover.lab.bench_chaos_result import ChaosRun
+    from failover.lab.bench_zookeeper_result import ZooKeeperRun
+    from failover.lab.lab import Lab
+
+# Named here as well, because the lab is only imported where it is used.
+PROTECTION = ("max-performance", "max-availability", "max-protection")
+
+_RESULTS = click.Path(exists=True, dir_okay=False, path_type=Path)
+_RESUME_HELP = "Go on with a campaign that was stopped: the runs of its file are not done again."
+
+
+@click.command()
+@click.option(
+    "--runs",
+    default=20,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Of each server and fault.",
+)
+@click.option(
+    "--leader",
+    default="witness",
+    show_default=True,
+    type=click.Choice(["witness", "drifted", "both"]),
+    help="Where ZooKeeper's leader is; drifted: into the data sites by turns.",
+)
+@click.option(
+    "--fault",
+    default="both",
+    show_default=True,
+    type=click.Choice(["blackhole", "freeze", "both"]),
+    help="What happens to a server for 10 s.",
+)
+@click.option("--resume", metavar="FILE", type=_RESULTS, help=_RESUME_HELP)
+@click.option("--seed", type=int, help="Of the random moments.")
+@output_option
+def zookeeper(
+    runs: int, leader: str, fault: str, resume: Path | None, seed: int | None, output: str
+) -> None:
+    """Black-hole and freeze each ZooKeeper server RUNS times: the primary must not notice.
+
+    Every run is written to results/ as it ends, with the journals where it went wrong. Exit code 1
+    when a healthy primary was demoted or killed, writes paused for more than a second, or a run
+    failed otherwise.
+    """
+    from failover.lab import bench_zookeeper_result as result
+    from failover.lab.bench_zookeeper import ZooKeeperBench, cases
+    from failover.lab.results_file import appender
+
+    leaders = [one for one in result.LeaderPlace if leader in (one, "both")]
+    faults = [one for one in result.ServerFault if fault in (one, "both")]
+    path = resume or Path("results") / f"zookeeper-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+    done = runs_of(resume, result.decoded)
+    append = appender(path)
+    todo: list[result.Case] = []
+
+    def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[ZooKeeperRun]:
+        todo.extend(result.still_to_do(cases(lab.policy, leaders, faults, runs), done))
+        bench = ZooKeeperBench(lab, todo, seed, tell)
+        for run in bench.runs():
+            append(run)
+            if run.violations:
+                case = f"{run.leader}-{run.number}-{run.server}-{run.fault}"
+                path.with_suffix(f".{case}.log").write_text(bench.journals(), encoding="utf-8")
+            yield run
+
+    finished, stopped = measured("failover bench zookeeper", measure, result.run_line)
+    click.echo(f"runs are in {path}", err=True)
+    every = [*done, *finished]
+    if output == "json":
+        print_json(result.as_json(every))
+    else:
+        print_runs(map(result.run_line, every), result.tally_lines(every))
+    end(len(finished), len(todo), stopped, result.passed(every))
+
+
+@click.command()
+@click.option("--runs", default=100, show_default=True, type=click.IntRange(min=1), help="A mode.")
+@click.option(
+    "--protection",
+    "modes",
+    multiple=True,
+    default=("max-performance", "max-availability"),
+    show_default=True,
+    type=click.Choice(PROTECTION),
+)
+@click.option("--resume", metavar="FILE", type=_RESULTS, help=_RESUME_HELP)
+@click.option("--seed", default=0, show_default=True, type=int, help="Of what is tried, and when.")
+@output_option
+def chaos(runs: int, modes: tuple[str, ...], resume: Path | None, seed: int, output: str) -> None:
+    """Break something, a random one of every fault there is or two, and heal it; RUNS times a mode.
+
+    Customers of both sites write all the while. Every run is written to results/ as it ends, with
+    the journals where it went wrong. Exit code 1 when two sites acknowledged, anything was lost
+    that is in no receipt (or in sync), a harmless fault stopped writes or moved the group, or the
+    group did not become whole by itself.
+    """
+    from failover.lab import bench_chaos_result as result
+    from failover.lab.bench_chaos import ChaosBench, cases
+    from failover.lab.results_file import appender
+
+    path = resume or Path("results") / f"chaos-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+    done = runs_of(resume, result.decoded)
+    known = {run.case for run in done}
+    todo = [case for case in cases(modes, runs, seed) if case not in known]
+    append = appender(path)
+
+    def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[ChaosRun]:
+        bench = ChaosBench(lab, todo, seed, tell)
+        for run in bench.runs():
+            append(run)
+            if run.violations:
+                name = f".{run.case.protection}-{run.case.number}.log"
+                path.with_suffix(name).write_text(bench.journals(), encoding="utf-8")
+            yield run
+
+    finished, stopped = measured("failover bench chaos", measure, result.run_line)
+    click.echo(f"runs are in {path}", err=True)
+    every = [*done, *finished]
+    if output == "json":
+        print_json(result.as_json(every))
+    else:
+        print_runs(map(result.run_line, every), result.table_lines(every))
+    end(len(finished), len(todo), stopped, result.passed(every))
