@@ -39,7 +39,9 @@ def connected_locally(
         client_encoding="utf8",  # of a database in SQL_ASCII psycopg would give bytes
         options=f"-c statement_timeout={SQL_LIMIT_S}s",
     )
-    watch = threading.Timer(limit_s, _break, (connection,))
+    # Of our own, so that a late break never meets another file that got the number meanwhile.
+    line = socket.socket(fileno=os.dup(connection.pgconn.socket))
+    watch = threading.Timer(limit_s, _break, (line,))
     watch.daemon = True
     watch.start()
     try:
@@ -47,12 +49,10 @@ def connected_locally(
             yield connection
     finally:
         watch.cancel()
+        watch.join()
+        line.close()
 
 
-def _break(connection: Connection) -> None:
-    with suppress(OSError, psycopg.Error):
-        duplicate = socket.socket(fileno=os.dup(connection.pgconn.socket))
-        try:
-            duplicate.shutdown(socket.SHUT_RDWR)
-        finally:
-            duplicate.close()
+def _break(line: socket.socket) -> None:
+    with suppress(OSError):
+        line.shutdown(socket.SHUT_RDWR)
