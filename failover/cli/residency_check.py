@@ -12,7 +12,8 @@ from textwrap import wrap
 
 from failover.cli.units import duration
 from failover.health.residency import ResidencyView
-from failover.policy import Policy, over
+from failover.policy import Policy
+from failover.residency.report.document import ExceptionRow, exceptions
 from failover.residency.todo import GAP_TODO, todo, what
 from failover.residency.ways import WAYS, Seen
 
@@ -43,20 +44,6 @@ class AcceptedWay:
     approver: str
     reason: str
     expires: str
-
-
-@dataclass(frozen=True, slots=True)
-class ExceptionOf:
-    """A network that the rule forbids. ``over``: its last day has passed, it counts no more."""
-
-    network: str
-    owner: str
-    country: str
-    purposes: tuple[str, ...]
-    approver: str
-    reason: str
-    expires: str
-    over: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +79,7 @@ class Check:
     gaps: tuple[BlindSpot, ...]
     missing: tuple[str, ...]
     accepted: tuple[AcceptedWay, ...]
-    exceptions: tuple[ExceptionOf, ...]
+    exceptions: tuple[ExceptionRow, ...]
     unobservable: tuple[Unobservable, ...]
 
     @property
@@ -136,28 +123,12 @@ def checked(policy: Policy, known: ResidencyView, now_unix_s: float, problem: st
             )
             for found, by in known.accepted
         ),
-        exceptions=_exceptions(policy, now_unix_s),
+        exceptions=tuple(exceptions(policy, now_unix_s)),
         unobservable=tuple(
             Unobservable(way.code, way.what, way.closed_by)
             for way in WAYS
             if way.seen is Seen.NEVER
         ),
-    )
-
-
-def _exceptions(policy: Policy, now_unix_s: float) -> tuple[ExceptionOf, ...]:
-    return tuple(
-        ExceptionOf(
-            network=str(each.network),
-            owner=each.owner,
-            country=each.country,
-            purposes=tuple(purpose.value for purpose in each.purposes),
-            approver=each.approver,
-            reason=each.reason,
-            expires=each.expires.isoformat(),
-            over=over(each.expires, now_unix_s),
-        )
-        for each in policy.residency.exceptions
     )
 
 

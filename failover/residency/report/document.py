@@ -70,6 +70,8 @@ class NetworkRow:
 
 @dataclass(frozen=True, slots=True)
 class ExceptionRow:
+    """A network that the rule forbids. ``over``: its last day has passed, it counts no more."""
+
     network: str
     owner: str
     country: str
@@ -206,7 +208,7 @@ def compose(
         findings=tuple(f for f in said.findings if period.touches(f.from_unix_s, f.to_unix_s)),
         cuts=tuple(cut for cut in said.cuts if period.has(cut.at_unix_s)),
         gaps=tuple(gap for gap in said.gaps if period.touches(gap.from_unix_s, gap.to_unix_s)),
-        exceptions=tuple(_exceptions(policy, made_unix_s)),
+        exceptions=tuple(exceptions(policy, made_unix_s)),
         accepted=tuple(_accepted(policy, made_unix_s)),
         networks=tuple(_networks(policy, made_unix_s)),
         hosts=tuple(_hosts(policy, made_unix_s)),
@@ -264,7 +266,8 @@ def _networks(policy: Policy, now_unix_s: float) -> Iterator[NetworkRow]:
         )
 
 
-def _exceptions(policy: Policy, now_unix_s: float) -> Iterator[ExceptionRow]:
+def exceptions(policy: Policy, now_unix_s: float) -> Iterator[ExceptionRow]:
+    """Every exception of failover.yaml, those that are over included."""
     for each in policy.residency.exceptions:
         yield ExceptionRow(
             network=str(each.network),
