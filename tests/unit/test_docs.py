@@ -108,7 +108,7 @@ def test_every_invariant_is_documented_by_its_name() -> None:
         residency_check.OpenWay,
         residency_check.BlindSpot,
         residency_check.AcceptedWay,
-        residency_check.ExceptionOf,
+        residency_check.ExceptionRow,
         residency_check.Unobservable,
         residency_report.Report,
         residency_report.ChainRow,
