@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import pytest
+from drill_report import what_the_lab_says
 from single_container import ZooKeeperContainer, zookeeper_container
 
 from failover.coordination.connect import open_store
@@ -71,3 +72,15 @@ def make_whole(lab: Lab, tell: Callable[[str], None] = print) -> None:
     wait_whole(lab.policy, WHOLE_LIMIT_S, tell=tell)
     with open_store(lab.policy) as store:
         clear_cooldown(store, lab.policy, by="tests")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A drill that failed tells what the group and its hosts said, before anything is healed."""
+    report = yield
+    found = getattr(item, "funcargs", {}).get("lab")
+    if report.when == "call" and report.failed and isinstance(found, Lab):
+        report.sections.extend(what_the_lab_says(found))
+    return report
