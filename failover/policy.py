@@ -116,6 +116,12 @@ class DatabaseHost:
     postgres_port: int = 5432
     patroni_port: int = 8008
     guard_port: int = 8009
+    pooler_ports: tuple[int, ...] = ()  # of a pooler on this host: it answers clients too
+
+    @property
+    def client_ports(self) -> tuple[int, ...]:
+        """Every port from which clients of the database are answered."""
+        return (self.postgres_port, *self.pooler_ports)
 
 
 @dataclass(frozen=True, slots=True)

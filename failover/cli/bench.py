@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from failover.cli.bench_campaigns import PROTECTION, chaos, zookeeper
+from failover.cli.bench_campaigns import PROTECTION, barrier, chaos, zookeeper
 from failover.cli.bench_run import end, measured, print_runs
 from failover.cli.options import known_site, output_option, size_option
 from failover.cli.output import print_json
@@ -42,6 +42,7 @@ def command() -> None:
 
 command.add_command(zookeeper)
 command.add_command(chaos)
+command.add_command(barrier)
 
 
 def _measuring_options(function: Callable[..., None]) -> Callable[..., None]:

@@ -1,4 +1,4 @@
-"""``failover bench zookeeper`` and ``chaos``: hundreds of runs, which go on where they stopped."""
+"""``failover bench zookeeper``, ``chaos``, ``barrier``: many runs; each goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ from failover.cli.options import output_option
 from failover.cli.output import print_json
 
 if TYPE_CHECKING:
+    from failover.lab.bench_barrier_result import BarrierRun
     from failover.lab.bench_chaos_result import ChaosRun
     from failover.lab.bench_zookeeper_result import ZooKeeperRun
     from failover.lab.lab import Lab
 
 # Named here as well, because the lab is only imported where it is used.
 PROTECTION = ("max-performance", "max-availability", "max-protection")
+BARRIER_FAULTS = ("patroni-killed", "patroni-stopped", "host-frozen", "guard-frozen")
 
 _RESULTS = click.Path(exists=True, dir_okay=False, path_type=Path)
 _RESUME_HELP = "Go on with a campaign that was stopped: the runs of its file are not done again."
@@ -131,6 +133,67 @@ def chaos(runs: int, modes: tuple[str, ...], resume: Path | None, seed: int, out
             yield run
 
     finished, stopped = measured("failover bench chaos", measure, result.run_line)
+    click.echo(f"runs are in {path}", err=True)
+    every = [*done, *finished]
+    if output == "json":
+        print_json(result.as_json(every))
+    else:
+        print_runs(map(result.run_line, every), result.table_lines(every))
+    end(len(finished), len(todo), stopped, result.passed(every))
+
+
+@click.command()
+@click.option("--runs", default=20, show_default=True, type=click.IntRange(min=1), help="Of each.")
+@click.option(
+    "--protection",
+    "modes",
+    multiple=True,
+    default=("max-availability", "max-performance"),
+    show_default=True,
+    type=click.Choice(PROTECTION),
+)
+@click.option(
+    "--fault",
+    "names",
+    multiple=True,
+    default=BARRIER_FAULTS,
+    show_default=True,
+    type=click.Choice(BARRIER_FAULTS),
+)
+@click.option("--resume", metavar="FILE", type=_RESULTS, help=_RESUME_HELP)
+@click.option("--seed", type=int, help="Of the random moments.")
+@output_option
+def barrier(
+    runs: int,
+    modes: tuple[str, ...],
+    names: tuple[str, ...],
+    resume: Path | None,
+    seed: int | None,
+    output: str,
+) -> None:
+    """Take the lease from a primary that nobody stops, RUNS times each; 16 sessions write to it.
+
+    Its Patroni is killed or stopped, or its host stands still for 30 s and goes on, with its guard
+    or without. Every run is written to results/ as it ends. Exit code 1 when that host acknowledged
+    anything after its lease's end, or anything acknowledged in a synchronous mode is lost.
+    """
+    from failover.lab import bench_barrier_result as result
+    from failover.lab.bench_barrier import BarrierBench, cases
+    from failover.lab.results_file import appender
+
+    path = resume or Path("results") / f"barrier-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+    done = runs_of(resume, result.decoded)
+    known = {run.case for run in done}
+    faults = [result.Fault(name) for name in names]
+    todo = [case for case in cases(modes, faults, runs) if case not in known]
+    append = appender(path)
+
+    def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[BarrierRun]:
+        for run in BarrierBench(lab, todo, seed, tell).runs():
+            append(run)
+            yield run
+
+    finished, stopped = measured("failover bench barrier", measure, result.run_line)
     click.echo(f"runs are in {path}", err=True)
     every = [*done, *finished]
     if output == "json":

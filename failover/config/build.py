@@ -113,6 +113,7 @@ def _cluster(name: ClusterName, cluster: ClusterModel) -> Cluster:
                 postgres_port=host.postgres_port,
                 patroni_port=host.patroni_port,
                 guard_port=host.guard_port,
+                pooler_ports=tuple(host.pooler_ports),
             )
             for site, hosts in cluster.hosts.items()
             for host in hosts

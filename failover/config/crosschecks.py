@@ -216,16 +216,19 @@ def _cluster_hosts(
 
 def _host_ports(document: Document, location: Location, host: dict[str, Any]) -> None:
     defaults = {"postgres_port": 5432, "patroni_port": 8008, "guard_port": 8009}
-    taken: dict[Any, str] = {}
-    for key, default in defaults.items():
-        port = host.get(key, default)
+    taken: dict[Any, Location] = {}
+    poolers = host.get("pooler_ports", [])
+    ports: list[tuple[Location, Any]] = [((key,), host.get(key, defaults[key])) for key in defaults]
+    if isinstance(poolers, list):
+        ports += [(("pooler_ports", at), port) for at, port in enumerate(poolers)]
+    for at, port in ports:
         if port in taken:
             document.problem(
-                (*location, key if key in host else taken[port]),
+                (*location, *(at if at[0] in host else taken[port])),
                 f"{port} is used twice on this host",
-                "PostgreSQL, Patroni and the guard need a port each",
+                "PostgreSQL, Patroni, the guard and a pooler need a port each",
             )
-        taken[port] = key
+        taken[port] = at
 
 
 def _scalars(document: Document, root: dict[str, Any], draft: Draft) -> None:

@@ -117,6 +117,7 @@ class DatabaseHostModel(_Model):
     postgres_port: Port = 5432
     patroni_port: Port = 8008
     guard_port: Port = 8009
+    pooler_ports: list[Port] = []  # of a pooler on this host, held to the lease like PostgreSQL's
 
 
 class ClusterModel(_Model):

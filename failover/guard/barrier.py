@@ -1,10 +1,11 @@
 #!/usr/bin/python3 -IS
 """The barriers of a database host: nothing passes here without the guard.
 
-One file, no dependency, called under four names (links in /usr/lib/failover/barrier): ``postgres``
+One file, no dependency, called by the names of links in /usr/lib/failover/barrier: ``postgres``
 (every start), ``promote`` (``pg_ctl`` where it is to promote: pg_ctl.sh), ``pg_rewind`` (salvage
-first) and ``pre_promote`` (Patroni's hook). Each asks the guard over its unix socket, a line for a
-line, and then becomes the real binary by ``exec``.
+first), ``pre_promote`` (Patroni's hook) and ``recovery_end`` (the server's own: recovery_end.sh).
+Each asks the guard over its unix socket, a line for a line, and the first three then become the
+real binary by ``exec``.
 
 Invariant: a start takes the server's lock first of all, and every process of that server inherits
 it; a writable start or a promotion goes on only after an explicit yes. No answer is a no, within
@@ -25,6 +26,7 @@ import time
 BIN_DIR = "/usr/lib/postgresql/17/bin"
 RUN_DIR = "/run/failover"
 STATE_DIR = "/var/lib/failover"
+BARRIER_DIR = "/usr/lib/failover/barrier"
 
 START_LIMIT_S = 1.8  # of the two seconds; the rest is for starting Python and for the exec
 PROMOTE_LIMIT_S = 3.0
@@ -38,6 +40,7 @@ RECOVERY_TARGETS = (
     "recovery_target_time",
     "recovery_target_xid",
 )
+STAY_DOWN = 200  # above 125 ends the startup process, and with it the server; 1 is a warning
 RESERVED = b"# reserved by failover: promised elsewhere\n"
 HARMLESS = ("--describe-config", "--version", "-V", "--help", "-?", "-C")
 
@@ -58,11 +61,13 @@ def main(argv: list[str]) -> int:
             rewind(arguments)
         elif name == "pre_promote":
             before_promotion(arguments)
+        elif name == "recovery_end":
+            ask(arguments[0], "recovery_end", boottime_s() + PROMOTE_LIMIT_S)
         else:
-            raise Refused("call me as postgres, promote, pg_rewind or pre_promote")
+            raise Refused("call me as postgres, promote, pg_rewind, pre_promote or recovery_end")
     except Refused as refusal:
         print(f"failover guard: {name} refused: {refusal}", file=sys.stderr, flush=True)
-        return 1
+        return STAY_DOWN if name == "recovery_end" else 1
     return 0
 
 
@@ -84,7 +89,13 @@ def start(arguments: list[str]) -> None:
     if mode == "writable":
         refuse_recovery_target(data_dir, arguments)
         ask(cluster, "permit start", until_s)
-    become("postgres", arguments)
+    become("postgres", [*arguments, at_recovery_end(cluster)])
+
+
+def at_recovery_end(cluster: str) -> str:
+    """The server itself asks before it leaves recovery: ``pg_promote()`` and a ``pg_ctl`` called by
+    its path pass no other barrier. On the command line no file and no ALTER SYSTEM overrides it."""
+    return f"--recovery_end_command={BARRIER_DIR}/recovery_end.sh {cluster}"
 
 
 def promote(arguments: list[str]) -> None:

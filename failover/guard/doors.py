@@ -68,6 +68,8 @@ async def _answer(minder: Minder, words: list[str]) -> Reply:
             return await minder.permit(Purpose(purpose), min(float(patience_s), 60.0))
         case ["single"]:
             return await minder.single()
+        case ["recovery_end"]:
+            return await minder.leave_recovery()
         case ["salvage"]:
             return await minder.salvage()
         case ["ping"]:

@@ -33,6 +33,10 @@ GUARD_METRICS = (
         "Until the server is killed without a renewal: what is left of the permit; without a grant "
         f"there is none ({_SAFE}).",
     ),
+    _gauge(
+        "acknowledgement_barrier",
+        f"1 while the kernel holds acknowledgements to the lease, 0 where it cannot ({_SAFE}).",
+    ),
     _gauge("worker_alive", f"1 while the worker answers ({_FAULT})."),
     _gauge("server_alive", "1 while a process of the server lives."),
     _gauge("salvaged_epoch", f"Newest epoch salvaged here, where one is known ({_LOSS})."),
@@ -57,6 +61,7 @@ class GuardMetrics:
         self.server_alive = self._gauge("server_alive")
         self._deadline_left = self._family("deadline_left_seconds")
         self._salvaged_epoch = self._family("salvaged_epoch")
+        self._barrier = self._family("acknowledgement_barrier")
         self._kills = self._counter("kills")
         for reason in KillReason:
             self._kills.labels(**self._labels, reason=reason)  # from 0, for alerts
@@ -66,6 +71,9 @@ class GuardMetrics:
 
     def deadline_left(self, seconds: float | None) -> None:
         self._known(self._deadline_left, seconds)
+
+    def barrier(self, enforced: bool | None) -> None:
+        self._known(self._barrier, None if enforced is None else float(enforced))
 
     def salvaged(self, epoch: int | None) -> None:
         self._known(self._salvaged_epoch, epoch)

@@ -16,7 +16,8 @@ from dataclasses import dataclass, replace
 import structlog
 
 from failover.clock import boottime_s
-from failover.guard import logic, server
+from failover.guard import acknowledgement, logic, server
+from failover.guard.door_keeper import DoorKeeper
 from failover.guard.guard_metrics import GuardMetrics
 from failover.guard.memory import Memory
 from failover.guard.messages import (
@@ -50,6 +51,7 @@ NEWS = {True: 1, False: 3}  # so often it is to be heard: HAProxy's `rise` and `
 _STATUS_EVERY_S = 0.2
 _WATCHDOG_EVERY_S = 0.4
 _LOOK_LIMIT_S = 0.1
+_DOOR_LIMIT_S = 1.0
 _RECORD_LIMIT_S = 1.5  # a disk that takes longer gets no permit
 
 log = structlog.get_logger(__name__)
@@ -103,11 +105,13 @@ class Minder:
         boot: str,
         metrics: GuardMetrics,
         worker_command: tuple[str, ...],
+        door: DoorKeeper,
     ) -> None:
         self._places = places
         self._host = host
         self._boot = boot
         self._metrics = metrics
+        self._door = door
         self._worker = WorkerProcess(worker_command, self._on_message, self._worker_ended)
         self._memory = Memory(places, boot)
         self.guard = self._memory.recall(limits)
@@ -195,6 +199,7 @@ class Minder:
             self._control_when_down = self._files.control
         self.server = seen
         self.guard, decision = logic.decide(self.guard, seen, boottime_s())
+        self._want_door()  # before a kill: what is being killed answers nobody any more
         match decision:
             case logic.Kill(reason):
                 self._kill(reason)
@@ -212,6 +217,9 @@ class Minder:
             case logic.Nothing():
                 pass
         self._send_status()
+
+    def _want_door(self) -> None:
+        self._door.want(acknowledgement.wanted(self.guard, self.server, self._door.wanted))
 
     def _kill(self, reason: logic.KillReason) -> None:
         if self._killing is not None and not self._killing.done():
@@ -277,6 +285,9 @@ class Minder:
             await asyncio.wait_for(self._save(), _RECORD_LIMIT_S)
         except (TimeoutError, OSError) as error:
             return Reply(False, f"record: the grant could not be written: {error!r}")
+        self._want_door()
+        if not await self._door.settled(_DOOR_LIMIT_S):
+            return Reply(False, "barrier: the kernel does not hold acknowledgements to the lease")
         held = self.guard.grant  # another request's permit may have renewed it meanwhile
         same = held is not None and (held.session_id, held.epoch) == (grant.session_id, grant.epoch)
         if not same or not self.guard.lease_holds(grant.session_id, boottime_s()):
@@ -290,6 +301,18 @@ class Minder:
         if self._plan_here:
             return Reply(False, "plan_under_way: --single would write behind the plan's back")
         return Reply(True, "no plan is under way")
+
+    async def leave_recovery(self) -> Reply:
+        """Asked by the server itself (``recovery_end_command``) where nothing says that its clients
+        are answered under a lease or not at all: then only a grant lets it become writable."""
+        if not self.guard.armed:
+            return Reply(True, "unarmed: there is no state yet, the guard only watches")
+        if self.guard.grant is None:
+            return Reply(False, "no_grant: promoted around the guard")
+        self._want_door()
+        if not await self._door.settled(_DOOR_LIMIT_S):
+            return Reply(False, "barrier: the kernel does not hold acknowledgements to the lease")
+        return _granted(self.guard.grant) if self.guard.grant else Reply(False, "no_grant: over")
 
     async def salvage(self) -> Reply:
         """Before a rewind. Yes when the WAL it would remove is copied; asked again otherwise."""
@@ -339,6 +362,7 @@ class Minder:
             deadline_in_s=deadline_s - now_s if granted and deadline_s is not None else None,
             salvaged_epoch=self._salvaged_epoch,
             answered_s_ago=now_s - self._server_silent_since_s,
+            barrier=self._door.enforced,
         )
 
     @property
@@ -451,5 +475,6 @@ class Minder:
         metrics.armed.set(seen.armed)
         metrics.worker_alive.set(seen.worker_alive)
         metrics.server_alive.set(seen.server_alive)
+        metrics.barrier(seen.barrier)
         metrics.deadline_left(seen.deadline_in_s)
         metrics.salvaged(seen.salvaged_epoch)

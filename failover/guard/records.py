@@ -71,6 +71,11 @@ class Places:
         return self.run_dir / f"guard-{self.cluster}.lease"
 
     @property
+    def door(self) -> Path:
+        """The form of the acknowledgement barrier's door, where the kernel has one."""
+        return self.run_dir / f"guard-{self.cluster}.door"
+
+    @property
     def record(self) -> Path:
         return self.durable_dir / f"guard-{self.cluster}.json"
 

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import structlog
 
+from failover.guard.acknowledgement import Barrier
+from failover.guard.door_keeper import DoorKeeper
 from failover.guard.doors import open_barrier_door, open_http_door_at_last
 from failover.guard.guard_metrics import GuardMetrics
 from failover.guard.logic import Limits
@@ -41,7 +43,8 @@ async def _run(policy: Policy, config: Path, host_name: HostName) -> None:
     metrics = GuardMetrics(host.cluster, host.name)
     limits = Limits.of(lease_timing(policy.lease_s))
     command = worker_command(str(config), host.name)
-    minder = Minder(places, host.name, limits, boot_id(), metrics, command)
+    door_keeper = DoorKeeper(Barrier(host.cluster, host.client_ports), places)
+    minder = Minder(places, host.name, limits, boot_id(), metrics, command, door_keeper)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, 0)
     guarding = asyncio.create_task(minder.run())
     door = await open_barrier_door(minder, places)

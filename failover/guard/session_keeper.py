@@ -35,10 +35,13 @@ class SessionKeeper:
         timing: LeaseTiming,
         saved: SavedSession | None,
         send: Callable[[FromWorker], None],
+        announce: Callable[[float], None],
     ) -> None:
+        """``announce``: told of every renewal before it is sent, with its time."""
         self._me = me
         self._timing = timing
         self._send = send
+        self._announce = announce
         self._token_of: int | None = None
         self._connected = threading.Event()
         self.paused = threading.Event()
@@ -91,6 +94,7 @@ class SessionKeeper:
             # It would end before the deadline: no lease can be had of this ensemble.
             log.error("session_too_short", given_ms=self._client.negotiated_ms)
             return
+        self._announce(sent_s)
         if renew(self._client, renewal(self._me, saved.session_id)):
             self._send(Renewed(saved.session_id, sent_s))
         else:

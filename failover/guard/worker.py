@@ -24,6 +24,8 @@ import structlog
 from failover.clock import boottime_s
 from failover.coordination.session import SavedSession, Server
 from failover.guard import server
+from failover.guard.acknowledgement import Barrier
+from failover.guard.announcer import Announcer
 from failover.guard.catch_up import CatchUp
 from failover.guard.desk import Desk
 from failover.guard.heartbeat import Heartbeat
@@ -196,7 +198,9 @@ def build(
     servers = tuple(
         Server(str(s.address), s.client_port) for s in policy.patroni_zookeeper(host.site)
     )
-    keeper = SessionKeeper(me, servers, lease_timing(policy.lease_s), saved, link.send)
+    timing = lease_timing(policy.lease_s)
+    announcer = Announcer(Barrier(host.cluster, host.client_ports), timing.deadline_s)
+    keeper = SessionKeeper(me, servers, timing, saved, link.send, announcer.announce)
     salvager = Salvager(me, policy, places, keeper.store, link.send)
     scope = ScopePaths(policy.patroni_namespace, policy.cluster(host.cluster).scope(host.site))
     cluster = policy.cluster(host.cluster)
@@ -213,7 +217,7 @@ def build(
         catch_up.before_promotion,
         armed=record.armed,
     )
-    begun = inherited(record, read_lease(places, boot), Limits.of(lease_timing(policy.lease_s)))
+    begun = inherited(record, read_lease(places, boot), Limits.of(timing))
     worker = Worker(link, places, boot, minder_pid, keeper, desk, salvager, begun)
     heartbeat = Heartbeat(
         SOCKET_DIR,

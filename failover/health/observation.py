@@ -106,6 +106,8 @@ class GuardSeen:
     # Since its primary last answered the guard itself; of a guard that has not asked yet, since it
     # began to. None: it does not say.
     answered_s_ago: float | None = None
+    # The kernel holds acknowledgements to the lease. None: not known yet, or it does not say.
+    barrier: bool | None = None
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

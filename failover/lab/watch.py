@@ -219,11 +219,20 @@ class ClaimWatch:
     what follows: the next epoch, and the claim of the other site.
     """
 
-    def __init__(self, store: KazooStore, paths: GroupPaths, cluster: ClusterName, lost: SiteName):
+    def __init__(
+        self,
+        store: KazooStore,
+        paths: GroupPaths,
+        cluster: ClusterName,
+        lost: SiteName,
+        host: HostName | None = None,
+    ):
+        """With ``host``: the claim of this one alone, and of any other after it."""
         self._store = store
         self._state_path = paths.state
         self._path = paths.writer(cluster)
-        self._lost = lost
+        self._lost = host or lost
+        self._by_host = host is not None
         self._noticed_s: float | None = None
         self._stop = threading.Event()
         self._wake = threading.Event()
@@ -271,11 +280,12 @@ class ClaimWatch:
         if self.epoch_s is None and state is not None and state.version != self._version:
             self.epoch_s = looked_s
 
-    def _holder(self) -> SiteName | None:
+    def _holder(self) -> SiteName | HostName | None:
         found = self._store.read(self._path)
         if found is None:
             return None
-        return decode_record(WriterClaim, found.data, path=found.path).site
+        claim = decode_record(WriterClaim, found.data, path=found.path)
+        return claim.host if self._by_host else claim.site
 
 
 def claim_holder(policy: Policy, cluster: ClusterName) -> HostName | None:
@@ -293,10 +303,13 @@ def without_servers_of(policy: Policy, site: SiteName) -> Policy:
 
 
 @contextmanager
-def watch_claim(policy: Policy, cluster: ClusterName, lost_site: SiteName) -> Iterator[ClaimWatch]:
-    """Watch through the servers that will survive the loss of ``lost_site``."""
+def watch_claim(
+    policy: Policy, cluster: ClusterName, lost_site: SiteName, host: HostName | None = None
+) -> Iterator[ClaimWatch]:
+    """Watch through the servers that will survive the loss of ``lost_site``: its claim, or with
+    ``host`` that of one of its hosts."""
     with open_store(without_servers_of(policy, lost_site)) as store:
-        watch = ClaimWatch(store, GroupPaths(policy.group), cluster, lost_site)
+        watch = ClaimWatch(store, GroupPaths(policy.group), cluster, lost_site, host)
         try:
             yield watch
         finally:

@@ -75,13 +75,13 @@ def _ports(policy: Policy, host: DatabaseHost, purpose: Purpose) -> Iterator[tup
             yield "Patroni asks its members", f"tcp sport {host.patroni_port}"
             yield "Patroni asks its members", f"tcp dport {patroni}"
         case Purpose.CLIENT:
-            answers = _set((host.postgres_port, host.guard_port))
+            answers = _set((*host.client_ports, host.guard_port))
             yield "answers of PostgreSQL, and of the guard to HAProxy", f"tcp sport {answers}"
         case Purpose.BACKUP:
             yield "backups", "meta l4proto tcp"
         case Purpose.OPERATIONS:
             zookeeper = _set(each.client_port for each in policy.zookeeper_servers)
-            answers = _set((host.postgres_port, host.patroni_port, host.guard_port, SSH_PORT))
+            answers = _set((*host.client_ports, host.patroni_port, host.guard_port, SSH_PORT))
             yield "answers to controllers, monitoring and operators", f"tcp sport {answers}"
             yield "ZooKeeper", f"tcp dport {zookeeper}"
             yield "names and time", "meta l4proto { tcp, udp } th dport { 53, 123 }"

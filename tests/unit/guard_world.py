@@ -76,15 +76,25 @@ class Host:
 
     def _install(self, root: Path) -> None:
         source = Path(barrier.__file__).read_text()
-        for name, value in (("BIN_DIR", "bin"), ("RUN_DIR", "run"), ("STATE_DIR", "lib")):
+        for name, value in (
+            ("BIN_DIR", "bin"),
+            ("RUN_DIR", "run"),
+            ("STATE_DIR", "lib"),
+            ("BARRIER_DIR", "barrier"),
+        ):
             line = next(ln for ln in source.splitlines() if ln.startswith(f"{name} = "))
             source = source.replace(line, f'{name} = "{root / value}"')
         source = source.replace("#!/usr/bin/python3 -IS", f"#!{sys.executable} -IS")
         file = root / "barrier.py"
         file.write_text(source)
         file.chmod(0o755)
-        for name in ("postgres", "promote", "pg_rewind", "pre_promote"):
+        for name in ("postgres", "promote", "pg_rewind", "pre_promote", "recovery_end"):
             (self._barriers / name).symlink_to(file)
+        asks = Path(barrier.__file__).with_name("recovery_end.sh").read_text()
+        assert f"RUN_DIR={barrier.RUN_DIR}" in asks
+        script = self._barriers / "recovery_end.sh"
+        script.write_text(asks.replace(f"RUN_DIR={barrier.RUN_DIR}", f"RUN_DIR={root / 'run'}"))
+        script.chmod(0o755)
         pg_ctl = self._barriers / "pg_ctl"
         script = Path(barrier.__file__).with_name("pg_ctl.sh").read_text()
         for name, value, there in (

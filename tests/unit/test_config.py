@@ -347,7 +347,7 @@ def test_lines_are_said() -> None:
             [
                 "clusters.shop.proxy_port: 8404 is the port of HAProxy's metrics (another one)",
                 "clusters.shop.hosts.jakarta[0].guard_port: 5432 is used twice on this host "
-                "(PostgreSQL, Patroni and the guard need a port each)",
+                "(PostgreSQL, Patroni, the guard and a pooler need a port each)",
             ],
             id="ports twice",
         ),

@@ -365,3 +365,32 @@ class TestSeenFromOutside:
         process.wait()
         assert kill_once(host.places) == 1
         wait_for(lambda: lock_is_free(host.places))
+
+
+class TestRecoveryEnd:
+    """PostgreSQL's own question, before a promoted server takes its first write."""
+
+    @pytest.mark.parametrize("form", ["shut", "leased"])
+    def test_behind_the_acknowledgement_barrier_nobody_is_asked(
+        self, host: Host, form: str
+    ) -> None:
+        host.places.door.write_text(f"{form}\n")
+        assert host.call("recovery_end.sh", host.places.cluster)[0] == 0
+
+    @pytest.mark.parametrize("form", ["free\n", "", "leas", None])
+    def test_in_doubt_the_guard_is_asked_and_silence_ends_the_server(
+        self, host: Host, form: str | None
+    ) -> None:
+        if form is not None:
+            host.places.door.write_text(form)
+        code, said, _ = host.call("recovery_end.sh", host.places.cluster)
+        assert (code, "does not answer" in said) == (200, True)
+
+    def test_every_start_is_told_to_ask_and_cannot_be_talked_out_of_it(self, host: Host) -> None:
+        (host.places.data_dir / "standby.signal").touch()
+        host.begin("postgres", "-D", data(host), "-c", "recovery_end_command=true")
+        wait_for(lambda: (host.places.data_dir / "child.pid").exists())
+        pid = (host.places.data_dir / "postmaster.pid").read_text().strip()
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+        assert words[-2].startswith("--recovery_end_command=")
+        assert words[-2].endswith(f"/recovery_end.sh {host.places.cluster}")

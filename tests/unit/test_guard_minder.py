@@ -13,15 +13,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from guard_world import Host
+from guard_world import CLUSTER, Host
 
 from failover.clock import boottime_s
 from failover.guard import minder as minder_module
+from failover.guard.acknowledgement import Barrier
+from failover.guard.door_keeper import DoorKeeper
 from failover.guard.doors import open_barrier_door, open_http_door_at_last
 from failover.guard.guard_metrics import GuardMetrics
 from failover.guard.logic import Limits
 from failover.guard.messages import Purpose
 from failover.guard.minder import Minder
+from failover.guard.nftables import KernelRefused, Nftables
 from failover.guard.records import boot_id, read_record
 from failover.guard.server import lock_is_free
 from failover.model import HostName
@@ -44,11 +47,18 @@ def stop_renewing(host: Host) -> None:
     (host.places.run_dir.parent / "renew").unlink()
 
 
+def without_nftables() -> Nftables:
+    """A host whose kernel has no barrier: the other kind needs a network of its own to try
+    (tests/integration/test_acknowledgement_barrier.py)."""
+    raise KernelRefused("nftables is not installed")
+
+
 @contextlib.asynccontextmanager
 async def minding(host: Host, limits: Limits = LIMITS) -> AsyncIterator[Minder]:
     command = (sys.executable, str(STUB), str(host.places.run_dir.parent))
     metrics = GuardMetrics("shop", "jkt-db1")
-    minder = Minder(host.places, HostName("jkt-db1"), limits, boot_id(), metrics, command)
+    barrier = DoorKeeper(Barrier(CLUSTER, (5432,)), host.places, kernel=without_nftables)
+    minder = Minder(host.places, HostName("jkt-db1"), limits, boot_id(), metrics, command, barrier)
     running = asyncio.create_task(minder.run())
     door = await open_barrier_door(minder, host.places)
     try:
@@ -129,6 +139,21 @@ def test_the_deadline_kills_every_process_a_stopped_one_too(host: Host) -> None:
             await until(lambda: minder.guard.grant is None)
             assert lock_is_free(host.places)
             assert not (await minder.writable()).yes
+
+    asyncio.run(story())
+
+
+def test_a_server_may_leave_recovery_only_with_a_grant(host: Host) -> None:
+    """Whoever promoted it: the server itself asks, and any code above 125 ends it."""
+
+    async def story() -> None:
+        async with minding(host) as minder:
+            code, said, _ = await asyncio.to_thread(host.call, "recovery_end.sh", CLUSTER)
+            assert (code, "no_grant" in said) == (200, True)
+            await start(host)
+            code, said, _ = await asyncio.to_thread(host.call, "recovery_end.sh", CLUSTER)
+            assert code == 0, said
+            assert minder.status().barrier is False
 
     asyncio.run(story())
 

@@ -269,6 +269,7 @@ def test_the_guards_metrics_are_those_of_its_table() -> None:
     metrics.worker_restarted()
     metrics.deadline_left(4.2)
     metrics.salvaged(2)
+    metrics.barrier(True)
     exported = {s.name for s in samples(metrics.registry)} - {
         f"{m.name.removesuffix('_total')}_created" for m in GUARD_METRICS
     }
@@ -278,13 +279,19 @@ def test_the_guards_metrics_are_those_of_its_table() -> None:
 def test_a_guard_exports_no_number_that_it_does_not_know() -> None:
     """On a standby there is no deadline: 0 would be one that has passed."""
     metrics = GuardMetrics("marketplace", "jkt-db2")
-    unknown = {"failover_guard_deadline_left_seconds", "failover_guard_salvaged_epoch"}
+    unknown = {
+        "failover_guard_acknowledgement_barrier",
+        "failover_guard_deadline_left_seconds",
+        "failover_guard_salvaged_epoch",
+    }
     assert unknown.isdisjoint(s.name for s in samples(metrics.registry))
     metrics.deadline_left(4.2)
     metrics.salvaged(2)
+    metrics.barrier(False)
     assert unknown <= {s.name for s in samples(metrics.registry)}
     metrics.deadline_left(None)
     metrics.salvaged(None)
+    metrics.barrier(None)
     assert unknown.isdisjoint(s.name for s in samples(metrics.registry))
 
 

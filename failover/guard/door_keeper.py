@@ -1,0 +1,147 @@
+"""Keeps the acknowledgement barrier as ``acknowledgement`` wants it: the minder's hand.
+
+The kernel is asked in a thread of its own, in order, so that nothing on the way to a kill waits
+for it. What the door was made last stands in a file (memory, /run) that outlives the guard and is
+what PostgreSQL's ``recovery_end_command`` reads. Invariants: it says ``free`` before the door is,
+and anything else only once the door is; connections that stood behind a shut door are destroyed
+before it opens again, for the kernel would go on delivering what they had to say.
+
+Where the kernel has no such barrier (no nftables, no right to it) ``enforced`` is False and the
+deadline's kill is all there is: a host frozen whole and thawed then acknowledges for up to 0.1 s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import structlog
+
+from failover.guard.acknowledgement import FREE, Barrier, Door, Form
+from failover.guard.nftables import KernelRefused, Nftables
+from failover.guard.records import Places
+
+AGAIN_EVERY_S = 2.0  # somebody may have flushed the rules
+_SS_LIMIT_S = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+class DoorKeeper:
+    """Of one minder. ``want`` from the event loop only."""
+
+    def __init__(
+        self, barrier: Barrier, places: Places, kernel: Callable[[], Nftables] = Nftables
+    ) -> None:
+        """``kernel``: KernelRefused where there is none."""
+        self._barrier = barrier
+        self._kernel = kernel
+        self._file = places.door
+        self._nft: Nftables | None = None
+        self.wanted: Door | None = None  # None: as a guard before this one left it
+        self._form = self._recall()
+        self._thread = ThreadPoolExecutor(1, "door")
+        self._latest: asyncio.Future[None] | None = None
+        self._asked_s = 0.0
+        self._noted = self._form
+        self._stuck = False  # what stood behind the door could not be destroyed
+        self.enforced: bool | None = None  # None: not tried yet
+
+    def want(self, door: Door | None) -> None:
+        """Make it so. Never waits; what is wanted still is made sure of now and then."""
+        now_s = time.monotonic()
+        if door is None or (door == self.wanted and now_s - self._asked_s < AGAIN_EVERY_S):
+            return
+        self.wanted, self._asked_s = door, now_s
+        self._latest = asyncio.get_running_loop().run_in_executor(self._thread, self._make, door)
+
+    async def settled(self, limit_s: float) -> bool:
+        """What is wanted is in force, or the kernel has no such thing. False: it is not known in
+        time, or the door cannot be opened."""
+        if self._latest is None:
+            return True
+        done, _ = await asyncio.wait({self._latest}, timeout=limit_s)
+        return bool(done) and not self._stuck
+
+    # ----------------------------------------------------------------------- in the thread
+
+    def _make(self, door: Door) -> None:
+        if door is not self.wanted:
+            return  # a newer one is in line
+        try:
+            self._to(door)
+        except KernelRefused as refusal:
+            self._say_enforced(False, str(refusal))
+        except (OSError, subprocess.SubprocessError) as error:
+            log.error("acknowledgement_barrier_stuck", wanted=door.form, error=str(error))
+            self._stuck, self._asked_s = True, 0.0
+        else:
+            self._stuck = False
+            self._say_enforced(True, "")
+
+    def _to(self, door: Door) -> None:
+        """OSError, SubprocessError: it stays shut, because of what still stands behind it."""
+        opens = self._form is Form.SHUT and door.form is not Form.SHUT
+        shuts = self._form is not Form.SHUT and door.form is Form.SHUT
+        if opens:
+            self._destroy_connections()
+        if door == FREE:
+            self._note(door.form)
+        self._in_kernel(door)
+        self._form = door.form
+        if door != FREE:
+            self._note(door.form)
+        if shuts:
+            self._destroy_connections()
+
+    def _in_kernel(self, door: Door) -> None:
+        """In one transaction. The table is made where there is none, or another's."""
+        commands = self._barrier.as_wanted(door)
+        if self._nft is None:
+            self._nft = self._kernel()
+            commands = f"{self._barrier.definition()}\n{commands}"
+        try:
+            self._nft.run(commands)
+        except KernelRefused as refusal:
+            self._nft.run(f"{self._barrier.anew()}\n{self._barrier.as_wanted(door)}")
+            log.warning("acknowledgement_barrier_made_anew", error=str(refusal))
+
+    def _destroy_connections(self) -> None:
+        """Both ends hear of it by an RST."""
+        command = ("ss", "-H", "-t", "-K", "state", "connected", *self._barrier.connections())
+        subprocess.run(command, check=True, timeout=_SS_LIMIT_S, capture_output=True)
+
+    # ----------------------------------------------------------------------- what it says
+
+    def _say_enforced(self, enforced: bool, why: str) -> None:
+        if not enforced:
+            self._note(None)
+        if enforced == self.enforced:
+            return
+        self.enforced = enforced
+        if enforced:
+            log.info("acknowledgement_barrier", enforced=True)
+        else:
+            log.error("acknowledgement_barrier", enforced=False, error=why)
+
+    def _recall(self) -> Form | None:
+        """None: nothing was opened or shut in this boot, as far as is known."""
+        with contextlib.suppress(OSError, ValueError):
+            return Form(self._file.read_text(encoding="ascii").strip())
+        return None
+
+    def _note(self, form: Form | None) -> None:
+        """None: nothing that a promotion could rely on. OSError when it cannot be written."""
+        if form is self._noted:
+            return
+        if form is None:
+            self._file.unlink(missing_ok=True)
+        else:
+            new = self._file.with_name(f"{self._file.name}.new")
+            new.write_text(f"{form}\n", encoding="ascii")
+            new.replace(self._file)
+        self._noted = form
