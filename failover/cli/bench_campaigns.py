@@ -1,4 +1,4 @@
-"""``failover bench zookeeper``, ``chaos``, ``barrier``: many runs; each goes on where it stopped."""
+"""``failover bench zookeeper``, ``chaos``, ``barrier``: many runs, resumed where they stopped."""
 
 from __future__ import annotations
 

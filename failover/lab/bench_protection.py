@@ -85,7 +85,7 @@ class ProtectionBench:
 
 def measured(
     attempts: Sequence[Attempt],
-    mode: ProtectionMode,
+    mode: str,
     clients: int,
     netem: bool,
     from_s: float,
@@ -97,7 +97,7 @@ def measured(
     took_ms = [1000 * (one.ended_s - one.started_s) for one in acked]
     percent = quantiles(took_ms, n=100, method="inclusive") if len(took_ms) > 1 else None
     return ProtectionRun(
-        protection=mode.value,
+        protection=str(mode),
         clients=clients,
         seconds=round(to_s - from_s, 1),
         netem=netem,
