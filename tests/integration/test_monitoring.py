@@ -9,20 +9,23 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
-from drill import Roles, explains, sql
+from click.testing import CliRunner
+from drill import Roles, explains, sql, whole
 
+from failover.cli.main import cli
 from failover.coordination.connect import open_store
 from failover.lab.lab import Lab
 from failover.lab.monitoring.ask import Alert, Monitoring
 from failover.lab.monitoring.dashboard import AFTER_AN_EVENT, queries_of
 from failover.lab.processes import DATA
 from failover.lab.watch import clear_cooldown
+from failover.model import SiteName
 
 pytestmark = [pytest.mark.lab, pytest.mark.full]
 
@@ -54,6 +57,20 @@ def passing(alerts: frozenset[Alert]) -> set[Alert]:
 def alerts(*told: tuple[str, ...]) -> set[Alert]:
     """Each as its name (without "Failover") and the values of its labels."""
     return {Alert(f"Failover{name}", labels) for name, *rest in told for labels in [tuple(rest)]}
+
+
+def site_gone(lab: Lab, site: SiteName) -> set[Alert]:
+    """What is told of a site that nobody reaches, whatever was active there.
+
+    Not FailoverObserverSilent: what its observer said last is gone with its session, after 6 s.
+    """
+    found = lab.policy.site(site)
+    hosts = [host for cluster in lab.policy.clusters for host in cluster.at(site)]
+    return alerts(
+        ("ControllerDown", found.controller.name),
+        *(("GuardDown", host.name, site) for host in hosts),
+        *(("ZooKeeperDegraded", server.name) for server in found.zookeeper),
+    )
 
 
 @contextmanager
@@ -129,6 +146,20 @@ def test_every_query_of_the_dashboard_returns_data(lab: Lab, monitoring: Monitor
 # --------------------------------------------------------------------------- faults
 
 
+def test_standby_site_lost(lab: Lab, monitoring: Monitoring) -> None:
+    roles = Roles.now(lab)
+    expected = site_gone(lab, roles.standby) | alerts(
+        ("HumanNeeded", "standby_site_lost"), ("StandbyNotReady", "marketplace")
+    )
+    with exactly(monitoring, expected):
+        began_unix_s = time.time()
+        lab.faults.unplug(roles.standby)
+        wait_fired(monitoring, expected, began_unix_s)
+        has_data(lab, monitoring, "Alerts that fire", "Questions without an answer")
+        lab.faults.heal()
+        whole(lab)
+
+
 def test_residency_finding(lab: Lab, monitoring: Monitoring) -> None:
     """A superuser that nobody declared."""
     roles = Roles.now(lab)
@@ -160,6 +191,67 @@ def test_a_strangers_session_is_ended_and_counted(lab: Lab, monitoring: Monitori
     explains(lab, "healthy", 60.0)
 
 
+def test_active_site_lost_while_takeovers_are_paused(
+    lab: Lab, monitoring: Monitoring, command: Callable[..., None]
+) -> None:
+    """A hold: the takeover is wanted and not made; the site comes back with what it had."""
+    roles = Roles.now(lab)
+    expected = site_gone(lab, roles.active) | alerts(
+        ("HumanNeeded", "site_lost"),
+        ("NoWriter", "marketplace"),
+        ("StepHeld", "takeover"),
+        killed(roles),
+    )
+    with exactly(monitoring, expected):
+        began_unix_s = time.time()
+        command("pause", "--for", "30min", "--reason", "a test of the alerts")
+        try:
+            lab.faults.unplug(roles.active)
+            explains(lab, "site_lost", 30.0)
+            has_data_soon(lab, monitoring, "Steps that are wanted and held")
+            wait_fired(monitoring, expected - alerts(killed(roles)), began_unix_s)
+            lab.faults.heal()
+            whole(lab)
+        finally:
+            command("pause", "--end", "--reason", "a test of the alerts")
+    assert Roles.now(lab).active == roles.active
+
+
+def test_active_site_lost(lab: Lab, monitoring: Monitoring) -> None:
+    """The other site takes over, and the lost one comes back as its standby."""
+    roles = Roles.now(lab)
+    expected = site_gone(lab, roles.active) | alerts(
+        ("HumanNeeded", "standby_site_lost"),
+        ("SiteChanged", "takeover"),
+        ("StandbyNotReady", "marketplace"),
+        killed(roles),
+    )
+    with exactly(monitoring, expected):
+        began_unix_s = time.time()
+        lab.faults.unplug(roles.active)
+        wait_fired(monitoring, expected - alerts(killed(roles)), began_unix_s)
+        lab.faults.heal()
+        whole(lab)
+    has_data_soon(
+        lab,
+        monitoring,
+        "Takeover last proven",
+        "Newest takeover",
+        "Phases of the newest change of the active site",
+    )
+    assert Roles.now(lab).active == roles.standby
+
+
+def killed(roles: Roles) -> tuple[str, ...]:
+    """The guard of an isolated primary kills it at its deadline, and says so once it is back."""
+    name = roles.primary.name
+    return ("GuardKilledServer", "marketplace", name, name, "deadline", roles.active)
+
+
+def has_data(lab: Lab, monitoring: Monitoring, *panels: str) -> None:
+    assert not {panel for panel, _ in without_data(lab, monitoring)} & set(panels)
+
+
 def has_data_soon(lab: Lab, monitoring: Monitoring, *panels: str) -> None:
     """At one look at least."""
 
@@ -167,3 +259,14 @@ def has_data_soon(lab: Lab, monitoring: Monitoring, *panels: str) -> None:
         return not {panel for panel, _ in without_data(lab, monitoring)} & set(panels)
 
     monitoring.wait(f"data of {', '.join(panels)}", there, SCRAPED_LIMIT_S)
+
+
+@pytest.fixture
+def command(lab: Lab) -> Callable[..., None]:
+    """An operator's command, which has to go well."""
+
+    def run(*words: str) -> None:
+        ended = CliRunner().invoke(cli, ["--config", str(lab.config), *words])
+        assert ended.exit_code == 0, ended.output
+
+    return run
