@@ -195,6 +195,8 @@ class ControllerMetrics:
     def _residency(self, result: TickResult) -> None:
         residency = result.view.residency
         counts = Counted(each.finding.way for each in residency.open)
+        if residency.scans:
+            self._set("failover_residency_gaps", float(len(residency.gaps)))
         looked = residency.scans and not residency.gaps  # else what is not open is not known
         for way in (*ACCEPTABLE, *counts) if looked else counts:
             self._set("failover_residency_findings", float(counts[way]), kind=way)

@@ -148,6 +148,11 @@ _DATA = (
         "kind",
     ),
     _gauge(
+        "residency_gaps",
+        "Database hosts that are not looked at for ways out of the country, so what stands open "
+        f"there is not known ({_COUNTRY}).",
+    ),
+    _gauge(
         "residency_scan_age_seconds",
         f"Since a database host was last looked at for ways out ({_COUNTRY}).",
         "host",

@@ -136,6 +136,7 @@ def test_a_takeover_is_told_with_its_phases(policy: Policy) -> None:
     assert shown("gate_passing", step="takeover", gate="claim_gone") == 0.0
     assert shown("protection", mode=group.state.protection) == 1.0
     assert shown("residency_findings") is None, "nothing looks for them"
+    assert shown("residency_gaps") is None
     assert shown("last_move_timestamp_seconds") is None, "nothing has moved"
 
     group.lose_jakarta()
@@ -186,6 +187,7 @@ def test_no_kind_of_finding_is_said_to_be_none_while_a_host_was_not_looked_at(
         residency = replace(result.view.residency, scans=(scan,), gaps=gaps)
         shown.feed([replace(result, view=replace(result.view, residency=residency))])
         assert shown("residency_findings", kind="walsender") == expected
+        assert shown("residency_gaps") == len(gaps)
 
 
 def test_probes_are_counted_by_vantage_point(policy: Policy) -> None:
