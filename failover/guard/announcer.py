@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import structlog
 
-from failover.guard.acknowledgement import Barrier
+from failover.clock import boottime_s
+from failover.guard.acknowledgement import JIFFIES_S, Barrier
 from failover.guard.nftables import KernelRefused, Nftables
 
 log = structlog.get_logger(__name__)
@@ -25,11 +26,18 @@ class Announcer:
         self._failing = False
 
     def announce(self, sent_s: float) -> None:
-        """``sent_s``: boot time just read, of the renewal about to be sent. Never fails."""
+        """``sent_s``: boot time of the renewal about to be sent. Never fails.
+
+        The kernel counts from now, the deadline from ``sent_s``: before it a session's token may
+        have had to be made, which takes an answer of ZooKeeper's.
+        """
+        left_s = self._deadline_s - (boottime_s() - sent_s)
+        if left_s <= JIFFIES_S:
+            return  # it would open nothing
         try:
             if self._nft is None:
                 self._nft = Nftables()
-            self._nft.run(self._barrier.announced(sent_s, self._deadline_s))
+            self._nft.run(self._barrier.announced(sent_s, left_s))
         except KernelRefused as refusal:
             if not self._failing:
                 log.warning("renewal_not_announced", error=str(refusal))
