@@ -25,15 +25,15 @@ class Announcer:
         self._nft: Nftables | None = None
         self._failing = False
 
-    def announce(self, sent_s: float) -> None:
-        """``sent_s``: boot time of the renewal about to be sent. Never fails.
+    def announce(self, sent_s: float) -> bool:
+        """``sent_s``: boot time of the renewal about to be sent. False: in vain.
 
         The kernel counts from now, the deadline from ``sent_s``: before it a session's token may
         have had to be made, which takes an answer of ZooKeeper's.
         """
         left_s = self._deadline_s - (boottime_s() - sent_s)
         if left_s <= JIFFIES_S:
-            return  # it would open nothing
+            return False  # it would open nothing
         try:
             if self._nft is None:
                 self._nft = Nftables()
@@ -42,5 +42,6 @@ class Announcer:
             if not self._failing:
                 log.warning("renewal_not_announced", error=str(refusal))
             self._failing = True
-        else:
-            self._failing = False
+            return False
+        self._failing = False
+        return True
