@@ -87,7 +87,6 @@ class Barrier:
         RST passes: it carries no data, and clients of a server that is gone hear of it at once.
         """
         output = f"{self.table} output"
-        ports = ", ".join(str(port) for port in self.ports)
         return "\n".join(
             (
                 f"add table {self.table}",
@@ -95,8 +94,24 @@ class Barrier:
                 f"add chain {self.table} door",
                 f"add counter {self.table} unanswered",
                 f"add chain {output} {{ type filter hook output priority filter; policy accept; }}",
+                self.sieve(),
+            )
+        )
+
+    def sieve(self) -> str:
+        """What comes to the door, in place of what is there: `nft flush table` leaves the chains,
+        and so a barrier without rules that refuses nothing and complains of nothing.
+
+        "Not from these ports" is true of TCP only: names, time and IPv6's neighbours go by UDP and
+        ICMP.
+        """
+        output = f"{self.table} output"
+        ports = ", ".join(str(port) for port in self.ports)
+        return "\n".join(
+            (
                 f"flush chain {output}",
                 f'add rule {output} oifname "lo" accept',
+                f"add rule {output} meta l4proto != tcp accept",
                 f"add rule {output} tcp sport != {{ {ports} }} accept",
                 f"add rule {output} tcp flags & rst == rst accept",
                 f"add rule {output} jump door",
@@ -109,9 +124,9 @@ class Barrier:
         table = self.table
         return f"add table {table}\ndelete table {table}\n{self.definition()}"
 
-    def announced(self, sent_s: float, deadline_s: float) -> str:
-        """To be done before the renewal of ``sent_s`` is sent."""
-        time_ms = int((deadline_s - JIFFIES_S) * 1000)
+    def announced(self, sent_s: float, left_s: float) -> str:
+        """To be done before the renewal of ``sent_s`` is sent. ``left_s``: until its deadline."""
+        time_ms = int((left_s - JIFFIES_S) * 1000)
         elements = self._each(f". {generation(sent_s)} timeout {time_ms}ms")
         return f"add element {self.table} lease {{ {elements} }}"
 

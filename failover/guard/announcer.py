@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import structlog
 
-from failover.guard.acknowledgement import Barrier
+from failover.clock import boottime_s
+from failover.guard.acknowledgement import JIFFIES_S, Barrier
 from failover.guard.nftables import KernelRefused, Nftables
 
 log = structlog.get_logger(__name__)
@@ -24,15 +25,23 @@ class Announcer:
         self._nft: Nftables | None = None
         self._failing = False
 
-    def announce(self, sent_s: float) -> None:
-        """``sent_s``: boot time just read, of the renewal about to be sent. Never fails."""
+    def announce(self, sent_s: float) -> bool:
+        """``sent_s``: boot time of the renewal about to be sent. False: in vain.
+
+        The kernel counts from now, the deadline from ``sent_s``: before it a session's token may
+        have had to be made, which takes an answer of ZooKeeper's.
+        """
+        left_s = self._deadline_s - (boottime_s() - sent_s)
+        if left_s <= JIFFIES_S:
+            return False  # it would open nothing
         try:
             if self._nft is None:
                 self._nft = Nftables()
-            self._nft.run(self._barrier.announced(sent_s, self._deadline_s))
+            self._nft.run(self._barrier.announced(sent_s, left_s))
         except KernelRefused as refusal:
             if not self._failing:
                 log.warning("renewal_not_announced", error=str(refusal))
             self._failing = True
-        else:
-            self._failing = False
+            return False
+        self._failing = False
+        return True

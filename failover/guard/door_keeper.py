@@ -62,16 +62,21 @@ class DoorKeeper:
     async def settled(self, limit_s: float) -> bool:
         """What is wanted is in force, or the kernel has no such thing. False: it is not known in
         time, or the door cannot be opened."""
-        if self._latest is None:
-            return True
-        done, _ = await asyncio.wait({self._latest}, timeout=limit_s)
-        return bool(done) and not self._stuck
+        give_up_s = time.monotonic() + limit_s
+        while (latest := self._latest) is not None:
+            left_s = max(0.0, give_up_s - time.monotonic())
+            done, _ = await asyncio.wait({latest}, timeout=left_s)
+            if not done or latest.exception() is not None:
+                return False
+            if latest is self._latest:  # else it was passed over: a newer one is in line
+                return not self._stuck
+        return True
 
     # ----------------------------------------------------------------------- in the thread
 
     def _make(self, door: Door) -> None:
-        if door is not self.wanted:
-            return  # a newer one is in line
+        if door is not self.wanted and door.form is not Form.SHUT:
+            return  # a newer one is in line; but what stood behind a shut door is not forgotten
         try:
             self._to(door)
         except KernelRefused as refusal:
@@ -86,6 +91,8 @@ class DoorKeeper:
     def _to(self, door: Door) -> None:
         """OSError, SubprocessError: it stays shut, because of what still stands behind it."""
         opens = self._form is Form.SHUT and door.form is not Form.SHUT
+        # A lease may have run out while nobody looked, and its server be gone since.
+        opens = opens or (self._form is Form.LEASED and door.form is Form.FREE)
         shuts = self._form is not Form.SHUT and door.form is Form.SHUT
         if opens:
             self._destroy_connections()
@@ -100,10 +107,10 @@ class DoorKeeper:
 
     def _in_kernel(self, door: Door) -> None:
         """In one transaction. The table is made where there is none, or another's."""
-        commands = self._barrier.as_wanted(door)
+        commands = f"{self._barrier.sieve()}\n{self._barrier.as_wanted(door)}"
         if self._nft is None:
             self._nft = self._kernel()
-            commands = f"{self._barrier.definition()}\n{commands}"
+            commands = f"{self._barrier.definition()}\n{self._barrier.as_wanted(door)}"
         try:
             self._nft.run(commands)
         except KernelRefused as refusal:
@@ -111,9 +118,11 @@ class DoorKeeper:
             log.warning("acknowledgement_barrier_made_anew", error=str(refusal))
 
     def _destroy_connections(self) -> None:
-        """Both ends hear of it by an RST."""
+        """Both ends hear of it by an RST. An ss that may not do it says so, and ends with 0."""
         command = ("ss", "-H", "-t", "-K", "state", "connected", *self._barrier.connections())
-        subprocess.run(command, check=True, timeout=_SS_LIMIT_S, capture_output=True)
+        done = subprocess.run(command, check=True, timeout=_SS_LIMIT_S, capture_output=True)
+        if done.stderr:
+            raise OSError(f"ss: {done.stderr.decode(errors='replace').strip()}")
 
     # ----------------------------------------------------------------------- what it says
 

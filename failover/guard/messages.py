@@ -53,6 +53,7 @@ class SessionOpened:
 class Renewed:
     session_id: int
     sent_s: float
+    announced: bool = True  # to the kernel, before it was sent
     type: Literal["renewed"] = "renewed"
 
 

@@ -376,10 +376,13 @@ class Minder:
 
     def _on_message(self, message: FromWorker) -> None:
         match message:
-            case Renewed(session_id, sent_s):
-                self.guard = self.guard.renewed(session_id, sent_s)
-                self._metrics.renewed()
-                self._memory.write_lease(self.guard.renewals)
+            case Renewed(session_id, sent_s, announced):
+                # Named in the door, it would shut it: rather let the deadline come, and another
+                # host write, than customers wait for answers that never leave this one.
+                if announced or not self._door.enforced:
+                    self.guard = self.guard.renewed(session_id, sent_s)
+                    self._metrics.renewed()
+                    self._memory.write_lease(self.guard.renewals)
                 self._send_status()
             case SessionOpened(session_id, password):
                 self._session_opened(session_id, password)

@@ -2,14 +2,14 @@
 # PostgreSQL's recovery_end_command, set by the start barrier: called before a promoted server takes
 # its first write, whoever promoted it. Argument: the cluster.
 #
-# Where the acknowledgement barrier stands (its door is shut, or leased) nothing has to be asked: what
-# is written without a grant is acknowledged to nobody. Otherwise the guard must say yes. An exit code
-# above 125 ends the server; so does this script where it cannot be run.
+# Behind a leased door nothing has to be asked: what is written when the lease is over is acknowledged
+# to nobody. A shut one may be free for reads a moment later. Otherwise the guard must say yes. An exit
+# code of 1 to 125 is only a warning to PostgreSQL, above it ends the server: so does whatever fails
+# here, a Python that cannot start too.
 RUN_DIR=/run/failover
+STAY_DOWN=200
 
 door=
 [ -r "$RUN_DIR/guard-$1.door" ] && read -r door <"$RUN_DIR/guard-$1.door"
-case $door in
-shut | leased) exit 0 ;;
-esac
-exec "${0%/*}/recovery_end" "$@"
+[ "$door" = leased ] && exit 0
+"${0%/*}/recovery_end" "$@" || exit "$STAY_DOWN"

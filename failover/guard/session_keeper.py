@@ -35,9 +35,9 @@ class SessionKeeper:
         timing: LeaseTiming,
         saved: SavedSession | None,
         send: Callable[[FromWorker], None],
-        announce: Callable[[float], None],
+        announce: Callable[[float], bool],
     ) -> None:
-        """``announce``: told of every renewal before it is sent, with its time."""
+        """``announce``: told of every renewal before it is sent, with its time; False: in vain."""
         self._me = me
         self._timing = timing
         self._send = send
@@ -94,9 +94,9 @@ class SessionKeeper:
             # It would end before the deadline: no lease can be had of this ensemble.
             log.error("session_too_short", given_ms=self._client.negotiated_ms)
             return
-        self._announce(sent_s)
+        announced = self._announce(sent_s)
         if renew(self._client, renewal(self._me, saved.session_id)):
-            self._send(Renewed(saved.session_id, sent_s))
+            self._send(Renewed(saved.session_id, sent_s, announced))
         else:
             log.error("token_gone", session_id=f"{saved.session_id:016x}")
             self._token_of = None

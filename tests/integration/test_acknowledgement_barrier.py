@@ -53,8 +53,10 @@ def announce(sent_s):
     run(barrier.announced(sent_s, {LEASE_S}))
 def point(sent_s):
     run(barrier.as_wanted(Door(Form.LEASED, generation(sent_s))))
+def keeper_in(run_dir):
+    return DoorKeeper(barrier, Places(ClusterName("shop"), Path("/data"), Path(run_dir)))
 async def keep(*doors):
-    keeper = DoorKeeper(barrier, Places(ClusterName("shop"), Path("/data"), Path("/run")))
+    keeper = keeper_in("/run")
     for door in doors:
         keeper.want(door)
         assert await keeper.settled(20.0)
@@ -190,6 +192,69 @@ def test_rules_that_somebody_flushed_are_made_again(kernel: Kernel) -> None:
     kernel.keep("SHUT")
     with pytest.raises(TimeoutError):
         socket.create_connection((kernel.address, PORTS[0]), timeout=SILENCE_S)
+
+
+def test_a_table_whose_rules_alone_were_flushed_is_filled_again(kernel: Kernel) -> None:
+    kernel.python(
+        "import subprocess\n"
+        "async def story():\n"
+        "    keeper = keeper_in('/run')\n"
+        "    keeper.want(SHUT)\n"
+        "    assert await keeper.settled(20.0)\n"
+        "    subprocess.run(['nft', 'flush', 'table', 'inet', 'failover-shop'], check=True)\n"
+        "    keeper._asked_s = 0.0\n"
+        "    keeper.want(SHUT)\n"
+        "    assert await keeper.settled(20.0)\n"
+        "asyncio.run(story())"
+    )
+    with pytest.raises(TimeoutError):
+        socket.create_connection((kernel.address, PORTS[0]), timeout=SILENCE_S)
+
+
+def test_whatever_is_not_tcp_leaves_the_host_through_a_shut_door(kernel: Kernel) -> None:
+    """Names, time, logs. A packet that is dropped on its way out is a PermissionError."""
+    kernel.keep("SHUT")
+    kernel.python(
+        "import socket\n"
+        "sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
+        "sender.sendto(b'?', ('192.0.2.1', 53))"
+    )
+
+
+def test_a_lease_that_ran_out_unseen_leaves_nothing_for_the_standby_after_it(
+    kernel: Kernel,
+) -> None:
+    """The guard was away from before the lease's end until its server was a standby."""
+    kernel.keep("FREE")
+    client = kernel.connect()
+    kernel.python(
+        "sent_s = boottime_s(); announce(sent_s)\n"
+        "asyncio.run(keep(Door(Form.LEASED, generation(sent_s))))"
+    )
+    until(lambda: "expires" not in kernel.shell("nft list set inet failover-shop lease"))
+    assert not answered(client, b"write")
+    until(kernel.waits)
+    kernel.keep("FREE")
+    client.settimeout(LIMIT_S)
+    with pytest.raises(ConnectionError):
+        client.recv(100)
+
+
+def test_a_door_stays_shut_while_what_stands_behind_it_cannot_be_destroyed(kernel: Kernel) -> None:
+    """`ss` ends with 0 where it has no right to do it."""
+    kernel.keep("FREE")
+    client = kernel.connect()
+    assert answered(client, b"read", LIMIT_S)
+    kernel.shell("mkdir -m 777 /tmp/run; echo shut > /tmp/run/guard-shop.door")
+    settled = kernel.python(
+        "async def story():\n"
+        "    keeper = keeper_in('/tmp/run')\n"
+        "    keeper.want(FREE)\n"
+        "    return await keeper.settled(20.0)\n"
+        "print(json.dumps(asyncio.run(story())))",
+        user="postgres",
+    )
+    assert settled == "false"
 
 
 def test_without_the_right_to_it_that_is_said(kernel: Kernel) -> None:

@@ -101,6 +101,12 @@ class TestWords:
         assert "17 @lease accept" in BARRIER.as_wanted(Door(Form.LEASED, 17))
         assert "accept" not in BARRIER.as_wanted(SHUT)
 
+    def test_only_tcp_comes_to_the_door(self) -> None:
+        """ "tcp sport != …" says nothing of a packet that has no such port."""
+        rules = BARRIER.sieve().splitlines()
+        assert any("l4proto != tcp accept" in rule for rule in rules)
+        assert BARRIER.sieve() in BARRIER.definition()
+
     def test_generations_fit_the_kernel_and_differ(self) -> None:
         assert generation(100.0) != generation(100.5)
         assert 0 <= generation(5e9) < 2**32

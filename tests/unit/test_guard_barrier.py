@@ -370,14 +370,11 @@ class TestSeenFromOutside:
 class TestRecoveryEnd:
     """PostgreSQL's own question, before a promoted server takes its first write."""
 
-    @pytest.mark.parametrize("form", ["shut", "leased"])
-    def test_behind_the_acknowledgement_barrier_nobody_is_asked(
-        self, host: Host, form: str
-    ) -> None:
-        host.places.door.write_text(f"{form}\n")
+    def test_behind_a_leased_door_nobody_is_asked(self, host: Host) -> None:
+        host.places.door.write_text("leased\n")
         assert host.call("recovery_end.sh", host.places.cluster)[0] == 0
 
-    @pytest.mark.parametrize("form", ["free\n", "", "leas", None])
+    @pytest.mark.parametrize("form", ["free\n", "shut\n", "", "leas", None])
     def test_in_doubt_the_guard_is_asked_and_silence_ends_the_server(
         self, host: Host, form: str | None
     ) -> None:
@@ -385,6 +382,14 @@ class TestRecoveryEnd:
             host.places.door.write_text(form)
         code, said, _ = host.call("recovery_end.sh", host.places.cluster)
         assert (code, "does not answer" in said) == (200, True)
+
+    def test_a_question_that_cannot_be_asked_ends_the_server(self, host: Host) -> None:
+        """Python's own failure is 1, which would be a warning: the server would go on."""
+        question = host.places.run_dir.parent / "barrier" / "recovery_end"
+        question.unlink()
+        question.write_text("#!/usr/bin/python3 -IS\nimport nothing_of_that_name\n")
+        question.chmod(0o755)
+        assert host.call("recovery_end.sh", host.places.cluster)[0] == 200
 
     def test_every_start_is_told_to_ask_and_cannot_be_talked_out_of_it(self, host: Host) -> None:
         (host.places.data_dir / "standby.signal").touch()

@@ -22,7 +22,7 @@ from failover.guard.door_keeper import DoorKeeper
 from failover.guard.doors import open_barrier_door, open_http_door_at_last
 from failover.guard.guard_metrics import GuardMetrics
 from failover.guard.logic import Limits
-from failover.guard.messages import Purpose
+from failover.guard.messages import Purpose, Renewed
 from failover.guard.minder import Minder
 from failover.guard.nftables import KernelRefused, Nftables
 from failover.guard.records import boot_id, read_record
@@ -154,6 +154,25 @@ def test_a_server_may_leave_recovery_only_with_a_grant(host: Host) -> None:
             code, said, _ = await asyncio.to_thread(host.call, "recovery_end.sh", CLUSTER)
             assert code == 0, said
             assert minder.status().barrier is False
+
+    asyncio.run(story())
+
+
+def test_a_renewal_that_the_kernel_does_not_know_prolongs_nothing_where_it_has_a_barrier(
+    host: Host,
+) -> None:
+    async def story() -> None:
+        async with minding(host) as minder:
+            stop_renewing(host)
+            renewals = minder.guard.renewals
+            assert renewals is not None
+            later = Renewed(renewals.session_id, renewals.last_sent_s + 1, announced=False)
+            minder._door.enforced = True
+            minder._on_message(later)
+            assert minder.guard.renewals == renewals
+            minder._door.enforced = False  # the deadline's kill is all there is, as before
+            minder._on_message(later)
+            assert minder.guard.renewals != renewals
 
     asyncio.run(story())
 
