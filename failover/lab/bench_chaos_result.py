@@ -30,6 +30,9 @@ class ChaosRun:
     """One fault or two, and what came of it. Seconds; None where the thing was not seen."""
 
     case: Case
+    seed: int
+    commit: str
+    began_unix_s: float
     harmless: bool
     netem: bool
     active_before: SiteName
@@ -43,8 +46,10 @@ class ChaosRun:
     lost: int
     silently_lost: int  # in no receipt
     degraded: bool  # it was on record that something may be missing
-    takeovers: int  # on record
+    takeovers: int  # and switchovers, on record
     epochs: int
+    second_after_s: float | None = None  # the second fault, after the first one
+    took_s: float | None = None  # everything around it included
     findings: tuple[str, ...] = ()  # ways out of the country that stand open
     problems: tuple[str, ...] = ()
 
@@ -162,7 +167,9 @@ def table_lines(runs: Sequence[ChaosRun]) -> list[str]:
         for t in tallies(runs)
     ]
     bad = sum(bool(run.violations) for run in runs)
-    return [*lines, "", f"{len(runs)} runs, {bad} with a violation."]
+    took = [run.took_s for run in runs if run.took_s is not None]
+    mean = f" A run took {sum(took) / len(took):.0f} s in the mean." if took else ""
+    return [*lines, "", f"{len(runs)} runs, {bad} with a violation.{mean}"]
 
 
 def as_json(runs: Sequence[ChaosRun]) -> dict[str, Any]:

@@ -32,7 +32,13 @@ class Roles:
     standby_leader: LabHost
     zookeeper: LabHost  # any one of its servers
     controller: LabHost  # any one
+    customers: LabHost  # of the active site
+    proxy: LabHost  # theirs
+    postgres_port: int
+    zookeeper_port: int
+    sites: tuple[SiteName, ...]
     faults: Faults
+    operate: Callable[[str], None]  # a command of an operator's; nobody waits for it
 
     @classmethod
     def now(cls, lab: Lab, active: SiteName, chance: random.Random) -> Roles:
@@ -52,11 +58,24 @@ class Roles:
             standby_leader=leaders[0],
             zookeeper=chance.choice(lab.hosts(Role.ZOOKEEPER)),
             controller=chance.choice(lab.hosts(Role.CONTROLLER)),
+            customers=lab.hosts(Role.CLIENT, active)[0],
+            proxy=lab.hosts(Role.PROXY, active)[0],
+            postgres_port=lab.policy.host(primary.name).postgres_port,
+            zookeeper_port=lab.policy.zookeeper_servers[0].client_port,
+            sites=tuple(site.name for site in lab.policy.sites),
             faults=lab.faults,
+            operate=lambda command: _operate(lab, command),
         )
 
 
 _LEADER = "standby_leader"
+
+
+def _operate(lab: Lab, command: str) -> None:
+    """At the witness's controller; what it says is in /run/chaos.log there."""
+    witness = next(site for site in lab.policy.sites if site.kind is SiteKind.WITNESS)
+    script = f"setsid {command} >>/run/chaos.log 2>&1 </dev/null &"
+    lab.shell(witness.controller.name, script)
 
 
 def _role(lab: Lab, host: LabHost) -> str:
@@ -80,6 +99,19 @@ def _stop(process: Process, on: Callable[[Roles], LabHost]) -> Callable[[Roles],
 
 def _once(process: Process, on: Callable[[Roles], LabHost]) -> Callable[[Roles], None]:
     return lambda roles: roles.faults.kill(on(roles).name, process)
+
+
+def _no_zookeeper(roles: Roles) -> None:
+    for site in roles.sites:
+        roles.faults.cut(roles.primary.name, site, ports=(roles.zookeeper_port,))
+
+
+def _no_replication(roles: Roles) -> None:
+    roles.faults.cut(roles.active, roles.standby, ports=(roles.postgres_port,))
+
+
+def _switchover(roles: Roles) -> None:
+    roles.operate(f"failover switchover --to {roles.standby} --reason chaos --yes")
 
 
 def _primary(roles: Roles) -> LabHost:
@@ -114,6 +146,11 @@ FAULTS: dict[str, ChaosFault] = {
     "only the way from the standby site cut": ChaosFault(
         lambda r: r.faults.cut(r.standby, r.active, one_way=True), harmless=True
     ),
+    "only replication between the sites cut": ChaosFault(_no_replication, harmless=True),
+    "only ZooKeeper cut from the primary's host": ChaosFault(_no_zookeeper),
+    "customers cut from their HAProxy": ChaosFault(
+        lambda r: r.faults.cut(r.customers.name, r.proxy.name)
+    ),
     # hosts
     "primary's host without power": ChaosFault(lambda r: r.faults.kill_host(r.primary.name)),
     "primary's host frozen": ChaosFault(lambda r: r.faults.freeze(r.primary.name)),
@@ -122,13 +159,16 @@ FAULTS: dict[str, ChaosFault] = {
     "standby leader without power": ChaosFault(lambda r: r.faults.kill_host(r.standby_leader.name)),
     # processes of the primary's host
     "postmaster killed": ChaosFault(_once(Process.POSTMASTER, _primary)),
+    "postmaster stopped": ChaosFault(_stop(Process.POSTMASTER, _primary)),
+    "a backend stopped": ChaosFault(_stop(Process.BACKEND, _primary)),
     "Patroni killed for good": ChaosFault(_for_good(Process.PATRONI, _primary)),
     "Patroni stopped": ChaosFault(_stop(Process.PATRONI, _primary)),
     "guard killed": ChaosFault(_once(Process.GUARD, _primary)),
+    "guard stopped": ChaosFault(_stop(Process.GUARD, _primary)),
     "guard's worker killed": ChaosFault(_once(Process.GUARD_WORKER, _primary)),
     "guard's worker stopped": ChaosFault(_stop(Process.GUARD_WORKER, _primary)),
     "guard's minder stopped": ChaosFault(_stop(Process.GUARD_MINDER, _primary)),
-    # the ensemble and the controllers
+    # the ensemble, the controllers, operators
     "a ZooKeeper server killed": ChaosFault(
         _for_good(Process.ZOOKEEPER, _zookeeper), harmless=True
     ),
@@ -137,4 +177,5 @@ FAULTS: dict[str, ChaosFault] = {
         _for_good(Process.CONTROLLER, _controller), harmless=True
     ),
     "a controller stopped": ChaosFault(_stop(Process.CONTROLLER, _controller), harmless=True),
+    "a switchover is asked for": ChaosFault(_switchover),
 }

@@ -14,6 +14,7 @@ import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -147,13 +148,16 @@ class Containers:
         self.wait_booted(name)
 
     def kill(self, name: str) -> None:
-        self._of(name).kill()
+        """Power lost; nothing happens to a host that has none."""
+        self._unless_so_already(self._of(name).kill)
 
     def freeze(self, name: str) -> None:
-        self._of(name).pause()
+        """Every process stands still; nothing happens to a host without power, or frozen."""
+        self._unless_so_already(self._of(name).pause)
 
     def thaw(self, name: str) -> None:
-        self._of(name).unpause()
+        """Undo ``freeze``; nothing happens to a host that is not frozen."""
+        self._unless_so_already(self._of(name).unpause)
 
     def states(self) -> dict[str, str]:
         """Per host what the engine says: running, paused, exited."""
@@ -192,12 +196,20 @@ class Containers:
         if not self._client.api.put_archive(name, "/", archive.getvalue()):
             raise LabError(f"{name}: the files cannot be written")
 
-    def journal(self, name: str, unit: str | None = None, lines: int = 20) -> str:
+    def journal(
+        self,
+        name: str,
+        unit: str | None = None,
+        lines: int = 20,
+        since_unix_s: float | None = None,
+    ) -> str:
         """The last lines of a host's journal; empty when it cannot be read."""
-        of_unit = ["-u", unit] if unit else []
+        wanted = ["-u", unit] if unit else []
+        if since_unix_s is not None:
+            wanted += ["--since", f"@{since_unix_s:.3f}"]
         command = ["journalctl", "--no-pager", "-q", "-o", "short-iso-precise", "-n", str(lines)]
         try:
-            return self.exec(name, [*command, *of_unit]).out
+            return self.exec(name, [*command, *wanted]).out
         except LabError:
             return ""
 
@@ -215,6 +227,14 @@ class Containers:
             )
         except DockerException as error:
             raise LabError(f"the package cannot be compiled for the hosts: {error}") from None
+
+    def _unless_so_already(self, change: Callable[[], None]) -> None:
+        """Two faults may meet in one host. The engine says 409 where it is as wanted, or off."""
+        try:
+            change()
+        except APIError as error:
+            if error.status_code not in (HTTPStatus.CONFLICT, HTTPStatus.NOT_MODIFIED):
+                raise LabError(str(error.explanation or error)) from None
 
     def _of(self, name: str) -> Any:
         try:

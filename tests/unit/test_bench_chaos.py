@@ -6,8 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
-from failover.lab.bench_chaos import PAIRS, cases, degraded_before
+from failover.cli.exit_codes import ExitCode
+from failover.cli.main import cli
+from failover.lab.bench_chaos import PAIRS, cases, degraded_before, unknown_faults
 from failover.lab.bench_chaos_result import (
     Case,
     ChaosRun,
@@ -25,6 +28,9 @@ JAKARTA, MAKASSAR = SiteName("jakarta"), SiteName("makassar")
 MODES = ("max-performance", "max-availability")
 GOOD = ChaosRun(
     case=Case("max-performance", 1, "witness unplugged"),
+    seed=1,
+    commit="d605454",
+    began_unix_s=1.8e9,
     harmless=True,
     netem=False,
     active_before=JAKARTA,
@@ -54,6 +60,20 @@ def test_every_fault_has_its_turn_in_every_mode_and_some_come_in_pairs() -> None
         assert len(pairs) == pytest.approx(100 * PAIRS, abs=15)
         assert all(case.fault != case.then for case in pairs)
     assert tried == cases(MODES, 100, seed=1) != cases(MODES, 100, seed=2)
+
+
+def test_only_what_is_named_is_tried_by_turns() -> None:
+    only = ("guard killed", "Patroni stopped + witness unplugged")
+    assert cases(MODES[:1], 3, seed=1, only=only) == [
+        Case(MODES[0], 1, "guard killed"),
+        Case(MODES[0], 2, "Patroni stopped", "witness unplugged"),
+        Case(MODES[0], 3, "guard killed"),
+    ]
+    assert unknown_faults((*only, "x", "guard killed + y", "guard killed + x + y")) == (
+        "x",
+        "guard killed + y",
+        "guard killed + x + y",
+    )
 
 
 def test_a_longer_campaign_begins_as_the_shorter_one() -> None:
@@ -102,6 +122,7 @@ def test_degraded_after_the_takeover_excuses_nothing() -> None:
     assert degraded_before(["degraded", "takeover"])
     assert degraded_before(["degraded", "in_sync"])
     assert not degraded_before(["takeover", "degraded"])
+    assert not degraded_before(["switchover", "degraded"])
     assert not degraded_before([])
 
 
@@ -111,6 +132,24 @@ def test_a_campaign_goes_on_from_its_file(tmp_path: Path) -> None:
     append(GOOD)
     append(IN_SYNC)
     assert read_runs(path, decoded) == [GOOD, IN_SYNC]
+
+
+def test_the_seed_is_that_of_the_file(tmp_path: Path) -> None:
+    """Another one would draw other cases, and never come to the end of this campaign."""
+    path, run = tmp_path / "chaos.jsonl", CliRunner().invoke
+    appender(path)(GOOD)
+    ended = run(cli, ["bench", "chaos", "--resume", str(path), "--seed", "2"])
+    assert ended.exit_code == ExitCode.BAD_INPUT
+    assert "the runs of seed 1" in ended.output
+
+
+def test_a_campaign_that_is_done_needs_no_lab(tmp_path: Path) -> None:
+    path = tmp_path / "chaos.jsonl"
+    appender(path)(GOOD)
+    arguments = ["--protection", "max-performance", "--runs", "1", "--fault", GOOD.case.fault]
+    ended = CliRunner().invoke(cli, ["bench", "chaos", "--resume", str(path), *arguments])
+    assert ended.exit_code == 0
+    assert "1 runs, 0 with a violation." in ended.output
 
 
 def test_the_table_has_a_row_for_every_fault_and_one_for_pairs() -> None:
