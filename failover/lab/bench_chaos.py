@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from failover.clock import boottime_s
@@ -28,7 +28,7 @@ from failover.lab.workload.attempt import Attempt, Outcome, Via
 from failover.lab.workload.checker import acked_by_both, judge, longest_gap
 from failover.lab.workload.control import Team, Workload, standard_teams
 from failover.lab.workload.receipt_check import check_receipts
-from failover.model import ProtectionMode, SiteName
+from failover.model import HostName, ProtectionMode, SiteName
 from failover.receipt.document import Receipt, ReceiptError, decode_receipt
 from failover.state import HistoryEntry, decode_record, decode_state
 from failover.znode import GroupPaths
@@ -79,10 +79,26 @@ def unknown_faults(only: Sequence[str]) -> tuple[str, ...]:
     )
 
 
-def degraded_before(events: Sequence[str]) -> bool:
-    """It was on record that something may be missing, before anybody was promoted for it."""
-    until = next((n for n, event in enumerate(events) if event in EPOCH_BEGINS), len(events))
-    return "degraded" in events[:until]
+def degraded_before(entries: Sequence[HistoryEntry], sites: Mapping[HostName, SiteName]) -> bool:
+    """Whether a site was given up while it was on record that it alone may have something.
+
+    ``entries``: those of a run that began in sync; ``sites``: of every host. Inside a site nothing
+    may be lost whatever is on record: only hosts that have everything get a permit there.
+    """
+    in_sync = True
+    for entry in entries:
+        if entry.event in EPOCH_BEGINS:
+            if not in_sync:
+                return True
+            in_sync = False  # who has everything of the new one is found out anew
+        for key, names in entry.details.items():
+            cluster, _, what = key.rpartition(".")
+            if what == "have":
+                primary = sites[HostName(entry.details[f"{cluster}.primary"])]
+                in_sync = any(
+                    sites.get(HostName(one), primary) != primary for one in names.split(", ")
+                )
+    return False
 
 
 def commit() -> str:
@@ -100,7 +116,7 @@ class _Known:
 
     epoch: int
     active: SiteName
-    events: tuple[str, ...]  # of the history, in order
+    entries: tuple[HistoryEntry, ...]  # the history, in order
     receipts: frozenset[str]
 
 
@@ -235,7 +251,8 @@ class ChaosBench:
         report = judge(self._attempts, survivors)
         lost = {one.id for one in report.lost} - self._lost
         self._lost |= lost
-        events = after.events[len(before.events) :]
+        entries = after.entries[len(before.entries) :]
+        sites = {host.name: host.site for host in self._lab.hosts(Role.DATABASE)}
         outcomes = [one.outcome for one in attempts]
         gap = longest_gap(attempts, site=before.active, since_s=struck.struck_s)
         whole = struck.whole
@@ -257,8 +274,8 @@ class ChaosBench:
             acked_by_both=self._by_both(attempts, before.active, after.active, struck.struck_s),
             lost=len(lost),
             silently_lost=len(checked.unlisted),
-            degraded=degraded_before(events),
-            takeovers=sum(event in EPOCH_BEGINS for event in events),
+            degraded=degraded_before(entries, sites),
+            takeovers=sum(entry.event in EPOCH_BEGINS for entry in entries),
             epochs=after.epoch - before.epoch,
             findings=self._findings(),
             problems=(*struck.problems, *report.problems),
@@ -280,16 +297,16 @@ class ChaosBench:
         with open_store(self._policy) as store:
             store.sync()
             found = store.read(paths.state)
-            events = self._events(store, paths.history)
+            entries = self._entries(store, paths.history)
         if found is None:
             raise LabError("there is no state", todo="`failover status`")
         state = decode_state(found.data, path=paths.state)
-        return _Known(state.epoch, state.active_site, events, self._receipt_paths())
+        return _Known(state.epoch, state.active_site, entries, self._receipt_paths())
 
-    def _events(self, store: KazooStore, path: str) -> tuple[str, ...]:
+    def _entries(self, store: KazooStore, path: str) -> tuple[HistoryEntry, ...]:
         found = store.read_many([f"{path}/{name}" for name in sorted(store.children(path) or ())])
-        entries = (decode_record(HistoryEntry, z.data, path=z.path) for z in found.values() if z)
-        return tuple(entry.event for entry in entries)
+        znodes = (znode for znode in found.values() if znode)
+        return tuple(decode_record(HistoryEntry, one.data, path=one.path) for one in znodes)
 
     def _receipt_paths(self) -> frozenset[str]:
         """Host and path of every receipt there is."""

@@ -45,7 +45,7 @@ class ChaosRun:
     acked_by_both: int
     lost: int
     silently_lost: int  # in no receipt
-    degraded: bool  # it was on record that something may be missing
+    degraded: bool  # a site was given up that was not in sync, and that was on record
     takeovers: int  # and switchovers, on record
     epochs: int
     second_after_s: float | None = None  # the second fault, after the first one

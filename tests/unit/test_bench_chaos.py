@@ -22,7 +22,8 @@ from failover.lab.bench_chaos_result import (
 )
 from failover.lab.chaos import FAULTS
 from failover.lab.results_file import appender, read_runs
-from failover.model import SiteName
+from failover.model import Epoch, HostName, SiteName
+from failover.state import HistoryEntry
 
 JAKARTA, MAKASSAR = SiteName("jakarta"), SiteName("makassar")
 MODES = ("max-performance", "max-availability")
@@ -118,12 +119,36 @@ def test_what_may_be(run: ChaosRun) -> None:
     assert passed([run])
 
 
-def test_degraded_after_the_takeover_excuses_nothing() -> None:
-    assert degraded_before(["degraded", "takeover"])
-    assert degraded_before(["degraded", "in_sync"])
-    assert not degraded_before(["takeover", "degraded"])
-    assert not degraded_before(["switchover", "degraded"])
-    assert not degraded_before([])
+def entry(event: str, have: str = "", primary: str = "jkt-db1") -> HistoryEntry:
+    details = {"shop.have": have, "shop.primary": primary} if have else {}
+    return HistoryEntry(1.0, Epoch(1), event, "", "test", details)
+
+
+@pytest.mark.parametrize(
+    ("entries", "excused"),
+    [
+        ([], False),
+        ([entry("degraded", "jkt-db2")], False),  # nothing was given up
+        ([entry("degraded", "jkt-db2"), entry("takeover")], True),
+        ([entry("degraded", "mks-db1"), entry("takeover")], False),  # only the local replica left
+        (
+            [entry("degraded", "nobody"), entry("in_sync", "mks-db1, jkt-db2"), entry("takeover")],
+            False,
+        ),
+        ([entry("takeover"), entry("degraded", "nobody", "mks-db1")], False),
+        ([entry("switchover"), entry("takeover")], True),
+        ([entry("switchover"), entry("in_sync", "jkt-db1", "mks-db1"), entry("takeover")], False),
+    ],
+)
+def test_a_loss_is_excused_only_by_what_was_on_record_before(
+    entries: list[HistoryEntry], excused: bool
+) -> None:
+    sites = {
+        HostName(f"{s[0]}-db{n}"): s[1]
+        for s in (("jkt", JAKARTA), ("mks", MAKASSAR))
+        for n in (1, 2)
+    }
+    assert degraded_before(entries, sites) is excused
 
 
 def test_a_campaign_goes_on_from_its_file(tmp_path: Path) -> None:
