@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from failover.clock import boottime_s
 from failover.coordination.connect import open_store
@@ -25,7 +26,7 @@ from failover.lab.lab import ROOT, Lab
 from failover.lab.mode import protect
 from failover.lab.watch import NotWhole, Whole, clear_cooldown, forget_drops, wait_whole
 from failover.lab.workload.attempt import Attempt, Outcome, Via
-from failover.lab.workload.checker import acked_by_both, judge, longest_gap
+from failover.lab.workload.checker import acked_around_another, acked_by_both, judge, longest_gap
 from failover.lab.workload.control import Team, Workload, standard_teams
 from failover.lab.workload.receipt_check import check_receipts
 from failover.model import HostName, ProtectionMode, SiteName
@@ -146,6 +147,8 @@ class ChaosBench:
         self._attempts: list[Attempt] = []
         self._lost: set[str] = set()
         self._began_unix_s = time.time()
+        self._case: Case | None = None  # that of the last run, as what follows
+        self._records: Path | None = None
 
     def runs(self) -> Iterator[ChaosRun]:
         """Every run, as it ends. NotWhole when the lab does not get ready for the next one."""
@@ -159,7 +162,8 @@ class ChaosBench:
         """What the operator's commands say now, and every host's journal of the last run. That of a
         host that lost power begins when it came back."""
         asked = self._lab.hosts(Role.CONTROLLER)[-1].name
-        said = [(f"{asked}: {' '.join(c)}", self._lab.exec(asked, c).out) for c in COMMANDS]
+        said = [("run", f"seed {self._seed}, {self._case}, records in {self._records}\n")]
+        said += [(f"{asked}: {' '.join(c)}", self._lab.exec(asked, c).out) for c in COMMANDS]
         roles = (Role.CONTROLLER, Role.DATABASE, Role.ZOOKEEPER, Role.PROXY)
         hosts = [host.name for role in roles for host in self._lab.hosts(role)]
         said += [
@@ -170,8 +174,7 @@ class ChaosBench:
 
     def _run(self, case: Case) -> ChaosRun:
         self._tell("waiting until the group is whole")
-        self._began_unix_s = time.time()
-        began_s = boottime_s()
+        self._case, self._began_unix_s, began_s = case, time.time(), boottime_s()
         with open_store(self._policy) as store:
             clear_cooldown(store, self._policy, by="bench")
             forget_drops(store, self._policy, by="bench")
@@ -179,6 +182,7 @@ class ChaosBench:
         other = self._policy.other_data_site(active).name
         before = self._known()
         workload = Workload(self._lab, f"{self._name}-{case.protection}-{case.number}")
+        self._records = workload.records
         teams = standard_teams(active, other)
         try:
             workload.setup(active)
@@ -272,6 +276,7 @@ class ChaosBench:
             acked=outcomes.count(Outcome.ACKED),
             indeterminate=outcomes.count(Outcome.INDETERMINATE),
             acked_by_both=self._by_both(attempts, before.active, after.active, struck.struck_s),
+            acked_around_another=len(acked_around_another(attempts)),
             lost=len(lost),
             silently_lost=len(checked.unlisted),
             degraded=degraded_before(entries, sites),

@@ -42,7 +42,8 @@ class ChaosRun:
     pause_s: float | None  # without an acknowledgement at the site that was active
     acked: int
     indeterminate: int
-    acked_by_both: int
+    acked_by_both: int  # at the site that was active, after the other one had begun
+    acked_around_another: int  # on a session older than another server's acknowledgement
     lost: int
     silently_lost: int  # in no receipt
     degraded: bool  # a site was given up that was not in sync, and that was on record
@@ -65,6 +66,8 @@ class ChaosRun:
     def _safety(self) -> Iterable[str]:
         if self.acked_by_both:
             yield f"I1: {self.acked_by_both} acknowledged by two sites"
+        if self.acked_around_another:
+            yield f"I1: {self.acked_around_another} acknowledged while another server did"
         if self.epochs != self.takeovers:
             yield f"I2: {self.epochs} epochs and {self.takeovers} takeovers on record"
         if self.silently_lost:

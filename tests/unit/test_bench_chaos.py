@@ -42,6 +42,7 @@ GOOD = ChaosRun(
     acked=1000,
     indeterminate=0,
     acked_by_both=0,
+    acked_around_another=0,
     lost=0,
     silently_lost=0,
     degraded=False,
@@ -86,6 +87,7 @@ def test_a_longer_campaign_begins_as_the_shorter_one() -> None:
     ("run", "said"),
     [
         (replace(GOOD, acked_by_both=1), "I1: 1 acknowledged by two sites"),
+        (replace(GOOD, acked_around_another=2), "I1: 2 acknowledged while another server did"),
         (replace(GOOD, epochs=1), "I2: 1 epochs and 0 takeovers on record"),
         (replace(GOOD, lost=3, silently_lost=2), "I3: 2 of 3 lost are in no receipt"),
         (replace(IN_SYNC, lost=3), "I3: 3 lost in sync"),
