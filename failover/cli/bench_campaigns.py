@@ -154,7 +154,8 @@ def chaos(
     finished: list[ChaosRun] = []
     stopped = ""
     if todo:  # else the table alone
-        finished, stopped = measured("failover bench chaos", measure, result.run_line)
+        what = "failover bench chaos"
+        finished, stopped = measured(what, measure, result.run_line, stall_shim=True)
     click.echo(f"runs are in {path}", err=True)
     every = [*done, *finished]
     if output == "json":

@@ -160,6 +160,7 @@ FAULTS: dict[str, ChaosFault] = {
     # processes of the primary's host
     "postmaster killed": ChaosFault(_once(Process.POSTMASTER, _primary)),
     "postmaster stopped": ChaosFault(_stop(Process.POSTMASTER, _primary)),
+    "WAL fsyncs of the primary stalled": ChaosFault(lambda r: r.faults.stall_fsync(r.primary.name)),
     "a backend stopped": ChaosFault(_stop(Process.BACKEND, _primary)),
     "Patroni killed for good": ChaosFault(_for_good(Process.PATRONI, _primary)),
     "Patroni stopped": ChaosFault(_stop(Process.PATRONI, _primary)),
