@@ -111,6 +111,15 @@ def zookeeper(
     multiple=True,
     help="Only these by turns, 'A + B' for two at once. Default: all, in a random order.",
 )
+@click.option(
+    "--lasts",
+    "lasts_s_max",
+    metavar="SECONDS",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(min=2.0),
+    help="Until all is healed, at most; at least 2.",
+)
 @output_option
 def chaos(
     runs: int,
@@ -118,6 +127,7 @@ def chaos(
     resume: Path | None,
     seed: int | None,
     only: tuple[str, ...],
+    lasts_s_max: float,
     output: str,
 ) -> None:
     """Break something, a random one of every fault there is or two, and heal it; RUNS times a mode.
@@ -143,7 +153,7 @@ def chaos(
     append = appender(path)
 
     def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[ChaosRun]:
-        bench = ChaosBench(lab, todo, drawn, tell)
+        bench = ChaosBench(lab, todo, drawn, tell, lasts_s_max)
         for run in bench.runs():
             append(run)
             if run.violations:

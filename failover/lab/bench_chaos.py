@@ -37,7 +37,7 @@ from failover.znode import GroupPaths
 WHOLE_LIMIT_S = 180.0
 STEADY_S = 2.0
 PHASE_JITTER_S = 3.0  # longer than every interval in the system
-LASTS_S = (2.0, 30.0)  # from a hiccup to longer than a takeover takes
+LASTS_S_MIN = 2.0  # a hiccup; up to longer than a takeover takes
 SECOND_AFTER_S = 8.0  # at most
 PAIRS = 0.25  # of the runs have two faults
 JOURNAL_LINES = 20_000  # of the run alone
@@ -134,12 +134,18 @@ class ChaosBench:
     """Cases one after the other on a lab that is up. It ends where the group stays broken."""
 
     def __init__(
-        self, lab: Lab, todo: Sequence[Case], seed: int, tell: Callable[[str], None]
+        self,
+        lab: Lab,
+        todo: Sequence[Case],
+        seed: int,
+        tell: Callable[[str], None],
+        lasts_s_max: float,
     ) -> None:
         self._lab = lab
         self._policy = lab.policy
         self._todo = todo
         self._seed = seed
+        self._lasts_s_max = lasts_s_max
         self._commit = commit()
         self._tell = tell
         self._chance = random.Random(f"{seed} {time.time_ns()}")
@@ -210,7 +216,7 @@ class ChaosBench:
                 time.sleep(self._chance.uniform(0.0, SECOND_AFTER_S))
                 second_s = boottime_s()
                 self._second(case.then, roles)
-            time.sleep(self._chance.uniform(*LASTS_S))
+            time.sleep(self._chance.uniform(LASTS_S_MIN, self._lasts_s_max))
         finally:
             self._lab.faults.heal()
         healed_s = boottime_s()
