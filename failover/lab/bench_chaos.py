@@ -24,17 +24,25 @@ from failover.lab.errors import LabError
 from failover.lab.hosts import Role
 from failover.lab.lab import ROOT, Lab
 from failover.lab.mode import protect
-from failover.lab.watch import NotWhole, Whole, clear_cooldown, forget_drops, wait_whole
+from failover.lab.watch import (
+    NotWhole,
+    Whole,
+    clear_cooldown,
+    forget_drops,
+    wait_whole,
+    zookeeper_leader,
+)
 from failover.lab.workload.attempt import Attempt, Outcome, Via
 from failover.lab.workload.checker import acked_around_another, acked_by_both, judge, longest_gap
 from failover.lab.workload.control import Team, Workload, standard_teams
 from failover.lab.workload.receipt_check import check_receipts
-from failover.model import HostName, ProtectionMode, SiteName
+from failover.model import HostName, ProtectionMode, SiteKind, SiteName
 from failover.receipt.document import Receipt, ReceiptError, decode_receipt
 from failover.state import HistoryEntry, decode_record, decode_state
 from failover.znode import GroupPaths
 
 WHOLE_LIMIT_S = 180.0
+LEADER_LOOK_S = 0.5
 STEADY_S = 2.0
 PHASE_JITTER_S = 3.0  # longer than every interval in the system
 LASTS_S_MIN = 2.0  # a hiccup; up to longer than a takeover takes
@@ -184,7 +192,7 @@ class ChaosBench:
         with open_store(self._policy) as store:
             clear_cooldown(store, self._policy, by="bench")
             forget_drops(store, self._policy, by="bench")
-        active = protect(self._lab, ProtectionMode(case.protection)).state.active_site
+        active = self._ready(ProtectionMode(case.protection)).state.active_site
         other = self._policy.other_data_site(active).name
         before = self._known()
         workload = Workload(self._lab, f"{self._name}-{case.protection}-{case.number}")
@@ -204,6 +212,24 @@ class ChaosBench:
         return replace(
             self._judged(case, before, workload, struck), took_s=round(boottime_s() - began_s, 3)
         )
+
+    def _ready(self, mode: ProtectionMode) -> Whole:
+        """Whole in this mode, and ZooKeeper's leader moved back to the witness, by the controllers:
+        elsewhere a cut link costs the active site its lease (a known limitation)."""
+        whole = protect(self._lab, mode)
+        if self._leader_is_back():
+            return whole
+        self._tell("waiting until ZooKeeper's leader is back on the witness")
+        give_up_s = boottime_s() + WHOLE_LIMIT_S
+        while not self._leader_is_back():
+            if boottime_s() > give_up_s:
+                raise NotWhole(f"ZooKeeper's leader is not back within {WHOLE_LIMIT_S:g} s")
+            time.sleep(LEADER_LOOK_S)
+        return protect(self._lab, mode)
+
+    def _leader_is_back(self) -> bool:
+        leader = zookeeper_leader(self._policy)
+        return leader is not None and self._policy.site(leader.site).kind is SiteKind.WITNESS
 
     def _strike_and_heal(self, case: Case, active: SiteName) -> _Struck:
         roles = Roles.now(self._lab, active, self._chance)
