@@ -297,7 +297,9 @@ class ChaosBench:
             seed=self._seed,
             commit=self._commit,
             began_unix_s=round(self._began_unix_s, 3),
-            harmless=not case.then and FAULTS[case.fault].harmless,
+            pause_s_max=None
+            if case.then
+            else FAULTS[case.fault].pause_s_max(ProtectionMode(case.protection)),
             netem=self._lab.netem,
             active_before=before.active,
             active_after=after.active,

@@ -11,9 +11,6 @@ from pydantic import TypeAdapter
 from failover.lab.bench_result import SCHEMA, seconds
 from failover.model import SiteName
 
-PAUSE_S_MAX = 1.0  # of writes under a harmless fault (I8)
-STALL_S_MAX = 6.0  # the same in a synchronous mode: decision 0014
-
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -33,7 +30,7 @@ class ChaosRun:
     seed: int
     commit: str
     began_unix_s: float
-    harmless: bool
+    pause_s_max: float | None  # that writes may be without; None: the fault need not be harmless
     netem: bool
     active_before: SiteName
     active_after: SiteName
@@ -78,9 +75,9 @@ class ChaosRun:
     def _harm(self) -> Iterable[str]:
         if self.recovered_s is None:
             yield "the group did not become whole by itself"
-        if not self.harmless:
+        limit_s = self.pause_s_max
+        if limit_s is None:
             return
-        limit_s = PAUSE_S_MAX if self.case.protection == "max-performance" else STALL_S_MAX
         if self.moved:
             yield "I8: the active site changed"
         if self.pause_s is None or self.pause_s > limit_s:

@@ -17,7 +17,10 @@ from failover.lab.hosts import LabHost, Role
 from failover.lab.lab import Lab
 from failover.lab.processes import Process
 from failover.lab.stages import patroni
-from failover.model import SiteKind, SiteName
+from failover.model import ProtectionMode, SiteKind, SiteName
+
+PAUSE_S_MAX = 1.0  # of writes under a harmless fault (I8)
+STALL_S_MAX = 6.0  # where commits wait for who was lost: decision 0014
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,17 @@ def _role(lab: Lab, host: LabHost) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ChaosFault:
+    """``stalls``: in a synchronous mode commits may wait until who is lost is off the record."""
+
     strike: Callable[[Roles], None]
     harmless: bool = False
+    stalls: bool = False
+
+    def pause_s_max(self, mode: ProtectionMode) -> float | None:
+        """How long writes may pause; None: as long as it takes."""
+        if not self.harmless:
+            return None
+        return STALL_S_MAX if self.stalls and mode.synchronous else PAUSE_S_MAX
 
 
 def _for_good(process: Process, on: Callable[[Roles], LabHost]) -> Callable[[Roles], None]:
@@ -132,21 +144,25 @@ FAULTS: dict[str, ChaosFault] = {
     "active site without power": ChaosFault(lambda r: r.faults.kill_host(r.active)),
     "active site frozen": ChaosFault(lambda r: r.faults.freeze(r.active)),
     "active site cut from the witness": ChaosFault(lambda r: r.faults.cut(r.active, r.witness)),
-    "standby site unplugged": ChaosFault(lambda r: r.faults.unplug(r.standby), harmless=True),
+    "standby site unplugged": ChaosFault(
+        lambda r: r.faults.unplug(r.standby), harmless=True, stalls=True
+    ),
     "standby site without power": ChaosFault(
-        lambda r: r.faults.kill_host(r.standby), harmless=True
+        lambda r: r.faults.kill_host(r.standby), harmless=True, stalls=True
     ),
     "witness unplugged": ChaosFault(lambda r: r.faults.unplug(r.witness), harmless=True),
     "link between the data sites cut": ChaosFault(
-        lambda r: r.faults.cut(r.active, r.standby), harmless=True
+        lambda r: r.faults.cut(r.active, r.standby), harmless=True, stalls=True
     ),
     "only the way to the standby site cut": ChaosFault(
-        lambda r: r.faults.cut(r.active, r.standby, one_way=True), harmless=True
+        lambda r: r.faults.cut(r.active, r.standby, one_way=True), harmless=True, stalls=True
     ),
     "only the way from the standby site cut": ChaosFault(
-        lambda r: r.faults.cut(r.standby, r.active, one_way=True), harmless=True
+        lambda r: r.faults.cut(r.standby, r.active, one_way=True), harmless=True, stalls=True
     ),
-    "only replication between the sites cut": ChaosFault(_no_replication, harmless=True),
+    "only replication between the sites cut": ChaosFault(
+        _no_replication, harmless=True, stalls=True
+    ),
     "only ZooKeeper cut from the primary's host": ChaosFault(_no_zookeeper),
     "customers cut from their HAProxy": ChaosFault(
         lambda r: r.faults.cut(r.customers.name, r.proxy.name)
@@ -155,8 +171,12 @@ FAULTS: dict[str, ChaosFault] = {
     "primary's host without power": ChaosFault(lambda r: r.faults.kill_host(r.primary.name)),
     "primary's host frozen": ChaosFault(lambda r: r.faults.freeze(r.primary.name)),
     "primary's host unplugged": ChaosFault(lambda r: r.faults.unplug(r.primary.name)),
-    "local replica without power": ChaosFault(lambda r: r.faults.kill_host(r.replica.name)),
-    "standby leader without power": ChaosFault(lambda r: r.faults.kill_host(r.standby_leader.name)),
+    "local replica without power": ChaosFault(
+        lambda r: r.faults.kill_host(r.replica.name), harmless=True, stalls=True
+    ),
+    "standby leader without power": ChaosFault(
+        lambda r: r.faults.kill_host(r.standby_leader.name), harmless=True, stalls=True
+    ),
     # processes of the primary's host
     "postmaster killed": ChaosFault(_once(Process.POSTMASTER, _primary)),
     "postmaster stopped": ChaosFault(_stop(Process.POSTMASTER, _primary)),
@@ -166,8 +186,8 @@ FAULTS: dict[str, ChaosFault] = {
     "Patroni stopped": ChaosFault(_stop(Process.PATRONI, _primary)),
     "guard killed": ChaosFault(_once(Process.GUARD, _primary)),
     "guard stopped": ChaosFault(_stop(Process.GUARD, _primary)),
-    "guard's worker killed": ChaosFault(_once(Process.GUARD_WORKER, _primary)),
-    "guard's worker stopped": ChaosFault(_stop(Process.GUARD_WORKER, _primary)),
+    "guard's worker killed": ChaosFault(_once(Process.GUARD_WORKER, _primary), harmless=True),
+    "guard's worker stopped": ChaosFault(_stop(Process.GUARD_WORKER, _primary), harmless=True),
     "guard's minder stopped": ChaosFault(_stop(Process.GUARD_MINDER, _primary)),
     # the ensemble, the controllers, operators
     "a ZooKeeper server killed": ChaosFault(

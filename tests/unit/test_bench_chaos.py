@@ -22,7 +22,7 @@ from failover.lab.bench_chaos_result import (
 )
 from failover.lab.chaos import FAULTS
 from failover.lab.results_file import appender, read_runs
-from failover.model import Epoch, HostName, SiteName
+from failover.model import Epoch, HostName, ProtectionMode, SiteName
 from failover.state import HistoryEntry
 
 JAKARTA, MAKASSAR = SiteName("jakarta"), SiteName("makassar")
@@ -32,7 +32,7 @@ GOOD = ChaosRun(
     seed=1,
     commit="d605454",
     began_unix_s=1.8e9,
-    harmless=True,
+    pause_s_max=1.0,
     netem=False,
     active_before=JAKARTA,
     active_after=JAKARTA,
@@ -49,7 +49,7 @@ GOOD = ChaosRun(
     takeovers=0,
     epochs=0,
 )
-IN_SYNC = replace(GOOD, case=Case("max-availability", 2, "active site unplugged"), harmless=False)
+IN_SYNC = replace(GOOD, case=Case("max-availability", 2, "active site unplugged"), pause_s_max=None)
 
 
 def test_every_fault_has_its_turn_in_every_mode_and_some_come_in_pairs() -> None:
@@ -62,6 +62,16 @@ def test_every_fault_has_its_turn_in_every_mode_and_some_come_in_pairs() -> None
         assert len(pairs) == pytest.approx(100 * PAIRS, abs=15)
         assert all(case.fault != case.then for case in pairs)
     assert tried == cases(MODES, 100, seed=1) != cases(MODES, 100, seed=2)
+
+
+def test_writes_wait_only_for_who_was_waited_for() -> None:
+    limits = {
+        mode: {n: f.pause_s_max(ProtectionMode(mode)) for n, f in FAULTS.items()} for mode in MODES
+    }
+    assert limits["max-performance"]["standby site unplugged"] == 1.0
+    assert limits["max-availability"]["standby site unplugged"] == 6.0
+    assert {limits[mode]["witness unplugged"] for mode in MODES} == {1.0}
+    assert {limits[mode]["active site unplugged"] for mode in MODES} == {None}
 
 
 def test_only_what_is_named_is_tried_by_turns() -> None:
@@ -113,7 +123,7 @@ def test_what_must_never_be(run: ChaosRun, said: str) -> None:
         replace(GOOD, lost=3),  # asynchronously, and in the receipts
         replace(IN_SYNC, lost=3, degraded=True),
         replace(IN_SYNC, active_after=MAKASSAR, epochs=1, takeovers=1, pause_s=7.0),
-        replace(GOOD, case=Case("max-availability", 3, "witness unplugged"), pause_s=5.5),
+        replace(GOOD, pause_s_max=6.0, pause_s=5.5),
     ],
 )
 def test_what_may_be(run: ChaosRun) -> None:
