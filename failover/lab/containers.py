@@ -14,7 +14,6 @@ import tarfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from http import HTTPStatus
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -149,15 +148,15 @@ class Containers:
 
     def kill(self, name: str) -> None:
         """Power lost; nothing happens to a host that has none."""
-        self._unless_so_already(self._of(name).kill)
+        self._where(name, ("running", "paused"), lambda host: host.kill())
 
     def freeze(self, name: str) -> None:
         """Every process stands still; nothing happens to a host without power, or frozen."""
-        self._unless_so_already(self._of(name).pause)
+        self._where(name, ("running",), lambda host: host.pause())
 
     def thaw(self, name: str) -> None:
         """Undo ``freeze``; nothing happens to a host that is not frozen."""
-        self._unless_so_already(self._of(name).unpause)
+        self._where(name, ("paused",), lambda host: host.unpause())
 
     def states(self) -> dict[str, str]:
         """Per host what the engine says: running, paused, exited."""
@@ -228,13 +227,14 @@ class Containers:
         except DockerException as error:
             raise LabError(f"the package cannot be compiled for the hosts: {error}") from None
 
-    def _unless_so_already(self, change: Callable[[], None]) -> None:
-        """Two faults may meet in one host. The engine says 409 where it is as wanted, or off."""
+    def _where(self, name: str, statuses: Sequence[str], change: Callable[[Any], None]) -> None:
+        """Two faults may meet in one host: nothing happens where its status is another one."""
+        host = self._of(name)
         try:
-            change()
+            if host.status in statuses:
+                change(host)
         except APIError as error:
-            if error.status_code not in (HTTPStatus.CONFLICT, HTTPStatus.NOT_MODIFIED):
-                raise LabError(str(error.explanation or error)) from None
+            raise LabError(f"{name}: {error.explanation or error}") from None
 
     def _of(self, name: str) -> Any:
         try:
