@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import click
 
 from failover.cli.bench_run import end, measured, print_runs, runs_of
 from failover.cli.options import output_option
-from failover.cli.output import print_json
+from failover.cli.output import UserError, print_json
 
 if TYPE_CHECKING:
     from failover.lab.bench_barrier_result import BarrierRun
@@ -103,9 +103,33 @@ def zookeeper(
     type=click.Choice(PROTECTION),
 )
 @click.option("--resume", metavar="FILE", type=_RESULTS, help=_RESUME_HELP)
-@click.option("--seed", default=0, show_default=True, type=int, help="Of what is tried, and when.")
+@click.option("--seed", type=int, help="Of what is tried. Default: that of the file, or 0.")
+@click.option(
+    "--fault",
+    "only",
+    metavar="NAME",
+    multiple=True,
+    help="Only these by turns, 'A + B' for two at once. Default: all, in a random order.",
+)
+@click.option(
+    "--lasts",
+    "lasts_s_max",
+    metavar="SECONDS",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(min=2.0),
+    help="Until all is healed, at most; at least 2.",
+)
 @output_option
-def chaos(runs: int, modes: tuple[str, ...], resume: Path | None, seed: int, output: str) -> None:
+def chaos(
+    runs: int,
+    modes: tuple[str, ...],
+    resume: Path | None,
+    seed: int | None,
+    only: tuple[str, ...],
+    lasts_s_max: float,
+    output: str,
+) -> None:
     """Break something, a random one of every fault there is or two, and heal it; RUNS times a mode.
 
     Customers of both sites write all the while. Every run is written to results/ as it ends, with
@@ -114,17 +138,22 @@ def chaos(runs: int, modes: tuple[str, ...], resume: Path | None, seed: int, out
     group did not become whole by itself.
     """
     from failover.lab import bench_chaos_result as result
-    from failover.lab.bench_chaos import ChaosBench, cases
+    from failover.lab.bench_chaos import ChaosBench, cases, unknown_faults
+    from failover.lab.chaos import FAULTS
     from failover.lab.results_file import appender
 
+    if unknown := unknown_faults(only):
+        todo_text = f"one of: {'; '.join(FAULTS)}"
+        raise UserError(f"unknown fault: {'; '.join(unknown)}", todo=todo_text)
     path = resume or Path("results") / f"chaos-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
     done = runs_of(resume, result.decoded)
+    drawn = _seed(seed, done, path)
     known = {run.case for run in done}
-    todo = [case for case in cases(modes, runs, seed) if case not in known]
+    todo = [case for case in cases(modes, runs, drawn, only) if case not in known]
     append = appender(path)
 
     def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[ChaosRun]:
-        bench = ChaosBench(lab, todo, seed, tell)
+        bench = ChaosBench(lab, todo, drawn, tell, lasts_s_max)
         for run in bench.runs():
             append(run)
             if run.violations:
@@ -132,7 +161,11 @@ def chaos(runs: int, modes: tuple[str, ...], resume: Path | None, seed: int, out
                 path.with_suffix(name).write_text(bench.journals(), encoding="utf-8")
             yield run
 
-    finished, stopped = measured("failover bench chaos", measure, result.run_line)
+    finished: list[ChaosRun] = []
+    stopped = ""
+    if todo:  # else the table alone
+        what = "failover bench chaos"
+        finished, stopped = measured(what, measure, result.run_line, stall_shim=True)
     click.echo(f"runs are in {path}", err=True)
     every = [*done, *finished]
     if output == "json":
@@ -201,3 +234,14 @@ def barrier(
     else:
         print_runs(map(result.run_line, every), result.table_lines(every))
     end(len(finished), len(todo), stopped, result.passed(every))
+
+
+def _seed(wanted: int | None, done: Sequence[ChaosRun], path: Path) -> int:
+    """The seed of the campaign: a file has the runs of one."""
+    of_file = {run.seed for run in done}
+    if wanted is not None and of_file - {wanted}:
+        raise UserError(
+            f"{path} has the runs of seed {', '.join(map(str, sorted(of_file)))}",
+            todo="leave --seed out, or start anew, without --resume",
+        )
+    return wanted if wanted is not None else min(of_file, default=0)

@@ -148,6 +148,7 @@ class _Times:
     good_s: float  # last seen with all that it should have
     good_since_s: float | None = None
     shown_s: float = 0.0  # its own server last showed the list
+    kept_up: bool = False
 
 
 @dataclass
@@ -229,6 +230,7 @@ class _ClusterMemory:
             else:
                 times.good_s = max(at_s, times.good_s)
                 times.good_since_s = at_s if times.good_since_s is None else times.good_since_s
+                times.kept_up = True
             if _shows(look, host, key):
                 times.shown_s = max(at_s, times.shown_s)
 
@@ -257,6 +259,7 @@ class _ClusterMemory:
             caught_up_for_s=max(0.0, until_s - since_s) if since_s is not None else 0.0,
             unsettled_for_s=max(0.0, until_s - times.shown_s),
             run=self.level.get(host, ""),
+            kept_up=times.kept_up,
         )
 
 

@@ -172,6 +172,7 @@ class SyncHost:
     ``unsettled_for_s``: how long its own server shows another list than the configuration has.
     ``run``: the run of its server that was seen to have all that the primary had at a look after
     that run was first seen (whatever an earlier run said that it has is before that); empty: none.
+    ``kept_up``: it was seen to keep up since this primary got its permit.
     """
 
     host: HostName
@@ -179,6 +180,7 @@ class SyncHost:
     caught_up_for_s: float
     unsettled_for_s: float
     run: str = ""
+    kept_up: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ def _drop(state: GroupState, cluster: ClusterView, have: tuple[HostName, ...]) -
         still,
         tuple(sorted(dropped)),
         "; ".join(dict.fromkeys(reasons)),
-        tuple(sorted(host for host in set(names) - kept if _unsteady(cluster, host))),
+        tuple(sorted(host for host in set(names) - kept if _comes_and_goes(cluster, host))),
     )
 
 
@@ -163,6 +163,13 @@ def _unsteady(cluster: ClusterView, host: HostName) -> str:
     if seen.unsettled_for_s >= SETTLE_S:
         return f"its own server has not taken in the list for {seen.unsettled_for_s:.0f} s"
     return ""
+
+
+def _comes_and_goes(cluster: ClusterView, host: HostName) -> bool:
+    """It kept up with this primary, and does not any more. Who has not reached a primary that was
+    just promoted, because nobody has told it yet, has done nothing that could count against it."""
+    seen = _keeping_up(cluster, host)
+    return seen is not None and seen.kept_up and bool(_unsteady(cluster, host))
 
 
 def _last_of_the_other_site(

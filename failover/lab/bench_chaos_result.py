@@ -11,9 +11,6 @@ from pydantic import TypeAdapter
 from failover.lab.bench_result import SCHEMA, seconds
 from failover.model import SiteName
 
-PAUSE_S_MAX = 1.0  # of writes under a harmless fault (I8)
-STALL_S_MAX = 6.0  # the same in a synchronous mode: decision 0014
-
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -30,7 +27,10 @@ class ChaosRun:
     """One fault or two, and what came of it. Seconds; None where the thing was not seen."""
 
     case: Case
-    harmless: bool
+    seed: int
+    commit: str
+    began_unix_s: float
+    pause_s_max: float | None  # that writes may be without; None: the fault need not be harmless
     netem: bool
     active_before: SiteName
     active_after: SiteName
@@ -39,12 +39,15 @@ class ChaosRun:
     pause_s: float | None  # without an acknowledgement at the site that was active
     acked: int
     indeterminate: int
-    acked_by_both: int
+    acked_by_both: int  # at the site that was active, after the other one had begun
+    acked_around_another: int  # on a session older than another server's acknowledgement
     lost: int
     silently_lost: int  # in no receipt
-    degraded: bool  # it was on record that something may be missing
-    takeovers: int  # on record
+    degraded: bool  # a site was given up that was not in sync, and that was on record
+    takeovers: int  # and switchovers, on record
     epochs: int
+    second_after_s: float | None = None  # the second fault, after the first one
+    took_s: float | None = None  # everything around it included
     findings: tuple[str, ...] = ()  # ways out of the country that stand open
     problems: tuple[str, ...] = ()
 
@@ -60,6 +63,8 @@ class ChaosRun:
     def _safety(self) -> Iterable[str]:
         if self.acked_by_both:
             yield f"I1: {self.acked_by_both} acknowledged by two sites"
+        if self.acked_around_another:
+            yield f"I1: {self.acked_around_another} acknowledged while another server did"
         if self.epochs != self.takeovers:
             yield f"I2: {self.epochs} epochs and {self.takeovers} takeovers on record"
         if self.silently_lost:
@@ -70,9 +75,9 @@ class ChaosRun:
     def _harm(self) -> Iterable[str]:
         if self.recovered_s is None:
             yield "the group did not become whole by itself"
-        if not self.harmless:
+        limit_s = self.pause_s_max
+        if limit_s is None:
             return
-        limit_s = PAUSE_S_MAX if self.case.protection == "max-performance" else STALL_S_MAX
         if self.moved:
             yield "I8: the active site changed"
         if self.pause_s is None or self.pause_s > limit_s:
@@ -162,7 +167,9 @@ def table_lines(runs: Sequence[ChaosRun]) -> list[str]:
         for t in tallies(runs)
     ]
     bad = sum(bool(run.violations) for run in runs)
-    return [*lines, "", f"{len(runs)} runs, {bad} with a violation."]
+    took = [run.took_s for run in runs if run.took_s is not None]
+    mean = f" A run took {sum(took) / len(took):.0f} s in the mean." if took else ""
+    return [*lines, "", f"{len(runs)} runs, {bad} with a violation.{mean}"]
 
 
 def as_json(runs: Sequence[ChaosRun]) -> dict[str, Any]:

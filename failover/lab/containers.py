@@ -147,13 +147,16 @@ class Containers:
         self.wait_booted(name)
 
     def kill(self, name: str) -> None:
-        self._of(name).kill()
+        """Power lost; nothing happens to a host that has none."""
+        self._where(name, ("running", "paused"), lambda host: host.kill())
 
     def freeze(self, name: str) -> None:
-        self._of(name).pause()
+        """Every process stands still; nothing happens to a host without power, or frozen."""
+        self._where(name, ("running",), lambda host: host.pause())
 
     def thaw(self, name: str) -> None:
-        self._of(name).unpause()
+        """Undo ``freeze``; nothing happens to a host that is not frozen."""
+        self._where(name, ("paused",), lambda host: host.unpause())
 
     def states(self) -> dict[str, str]:
         """Per host what the engine says: running, paused, exited."""
@@ -192,12 +195,20 @@ class Containers:
         if not self._client.api.put_archive(name, "/", archive.getvalue()):
             raise LabError(f"{name}: the files cannot be written")
 
-    def journal(self, name: str, unit: str | None = None, lines: int = 20) -> str:
+    def journal(
+        self,
+        name: str,
+        unit: str | None = None,
+        lines: int = 20,
+        since_unix_s: float | None = None,
+    ) -> str:
         """The last lines of a host's journal; empty when it cannot be read."""
-        of_unit = ["-u", unit] if unit else []
+        wanted = ["-u", unit] if unit else []
+        if since_unix_s is not None:
+            wanted += ["--since", f"@{since_unix_s:.3f}"]
         command = ["journalctl", "--no-pager", "-q", "-o", "short-iso-precise", "-n", str(lines)]
         try:
-            return self.exec(name, [*command, *of_unit]).out
+            return self.exec(name, [*command, *wanted]).out
         except LabError:
             return ""
 
@@ -215,6 +226,15 @@ class Containers:
             )
         except DockerException as error:
             raise LabError(f"the package cannot be compiled for the hosts: {error}") from None
+
+    def _where(self, name: str, statuses: Sequence[str], change: Callable[[Any], None]) -> None:
+        """Two faults may meet in one host: nothing happens where its status is another one."""
+        host = self._of(name)
+        try:
+            if host.status in statuses:
+                change(host)
+        except APIError as error:
+            raise LabError(f"{name}: {error.explanation or error}") from None
 
     def _of(self, name: str) -> Any:
         try:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from failover.lab.containers import Containers, in_parallel
 from failover.lab.errors import LabError, LabMistake
-from failover.lab.hosts import LabHost
+from failover.lab.hosts import LabHost, Role
 from failover.lab.network import Cut, LabNetwork, unplugged
 from failover.lab.processes import Process, Processes
 from failover.policy import Network, Policy
@@ -124,12 +124,12 @@ class Faults:
         self._cut_off(Fault(Kind.THROTTLE, f"{a}>{b}", bytes_s=bytes_s))
 
     def kill_host(self, target: str) -> None:
-        """A host, or every host of a site, loses power."""
+        """A host, or every host of a site but its customers', loses power."""
         self._add(Fault(Kind.KILL_HOST, target))
         in_parallel(lambda host: self._containers.kill(host.name), self._hosts_of(target), 16)
 
     def freeze(self, target: str) -> None:
-        """Every process of a host, or of every host of a site, stands still."""
+        """Every process of a host, or of every host of a site but its customers', stands still."""
         self._add(Fault(Kind.FREEZE, target))
         in_parallel(lambda host: self._containers.freeze(host.name), self._hosts_of(target), 16)
 
@@ -269,7 +269,13 @@ class Faults:
         return (ip_network(f"{self._host(target).address}/32"),)
 
     def _hosts_of(self, target: str) -> tuple[LabHost, ...]:
-        of_site = tuple(host for host in self._hosts.values() if host.site == target)
+        """A site's, without its customers: they are no part of it, and those who stand still
+        themselves cannot tell when they were answered."""
+        of_site = tuple(
+            host
+            for host in self._hosts.values()
+            if host.site == target and host.role is not Role.CLIENT
+        )
         return of_site or (self._host(target),)
 
     def _host(self, name: str) -> LabHost:

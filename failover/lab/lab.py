@@ -229,8 +229,15 @@ class Lab:
             raise LabError(f"{host}: exit {ended.code} of {script!r}", log=ended.out)
         return ended.out
 
-    def journal(self, host: HostName | str, unit: str | None = None, lines: int = 50) -> str:
-        return self.containers.journal(self.host(host).name, unit, lines)
+    def journal(
+        self,
+        host: HostName | str,
+        unit: str | None = None,
+        lines: int = 50,
+        since_unix_s: float | None = None,
+    ) -> str:
+        """The last lines of a host's journal (it is as old as the host's last boot)."""
+        return self.containers.journal(self.host(host).name, unit, lines, since_unix_s)
 
     def writable_host(self, cluster: ClusterName | None = None) -> LabHost | None:
         """The host of a cluster (the first one's) whose guard says that it takes writes."""

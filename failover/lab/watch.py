@@ -363,3 +363,21 @@ def clear_cooldown(store: KazooStore, policy: Policy, *, by: str) -> bool:
 
     setting = Setting("acknowledged", "the cooldown was ended by hand", by, {}, change)
     return apply_setting(store, policy, setting, now_unix_s=now_unix_s) is not None
+
+
+def forget_drops(store: KazooStore, policy: Policy, *, by: str) -> bool:
+    """As if the last hour had not been: nobody who was dropped then has to wait to be listed again
+    (``relisting``). Whether there was anything to forget; errors as in ``clear_cooldown``.
+
+    For campaigns, which put months of faults into an hour. Nothing else asks for it.
+    """
+
+    def change(state: GroupState) -> GroupState:
+        for name, cluster in state.clusters.items():
+            if cluster.dropped:
+                state = state.with_cluster(name, replace(cluster, dropped={}))
+        return state
+
+    summary = "who did not keep up lately is forgotten"
+    setting = Setting("drops_forgotten", summary, by, {}, change)
+    return apply_setting(store, policy, setting, now_unix_s=time.time()) is not None

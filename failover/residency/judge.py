@@ -197,21 +197,26 @@ def _let_in(policy: Policy, rule: HbaRule, network: Network, now_unix_s: float) 
 # --------------------------------------------------------------------------- settings
 
 
+RECOVERY_END = "/usr/lib/failover/barrier/recovery_end.sh"  # as guard/barrier.py says it
+
+
 def fingerprint(value: str) -> str:
     return sha256(value.encode()).hexdigest()
 
 
-def allowed_values(policy: Policy, name: str) -> tuple[str, ...]:
-    """Values of a setting that need no finding: what is declared, else what is usual."""
+def allowed_values(policy: Policy, host: HostName, name: str) -> tuple[str, ...]:
+    """Values of a setting that need no finding: what is declared, what is usual, and what the
+    guard's start barrier sets (decision 0017)."""
     said = dict(policy.residency.settings)
-    return (*SETTINGS[name], *((said[name],) if name in said else ()))
+    own = {"recovery_end_command": f"{RECOVERY_END} {policy.host(host).cluster}"}
+    return (*SETTINGS[name], *(values[name] for values in (said, own) if name in values))
 
 
 def _settings(
     policy: Policy, host: HostName, settings: tuple[tuple[str, str], ...]
 ) -> Iterator[Finding]:
     for name, digest in settings:
-        values = allowed_values(policy, name) if name in SETTINGS else ()
+        values = allowed_values(policy, host, name) if name in SETTINGS else ()
         if digest not in [fingerprint(value) for value in values]:
             yield Finding("setting", host, name, f"SHA-256 {digest[:16]}…")
 

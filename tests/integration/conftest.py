@@ -13,7 +13,7 @@ from failover.coordination.connect import open_store
 from failover.lab.errors import LabError
 from failover.lab.lab import Lab
 from failover.lab.stages import Stage
-from failover.lab.watch import NotWhole, clear_cooldown, wait_whole
+from failover.lab.watch import NotWhole, clear_cooldown, forget_drops, wait_whole
 
 WHOLE_LIMIT_S = 180.0
 
@@ -67,11 +67,13 @@ def lab(shared_lab: Lab) -> Iterator[Lab]:
 
 
 def make_whole(lab: Lab, tell: Callable[[str], None] = print) -> None:
-    """No fault, no cooldown, both sites streaming. NotWhole when that does not come."""
+    """No fault, no cooldown, both sites streaming, and no drop of an earlier test counts. NotWhole
+    when that does not come."""
     lab.faults.heal()
     wait_whole(lab.policy, WHOLE_LIMIT_S, tell=tell)
     with open_store(lab.policy) as store:
         clear_cooldown(store, lab.policy, by="tests")
+        forget_drops(store, lab.policy, by="tests")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -18,6 +18,7 @@ from failover.coordination.kazoo_store import KazooStore
 from failover.lab.watch import (
     NotWhole,
     clear_cooldown,
+    forget_drops,
     look,
     wait_whole,
     watch_claim,
@@ -25,7 +26,7 @@ from failover.lab.watch import (
 )
 from failover.model import ClusterName, Epoch, HostName, SiteName
 from failover.policy import Policy
-from failover.state import WriterClaim, decode_state, encode_record, encode_state
+from failover.state import Dropped, WriterClaim, decode_state, encode_record, encode_state
 from failover.znode import Committed, Create, Delete, GroupPaths, Set
 
 pytestmark = pytest.mark.lab
@@ -105,6 +106,21 @@ def test_cooldown_is_ended_once_and_on_record(group: Policy, store: KazooStore) 
     assert after is not None
     assert decode_state(after.data) == replace(cooling, cooldown_until_unix_s=0.0)
     assert len(store.children(paths.history)) == 2
+
+
+def test_drops_are_forgotten_once_and_on_record(group: Policy, store: KazooStore) -> None:
+    paths = GroupPaths(group.group)
+    found = store.read(paths.state)
+    assert found is not None
+    before = decode_state(found.data)
+    dropped = {HostName("mks-db1"): Dropped(5, time.time())}
+    unsteady = before.with_cluster(SHOP, replace(before.clusters[SHOP], dropped=dropped))
+    store.commit((Set(paths.state, encode_state(unsteady), found.version),))
+    assert forget_drops(store, group, by="test") is True
+    assert forget_drops(store, group, by="test") is False
+    after = store.read(paths.state)
+    assert after is not None
+    assert decode_state(after.data) == before
 
 
 def test_what_is_missing_is_said(group: Policy, store: KazooStore) -> None:

@@ -86,6 +86,11 @@ def _stalled(world: World, host: str, seconds: str) -> None:
     _host(world, host, stalled_for_s=float(seconds), caught_up_for_s=0.0)
 
 
+@change(r"<w> has not reached the new primary for <n> s")
+def _not_reached(world: World, host: str, seconds: str) -> None:
+    _host(world, host, stalled_for_s=float(seconds), caught_up_for_s=0.0, kept_up=False)
+
+
 @change(r"<w> has kept up for <n> s")
 def _kept_up(world: World, host: str, seconds: str) -> None:
     _host(world, host, stalled_for_s=0.0, caught_up_for_s=float(seconds))
@@ -205,7 +210,7 @@ def _have(world: World, cluster: Cluster, hosts: tuple[HostName, ...]) -> None:
     world.state = world.state.with_cluster(cluster.name, recorded)
 
 
-def _host(world: World, name: str, **seen: float | str) -> None:
+def _host(world: World, name: str, **seen: float | str | bool) -> None:
     cluster = ClusterName(world.policy.host(HostName(name)).cluster)
     found = world.sync[cluster]
     known = {host.host: host for host in found.hosts}

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from failover.guard.barrier import at_recovery_end
 from failover.model import HostName
 from failover.policy import Policy, Purpose, Residency
 from failover.residency.allowlist import entry_of, permits
@@ -207,6 +208,12 @@ def test_settings_are_as_declared_or_as_usual() -> None:
     said = Residency(settings=(("archive_command", "pgbackrest push %p"),))
     assert ways(HostFacts(settings=(archive,)), replace(POLICY, residency=said)) == []
     assert ways(HostFacts(settings=(("new_hook", "0"),))) == [("setting", "new_hook")]
+
+
+def test_what_the_start_barrier_sets_is_no_finding() -> None:
+    name, _, value = at_recovery_end(HOST.cluster).removeprefix("--").partition("=")
+    for set_to, found in ((value, []), (f"{value} x", [("setting", name)])):
+        assert ways(HostFacts(settings=((name, fingerprint(set_to)),))) == found
 
 
 def test_upstreams() -> None:

@@ -311,6 +311,25 @@ def test_a_standby_that_is_not_connected_stalls_on_an_idle_primary_too() -> None
     assert reader.host(REMOTE) == (2.0, 0.0)
 
 
+def test_who_has_not_reached_a_new_primary_has_not_kept_up_with_it() -> None:
+    """After a local failover mks-db1 follows nobody until it is told whom."""
+    reader, without = Reader(), replace(HEALTHY, walsenders=rows(1000)[:1])
+    reader.look(HEALTHY, times=3)
+    assert kept_up(reader, REMOTE)
+    reader.memory.set_key(SHOP, replace(KEY, last_writer_version=3), reader.now_s)
+    reader.look(without, times=5)
+    assert (reader.host(REMOTE)[0], kept_up(reader, REMOTE)) == (2.0, False)
+    reader.look(HEALTHY)
+    assert kept_up(reader, REMOTE)
+    reader.look(without, times=5)
+    assert kept_up(reader, REMOTE)  # from now on it comes and goes
+
+
+def kept_up(reader: Reader, name: HostName) -> bool:
+    (seen,) = reader.memory.seen()
+    return next(host.kept_up for host in seen.hosts if host.host == name)
+
+
 def test_while_the_primary_is_not_seen_nobody_stalls() -> None:
     reader = Reader()
     reader.look(HEALTHY, times=3)

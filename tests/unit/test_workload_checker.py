@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
 
 from failover.lab.workload.attempt import Attempt, Outcome, Via
-from failover.lab.workload.checker import acked_by_both, judge, longest_gap
+from failover.lab.workload.checker import acked_around_another, acked_by_both, judge, longest_gap
 from failover.lab.workload.survivors import Survivors
 from failover.model import SiteName
 
@@ -153,3 +154,39 @@ class TestLongestGap:
 
     def test_never_answered_again(self) -> None:
         assert longest_gap([attempt(1), attempt(2)], site=MAKASSAR, since_s=10.0) is None
+
+
+# --------------------------------------------------------------------------- two writers
+
+
+def ack_of(server: str, session: int, ended_s: float, client: str = "makassar/proxy/1") -> Attempt:
+    return replace(attempt(ended_s), server=server, session=session, client=client)
+
+
+def test_an_answer_on_an_old_session_after_another_server_answered() -> None:
+    """Two hosts of one site, too: the old primary was thawed, and still had an answer to give."""
+    late = ack_of("10.77.1.11", 1, 5.0, client="jakarta/direct/1")
+    history = [
+        ack_of("10.77.1.11", 1, 1.0),
+        ack_of("10.77.1.11", 1, 1.0, client="jakarta/direct/1"),
+        ack_of("10.77.1.12", 2, 4.0),
+        late,
+        ack_of("10.77.1.12", 2, 6.0),
+    ]
+    assert acked_around_another(history) == (late,)
+
+
+def test_a_server_that_is_promoted_again_answers_on_new_sessions() -> None:
+    history = [
+        ack_of("10.77.1.11", 1, 1.0),
+        ack_of("10.77.2.11", 2, 4.0),
+        ack_of("10.77.1.11", 3, 8.0),
+        ack_of("10.77.1.11", 3, 9.0),
+    ]
+    assert acked_around_another(history) == ()
+
+
+def test_one_session_is_one_of_one_client_and_run() -> None:
+    first = ack_of("10.77.1.11", 1, 1.0)
+    other = ack_of("10.77.1.11", 1, 5.0, client="makassar/proxy/2")
+    assert acked_around_another([first, ack_of("10.77.2.11", 2, 4.0), other]) == ()

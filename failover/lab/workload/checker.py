@@ -6,6 +6,7 @@ and never as kept; an attempt that ended after the database was read is not judg
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -88,6 +89,36 @@ def acked_by_both(
         return ()
     late = (one for one in acks if one.ended_s > first_s and one.server_site != new_site)
     return tuple(sorted(late, key=lambda one: one.ended_s))
+
+
+def acked_around_another(attempts: Iterable[Attempt]) -> tuple[Attempt, ...]:
+    """Acknowledgements on a session that had one before another server began to give them (I1).
+
+    A session is one backend of one run of a server. Where that is promoted again after another one,
+    its sessions are new ones: whoever answers on an old one never stopped being a writer. So this
+    sees two writers of one site as well, and needs no moment of a fault. What names no server is
+    left to ``acked_by_both``.
+    """
+    acks = sorted(
+        (one for one in attempts if one.outcome is Outcome.ACKED and one.server is not None),
+        key=lambda one: one.ended_s,
+    )
+    began_s: dict[tuple[str, str, int], float] = {}
+    began_at: dict[str, list[float]] = {}  # of each server's sessions, in order
+    late = []
+    for one in acks:
+        session = (one.run, one.client, one.session)
+        if session not in began_s:
+            began_s[session] = one.ended_s
+            began_at.setdefault(str(one.server), []).append(one.ended_s)
+        since_s, others = began_s[session], (t for s, t in began_at.items() if s != one.server)
+        if any(_any_between(times, since_s, one.ended_s) for times in others):
+            late.append(one)
+    return tuple(late)
+
+
+def _any_between(times: Sequence[float], from_s: float, to_s: float) -> bool:
+    return bisect_right(times, from_s) < bisect_left(times, to_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,8 @@ class Workload:
         """Stop every team of this run that is still there, and wait until it is gone."""
         left = {path: _site_of(path) for path in self.records.glob("*.pid")}
         for path, site in left.items():
-            self._signal(path, site, "TERM")
+            if not self._signal(path, site, "TERM"):  # its host was without power meanwhile
+                path.unlink(missing_ok=True)
         give_up_s = time.monotonic() + STOP_LIMIT_S
         while any(path.exists() for path in left) and time.monotonic() < give_up_s:
             time.sleep(0.1)
@@ -147,6 +148,16 @@ class Workload:
                 )
             time.sleep(0.1)
 
+    def wait_served_again(self, teams: Iterable[Team], since_s: float) -> tuple[str, ...]:
+        """Wait until each of these teams that is still there has an acknowledgement for something
+        begun after ``since_s`` (boot time). Those that have none within the limit."""
+        give_up_s = time.monotonic() + START_LIMIT_S
+        waiting = [team for team in teams if self._lives(team)]
+        while waiting and time.monotonic() < give_up_s:
+            waiting = [team for team in waiting if not self._acks(team, since_s)]
+            time.sleep(0.1 if waiting else 0.0)
+        return tuple(team.name for team in waiting)
+
     def export(self, site: SiteName) -> Survivors:
         """What the database has, read through the proxy of ``site``. WorkloadError without."""
         name = f"export-{time.time_ns()}.json"
@@ -157,19 +168,32 @@ class Workload:
         finally:
             here.unlink(missing_ok=True)
 
-    def _acks(self, team: Team) -> int:
+    def _lives(self, team: Team) -> bool:
+        path = self.records / f"{team.name}.pid"
+        return path.exists() and self._signal(path, team.site, "0")
+
+    def _acks(self, team: Team, since_s: float = 0.0) -> int:
         via = Via(team.via.partition(":")[0])
         return sum(
-            one.outcome is Outcome.ACKED and one.site == team.site and one.via is via
+            one.outcome is Outcome.ACKED
+            and one.site == team.site
+            and one.via is via
+            and one.started_s > since_s
             for one in self.attempts()
         )
 
     def _call(self, site: SiteName, arguments: str) -> None:
         self._shell(site, f"{ENVIRONMENT} {PYTHON} -m failover.lab.workload {arguments} 2>&1")
 
-    def _signal(self, path: Path, site: SiteName, name: str) -> None:
-        pid = int(path.read_text(encoding="utf-8"))
-        self._shell(site, f"kill -{name} {pid} 2>/dev/null || true")
+    def _signal(self, path: Path, site: SiteName, name: str) -> bool:
+        """Whether the team was there. After a reboot of its host its pid may be somebody else's."""
+        try:
+            pid = int(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return False  # it ended meanwhile
+        inside = MOUNTED_AT / "records" / self.run / path.name
+        script = f"grep -qsF {inside} /proc/{pid}/cmdline && kill -{name} {pid}"
+        return self._hosts.exec(CLIENT_HOSTS[site], ["sh", "-c", script]).code == 0
 
     def _shell(self, site: SiteName, script: str) -> None:
         """Run a script in the client host of a site. WorkloadError when it fails."""
