@@ -13,6 +13,7 @@ from failover.cli.options import known_site, output_option, size_option
 from failover.cli.output import print_json
 
 if TYPE_CHECKING:
+    from failover.lab.bench_cost import CostRun
     from failover.lab.bench_isolation import IsolationRun
     from failover.lab.bench_protection import ProtectionRun
     from failover.lab.bench_result import TakeoverRun
@@ -207,6 +208,34 @@ def protection(seconds: float, output: str) -> None:
     else:
         click.echo("\n".join([*TABLE_HEAD, *map(run_line, finished)]))
     end(len(finished), len(finished), stopped, passed=bool(finished))
+
+
+@command.command()
+@click.option("--windows", default=3, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--seconds",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(min=10),
+    help="Of each window; every window is measured twice, without and with scrapes.",
+)
+@output_option
+def cost(windows: int, seconds: float, output: str) -> None:
+    """What each controller costs: CPU, memory, and what being scraped every 5 s adds.
+
+    Without customers, and with nothing else on the machine. Exit code 1 when a bound is not kept.
+    """
+    from failover.lab.bench_cost import CostBench, as_json, passed, run_line, summary_lines
+
+    def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[CostRun]:
+        return CostBench(lab, windows, seconds, tell).runs()
+
+    finished, stopped = measured("failover bench cost", measure, run_line)
+    if output == "json":
+        print_json(as_json(finished))
+    else:
+        print_runs(map(run_line, finished), summary_lines(finished))
+    end(len(finished), len(finished), stopped, passed(finished))
 
 
 @command.command()

@@ -21,8 +21,10 @@ from kazoo.exceptions import (
     NotEmptyError,
     RolledBackError,
     RuntimeInconsistency,
+    UnimplementedError,
 )
 
+from failover.coordination.multi_read import MultiRead
 from failover.coordination.store import StoreUnavailable
 from failover.znode import (
     Check,
@@ -36,6 +38,8 @@ from failover.znode import (
     Transaction,
     Znode,
 )
+
+PATHS_PER_REQUEST_MAX = 200  # neither request nor answer comes near the megabyte of a packet
 
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (NoNodeError, "does not exist"),
@@ -81,9 +85,12 @@ class KazooStore:
     def read_many(self, paths: Iterable[str]) -> dict[str, Znode | None]:
         """Several znodes in one round trip. Not a snapshot: each is read on its own."""
         self._need_connection()
-        asked = {path: self._client.get_async(path) for path in paths}
+        wanted = tuple(dict.fromkeys(paths))
+        each = PATHS_PER_REQUEST_MAX
+        asked = [self._ask(wanted[at : at + each]) for at in range(0, len(wanted), each)]
         until_s = time.monotonic() + self._limit_s
-        return {path: self._znode(path, result, until_s) for path, result in asked.items()}
+        found = (self._read(part, result, until_s) for part, result in asked)
+        return {path: znode for part in found for path, znode in part.items()}
 
     def children(self, path: str) -> tuple[str, ...]:
         self._need_connection()
@@ -127,11 +134,26 @@ class KazooStore:
         if not self._client.connected:
             raise StoreUnavailable(f"no connection to ZooKeeper; servers: {self._servers}")
 
-    def _znode(self, path: str, result: Any, until_s: float) -> Znode | None:
-        try:
-            data, stat = self._answer(result, until_s)
-        except NoNodeError:
+    def _ask(self, paths: tuple[str, ...]) -> tuple[tuple[str, ...], Any]:
+        result = self._client.handler.async_result()
+        self._client._call(MultiRead(paths), result)
+        return paths, result
+
+    def _read(self, paths: tuple[str, ...], result: Any, until_s: float) -> dict[str, Znode | None]:
+        answers = self._answer(result, until_s)
+        if len(answers) != len(paths):
+            raise StoreUnavailable(
+                f"ZooKeeper answered for {len(answers)} of {len(paths)} znodes; "
+                f"servers: {self._servers}"
+            )
+        return dict(zip(paths, map(self._znode, paths, answers), strict=True))
+
+    def _znode(self, path: str, answer: Any) -> Znode | None:
+        if isinstance(answer, NoNodeError):
             return None
+        if isinstance(answer, Exception):
+            raise StoreUnavailable(f"{path} cannot be read: ZooKeeper: {type(answer).__name__}")
+        data, stat = answer
         return Znode(path, data, stat.version, stat.ephemeralOwner, stat.numChildren)
 
     def _answer(self, result: Any, until_s: float) -> Any:
@@ -145,6 +167,10 @@ class KazooStore:
                 self._drop_socket()
             raise StoreUnavailable(
                 f"no answer from ZooKeeper within {self._limit_s:g} s; servers: {self._servers}"
+            ) from None
+        except UnimplementedError:
+            raise StoreUnavailable(
+                f"ZooKeeper is too old: it has to be 3.6 or later; servers: {self._servers}"
             ) from None
         except KazooException as error:
             raise StoreUnavailable(

@@ -130,9 +130,7 @@ class _HostQuestions:
         probe = PostgresProbe(host, password_file=password_file, limit_s=ANSWER_LIMIT_S)
         self.close = probe.close
         self.postgres: _Question[PostgresSeen] = _Question(probe.ask, probe.abort)
-        self.patroni: _Question[PatroniSeen] = _Question(
-            lambda: ask_patroni(session, host, ANSWER_LIMIT_S)
-        )
+        self.patroni: _Question[PatroniSeen] = _Question(lambda: ask_patroni(host, ANSWER_LIMIT_S))
         self.guard: _Question[GuardSeen] = _Question(
             lambda: ask_guard(session, host, ANSWER_LIMIT_S)
         )

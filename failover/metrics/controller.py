@@ -1,13 +1,19 @@
-"""How a controller's turns and rounds of probes set its metrics. What they are: ``names``."""
+"""How a controller's turns and rounds of probes set its metrics. What they are: ``names``.
+
+What only says how things are is made from the newest turn when somebody reads it: ten turns end
+between two scrapes. What counts or times is told as it happens.
+"""
 
 from __future__ import annotations
 
 import time
 from collections import Counter as Counted
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import product
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 from failover import __version__
 from failover.controller import TickResult
@@ -33,10 +39,12 @@ from failover.znode import Committed, Conflict, OutcomeUnknown
 _LABELS = {metric.name: metric.labels for metric in METRICS}
 
 
-class Instruments:
+class Instruments(Collector):
     """The table as metrics of one registry, shared by the groups of a process."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.refresh: list[Callable[[], None]] = []  # before the registry is read
+        registry.register(self)  # first: a registry reads in this order
         self.gauges: dict[str, Gauge] = {}
         self.counters: dict[str, Counter] = {}
         self.histograms: dict[str, Histogram] = {}
@@ -52,10 +60,15 @@ class Instruments:
                         name, text, labels, registry=registry, buckets=metric.buckets
                     )
 
+    def collect(self) -> Iterable[Metric]:
+        """Nothing of its own: what is read next is up to date."""
+        for refresh in self.refresh:
+            refresh()
+        return ()
+
 
 class ControllerMetrics:
-    """The metrics of one group. What a tick does not say any more is removed after the rest is
-    set, so that a scrape in between never misses what is still true."""
+    """The metrics of one group. Call everything, and read the registry, on one thread."""
 
     def __init__(self, policy: Policy, site: str, instruments: Instruments) -> None:
         self._constant = (str(policy.group), site)
@@ -65,6 +78,8 @@ class ControllerMetrics:
         self._moves: tuple[Move, ...] = ()
         self._looked = False
         self._request_counted = ""
+        self._newest: TickResult | None = None  # a turn that is not shown yet
+        instruments.refresh.append(self._refresh)
         for metric in METRICS:
             if metric.kind is Kind.COUNTER and not metric.labels:
                 instruments.counters[metric.name].labels(*self._constant)  # from 0, for alerts
@@ -74,7 +89,20 @@ class ControllerMetrics:
         instruments.gauges["failover_build_info"].labels(*self._constant, __version__).set(1)
 
     def tick_done(self, result: TickResult, duration_s: float) -> None:
-        """Set everything from one tick's result."""
+        """Count and time one turn; what it says of how things are is shown when that is read."""
+        self._newest = result
+        self._execution(result, duration_s)
+        self._request(result.view)
+        for cut in result.residency_recorded.cut:
+            self._count("failover_residency_cuts_total", kind=cut.way, host=cut.host)
+        self._observe("failover_tick_seconds", duration_s)
+        self._now("failover_last_tick_timestamp_seconds", time.time())
+
+    def _refresh(self) -> None:
+        """Set everything from the newest turn, and remove what it does not say any more."""
+        result = self._newest
+        if result is None:
+            return
         self._wanted = {}
         self._verdict(result)
         self._gates(result)
@@ -89,10 +117,7 @@ class ControllerMetrics:
             self._loss(result.view, cluster)
         self._residency(result)
         self._show()
-        self._execution(result, duration_s)
-        self._request(result.view)
-        self._observe("failover_tick_seconds", duration_s)
-        self._now("failover_last_tick_timestamp_seconds", time.time())
+        self._newest = None
 
     def tick_failed(self) -> None:
         self._count("failover_tick_failures_total")
@@ -203,8 +228,6 @@ class ControllerMetrics:
         for scan in sorted(residency.scans, key=lambda scan: -(scan.age_s or 0.0)):
             if scan.age_s is not None:  # the youngest of several is set last
                 self._set("failover_residency_scan_age_seconds", scan.age_s, host=scan.host)
-        for cut in result.residency_recorded.cut:
-            self._count("failover_residency_cuts_total", kind=cut.way, host=cut.host)
 
     def _zookeeper(self, view: View) -> None:
         for seen in view.zookeeper if view.living_observers else ():

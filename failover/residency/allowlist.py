@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, IPv6Network, collapse_addresses, ip_network
 from typing import Any
 
@@ -28,6 +29,7 @@ from failover.policy import (
 )
 
 COUNTRY = "ID"
+COMPARED_MAX = 4096
 _MAPPED = ip_network("::ffff:0:0/96")
 
 
@@ -92,15 +94,20 @@ def covers(
     policy: Policy, network: Network, purposes: Iterable[Purpose], now_unix_s: float
 ) -> bool:
     """Whether every address of a network may be there for at least one of the purposes."""
-    wanted, plain = set(purposes), unmapped_network(network)
-    inside: list[Any] = [
+    wanted = set(purposes)
+    inside = tuple(
         entry.network
         for entry in entries(policy)
-        if entry.network.version == plain.version
-        and entry.counts(now_unix_s)
-        and wanted & set(entry.declared.purposes)
-    ]
-    return any(plain.subnet_of(each) for each in collapse_addresses(inside))
+        if entry.counts(now_unix_s) and not wanted.isdisjoint(entry.declared.purposes)
+    )
+    return _inside(unmapped_network(network), inside)
+
+
+@lru_cache(maxsize=COMPARED_MAX)  # the same lines of pg_hba.conf are judged every second
+def _inside(plain: Network, networks: tuple[Network, ...]) -> bool:
+    """Whether the networks together have every address of one."""
+    alike: list[Any] = [each for each in networks if each.version == plain.version]
+    return any(plain.subnet_of(each) for each in collapse_addresses(alike))
 
 
 def site_of(policy: Policy, address: Address, now_unix_s: float) -> Site | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import sha256
 from ipaddress import ip_address, ip_network
 
@@ -22,6 +23,7 @@ from failover.residency.ways import SETTINGS
 
 LOCAL_SOCKET = "local socket"
 ANY_PURPOSE = tuple(Purpose)
+READ_ONCE_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,19 +158,20 @@ def _hba(
         if rule.broken:
             yield Finding("hba_unreadable", host.name, "pg_hba.conf", f"line {rule.line}")
         elif rule.type != "local" and rule.method != "reject":
-            network = _network(rule)
+            network = _network(rule.address, rule.netmask)
             if network is None or not _let_in(policy, rule, network, now_unix_s):
                 yield Finding("hba_line", host.name, str(rule), "")
             if rule.method == "trust":
                 yield Finding("hba_trust", host.name, str(rule), "")
 
 
-def _network(rule: HbaRule) -> Network | None:
+@lru_cache(maxsize=READ_ONCE_MAX)  # the same lines again every second
+def _network(address: str, netmask: str) -> Network | None:
     """None: everybody, a name, or nothing that can be understood."""
-    if rule.address == "samehost":
+    if address == "samehost":
         return ip_network("127.0.0.1/32")
     try:
-        return ip_network(f"{rule.address}/{_prefix(rule.netmask)}", strict=False)
+        return unmapped_network(ip_network(f"{address}/{_prefix(netmask)}", strict=False))
     except ValueError:
         return None
 
@@ -184,14 +187,13 @@ def _prefix(netmask: str) -> str:
 
 
 def _let_in(policy: Policy, rule: HbaRule, network: Network, now_unix_s: float) -> bool:
-    plain = unmapped_network(network)
-    if plain.is_loopback:
+    if network.is_loopback:
         return True
     others = [database for database in rule.databases if database != "replication"]
     replication = (Purpose.REPLICATION,)
     return (
-        "replication" not in rule.databases or covers(policy, plain, replication, now_unix_s)
-    ) and (not others or covers(policy, plain, ANY_PURPOSE, now_unix_s))
+        "replication" not in rule.databases or covers(policy, network, replication, now_unix_s)
+    ) and (not others or covers(policy, network, ANY_PURPOSE, now_unix_s))
 
 
 # --------------------------------------------------------------------------- settings
@@ -200,6 +202,7 @@ def _let_in(policy: Policy, rule: HbaRule, network: Network, now_unix_s: float) 
 RECOVERY_END = "/usr/lib/failover/barrier/recovery_end.sh"  # as guard/barrier.py says it
 
 
+@lru_cache(maxsize=READ_ONCE_MAX)
 def fingerprint(value: str) -> str:
     return sha256(value.encode()).hexdigest()
 

@@ -7,6 +7,7 @@ controller.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import aiohttp
 from failover.health.observation import NoAnswer, NoAnswerKind, PatroniSeen
 from failover.model import HostName, Lsn, TimelineId
 from failover.policy import DatabaseHost
+from failover.sites.one_answer import answer_to
 from failover.sites.trouble import no_answer
 
 REST_USER = "patroni"
@@ -26,16 +28,23 @@ ORDER_LIMIT_S = 40.0  # a switchover is answered when it has ended
 Answer = TypeVar("Answer")
 
 
-async def ask_patroni(
-    session: aiohttp.ClientSession, host: DatabaseHost, limit_s: float
-) -> PatroniSeen | NoAnswer:
-    """One answer or the reason for none. ``session`` carries the time limit."""
+async def ask_patroni(host: DatabaseHost, limit_s: float) -> PatroniSeen | NoAnswer:
+    """One answer or the reason for none, within ``limit_s``."""
+    question = f"GET /patroni HTTP/1.0\r\nHost: {host.address}\r\n\r\n".encode()
     try:
-        async with session.get(f"http://{host.address}:{host.patroni_port}/patroni") as response:
-            body = await response.read()
-        return seen(json.loads(body))
-    except (aiohttp.ClientError, OSError, ValueError, KeyError, TypeError) as error:
+        async with asyncio.timeout(limit_s):
+            answer = await answer_to(question, host.address, host.patroni_port)
+        return seen_in(answer)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         return no_answer(error, limit_s)
+
+
+def seen_in(answer: bytes) -> PatroniSeen | NoAnswer:
+    """The whole HTTP answer as an observation. ValueError where its document is no JSON."""
+    head, end_of_head, body = answer.partition(b"\r\n\r\n")
+    if not head.startswith(b"HTTP/") or not end_of_head:
+        return NoAnswer(NoAnswerKind.REJECTED, f"no HTTP answer: {head[:80]!r}")
+    return seen(json.loads(body))
 
 
 def seen(document: Any) -> PatroniSeen | NoAnswer:

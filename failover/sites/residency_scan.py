@@ -28,7 +28,11 @@ from failover.residency.facts import (
     SharedFacts,
     Slot,
 )
-from failover.sites.observer_connection import ObserverConnection, PasswordUnread
+from failover.sites.observer_connection import (
+    OBSERVER_DATABASE,
+    ObserverConnection,
+    PasswordUnread,
+)
 from failover.sites.postgres import no_answer_of
 from failover.sites.trouble import timed_out
 
@@ -104,7 +108,8 @@ class Ended:
 
 
 class ResidencyScan:
-    """Looks at one server again and again, over one connection, and into its databases."""
+    """Looks at one server again and again, and into its databases, over two connections that stay
+    open and one more for each further database."""
 
     def __init__(
         self, host: DatabaseHost, *, password_file: Path | None, limit_s: float = LOOK_LIMIT_S
@@ -112,7 +117,7 @@ class ResidencyScan:
         self._host = host
         self._password_file = password_file
         self._limit_s = limit_s
-        self._every_second = self._connection("postgres", "")
+        self._every_second = self._connection(OBSERVER_DATABASE, "")
 
     async def look(self) -> HostFacts | NoAnswer:
         """Sessions, slots, pg_hba.conf, settings. Never raises but for cancellation."""
@@ -142,13 +147,19 @@ class ResidencyScan:
         return await self._bounded(self._every_second, ask)
 
     async def look_into(self) -> Catalogues | NoAnswer:
-        """The catalogues of every database, one after the other, over connections of their own."""
-        shared = await self._once("postgres", SHARED_QUERY, shared_facts)
-        if isinstance(shared, NoAnswer):
-            return shared
+        """The catalogues of every database, one after the other, over connections of their own.
+        None stays: they would take the places that are reserved for those who look all the time."""
+        first = self._connection(OBSERVER_DATABASE, _OPTIONS)
+        try:
+            shared = await self._asked(first, SHARED_QUERY, shared_facts)
+            if isinstance(shared, NoAnswer):
+                return shared
+            of_first = await self._database(first, OBSERVER_DATABASE)
+        finally:
+            await first.close()
         databases, unread = [], []
         for name in shared.databases:
-            found = await self._once(name, DATABASE_QUERY, lambda r, n=name: database_facts(n, r))  # type: ignore[misc]
+            found = of_first if name == OBSERVER_DATABASE else await self._once(name)
             if isinstance(found, DatabaseFacts):
                 databases.append(found)
             elif found.kind is NoAnswerKind.TIMED_OUT:
@@ -160,18 +171,31 @@ class ResidencyScan:
     async def close(self) -> None:
         await self._every_second.close()
 
-    async def _once(
-        self, database: str, query: str, facts: Callable[[dict[str, Any]], Answer]
-    ) -> Answer | NoAnswer:
-        connection = self._connection(database, _OPTIONS)
+    async def _once(self, name: str) -> DatabaseFacts | NoAnswer:
+        connection = self._connection(name, _OPTIONS)
+        try:
+            return await self._database(connection, name)
+        finally:
+            await connection.close()
 
+    async def _database(
+        self, connection: ObserverConnection, name: str
+    ) -> DatabaseFacts | NoAnswer:
+        def facts(row: dict[str, Any]) -> DatabaseFacts:
+            return database_facts(name, row)
+
+        return await self._asked(connection, DATABASE_QUERY, facts)
+
+    async def _asked(
+        self,
+        connection: ObserverConnection,
+        query: str,
+        facts: Callable[[dict[str, Any]], Answer],
+    ) -> Answer | NoAnswer:
         async def ask() -> Answer:
             return facts((await connection.rows(query))[0])
 
-        try:
-            return await self._bounded(connection, ask)
-        finally:
-            await connection.close()
+        return await self._bounded(connection, ask)
 
     async def _bounded(
         self, connection: ObserverConnection, ask: Callable[[], Awaitable[Answer]]

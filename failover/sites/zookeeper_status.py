@@ -7,10 +7,10 @@ seen. Needs no session and proves nothing about one.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 
 from failover.health.observation import NoAnswer, NoAnswerKind, ZooKeeperMode, ZooKeeperSeen
 from failover.policy import ZooKeeperServer
+from failover.sites.one_answer import answer_to
 from failover.sites.trouble import no_answer
 
 _NOT_SERVING = "not currently serving requests"
@@ -20,20 +20,10 @@ async def ask_zookeeper(server: ZooKeeperServer, limit_s: float) -> ZooKeeperSee
     """One answer or the reason for none, within ``limit_s``."""
     try:
         async with asyncio.timeout(limit_s):
-            return seen(await _srvr(str(server.address), server.client_port))
+            answer = await answer_to(b"srvr", server.address, server.client_port)
+        return seen(answer.decode(errors="replace"))
     except (OSError, ValueError) as error:
         return no_answer(error, limit_s)
-
-
-async def _srvr(address: str, port: int) -> str:
-    reader, writer = await asyncio.open_connection(address, port)
-    try:
-        writer.write(b"srvr")
-        await writer.drain()
-        return (await reader.read(-1)).decode(errors="replace")
-    finally:
-        with contextlib.suppress(OSError):
-            writer.close()
 
 
 def seen(text: str) -> ZooKeeperSeen | NoAnswer:

@@ -9,12 +9,13 @@ from collections.abc import Iterator
 
 import pytest
 from kazoo.client import KazooClient
+from kazoo.security import make_digest_acl
 from policies import policy
 from single_container import ZooKeeperContainer
 
 from failover.coordination.connect import Connection, open_store
 from failover.coordination.init import Initialised, Refused, initialise
-from failover.coordination.kazoo_store import KazooStore
+from failover.coordination.kazoo_store import PATHS_PER_REQUEST_MAX, KazooStore
 from failover.coordination.store import StoreUnavailable
 from failover.model import SiteName
 from failover.policy import Policy
@@ -69,6 +70,35 @@ def test_what_was_written_is_read_with_its_version(store: KazooStore, root: str)
         2,
     )
     assert store.children(root) == ("a", "b")
+
+
+def test_many_are_read_at_once_each_with_its_own_answer(store: KazooStore, root: str) -> None:
+    """More than go into one request, every other one missing."""
+    there = [f"{root}/{number:03d}" for number in range(0, 2 * PATHS_PER_REQUEST_MAX, 2)]
+    outcome = store.commit(tuple(Create(path, path.encode(), ephemeral=True) for path in there))
+    assert isinstance(outcome, Committed)
+    asked = [f"{root}/{number:03d}" for number in range(2 * PATHS_PER_REQUEST_MAX)]
+    found = store.read_many([*asked, root])
+    assert list(found) == [*asked, root]
+    for path in asked:
+        znode = found[path]
+        if path not in there:
+            assert znode is None
+            continue
+        assert znode is not None
+        assert (znode.path, znode.data, znode.version) == (path, path.encode(), 0)
+        assert znode.ephemeral_owner == store.session_id
+    parent = found[root]
+    assert parent is not None
+    assert parent.children_count == len(there)
+
+
+def test_one_that_may_not_be_read_is_no_answer(store: KazooStore, root: str) -> None:
+    kazoo = store._client
+    kazoo.create(f"{root}/hidden", acl=[make_digest_acl("somebody", "else", all=True)])
+    with pytest.raises(StoreUnavailable, match=f"{root}/hidden.*NoAuthError"):
+        store.read_many((root, f"{root}/hidden"))
+    assert store.read(root) is not None
 
 
 def test_ephemeral_and_sequence(store: KazooStore, root: str) -> None:

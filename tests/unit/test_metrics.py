@@ -190,6 +190,36 @@ def test_no_kind_of_finding_is_said_to_be_none_while_a_host_was_not_looked_at(
         assert shown("residency_gaps") == len(gaps)
 
 
+def test_what_is_read_is_of_the_newest_turn_and_counted_is_every_turn(policy: Policy) -> None:
+    group = Group(policy)
+    shown = Exported(group.policy)
+    turns = [r for r in group.run(2) if r.view.reader == SURABAYA]
+    *_, last = turns
+    gone = replace(last, view=replace(last.view, store_problem="nobody answers", clusters=()))
+    shown.feed([*turns, gone])
+    assert shown("zookeeper_reachable") == 0.0
+    assert shown("lease_held", cluster="marketplace") is None, "only an earlier turn said so"
+    assert shown("tick_seconds_count") == len(turns) + 1
+    shown.feed([last])
+    assert shown("zookeeper_reachable") == 1.0
+    assert shown("lease_held", cluster="marketplace") == 1.0
+    assert shown("lease_held", cluster="marketplace") == 1.0, "read twice, said twice"
+
+
+def test_a_turn_that_cannot_be_shown_fails_the_scrape_and_not_the_turn(policy: Policy) -> None:
+    """Until a turn comes that can: a page that keeps an old one's figures would say all is well."""
+    group = Group(policy)
+    shown = Exported(group.policy)
+    (result,) = [r for r in group.run(0.5) if r.view.reader == SURABAYA]
+    broken = replace(result, view=replace(result.view, clusters=(None,)))  # type: ignore[arg-type]
+    shown.feed([result, broken])
+    for _ in range(2):
+        with pytest.raises(AttributeError):
+            shown("leader")
+    shown.feed([result])
+    assert shown("leader") is not None
+
+
 def test_probes_are_counted_by_vantage_point(policy: Policy) -> None:
     group = Group(policy)
     shown = Exported(group.policy)

@@ -12,6 +12,7 @@ import pytest
 from failover.health.observation import (
     NoAnswer,
     NoAnswerKind,
+    PatroniSeen,
     SlotSeen,
     WalsenderSeen,
     ZooKeeperMode,
@@ -143,6 +144,26 @@ def test_patroni() -> None:
     assert not isinstance(paused, NoAnswer)
     assert (paused.paused, paused.timeline) == (True, None)
     assert isinstance(patroni.seen(["no"]), NoAnswer)
+
+
+@pytest.mark.parametrize("status", [b"200 OK", b"503 Service Unavailable"])
+def test_patroni_answers_with_the_same_document_whatever_its_state(status: bytes) -> None:
+    body = b'{"state": "running", "role": "replica", "timeline": 4}'
+    found = patroni.seen_in(b"HTTP/1.0 " + status + b"\r\nServer: x\r\n\r\n" + body)
+    assert isinstance(found, PatroniSeen)
+    assert (found.role, found.timeline) == ("replica", 4)
+
+
+@pytest.mark.parametrize("answer", [b"", b"SSH-2.0\r\n\r\n{}", b"HTTP/1.0 200 OK\r\nServer: x"])
+def test_what_is_no_http_is_no_answer_of_patroni(answer: bytes) -> None:
+    found = patroni.seen_in(answer)
+    assert isinstance(found, NoAnswer)
+    assert found.kind is NoAnswerKind.REJECTED
+
+
+def test_half_a_document_is_not_understood() -> None:
+    with pytest.raises(ValueError, match=r"Expecting|Unterminated"):
+        patroni.seen_in(b'HTTP/1.0 200 OK\r\n\r\n{"state": "runn')
 
 
 def test_a_guard_of_another_version_is_not_guessed() -> None:

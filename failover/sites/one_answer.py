@@ -1,0 +1,32 @@
+"""One question over a connection of its own, and everything that comes back until it is closed.
+
+For the two that close it anyway: ZooKeeper's four-letter words and Patroni's REST interface. It is
+asked several times a second by every controller, so it goes without transports and streams.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+
+from failover.policy import Address
+
+ANSWER_BYTES_MAX = 1 << 20
+CHUNK_BYTES = 65536
+
+
+async def answer_to(question: bytes, address: Address, port: int) -> bytes:
+    """All bytes of the answer, none where it was closed without one. OSError; ValueError above a
+    megabyte. Bounded in time by the caller alone."""
+    loop = asyncio.get_running_loop()
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    answer = bytearray()
+    with socket.socket(family, socket.SOCK_STREAM) as sock:
+        sock.setblocking(False)
+        await loop.sock_connect(sock, (str(address), port))
+        await loop.sock_sendall(sock, question)
+        while part := await loop.sock_recv(sock, CHUNK_BYTES):
+            answer += part
+            if len(answer) > ANSWER_BYTES_MAX:
+                raise ValueError(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
+    return bytes(answer)
