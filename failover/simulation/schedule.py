@@ -31,6 +31,7 @@ WARM_UP_S = 3.0
 LIVENESS_S = 120.0
 SLOWER = 3.0  # so much longer are the steps, and all faults, of some schedules
 SLOW_SHARE = 0.1
+OFTENER = 3.0  # faults in two acts come so much more often in them
 FAULT_S = (0.1, 15.0)
 LONGER, MUCH_LONGER = 2.0, 3.0  # disasters, and faults in two acts, last so much longer
 SKEW_S_MAX = 10.0  # of the controllers' clocks; and a host that may come back needs a moment
@@ -106,6 +107,8 @@ def _faults(world: World, random: Random, steps: int) -> None:
     faults = {**faults, **COMPOUND_FAULTS}
     names, weights = list(faults), list(faults.values())
     pace = SLOWER if random.random() < SLOW_SHARE else 1.0
+    if pace > 1.0:  # there is the time for them
+        weights = [w * OFTENER if f in COMPOUND_FAULTS else w for f, w in faults.items()]
     intensity = random.choice((0.01, 0.03, 0.08))
     disaster_at = random.randrange(steps) if random.random() < 0.6 else -1
     for step in range(steps):
