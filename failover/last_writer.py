@@ -8,6 +8,8 @@ site they stand at. Pure.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from pydantic import TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
@@ -34,10 +36,13 @@ _RECORD: TypeAdapter[LastWriter] = TypeAdapter(LastWriter)
 
 def read_last_writer(znode: Znode | None) -> LastWriter | None:
     """None where there is none, or where it cannot be understood: then nobody is it."""
-    if znode is None:
-        return None
+    return None if znode is None else _read(znode.data)
+
+
+@lru_cache(maxsize=64)  # it changes with a permit only, and is read with every look
+def _read(data: bytes) -> LastWriter | None:
     try:
-        return _RECORD.validate_json(znode.data)
+        return _RECORD.validate_json(data)
     except ValidationError:
         return None
 

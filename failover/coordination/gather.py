@@ -83,15 +83,13 @@ class Gatherer:
         self._learned: dict[SiteName, tuple[int, float]] = {}
         self._scopes = self._all_scopes()
         self._fixed_paths = self._all_fixed_paths()
-
-    @property
-    def watched_paths(self) -> tuple[str, ...]:
-        """A change of one of these is a reason to look at once."""
-        return (
+        self._salvage_paths = self._all_salvage_paths()
+        # A change of one of these is a reason to look at once.
+        self.watched_paths: tuple[str, ...] = (
             self._paths.state,
             self._paths.request,
-            *(self._paths.writer(cluster.name) for cluster in self._policy.clusters),
-            *(self._paths.stopped(cluster.name) for cluster in self._policy.clusters),
+            *(self._paths.writer(cluster.name) for cluster in policy.clusters),
+            *(self._paths.stopped(cluster.name) for cluster in policy.clusters),
             *(scope.config for _, _, scope in self._scopes),
             *(scope.leader for _, _, scope in self._scopes),
         )
@@ -156,11 +154,12 @@ class Gatherer:
 
     def _read(self, store: Store) -> Znodes:
         """All znodes in one round trip, and one more when the epoch is new to this reader."""
-        znodes = read_all(store, (*self._fixed_paths, *self._salvage_paths()))
+        znodes = read_all(store, (*self._fixed_paths, *self._salvage_paths))
         epoch = self._epoch_of(znodes)
         if epoch != self._epoch:
             self._epoch = epoch
-            znodes |= read_all(store, self._salvage_paths())
+            self._salvage_paths = self._all_salvage_paths()
+            znodes |= read_all(store, self._salvage_paths)
         return znodes
 
     def _all_fixed_paths(self) -> tuple[str, ...]:
@@ -175,7 +174,8 @@ class Gatherer:
             paths.append(scope.history)
         return tuple(paths)
 
-    def _salvage_paths(self) -> tuple[str, ...]:
+    def _all_salvage_paths(self) -> tuple[str, ...]:
+        """Of the present epoch."""
         return tuple(
             self._paths.salvaged(self._epoch, cluster.name, host.name)
             for cluster in self._policy.clusters
@@ -269,7 +269,7 @@ class Gatherer:
     def _salvage(self, znodes: Znodes) -> tuple[SalvageProgress, ...]:
         """Records that cannot be understood are left out: what is not salvaged is held back."""
         records = []
-        for path in self._salvage_paths():
+        for path in self._salvage_paths:
             if (found := znodes.get(path)) is None:
                 continue
             try:

@@ -5,11 +5,14 @@ Invariant: three answers to every question, as in ``view``; a silent host is nev
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from failover.health.inputs import (
     ClaimSeen,
+    FlushSeen,
+    Glanced,
     LastWriterSeen,
     LsnSample,
     ObserverSeen,
@@ -155,22 +158,52 @@ class ClusterView:
         return (self.active, self.standby)
 
 
+@dataclass(frozen=True, slots=True)
+class HostsSeen:
+    """What was read of the hosts of all clusters, by host. ``sightings``: the freshest first."""
+
+    sightings: Mapping[HostName, tuple[Sighting, ...]]
+    silences: Mapping[HostName, float]
+    glances: Mapping[HostName, Glanced]
+    flushed: Mapping[HostName, FlushSeen]
+
+
+def hosts_seen(inputs: ViewInputs, living: tuple[ObserverSeen, ...]) -> HostsSeen:
+    """The hosts as these living observers saw them."""
+    sightings: dict[HostName, tuple[Sighting, ...]] = {}
+    aged = [
+        (o.age_s + o.observation.round_duration_s + READ_DELAY_S, o.site, o.observation)
+        for o in living
+        if o.observation is not None
+    ]
+    for age_s, site, observation in sorted(aged, key=lambda each: each[0]):
+        for seen in observation.hosts:
+            known = sightings.get(seen.host, ())
+            sightings[seen.host] = (*known, Sighting(site, age_s, seen))
+    return HostsSeen(
+        sightings=sightings,
+        silences={s.host: s.unreachable_s for s in inputs.silences},
+        glances={glance.host: glance for glance in inputs.glances},
+        flushed={seen.host: seen for seen in inputs.flushed},
+    )
+
+
 def cluster_view(
     policy: Policy,
     cluster: Cluster,
     inputs: ViewInputs,
     state: GroupState | None,
     active: SiteName,
-    living: tuple[ObserverSeen, ...],
+    hosts: HostsSeen,
 ) -> ClusterView:
-    """What is known of one cluster by these living observers."""
+    """What is known of one cluster, of its hosts by living observers."""
     name = cluster.name
     return ClusterView(
         name=name,
         recorded=state.clusters[name] if state is not None else None,
         claim=next((claim for claim in inputs.claims if claim.cluster == name), None),
-        active=_side(cluster, active, inputs, living),
-        standby=_side(cluster, policy.other_data_site(active).name, inputs, living),
+        active=_side(cluster, active, inputs, hosts),
+        standby=_side(cluster, policy.other_data_site(active).name, inputs, hosts),
         stopped=next((proof for proof in inputs.stopped if proof.cluster == name), None),
         salvage=tuple(
             record
@@ -200,14 +233,9 @@ def _permitted(
     return permitted_hosts(state, name, last, marked=writer is not None)
 
 
-def _side(
-    cluster: Cluster, site: SiteName, inputs: ViewInputs, living: tuple[ObserverSeen, ...]
-) -> SideView:
+def _side(cluster: Cluster, site: SiteName, inputs: ViewInputs, hosts: HostsSeen) -> SideView:
     found = (s for s in inputs.scopes if s.cluster == cluster.name and s.site == site)
     scope = next(found, None)
-    silence = {s.host: s.unreachable_s for s in inputs.silences}
-    glanced = {glance.host: glance for glance in inputs.glances}
-    flushed = {seen.host: seen for seen in inputs.flushed}
     return SideView(
         site=site,
         scope=scope,
@@ -215,22 +243,11 @@ def _side(
         hosts=tuple(
             HostView(
                 host,
-                _sightings(host.name, living),
-                silence.get(host.name, 0.0),
-                glanced.get(host.name),
-                flushed.get(host.name),
+                hosts.sightings.get(host.name, ()),
+                hosts.silences.get(host.name, 0.0),
+                hosts.glances.get(host.name),
+                hosts.flushed.get(host.name),
             )
             for host in cluster.at(site)
         ),
     )
-
-
-def _sightings(host: HostName, living: tuple[ObserverSeen, ...]) -> tuple[Sighting, ...]:
-    found = (
-        Sighting(o.site, o.age_s + o.observation.round_duration_s + READ_DELAY_S, seen)
-        for o in living
-        if o.observation is not None
-        for seen in o.observation.hosts
-        if seen.host == host
-    )
-    return tuple(sorted(found, key=lambda sighting: sighting.age_s))

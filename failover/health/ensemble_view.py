@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from failover.health.inputs import ObserverSeen
 from failover.health.observation import NoAnswer, NoAnswerKind, ZooKeeperMode, ZooKeeperSeen
 from failover.health.sightings import Tri, some
+from failover.model import HostName
 from failover.policy import Policy, ZooKeeperServer
+
+_LEAD = (ZooKeeperMode.LEADER, ZooKeeperMode.STANDALONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,16 +24,12 @@ class ZooKeeperView:
 
 def ensemble_view(policy: Policy, living: tuple[ObserverSeen, ...]) -> tuple[ZooKeeperView, ...]:
     """Every server of failover.yaml, in its order."""
-    answers = {
-        server.name: [
-            seen.answer
-            for o in living
-            if o.observation is not None
-            for seen in o.observation.zookeeper
-            if seen.server == server.name
-        ]
-        for server in policy.zookeeper_servers
-    }
+    servers = policy.zookeeper_servers
+    answers: dict[HostName, list[ZooKeeperSeen | NoAnswer]] = {each.name: [] for each in servers}
+    for o in living:
+        for seen in o.observation.zookeeper if o.observation is not None else ():
+            if seen.server in answers:
+                answers[seen.server].append(seen.answer)
     leading = {
         name: max((e for answer in given if (e := _leading_epoch(answer)) is not None), default=-1)
         for name, given in answers.items()
@@ -42,13 +41,12 @@ def ensemble_view(policy: Policy, living: tuple[ObserverSeen, ...]) -> tuple[Zoo
             some(_serves(answer) for answer in answers[server.name]),
             leading[server.name] == newest >= 0,
         )
-        for server in policy.zookeeper_servers
+        for server in servers
     )
 
 
 def _leading_epoch(answer: ZooKeeperSeen | NoAnswer) -> int | None:
-    modes = (ZooKeeperMode.LEADER, ZooKeeperMode.STANDALONE)
-    return answer.epoch if isinstance(answer, ZooKeeperSeen) and answer.mode in modes else None
+    return answer.epoch if isinstance(answer, ZooKeeperSeen) and answer.mode in _LEAD else None
 
 
 def _serves(answer: ZooKeeperSeen | NoAnswer) -> Tri:

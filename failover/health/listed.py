@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from failover.model import HostName
 
@@ -24,6 +25,7 @@ def names_text(hosts: Iterable[HostName]) -> str:
     return f"{len(names)} ({quoted})"
 
 
+@lru_cache(maxsize=256)  # the same few texts are asked about with every look
 def listed_hosts(text: str) -> tuple[HostName, ...] | None:
     """The hosts of a text that requires them all. None: somebody else's text."""
     if not text:

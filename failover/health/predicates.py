@@ -59,7 +59,7 @@ def serving(cluster: ClusterView) -> bool:
 
 
 def all_serving(view: View) -> bool:
-    return all(serving(cluster) for cluster in view.clusters)
+    return view.serves
 
 
 # --------------------------------------------------------------------------- the active site

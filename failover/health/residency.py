@@ -123,9 +123,12 @@ def gaps_of(policy: Policy, scans: tuple[HostScan, ...]) -> tuple[Gap, ...]:
 
 
 def _gaps(policy: Policy, scans: tuple[HostScan, ...]) -> Iterable[Gap]:
+    by_host: dict[HostName, tuple[HostScan, ...]] = {}
+    for scan in scans:
+        by_host[scan.host] = (*by_host.get(scan.host, ()), scan)
     for cluster in policy.clusters:
         for host in cluster.hosts:
-            why = _gap(tuple(scan for scan in scans if scan.host == host.name))
+            why = _gap(by_host.get(host.name, ()))
             if why:
                 yield Gap(host.name, why)
 

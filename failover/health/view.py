@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from failover.health.cluster_view import ClusterView, cluster_view
+from failover.health.cluster_view import ClusterView, cluster_view, hosts_seen
 from failover.health.ensemble_view import ZooKeeperView, ensemble_view
 from failover.health.inputs import (
     ObserverSeen,
@@ -70,6 +70,11 @@ class View:
     def living_observers(self) -> tuple[SiteName, ...]:
         return tuple(observer.site for observer in self.observers if observer.alive)
 
+    @cached_property
+    def serves(self) -> bool:
+        """Every claim is held at the active site by a host that is seen as a working primary."""
+        return all(cluster.primary is not None for cluster in self.clusters)
+
     def observer_alive(self, site: SiteName) -> bool:
         return site in self.living_observers
 
@@ -109,8 +114,9 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
     active = state.active_site if state is not None else policy.initial_site
     standby = policy.other_data_site(active).name
     living = tuple(o for o in inputs.observers if _alive(o))
+    hosts = hosts_seen(inputs, living)
     clusters = tuple(
-        cluster_view(policy, cluster, inputs, state, active, living) for cluster in policy.clusters
+        cluster_view(policy, cluster, inputs, state, active, hosts) for cluster in policy.clusters
     )
     observers = tuple(_observer(site.name, inputs) for site in policy.sites)
     residency = residency_view(

@@ -55,6 +55,8 @@ def updated(
 ) -> tuple[Ledger, Changes]:
     """The ledger by what living scanners say now, and what is new in it."""
     looked = tuple(scans)
+    if not looked and not before.open and not before.cuts:
+        return before, NOTHING_NEW
     seen = {
         finding.key: finding
         for scan in looked
@@ -94,6 +96,8 @@ def with_gaps(
         if host not in known and for_s >= GAP_ON_RECORD_S
     )
     over = tuple(gap.host for gap in ledger.gaps if gap.host not in now_are)
+    if not opened and not over:
+        return ledger, changes
     return (
         replace(ledger, gaps=(*stays, *opened)),
         replace(changes, gaps=opened, gaps_over=over),

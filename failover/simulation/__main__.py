@@ -14,6 +14,7 @@ from concurrent.futures import ProcessPoolExecutor
 import click
 
 from failover.model import ProtectionMode
+from failover.simulation.quick import make_values_quickly
 from failover.simulation.regressions import REGRESSIONS, Failed, keep
 from failover.simulation.schedule import Result, mode_of, run_schedule
 
@@ -75,7 +76,7 @@ def _run(
     if jobs == 1 or schedules == 1:
         return [run_schedule(s, steps, protection or mode_of(s), log=log) for s in seeds]
     modes = [protection or mode_of(seed) for seed in seeds]
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, initializer=make_values_quickly) as pool:
         return list(pool.map(run_schedule, seeds, [steps] * schedules, modes, chunksize=4))
 
 

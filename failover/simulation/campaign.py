@@ -23,6 +23,7 @@ import click
 
 from failover.simulation import demands
 from failover.simulation.coverage import Coverage
+from failover.simulation.quick import make_values_quickly
 from failover.simulation.regressions import REGRESSIONS, Failed, keep
 from failover.simulation.schedule import Result, mode_of, run_schedule
 
@@ -187,7 +188,7 @@ def _run(
     campaign: Campaign, todo: dict[int, int], steps: int, jobs: int, code: str, results: Path
 ) -> None:
     reported_s = time.monotonic()
-    with ProcessPoolExecutor(jobs) as pool:
+    with ProcessPoolExecutor(jobs, initializer=make_values_quickly) as pool:
         work = [pool.submit(run_batch, first, size, steps, code) for first, size in todo.items()]
         try:
             for future in as_completed(work):

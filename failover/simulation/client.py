@@ -81,9 +81,8 @@ class Client:
 
     def read_many(self, paths: Iterable[str]) -> dict[str, Znode | None]:
         """Several znodes in one round trip."""
-        view = self._view(self._limit_s)
-        found = {path: view.get(path) for path in paths}
-        return {path: None if node is None else node.znode for path, node in found.items()}
+        found = self._view(self._limit_s).get
+        return {path: None if (node := found(path)) is None else node.znode for path in paths}
 
     def children(self, path: str) -> tuple[str, ...]:
         node = self._view(self._limit_s).get(path)

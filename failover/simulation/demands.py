@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from failover.health.verdict import RULES
 from failover.planning.plan import StepName
 from failover.planning.transitions import EDGES
+from failover.simulation.compound_faults import COMPOUND_FAULTS
 from failover.simulation.coverage import Coverage, edge_name
 from failover.simulation.faults import FAULTS
 from failover.simulation.sync_faults import SYNC_FAULTS
@@ -29,7 +30,7 @@ NOT_MODELLED = {
 VERDICTS = tuple(rule.code for rule in RULES if rule.code not in NOT_MODELLED)
 EDGE_NAMES = tuple(edge_name(e.before, e.after, e.step) for e in EDGES)
 STEPS = tuple(str(step) for step in StepName)
-FAULT_NAMES = tuple(fault.__name__ for fault in {**FAULTS, **SYNC_FAULTS})
+FAULT_NAMES = tuple(fault.__name__ for fault in {**FAULTS, **SYNC_FAULTS, **COMPOUND_FAULTS})
 
 
 def missing(seen: Coverage, times_min: int = TIMES_MIN) -> tuple[str, ...]:

@@ -102,6 +102,7 @@ class Guard:
         self.salvage_wanted = False  # a rewind waits at its barrier
         self._permits_seen = 0
         self._pending: list[Question] = []
+        self._seen: logic.ServerSeen | None = None  # as long as nothing has changed
         self._told = False  # somebody heard a yes and may act on it
         self._minder: Process | None = None
         self._inbox: list[Callable[[], None]] = []
@@ -254,7 +255,16 @@ class Guard:
         server, run = self.server, self.server.run
         up = run is Run.RUNNING or run is Run.STOPPING
         alive = run is not Run.DOWN or self.lock_held
-        return logic.ServerSeen(alive, up and not server.in_recovery, self.files.note)
+        in_production, note = up and not server.in_recovery, self.files.note
+        seen = self._seen
+        if (
+            seen is None
+            or seen.alive is not alive
+            or seen.in_production is not in_production
+            or seen.note is not note
+        ):
+            seen = self._seen = logic.ServerSeen(alive, in_production, note)
+        return seen
 
     def _apply(self) -> None:
         self.logic, decision = logic.decide(self.logic, self.server_seen, self.kernel.now)

@@ -105,11 +105,6 @@ class Process:
         if self.failure is not None:
             raise self.failure
 
-    def pause(self, duration_s: float) -> None:
-        """Wait; called by the process itself through ``Kernel.sleep``."""
-        self._kernel.resume_after(duration_s, self, self._wait)
-        self._kernel.hub.switch()
-
 
 class Kernel:
     """The clock, the queue of what happens next, and all chance."""
@@ -122,6 +117,7 @@ class Kernel:
         # What is called, or the process that goes on and the number of the wait that is over.
         self._queue: list[tuple[float, int, Callable[[], None] | None, Process | None, int]] = []
         self._count = 0
+        self._until_s = -1.0  # of the present ``run``
         self._processes: dict[Any, Process] = {}
         self.log: list[str] | None = None  # a list: keep a transcript in it
 
@@ -173,21 +169,33 @@ class Kernel:
         """The running process waits. Outside any process time stands still: a test that calls
         simulated code directly sees it happen in one instant."""
         process = self._processes.get(getcurrent())
-        if process is not None:
-            process.pause(duration_s)
+        if process is None:
+            return
+        queue = self._queue
+        when_s = self.now + duration_s if duration_s > 0.0 else self.now
+        goes_on = process.alive and not process.stops  # killed, it may be on its way out
+        if goes_on and when_s <= self._until_s and (not queue or queue[0][0] > when_s):
+            # Nothing happens before that: no need of the way through the hub.
+            self.now = when_s
+            self.events += 1
+            process._wait += 1
+            return
+        self._count += 1
+        heapq.heappush(queue, (when_s, self._count, None, process, process._wait))
+        self.hub.switch()
 
     def run(self, until_s: float) -> None:
         """Let everything happen that happens until then."""
-        queue = self._queue
+        queue, pop = self._queue, heapq.heappop
+        self._until_s = until_s
         while queue and queue[0][0] <= until_s:
-            when_s, _, what, process, wait = heapq.heappop(queue)
-            self.now = when_s
+            self.now, _, what, process, wait = pop(queue)
             self.events += 1
             if process is not None:
                 process.resume(wait)
             elif what is not None:
                 what()
-        self.now = until_s
+        self.now, self._until_s = until_s, -1.0
 
     def close(self) -> None:
         """Kill every process: greenlets that are left would keep their world in memory."""

@@ -141,6 +141,8 @@ class Postgres:
 
     def fits(self, up: Postgres) -> bool:
         """Its whole WAL is in the other's: it can stream."""
+        if self.branch is up.branch:
+            return self.lsn <= up.lsn
         return fork_point(self.position, up.position) >= self.lsn
 
     def diverged(self, other: Postgres) -> bool:
@@ -369,6 +371,8 @@ class Postgres:
     def miss_standbys(self) -> None:
         """Walsenders whose standby streams from here no more, once that is noticed."""
         for standby in self.peers:
+            if standby.name not in self.sync.walsenders:
+                continue
             if standby.upstream is not self or not standby.streaming:
                 reached = self.network.talks(self.host, standby.host)
                 self.sync.gone(standby.name, noticed=reached and standby.hang is Hang.NO)

@@ -15,6 +15,7 @@ from random import Random
 from failover.health.relisting import waits_s
 from failover.model import ProtectionMode
 from failover.simulation.checker import Violation
+from failover.simulation.compound_faults import COMPOUND_FAULTS
 from failover.simulation.controller import UNIX_EPOCH_S
 from failover.simulation.coverage import Coverage
 from failover.simulation.faults import FAULTS, Fault, isolate_site, kill_site
@@ -28,7 +29,11 @@ from failover.state import GroupState, StandbyScope
 STEP_S = (0.02, 0.25)
 WARM_UP_S = 3.0
 LIVENESS_S = 120.0
+SLOWER = 3.0  # so much longer are the steps, and all faults, of some schedules
+SLOW_SHARE = 0.1
+OFTENER = 3.0  # faults in two acts come so much more often in them
 FAULT_S = (0.1, 15.0)
+LONGER, MUCH_LONGER = 2.0, 3.0  # disasters, and faults in two acts, last so much longer
 SKEW_S_MAX = 10.0  # of the controllers' clocks; and a host that may come back needs a moment
 
 
@@ -99,7 +104,11 @@ def _faults(world: World, random: Random, steps: int) -> None:
     world.run(random.uniform(0.0, 2 * WARM_UP_S))
     standing: list[tuple[int, Callable[[], None]]] = []
     faults = SYNC_FAULTS if world.policy.protection.synchronous else FAULTS
+    faults = {**faults, **COMPOUND_FAULTS}
     names, weights = list(faults), list(faults.values())
+    pace = SLOWER if random.random() < SLOW_SHARE else 1.0
+    if pace > 1.0:  # there is the time for them
+        weights = [w * OFTENER if f in COMPOUND_FAULTS else w for f, w in faults.items()]
     intensity = random.choice((0.01, 0.03, 0.08))
     disaster_at = random.randrange(steps) if random.random() < 0.6 else -1
     for step in range(steps):
@@ -116,9 +125,11 @@ def _faults(world: World, random: Random, steps: int) -> None:
             undo = fault(world, random)
             lasts_steps = random.uniform(*FAULT_S) / (sum(STEP_S) / 2)
             if step == disaster_at:
-                lasts_steps *= 2
+                lasts_steps *= LONGER
+            elif fault in COMPOUND_FAULTS:
+                lasts_steps *= MUCH_LONGER
             standing.append((step + round(lasts_steps), undo))
-        world.run(random.uniform(*STEP_S))
+        world.run(pace * random.uniform(*STEP_S))
     for _, undo in standing:
         undo()
 

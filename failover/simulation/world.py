@@ -80,6 +80,11 @@ class World:
         self.stacks: dict[str, Stack] = {}
         self._patches: list[tuple[str, Callable[[bytes], bytes]]] = []
         self._servers: dict[str, tuple[Postgres, ...]] = {}
+        self._addresses = {
+            str(host.address): host.name
+            for cluster in self.policy.clusters
+            for host in cluster.hosts
+        }
         self._acknowledgements: dict[str, list[Acknowledgement]] = {}
         self._initialise()
         self.coverage.begun()
@@ -336,10 +341,9 @@ class World:
         return tuple(self.stacks[host.name].patroni for host in cluster.at(site))
 
     def _by_address(self, cluster: Cluster, address: str) -> Postgres | None:
-        for host in cluster.hosts:
-            if str(host.address) == address:
-                return self.stacks[host.name].server
-        return None
+        name = self._addresses.get(address)
+        found = self.stacks[name].server if name is not None else None
+        return found if found is not None and found.cluster == cluster.name else None
 
     def _loses_answer(self) -> bool:
         return self.lost_answers_p > 0 and self.kernel.random.random() < self.lost_answers_p

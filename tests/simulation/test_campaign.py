@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ from failover.health import observation
 from failover.simulation import campaign, demands, regressions
 from failover.simulation.coverage import Coverage
 from failover.simulation.policies import policy
+from failover.simulation.quick import make_values_quickly
 from failover.simulation.regressions import Failed, keep
+from failover.simulation.schedule import run_schedule
 from failover.simulation.world import World
 
 
@@ -81,3 +84,14 @@ def test_an_observation_comes_back_from_its_bytes_as_it_was() -> None:
         data = observation.encode_observation(one)
         assert observation.decode_observation(data, path="/") == one
     world.close()
+
+
+def test_values_made_quickly_tell_the_same_history() -> None:
+    """In processes of their own: what was made quick stays so."""
+    seeds = (3, 42)
+    with ProcessPoolExecutor(1, initializer=make_values_quickly) as pool:
+        quick = [pool.submit(run_schedule, seed, 120, log=True).result() for seed in seeds]
+    for seed, one in zip(seeds, quick, strict=True):
+        plain = run_schedule(seed, 120, log=True)
+        assert (one.log, one.events) == (plain.log, plain.events)
+        assert one.coverage == plain.coverage
