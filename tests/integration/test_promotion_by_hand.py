@@ -25,7 +25,7 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize("guard_frozen", [False, True], ids=["guarded", "guard-frozen"])
-@pytest.mark.parametrize("way", list(BY_HAND))
+@pytest.mark.parametrize("way", ["pg_ctl", pytest.param("pg_promote", marks=pytest.mark.full)])
 def test_it_acknowledges_nothing_and_comes_back_as_a_standby(
     lab: Lab, way: str, guard_frozen: bool
 ) -> None:
