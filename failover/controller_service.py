@@ -40,6 +40,7 @@ from failover.health.probes import Observer
 from failover.latest import Latest, keep_history
 from failover.metrics.controller import ControllerMetrics, Instruments
 from failover.model import SiteName
+from failover.notifications.notifier import Notifier
 from failover.phases import moves
 from failover.planning.turn import TICK_INTERVAL_S, asked_once_more
 from failover.policy import Policy
@@ -90,18 +91,29 @@ def run(
     groups = [_group(policy, site, instruments, password_file) for policy in policies]
     port = policies[0].site(site).controller.metrics_port
     made = application(registry, site, [group.latest for group in groups], describe)
+    notifiers = [
+        Notifier(policy, site, group.connection.store, group.latest, instruments)
+        for policy, group in zip(policies, groups, strict=True)
+    ]
+    for notifier in notifiers:
+        notifier.start()
     try:
         asyncio.run(_run(groups, partial(open_door, made, metrics_address or "0.0.0.0", port)))
     finally:
+        for notifier in notifiers:
+            notifier.stop()
         for group in groups:
             group.close()
+        for notifier in notifiers:  # the leadership is handed over already
+            notifier.join()
 
 
 @contextlib.contextmanager
 def standing_in(policy: Policy, site: SiteName, password_file: Path) -> Iterator[None]:
     """A controller of ``site`` in this process while the block runs, where none lives.
 
-    It stands for the leadership like any other and shares everything with it but the metrics door.
+    It stands for the leadership like any other and shares everything with it but the metrics door
+    and notifications, which wait for a controller: their commands are on its host.
     """
     group = _group(policy, site, Instruments(CollectorRegistry()), password_file)
     loop = asyncio.new_event_loop()
@@ -176,6 +188,7 @@ async def _run_group(group: _Group) -> None:
     def history_read() -> None:
         stored = group.latest.history.entries
         group.metrics.history_read(moves(s.entry for s in stored if s.entry is not None))
+        group.log.history_read(stored)
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(group.observer.run(round_done))

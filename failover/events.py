@@ -1,55 +1,30 @@
-"""The log of a controller: JSON lines on standard output, one per event, never one per tick.
+"""What a controller logs: one line per event, never one per tick. How it is written: ``logs``.
 
 Inaction is told as carefully as action: verdict and decision are logged whenever they change,
-with the gates that block. What must outlive this process is in ``history/`` instead; the head of
-that chain is logged at every site, so that three logs know a history that was written anew.
+with the gates that block. What must outlive this process is in ``history/`` instead; every entry
+of it, under its own name, and the head of that chain are logged at every site, so that three logs
+know a history that was written anew.
 """
 
 from __future__ import annotations
 
 import logging
-import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import assert_never
 
 import structlog
 
 from failover.controller import TickResult
 from failover.executor import CommandStarted, Execution, NotNow
 from failover.history import NO_HEAD, HeadSeen
+from failover.history_check import Stored
+from failover.history_events import LEVEL, Level, severity_of
 from failover.planning.plan import Gate, Hold, Plan
 from failover.residency.findings import CutSeen, Finding
 from failover.znode import Committed, Conflict, OutcomeUnknown
 
-
-def configure(level: int = logging.INFO, *, to_stderr: bool = False) -> None:
-    """JSON lines for our events and the libraries' logs, to standard output or standard error."""
-    stream = sys.stderr if to_stderr else sys.stdout
-    shared: list[Any] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    structlog.configure(
-        processors=[
-            *shared,
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(stream),
-    )
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
-                structlog.processors.JSONRenderer(),
-            ],
-        )
-    )
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+LOGGED_AT = {Level.INFO: logging.INFO, Level.WARNING: logging.WARNING, Level.ERROR: logging.ERROR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +46,21 @@ class EventLog:
     def __init__(self, **context: str) -> None:
         self._log = structlog.get_logger().bind(**context)
         self._said = _Said()
+        self._newest: str | None = (
+            None  # entry of the history that was logged; None: none looked at
+        )
+
+    def history_read(self, entries: Iterable[Stored]) -> None:
+        """Every entry that is new since the last look, whoever wrote it. ``entries``: by age.
+
+        Those that are there when this process starts are in the logs of those that ran then.
+        """
+        known, before = tuple(entries), self._newest
+        self._newest = max((stored.name for stored in known), default=before or "")
+        if before is not None:
+            for stored in known:
+                if stored.name > before:
+                    self._entry(stored)
 
     def report(self, result: TickResult) -> None:
         """One tick. Silent when nothing changed."""
@@ -87,14 +77,14 @@ class EventLog:
         if now.history_head != before.history_head:
             self._history_head(now.history_head)
         if now.site_taken and not before.site_taken:
-            self._log.error("another controller publishes under this site's name")
+            self._log.error("site_taken_by_another")
         if result.execution is not None and isinstance(result.decision, Plan):
             self._executed(result.decision, result.execution)
         self._residency(result)
         if result.command_ended is not None:
             ended = result.command_ended
             self._log.info(
-                "command ended",
+                "command_ended",
                 command=ended.command,
                 exit_code=ended.exit_code,
                 output=ended.output,
@@ -102,7 +92,22 @@ class EventLog:
 
     def failed(self, error: Exception) -> None:
         """A tick ended with a bug. Nothing was decided by it."""
-        self._log.error("tick failed", error=repr(error), exc_info=error)
+        self._log.error("tick_failed", error=repr(error), exc_info=error)
+
+    def _entry(self, stored: Stored) -> None:
+        entry = stored.entry
+        if entry is None:
+            self._log.error("entry_not_understood", entry=stored.name, problem=stored.problem)
+            return
+        self._log.log(
+            LOGGED_AT[LEVEL[severity_of(entry)]],
+            entry.event,
+            number=entry.number,
+            epoch=int(entry.epoch),
+            summary=entry.summary,
+            by=entry.by,
+            written_unix_s=entry.at_unix_s,
+        )
 
     def _verdict(self, result: TickResult) -> None:
         verdict = result.verdict
@@ -128,28 +133,28 @@ class EventLog:
             blocking={_gate_name(gate): gate.evidence for gate in decision.blocking},
         )
         for problem in result.problems:
-            self._log.error("plan refused by its checks", check=problem.check, why=problem.detail)
+            self._log.error("plan_refused", check=problem.check, why=problem.detail)
 
     def _residency(self, result: TickResult) -> None:
         changes = result.residency_recorded
         for finding in changes.found:
-            self._log.error("way out found", **_of(finding), detail=finding.detail)
+            self._log.error("way_out_found", **_of(finding), detail=finding.detail)
         for cut in changes.cut:
             self._log.error(
-                "way out cut", **_of(cut), sessions=cut.sessions, slots=cut.slots, detail=cut.detail
+                "way_out_cut", **_of(cut), sessions=cut.sessions, slots=cut.slots, detail=cut.detail
             )
         for finding in changes.gone:
-            self._log.info("way out gone", **_of(finding))
+            self._log.info("way_out_gone", **_of(finding))
         for gap in changes.gaps:
-            self._log.warning("host not looked at", host=gap.host, why=gap.why)
+            self._log.warning("host_not_looked_at", host=gap.host, why=gap.why)
         for host in changes.gaps_over:
-            self._log.info("host looked at again", host=host)
+            self._log.info("host_looked_at_again", host=host)
 
     def _history_head(self, seen: HeadSeen) -> None:
         if seen.head is not None:
-            self._log.info("history head", number=seen.head.number, sha256=seen.head.sha256)
+            self._log.info("history_head", number=seen.head.number, sha256=seen.head.sha256)
         else:
-            self._log.warning("history head", problem=seen.problem or "it is gone")
+            self._log.warning("history_head", problem=seen.problem or "it is gone")
 
     def _executed(self, plan: Plan, execution: Execution) -> None:
         match execution:
@@ -165,11 +170,11 @@ class EventLog:
                     why=reason,
                 )
             case OutcomeUnknown(reason):
-                self._log.warning("outcome unknown", step=plan.step, why=reason)
+                self._log.warning("outcome_unknown", step=plan.step, why=reason)
             case CommandStarted(command):
-                self._log.warning("command started", step=plan.step, command=command)
+                self._log.warning("command_started", step=plan.step, command=command)
             case NotNow(reason):
-                self._log.info("not now", step=plan.step, why=reason)
+                self._log.info("not_now", step=plan.step, why=reason)
             case _:
                 assert_never(execution)
 

@@ -96,6 +96,53 @@ class Residency:
     cut: bool = True
 
 
+class NotificationKind(StrEnum):
+    """What somebody can be told of. Which events of the history it is: ``history_events``."""
+
+    TAKEOVER = "takeover"
+    SWITCHOVER = "switchover"
+    HOLD = "hold"
+    REINSTATED = "reinstated"
+    FINDING = "finding"
+
+
+class WebhookFormat(StrEnum):
+    JSON = "json"
+    ALERTMANAGER = "alertmanager"  # what Alertmanager sends to a webhook, version 4
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """Where a webhook is. ``host``: a name is resolved, and every answer judged, each time."""
+
+    text: str
+    host: Address | str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """``bearer_file``: what proves who asks, read anew for every notification; None: nothing."""
+
+    name: str
+    url: Url
+    format: WebhookFormat
+    events: tuple[NotificationKind, ...]
+    bearer_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandHook:
+    """A program on the controllers' hosts; the notification is its standard input."""
+
+    name: str
+    path: str
+    events: tuple[NotificationKind, ...]
+
+
+NotificationTarget = Webhook | CommandHook
+
+
 @dataclass(frozen=True, slots=True)
 class ZooKeeperServer:
     name: HostName
@@ -215,6 +262,14 @@ class Policy:
     zookeeper_restart_command: str | None = None  # moves a drifted leader; "{server}" is its name
     patroni_namespace: str = "/service"
     residency: Residency = Residency()
+    notifications: tuple[NotificationTarget, ...] = ()
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        """What is dialled besides the group itself: what database hosts send to, and webhooks."""
+        hooks = (each for each in self.notifications if isinstance(each, Webhook))
+        dialled = (Endpoint(h.name, h.url.host, h.url.port, Purpose.OPERATIONS) for h in hooks)
+        return (*self.residency.endpoints, *dialled)
 
     def site(self, name: SiteName) -> Site:
         """The site of that name; KeyError when there is none."""

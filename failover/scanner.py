@@ -59,7 +59,7 @@ class Scanner:
 
     def scans(self) -> tuple[HostScan, ...]:
         """What is known now of each host that is scanned here."""
-        names = (self._names.scan(),) if self._policy.residency.endpoints else ()
+        names = (self._names.scan(),) if self._policy.endpoints else ()
         return (*(host.scan() for host in self._hosts if self._ours(host)), *names)
 
     def _ours(self, host: HostWatch) -> bool:
@@ -87,7 +87,7 @@ async def _contained(
     try:
         await turn()
     except Exception as error:
-        log.exception("scanner failed")
+        log.exception("scanner_failed")
         broke(error)
 
 
@@ -248,8 +248,9 @@ class HostWatch:
 
 
 class NameWatch:
-    """The names among the declared endpoints, resolved again and again: an answer that moves is
-    found out. Nothing here dials them; the rendered firewall lets no packet out to a new place."""
+    """The names among the declared endpoints and webhooks, resolved again and again: an answer that
+    moves is found out. Nothing here dials them; the rendered firewall of a database host lets no
+    packet out to a new place."""
 
     def __init__(self, policy: Policy, site: SiteName) -> None:
         self._policy = policy
@@ -265,7 +266,7 @@ class NameWatch:
 
     async def _turn(self) -> None:
         asked_s = boottime_s()
-        found = [await self._judge(each) for each in self._policy.residency.endpoints]
+        found = [await self._judge(each) for each in self._policy.endpoints]
         self._findings = tuple(each for each in found if each is not None)
         self._asked_s, self._problem = asked_s, ""
 

@@ -155,6 +155,14 @@ class GroupPaths:
         return f"{self.root}/residency"
 
     @property
+    def notifications(self) -> str:
+        return f"{self.root}/notifications"
+
+    def notified(self, target: str) -> str:
+        """Up to which entry of the history this target has been told. Made with the first one."""
+        return f"{self.notifications}/{target}"
+
+    @property
     def observers(self) -> str:
         return f"{self.root}/observers"
 

@@ -37,7 +37,7 @@ def command(site: str | None, metrics_address: str, password_file: Path) -> None
     name = own_site(policy, site)
     from failover.console.document import describe
     from failover.controller_service import run
-    from failover.events import configure
+    from failover.logs import configure
 
     configure()
     try:

@@ -34,10 +34,12 @@ def command() -> None:
 def run(host: str) -> None:
     """Run the guard (systemd does: failover-guard.service)."""
     from failover.guard.run import run_guard
+    from failover.logs import configure
     from failover.model import HostName
 
     policy = load_policy()
     _known_host(policy, host)
+    configure()
     run_guard(policy, config_path(), HostName(host))
 
 

@@ -33,7 +33,7 @@ LOGGED_HEAD = re.compile(r"([1-9]\d{0,9}):([0-9a-f]{64})")
     "logged",
     metavar="NUMBER:SHA256",
     multiple=True,
-    help="A head that a controller has logged (event `history head`); may be given several times.",
+    help="A head that a controller has logged (event `history_head`); may be given several times.",
 )
 @output_option
 @config_option
@@ -71,7 +71,7 @@ def logged_head(text: str) -> HistoryHead:
     if found is None:
         raise UserError(
             f"--head {text}: not NUMBER:SHA256",
-            todo="both stand in a controller's log, event `history head`; 64 digits of SHA-256",
+            todo="both stand in a controller's log, event `history_head`; 64 digits of SHA-256",
         )
     return HistoryHead(int(found[1]), found[2])
 

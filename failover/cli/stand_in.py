@@ -73,7 +73,7 @@ def standing_in_for(policy: Policy, said_site: str | None, password_file: Path) 
     import logging
 
     from failover.controller_service import standing_in
-    from failover.events import configure
+    from failover.logs import configure
 
     site = own_site(policy, said_site)
     click.echo(f"no controller leads: this process stands in for {site}'s", err=True)

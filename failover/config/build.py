@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from failover.config.schema import ClusterModel, FileModel, ResidencyModel, SiteModel
+from collections.abc import Iterator
+
+from failover.config.schema import (
+    ClusterModel,
+    FileModel,
+    NotificationModel,
+    ResidencyModel,
+    SiteModel,
+)
 from failover.model import ClusterName, GroupName, HostName, SiteKind, SiteName
 from failover.policy import (
     AcceptedFinding,
     Cluster,
+    CommandHook,
     ControllerHost,
     DatabaseHost,
     DeclaredNetwork,
     Endpoint,
     LossBudget,
     NetworkException,
+    NotificationTarget,
     Policy,
     Proxy,
     Purpose,
     ReceiptTable,
     Residency,
     Site,
+    Webhook,
     ZooKeeperServer,
 )
 
@@ -41,7 +52,16 @@ def build(file: FileModel) -> Policy:
         zookeeper_restart_command=file.zookeeper_restart_command,
         patroni_namespace=file.patroni_namespace,
         residency=_residency(file.residency),
+        notifications=tuple(target for each in file.notifications for target in _targets(each)),
     )
+
+
+def _targets(said: NotificationModel) -> Iterator[NotificationTarget]:
+    if (hook := said.webhook) is not None:
+        events = tuple(dict.fromkeys(hook.events))
+        yield Webhook(hook.name, hook.url, hook.format, events, hook.bearer_file)
+    if (command := said.command) is not None:
+        yield CommandHook(command.name, command.path, tuple(dict.fromkeys(command.events)))
 
 
 # What a site's network is for where it does not say.

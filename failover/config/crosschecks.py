@@ -14,6 +14,7 @@ from typing import Any
 from failover.config import units
 from failover.config.document import Document
 from failover.config.draft import Draft, Host, items, read_draft, usable
+from failover.config.notification_checks import notification_checks
 from failover.config.problems import Location, did_you_mean
 from failover.config.residency_checks import residency_checks
 from failover.policy import Address, Purpose
@@ -46,6 +47,7 @@ def cross_check(document: Document) -> None:
     _clusters(document, draft)
     _scalars(document, root, draft)
     residency_checks(document, root, draft)
+    notification_checks(document, root, draft)
 
 
 # --------------------------------------------------------------------------- the checks

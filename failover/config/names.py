@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from ipaddress import ip_address
 from threading import Thread
 
 from failover.config.problems import Problem
-from failover.policy import Address, Policy
+from failover.policy import Address, Policy, Purpose, Webhook
 from failover.residency.allowlist import Denied, judge_answers
 
 RESOLVE_LIMIT_S = 2.0  # for all names together
@@ -33,18 +33,27 @@ def resolve(name: str) -> tuple[Address, ...]:
 
 
 def name_problems(policy: Policy, resolver: Resolver) -> list[Problem]:
-    """Every endpoint whose name stands for an address outside now."""
-    named = [(i, e) for i, e in enumerate(policy.residency.endpoints) if isinstance(e.host, str)]
-    asked = {str(e.host): _in_background(resolver, str(e.host)) for _, e in named}
+    """Every endpoint and webhook whose name stands for an address outside now."""
+    named = tuple(_named(policy))
+    asked = {name: _in_background(resolver, name) for _, name, _ in named}
     give_up_s = time.monotonic() + RESOLVE_LIMIT_S
     problems = []
-    for index, endpoint in named:
-        answers = _answers(asked[str(endpoint.host)], give_up_s)
-        judged = judge_answers(policy, answers, endpoint.purpose, time.time())
+    for path, name, purpose in named:
+        answers = _answers(asked[name], give_up_s)
+        judged = judge_answers(policy, answers, purpose, time.time())
         if answers and isinstance(judged, Denied):
-            path = f"residency.endpoints[{index}].host"
-            problems.append(Problem(path, f"{endpoint.host}: {judged.reason}"))
+            problems.append(Problem(path, f"{name}: {judged.reason}"))
     return problems
+
+
+def _named(policy: Policy) -> Iterator[tuple[str, str, Purpose]]:
+    """Where in the file, which name, what for."""
+    for index, endpoint in enumerate(policy.residency.endpoints):
+        if isinstance(endpoint.host, str):
+            yield f"residency.endpoints[{index}].host", endpoint.host, endpoint.purpose
+    for index, target in enumerate(policy.notifications):
+        if isinstance(target, Webhook) and isinstance(target.url.host, str):
+            yield f"notifications[{index}].webhook.url", target.url.host, Purpose.OPERATIONS
 
 
 def _in_background(resolver: Resolver, name: str) -> Future[tuple[Address, ...]]:

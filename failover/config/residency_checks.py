@@ -80,16 +80,22 @@ def _endpoint(
             document.problem((*location, "name"), f"{name!r} is given twice", "one for each")
         seen.add(name)
     address = usable(units.address, endpoint.get("host"))
-    if address is None or purpose not in tuple(Purpose):
-        return  # a name: what it stands for is asked when the file is put to use
+    if address is not None and purpose in tuple(Purpose):
+        dialled(document, draft, (*location, "host"), address, Purpose(purpose))
+
+
+def dialled(
+    document: Document, draft: Draft, location: Location, address: Address, purpose: Purpose
+) -> None:
+    """An address outside is a mistake. What a name stands for is asked when the file is used."""
     network = _network_of(draft, address)
     if network is None:
         document.problem(
-            (*location, "host"), f"{address} is in no declared network", "declare its network first"
+            location, f"{address} is in no declared network", "declare its network first"
         )
     elif purpose not in network.purposes:
         document.problem(
-            (*location, "host"),
+            location,
             f"{address} stands in {network.network}, which is not for {purpose}",
             f"add {purpose} to its purpose, or declare another network",
         )

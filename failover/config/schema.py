@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import fields
 from datetime import date
+from types import UnionType
 from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -18,10 +19,18 @@ from failover.config import units
 from failover.config.document import Document
 from failover.config.problems import Location, did_you_mean
 from failover.model import Automation, ProtectionMode, SiteKind
-from failover.policy import Address, Network, Policy, Purpose
+from failover.policy import (
+    Address,
+    Network,
+    NotificationKind,
+    Policy,
+    Purpose,
+    Url,
+    WebhookFormat,
+)
 
 SECRETS_DIRECTORY = "/etc/failover/secrets"
-_SECRET_KEY = re.compile(r"passw|passphrase|secret|token|credential|private_?key|api_?key", re.I)
+_SECRET_KEY = units.SECRET_WORD
 _SECRET_VALUE = re.compile(r"passw\w*\s*[=:]|://[^/\s:@]*:[^/\s@]+@|-----BEGIN", re.I)
 
 Duration = Annotated[float, BeforeValidator(units.checked(units.duration_s))]
@@ -181,6 +190,40 @@ class ResidencyModel(_Model):
     cut: bool = True
 
 
+Event = Annotated[NotificationKind, BeforeValidator(units.checked(units.choice(NotificationKind)))]
+Events = Annotated[list[Event], Field(min_length=1, examples=["[takeover, hold]"])]
+AbsolutePath = Annotated[
+    str,
+    BeforeValidator(units.checked(units.absolute_path)),
+    Field(examples=["/usr/lib/failover/notify"]),
+]
+
+
+class WebhookModel(_Model):
+    name: HostKey
+    url: Annotated[Url, BeforeValidator(units.checked(units.url))] = Field(
+        examples=["https://hooks.example.id/failover"]
+    )
+    format: Annotated[
+        WebhookFormat, BeforeValidator(units.checked(units.choice(WebhookFormat)))
+    ] = WebhookFormat.JSON
+    events: Events = list(NotificationKind)
+    bearer_file: AbsolutePath | None = None
+
+
+class CommandHookModel(_Model):
+    name: HostKey
+    path: AbsolutePath
+    events: Events = list(NotificationKind)
+
+
+class NotificationModel(_Model):
+    """One of the two."""
+
+    webhook: WebhookModel | None = None
+    command: CommandHookModel | None = None
+
+
 class FileModel(_Model):
     """The whole file. Defaults are those of ``Policy``."""
 
@@ -202,6 +245,7 @@ class FileModel(_Model):
     zookeeper_restart_command: str | None = None
     patroni_namespace: str = Field(_default("patroni_namespace"), pattern=r"^(/[A-Za-z0-9_-]+)+$")
     residency: ResidencyModel = ResidencyModel()
+    notifications: list[NotificationModel] = []
     sites: dict[SiteKey, SiteModel]
     clusters: dict[ClusterKey, ClusterModel] = Field(min_length=1)
 
@@ -292,8 +336,11 @@ def _fields(location: Location) -> dict[str, FieldInfo]:
 
 
 def _unwrapped(annotation: Any) -> Any:
-    """Without what only validates."""
-    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    """Without what only validates, and without ``| None``."""
+    if get_origin(annotation) is Annotated:
+        return get_args(annotation)[0]
+    given = [each for each in get_args(annotation) if each is not type(None)]
+    return given[0] if get_origin(annotation) is UnionType and len(given) == 1 else annotation
 
 
 def _example(location: Location) -> str:

@@ -12,11 +12,12 @@ from datetime import date, datetime
 from enum import StrEnum
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic_core import PydanticCustomError
 
 from failover.config.problems import did_you_mean
-from failover.policy import Address, Network
+from failover.policy import Address, Network, Url
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
@@ -145,6 +146,38 @@ def address_or_name(value: Any) -> Address | str:
         return address(text)
     except Wrong as wrong:
         raise Wrong(wrong.message.replace("an IP address", "an address or a name"), hint) from None
+
+
+PORTS = {"http": 80, "https": 443}
+SECRET_WORD = re.compile(r"passw|passphrase|secret|token|credential|private_?key|api_?key", re.I)
+
+
+def url(value: Any) -> Url:
+    """Where a webhook is: http or https, an address or a full name, nothing secret."""
+    hint = "for example https://hooks.example.id/failover"
+    text = _text(value, hint)
+    try:
+        parts = urlsplit(text)
+        port = parts.port or PORTS.get(parts.scheme, 0)
+    except ValueError:
+        raise Wrong(f"{said(text)} is not a URL", hint) from None
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    if parts.username is not None or any(SECRET_WORD.search(key) for key, _ in query):
+        raise Wrong("a URL must not hold a secret", "into a file, and name that: bearer_file")
+    if parts.scheme not in PORTS or parts.hostname is None or not text.isprintable():
+        raise Wrong(f"{said(text)} is not a URL of http or https", hint)
+    if parts.fragment or " " in text:
+        raise Wrong(f"{said(text)} has a fragment or a space", hint)
+    return Url(text, address_or_name(parts.hostname), port)
+
+
+def absolute_path(value: Any) -> str:
+    """The path of one file, the same on every host that uses it."""
+    hint = "for example /etc/failover/secrets/hooks.bearer"
+    text = _text(value, hint)
+    if not text.startswith("/") or text.endswith("/") or not text.isprintable():
+        raise Wrong(f"{said(text)} is not the absolute path of a file", hint)
+    return text
 
 
 def day(value: Any) -> date:

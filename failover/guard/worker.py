@@ -53,6 +53,7 @@ from failover.guard.records import (
 )
 from failover.guard.salvager import Salvager
 from failover.guard.session_keeper import SessionKeeper
+from failover.logs import configure
 from failover.model import HostName
 from failover.policy import Policy
 from failover.timing import lease_timing
@@ -237,6 +238,7 @@ def build(
 def main(config: Path, host: str, fd: int, minder: int, spare: bool) -> None:
     from failover.config import load
 
+    configure()
     policy, connection = load(config), socket.socket(fileno=fd)
     if spare:
         _call_myself("guard-spare")

@@ -196,6 +196,26 @@ _EYES = (
     _gauge("zookeeper_reachable", "1 while ZooKeeper answers this process."),
 )
 
+_TOLD = (
+    _counter("notifications_delivered_total", "Notifications that a target has taken.", "target"),
+    _counter("notifications_failed_total", "Tries that a target has not taken.", "target"),
+    _counter(
+        "notifications_left_out_total",
+        "Entries of the history of which a target was not told, because more than 1000 waited.",
+        "target",
+    ),
+    _gauge(
+        "notifications_pending",
+        "Notifications that wait for a target, as the leading controller last read them.",
+        "target",
+    ),
+    _gauge(
+        "notifications_oldest_pending_timestamp_seconds",
+        "When what the oldest of them tells of was put on record; absent: none waits.",
+        "target",
+    ),
+)
+
 _PROCESS = (
     _histogram(
         "takeover_decision_seconds",
@@ -213,6 +233,7 @@ CHAPTERS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
     ("Who may write", _ARRANGEMENT),
     ("What would be lost", _DATA),
     ("What is seen, and from where", _EYES),
+    ("Who is told", _TOLD),
     ("The process itself", _PROCESS),
 )
 METRICS: tuple[Metric, ...] = tuple(metric for _, part in CHAPTERS for metric in part)

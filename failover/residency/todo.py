@@ -32,7 +32,8 @@ TODO: dict[str, str] = {
     "untrusted_language": "drop it; " + _FIND_OUT,
     "c_function": "drop it; " + _FIND_OUT,
     "trigger_missing": "run /usr/lib/failover/residency.sql once more on the primary, as superuser",
-    "endpoint": "ask whose name it is; correct it or residency.endpoints, then `config check`",
+    "endpoint": "ask whose name it is; correct it, or where failover.yaml names it (residency."
+    "endpoints, notifications), then `config check`",
     "host_outside": "declare its network anew (in Indonesia, for replication), or take it away",
     "unseen": "let failover_observer in again: pg_hba.conf, CONNECT on the database, residency.sql",
 }

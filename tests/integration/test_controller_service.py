@@ -38,7 +38,7 @@ from policies import policy
 from pathlib import Path
 from failover.console.document import describe
 from failover.controller_service import run
-from failover.events import configure
+from failover.logs import configure
 group, zookeeper, name, port = sys.argv[2:6]
 wanted = policy(group, zookeeper)
 sites = tuple(replace(s, controller=replace(s.controller, metrics_port=int(port)))
@@ -144,7 +144,7 @@ def test_controllers_lead_hand_over_and_say_so(
     events = last.events()
     assert any(e["event"] == "verdict" for e in events)
     assert any(e["event"] == "leadership" and e["leading"] for e in events)
-    assert not any(e["event"] == "tick failed" for e in events)
+    assert not any(e["event"] == "tick_failed" for e in events)
 
 
 def test_a_lost_ensemble_is_said_and_survived(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 from failover.coordination.store import StoreUnavailable
 from failover.simulation.tree import EMPTY, Tree, apply, without_session
 from failover.znode import Committed, Conflict, Outcome, OutcomeUnknown, Transaction, Znode
@@ -13,6 +15,7 @@ class World:
     def __init__(self) -> None:
         self.tree: Tree = EMPTY
         self._sessions = 0
+        self.committing = threading.Lock()
 
     def session(self) -> MemoryStore:
         self._sessions += 1
@@ -49,10 +52,11 @@ class MemoryStore:
     def commit(self, transaction: Transaction) -> Outcome:
         if self.silent or self._session_id is None:
             return OutcomeUnknown("silent")
-        outcome = apply(self._world.tree, transaction, self._session_id)
-        if isinstance(outcome, Conflict):
-            return outcome
-        self._world.tree, created = outcome
+        with self._world.committing:
+            outcome = apply(self._world.tree, transaction, self._session_id)
+            if isinstance(outcome, Conflict):
+                return outcome
+            self._world.tree, created = outcome
         self.committed.append(transaction)
         return OutcomeUnknown("answer lost") if self.lose_answers else Committed(tuple(created))
 

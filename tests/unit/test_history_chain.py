@@ -224,9 +224,9 @@ def test_every_site_logs_the_head_when_it_changes() -> None:
             for result in group.run(5):
                 logs[result.view.reader].report(result)
             record(group.guard, PATHS, ENTRY)
-    heads = [(line["site"], line["number"]) for line in said if line["event"] == "history head"]
+    heads = [(line["site"], line["number"]) for line in said if line["event"] == "history_head"]
     assert sorted(heads) == [(site, number) for site in sorted(logs) for number in (1, 2, 3)]
-    last = next(line for line in reversed(said) if line["event"] == "history head")
+    last = next(line for line in reversed(said) if line["event"] == "history_head")
     assert last["sha256"] == sha256(stored(group.guard)[2][1]).hexdigest()
 
 
@@ -240,7 +240,7 @@ def test_a_silent_ensemble_is_no_change_of_the_head_and_a_spoilt_one_is() -> Non
             for result in group.run(2):
                 if result.view.reader == site:
                     log.report(result)
-        lines = [line for line in said if line["event"] == "history head"]
+        lines = [line for line in said if line["event"] == "history_head"]
         return [line.get("number", line.get("problem")) for line in lines]
 
     assert heads() == [1]

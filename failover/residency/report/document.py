@@ -323,7 +323,7 @@ def _receivers(policy: Policy) -> Iterator[ReceiverRow]:
         observer = site.controller
         purpose = Purpose.OPERATIONS.value
         yield ReceiverRow(observer.name, "observer", purpose, str(observer.address), site.name)
-    for each in policy.residency.endpoints:
+    for each in policy.endpoints:
         place = _place(each.host, each.port)
         yield ReceiverRow(each.name, "endpoint", each.purpose.value, place, None)
 
