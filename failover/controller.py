@@ -22,8 +22,8 @@ from failover.health.inputs import Glanced
 from failover.health.observation import SiteObservation, encode_observation
 from failover.health.verdict import Verdict
 from failover.health.view import View, build_view
-from failover.history_events import HOLD, WANTED
-from failover.holds import StandingHolds
+from failover.history_events import HELD, PAGE, WHAT
+from failover.holds import StandingHolds, held
 from failover.model import SiteName
 from failover.planning.decision import decide
 from failover.planning.plan import Hold, Plan
@@ -138,7 +138,10 @@ class Controller:
             self._conflicts = 0
         if leading and isinstance(decision, Hold):
             self._record_what_would_have_been(decision, view)
-        self._record_hold(decision if leading else None, view, now)
+        if leading:
+            self._record_hold(decision, decided.verdict, view, now)
+        else:
+            self._holds = StandingHolds()
         recorded = self._record_residency(view) if leading and execution is None else NOTHING_NEW
         return TickResult(
             view=view,
@@ -196,14 +199,14 @@ class Controller:
         if self._record(view, f"would_have_{hold.wanted}", hold.sentence, evidence):
             self._would_have.add(key)
 
-    def _record_hold(self, decision: Plan | Hold | None, view: View, now: Now) -> None:
-        """One that stands. What only automation keeps is said as ``would_have`` already."""
-        hold = self._holds.look(decision, now.boottime_s)
-        if hold is None or hold.wanted is None or hold.only_automation_blocks:
+    def _record_hold(self, decision: Plan | Hold, verdict: Verdict, view: View, now: Now) -> None:
+        what = held(decision, verdict)
+        if not self._holds.due(what, now.boottime_s) or what is None or isinstance(decision, Plan):
             return
-        evidence = {WANTED: str(hold.wanted)} | {g.name: g.evidence for g in hold.blocking}
-        if self._record(view, HOLD, hold.sentence, evidence):
-            self._holds.recorded(hold, now.boottime_s)
+        facts = {WHAT: what, PAGE: str(verdict.page).lower()}
+        evidence = {gate.name: gate.evidence for gate in decision.blocking}
+        if self._record(view, HELD, decision.sentence, evidence | facts):
+            self._holds.recorded(what, now.boottime_s)
 
     def _record_residency(self, view: View) -> Changes:
         """After the step, which matters more: the next turn is half a second away."""

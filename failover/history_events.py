@@ -13,9 +13,10 @@ from failover.planning.plan import StepName
 from failover.policy import NotificationKind
 from failover.state import HistoryEntry
 
-HOLD = "hold"
+HELD = "held"
 RESIDENCY = "residency"
-WANTED = "wanted"  # in the details of a hold: the step
+WHAT = "what"  # in the details of a hold: the step, or the verdict
+PAGE = "page"  # there: whether a human is needed now
 
 
 class Level(StrEnum):
@@ -68,7 +69,10 @@ _MOVES = (
 )
 _HOLDS = (
     HistoryEvent(
-        HOLD, _WARN, NotificationKind.HOLD, "a step has been wanted, and held, for a minute"
+        HELD,
+        _WARN,
+        NotificationKind.HOLD,
+        "a step, or a verdict that holds, has stood for a minute",
     ),
     *(
         HistoryEvent(
@@ -103,8 +107,6 @@ _OTHERS = (
 
 EVENTS = (*_MOVES, *_HOLDS, *_OTHERS)
 _BY_NAME = {event.name: event for event in EVENTS}
-# A site could be lost, and stay so, while one of these is held.
-_MOVING = frozenset({StepName.TAKEOVER, StepName.BEGIN_TAKEOVER})
 
 
 def event_of(entry: HistoryEntry) -> HistoryEvent:
@@ -116,8 +118,8 @@ def event_of(entry: HistoryEntry) -> HistoryEvent:
 
 def severity_of(entry: HistoryEntry) -> Severity:
     """How loud this very entry is."""
-    if entry.event == HOLD:
-        return _PAGE if entry.details.get(WANTED) in _MOVING else _WARN
+    if entry.event == HELD:
+        return _PAGE if entry.details.get(PAGE) == "true" else _WARN
     if entry.event == RESIDENCY:
         if any(key.startswith(("found ", "cut ", "problem")) for key in entry.details):
             return _PAGE

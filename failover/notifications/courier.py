@@ -93,8 +93,7 @@ class Courier:
         first = self._waiting[0]
         if first.entry > self._delivered:
             await self._tell(first)
-        if not await self._move(first.entry):
-            return True
+        await self._move(first.entry)
         self._waiting.popleft()
         self._show()
         return bool(self._waiting)
@@ -112,8 +111,7 @@ class Courier:
         if place.version is None or doubtful:
             self._delivered = ""  # of a history that is not this one
         if place.version is None:
-            await self._move_from(place, newest)
-            place = self._place or place
+            place = await self._moved(place, newest)
         elif doubtful:
             why = place.problem or f"it stands at {place.entry}, and the newest is {newest}"
             self._log.warning("notification_place_doubtful", why=why, todo="all is told again")
@@ -159,20 +157,19 @@ class Courier:
             self._metrics.left_out(self._left_out)
             self._left_out = 0
 
-    async def _move(self, entry: str) -> bool:
-        """Whether the place is there now. Else it is read again before anything else is done."""
+    async def _move(self, entry: str) -> None:
+        """NotNow where it is not known to be there: then it is read before anything else."""
         place = self._place
         assert place is not None
-        return await self._move_from(place, entry)
+        self._place = await self._moved(place, entry)
 
-    async def _move_from(self, place: Place, entry: str) -> bool:
+    async def _moved(self, place: Place, entry: str) -> Place:
         outcome = await self._in_thread(
             lambda: places.write_place(self._store, self._paths, self._target.name, place, entry)
         )
         if isinstance(outcome, Committed):
             version = 0 if place.version is None else place.version + 1
-            self._place = Place(entry, version)
-            return True
+            return Place(entry, version)
         self._place = None
         raise NotNow(f"the place of {self._target.name} was not written: {outcome.reason}")
 
