@@ -30,8 +30,8 @@ from failover.cli.output import UserError
 def command(site: str | None, metrics_address: str, password_file: Path) -> None:
     """Run the controller of this site: observe, and decide while it leads.
 
-    Logs JSON lines to standard output; metrics under /metrics, the console under /. Ends on
-    SIGTERM, handing the leadership over at once.
+    Logs to standard output, JSON but on a terminal (FAILOVER_LOG_FORMAT); metrics under /metrics,
+    the console under /. Ends on SIGTERM, handing the leadership over at once.
     """
     policy = load_policy(names=True)
     name = own_site(policy, site)

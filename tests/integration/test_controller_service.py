@@ -22,10 +22,12 @@ from single_container import ZooKeeperContainer
 from failover.clock import boottime_s
 from failover.coordination.connect import open_store
 from failover.coordination.gather import Gatherer, Now
+from failover.coordination.history import record
 from failover.coordination.init import initialise
-from failover.model import SiteName
+from failover.model import Epoch, SiteName
 from failover.policy import Policy
-from failover.znode import GroupPaths
+from failover.state import HistoryEntry
+from failover.znode import Committed, GroupPaths
 
 pytestmark = pytest.mark.lab
 
@@ -39,8 +41,13 @@ from pathlib import Path
 from failover.console.document import describe
 from failover.controller_service import run
 from failover.logs import configure
-group, zookeeper, name, port = sys.argv[2:6]
-wanted = policy(group, zookeeper)
+from ipaddress import ip_address
+from failover.policy import CommandHook, NotificationKind, Url, Webhook, WebhookFormat
+group, zookeeper, name, port, hook, hangs = sys.argv[2:8]
+events = (NotificationKind.TAKEOVER,)
+url = Url(f"http://127.0.1.1:{hangs}/", ip_address("127.0.1.1"), int(hangs))
+wanted = replace(policy(group, zookeeper), notifications=(
+    CommandHook("hook", hook, events), Webhook("hangs", url, WebhookFormat.JSON, events)))
 sites = tuple(replace(s, controller=replace(s.controller, metrics_port=int(port)))
               for s in wanted.sites)
 configure()
@@ -81,6 +88,10 @@ def group(zookeeper: ZooKeeperContainer) -> Policy:
 def running(
     group: Policy, zookeeper: ZooKeeperContainer, tmp_path: Path
 ) -> Iterator[dict[SiteName, Running]]:
+    hook = tmp_path / "hook"
+    hook.write_text(f"#!/bin/sh\ncat >> {tmp_path}/told; echo >> {tmp_path}/told\n")
+    hook.chmod(0o755)
+    hangs = socket.create_server(("127.0.1.1", 0))  # takes connections, and never answers
     started = {}
     for site in (JAKARTA, MAKASSAR, SURABAYA):
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -97,6 +108,8 @@ def running(
                     zookeeper.address,
                     site,
                     str(port),
+                    str(hook),
+                    str(hangs.getsockname()[1]),
                 ],
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -106,6 +119,7 @@ def running(
     for each in started.values():
         each.process.kill()
         each.process.wait()
+    hangs.close()
 
 
 def leader(running: dict[SiteName, Running], limit_s: float) -> Running:
@@ -119,8 +133,27 @@ def leader(running: dict[SiteName, Running], limit_s: float) -> Running:
     raise AssertionError(f"no leader within {limit_s} s\n{logs}")
 
 
+def happens(group: Policy, number: int) -> None:
+    entry = HistoryEntry(time.time(), Epoch(1), "takeover", f"number {number}", "a test", {})
+    with open_store(group) as store:
+        assert isinstance(record(store, GroupPaths(group.group), entry), Committed)
+
+
+def told(tmp_path: Path, number: int) -> None:
+    """The command gets it, after what came before; the webhook beside it hangs all the while."""
+    file, until = tmp_path / "told", time.monotonic() + 20
+    wanted = [f"number {each}" for each in range(1, number + 1)]
+    while True:
+        lines = file.read_text().splitlines() if file.exists() else []
+        said = [json.loads(line)["summary"] for line in lines if line.endswith("}")]
+        if list(dict.fromkeys(said)) == wanted:  # twice, where a controller ended in between
+            return
+        assert time.monotonic() < until, said
+        time.sleep(0.1)
+
+
 def test_controllers_lead_hand_over_and_say_so(
-    running: dict[SiteName, Running], group: Policy
+    running: dict[SiteName, Running], group: Policy, tmp_path: Path
 ) -> None:
     leader(running, 20.0)
     time.sleep(3.0)  # all three are up: a leader in the active site has resigned by now
@@ -131,6 +164,8 @@ def test_controllers_lead_hand_over_and_say_so(
         inputs = gatherer.gather(store, Now(time.time(), boottime_s()))
         assert {o.site for o in inputs.observers if o.age_s < 3.0} == set(running)
         assert inputs.state.state is not None
+        happens(group, 1)
+        told(tmp_path, 1)
 
         first.process.send_signal(signal.SIGTERM)
         assert first.process.wait(timeout=5) == 0
@@ -140,7 +175,14 @@ def test_controllers_lead_hand_over_and_say_so(
     assert second.site not in (first.site, JAKARTA)
 
     second.process.kill()  # without a good-bye its session has to end first: 4 s and ticks
+    happens(group, 2)
     last = leader({JAKARTA: running[JAKARTA]}, 9.0)
+    told(tmp_path, 2)
+    waiting = f'failover_notifications_pending{{group="{group.group}",reader="jakarta",'
+    until = time.monotonic() + 10
+    while last.metric(f'{waiting}target="hangs"}}') != 2.0:
+        assert time.monotonic() < until
+        time.sleep(0.1)
     events = last.events()
     assert any(e["event"] == "verdict" for e in events)
     assert any(e["event"] == "leadership" and e["leading"] for e in events)
