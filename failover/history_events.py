@@ -89,6 +89,9 @@ _OTHERS = (
     HistoryEvent("degraded", _WARN, None, "commits do not wait for a host any more"),
     HistoryEvent("sync_listed", _INFO, None, "commits are made to wait for a host"),
     HistoryEvent("in_sync", _INFO, None, "a host has everything, on record"),
+    HistoryEvent(
+        "drops_forgotten", _INFO, None, "a campaign on the lab: who was dropped may be waited for"
+    ),
     HistoryEvent(StepName.RESTART_ZOOKEEPER, _WARN, None, "a misplaced leader is moved"),
     HistoryEvent(
         RESIDENCY, _PAGE, NotificationKind.FINDING, "ways out: found, cut, gone, not looked at"
