@@ -20,6 +20,7 @@ from drill import Roles, explains, sql, whole
 
 from failover.cli.main import cli
 from failover.coordination.connect import open_store
+from failover.lab.errors import LabError
 from failover.lab.lab import Lab
 from failover.lab.monitoring.ask import Alert, Monitoring
 from failover.lab.monitoring.dashboard import AFTER_AN_EVENT, queries_of
@@ -94,7 +95,11 @@ def exactly(monitoring: Monitoring, expected: set[Alert]) -> Iterator[None]:
         seen = monitoring.notified(began_unix_s)
         return {one.alert for one in seen if one.firing is firing} - before
 
-    monitoring.wait("all are notified", lambda: expected <= told(True), TOLD_LIMIT_S)
+    try:
+        monitoring.wait("all are notified", lambda: expected <= told(True), TOLD_LIMIT_S)
+    except LabError:
+        print("not notified:", *map(str, sorted(expected - told(True))))
+        raise
     over = passing(frozenset(expected))
     took_s = monitoring.wait("that they are over, too", lambda: over <= told(False), TOLD_LIMIT_S)
     print(f"notified as over {took_s:.0f} s later")
@@ -118,7 +123,7 @@ def wait_fired(monitoring: Monitoring, expected: set[Alert], since_unix_s: float
             lambda: expected <= monitoring.fired_since(since_unix_s),
             FIRES_LIMIT_S,
         )
-    except Exception:
+    except LabError:
         print("missing:", *map(str, sorted(expected - monitoring.fired_since(since_unix_s))))
         raise
     print(f"all fired {took_s:.0f} s after the fault")
