@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import uvloop
 from aiohttp import web
 from prometheus_client import (
     CollectorRegistry,
@@ -110,7 +111,7 @@ def run(
         notifier.start()
     collect_garbage_rarely()
     try:
-        asyncio.run(_run(groups, partial(open_door, made, metrics_address or "0.0.0.0", port)))
+        uvloop.run(_run(groups, partial(open_door, made, metrics_address or "0.0.0.0", port)))
     finally:
         for notifier in notifiers:
             notifier.stop()
