@@ -95,11 +95,7 @@ def exactly(monitoring: Monitoring, expected: set[Alert]) -> Iterator[None]:
         seen = monitoring.notified(began_unix_s)
         return {one.alert for one in seen if one.firing is firing} - before
 
-    try:
-        monitoring.wait("all are notified", lambda: expected <= told(True), TOLD_LIMIT_S)
-    except LabError:
-        print("not notified:", *map(str, sorted(expected - told(True))))
-        raise
+    wait_notified(monitoring, expected, began_unix_s)
     over = passing(frozenset(expected))
     took_s = monitoring.wait("that they are over, too", lambda: over <= told(False), TOLD_LIMIT_S)
     print(f"notified as over {took_s:.0f} s later")
@@ -117,6 +113,7 @@ def severity(alert: Alert) -> str:
 
 
 def wait_fired(monitoring: Monitoring, expected: set[Alert], since_unix_s: float) -> None:
+    """And are notified: what is over before Alertmanager's next turn is told to nobody."""
     try:
         took_s = monitoring.wait(
             "every alert that is meant fires",
@@ -127,6 +124,18 @@ def wait_fired(monitoring: Monitoring, expected: set[Alert], since_unix_s: float
         print("missing:", *map(str, sorted(expected - monitoring.fired_since(since_unix_s))))
         raise
     print(f"all fired {took_s:.0f} s after the fault")
+    wait_notified(monitoring, expected, since_unix_s)
+
+
+def wait_notified(monitoring: Monitoring, expected: set[Alert], since_unix_s: float) -> None:
+    def told() -> set[Alert]:
+        return {one.alert for one in monitoring.notified(since_unix_s) if one.firing}
+
+    try:
+        monitoring.wait("all are notified", lambda: expected <= told(), TOLD_LIMIT_S)
+    except LabError:
+        print("not notified:", *map(str, sorted(expected - told())))
+        raise
 
 
 def without_data(lab: Lab, monitoring: Monitoring) -> set[tuple[str, str]]:
