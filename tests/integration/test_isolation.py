@@ -160,6 +160,6 @@ def refused(lab: Lab, hosts: Sequence[DatabaseHost], since_unix_s: float) -> boo
     """A guard of these said no to Patroni's pre_promote hook because its site is not active."""
     script = (
         f"journalctl -u failover-guard -o cat --no-pager -q --since=@{since_unix_s:.0f} "
-        "| grep -c 'purpose=pre_promote.*not_active_site' || true"
+        "| grep -c 'purpose.*pre_promote.*not_active_site' || true"
     )
     return any(int(lab.shell(host.name, script)) > 0 for host in hosts)
