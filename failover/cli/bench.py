@@ -68,29 +68,6 @@ def _measuring_options(function: Callable[..., None]) -> Callable[..., None]:
     return function
 
 
-@command.command("barrier-cost")
-@click.option("--rounds", default=12, show_default=True, type=click.IntRange(min=4))
-@click.option("--seconds", default=4.0, show_default=True, type=click.FloatRange(min=1.0))
-@click.option("--seed", type=int, help="Of the order of the windows.")
-@output_option
-def barrier_cost(rounds: int, seconds: float, seed: int | None, output: str) -> None:
-    """What the acknowledgement barrier costs: throughput and latency with it and without.
-
-    Exit code 1 where the difference is larger than what windows without it differ among themselves.
-    """
-    from failover.lab import bench_barrier_cost as result
-
-    def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[result.Round]:
-        return result.BarrierCostBench(lab, rounds, seconds, seed, tell).runs()
-
-    finished, stopped = measured("failover bench barrier-cost", measure, result.run_line)
-    if output == "json":
-        print_json(result.as_json(finished))
-    else:
-        print_runs(map(result.run_line, finished), result.table_lines(finished))
-    end(len(finished), rounds, stopped, result.passed(finished))
-
-
 @command.command()
 @click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1))
 @click.option("--protection", type=click.Choice(PROTECTION), help="Default: as the group is.")

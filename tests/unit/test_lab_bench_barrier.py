@@ -8,8 +8,6 @@ from dataclasses import asdict, replace
 import pytest
 
 from failover.lab.bench_barrier import cases
-from failover.lab.bench_barrier_cost import Round
-from failover.lab.bench_barrier_cost import passed as cost_passed
 from failover.lab.bench_barrier_result import (
     BarrierRun,
     Case,
@@ -20,7 +18,6 @@ from failover.lab.bench_barrier_result import (
     run_line,
     table_lines,
 )
-from failover.lab.bench_protection import ProtectionRun
 from failover.model import HostName, SiteName
 
 RUN = BarrierRun(
@@ -81,21 +78,3 @@ def test_the_table_has_a_row_per_mode_and_fault() -> None:
     assert "| max-availability | host-frozen | 2 | 1 | 1 | 0 | 6.100 s | -0.200 s |" in lines
     assert lines[-1] == "2 runs, 1 with a violation."
     assert as_json([RUN])["tallies"][0]["margin_s_least"] == 5.9
-
-
-def window(name: str, transactions_s: float) -> ProtectionRun:
-    return ProtectionRun(name, 16, 4.0, False, 100, 0, transactions_s, 1.0, 2.0, 3.0)
-
-
-def rounds(barrier: float) -> list[Round]:
-    bypassed = (990.0, 1000.0, 1010.0, 1020.0)
-    return [
-        Round(n, window("barrier", barrier), window("bypassed", rate))
-        for n, rate in enumerate(bypassed)
-    ]
-
-
-def test_the_cost_is_noise_where_windows_without_the_barrier_differ_as_much() -> None:
-    assert cost_passed(rounds(995.0))
-    assert not cost_passed(rounds(900.0))
-    assert not cost_passed(rounds(995.0)[:3]), "too few to say anything"
