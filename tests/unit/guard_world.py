@@ -53,7 +53,9 @@ def control_bytes(state: DbState, checkpoint: int = 0x1000060, timeline: int = 1
 class Host:
     """Directories and barriers of one host below ``root``."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, start_limit_s: float = barrier.START_LIMIT_S) -> None:
+        """``start_limit_s``: longer where it is not the point, for machines that are busy."""
+        self._start_limit_s = start_limit_s
         self.places = Places(
             cluster=CLUSTER,
             data_dir=root / "data" / CLUSTER,
@@ -84,6 +86,9 @@ class Host:
         ):
             line = next(ln for ln in source.splitlines() if ln.startswith(f"{name} = "))
             source = source.replace(line, f'{name} = "{root / value}"')
+        limit = f"START_LIMIT_S = {barrier.START_LIMIT_S}"
+        assert limit in source
+        source = source.replace(limit, f"START_LIMIT_S = {self._start_limit_s}")
         source = source.replace("#!/usr/bin/python3 -IS", f"#!{sys.executable} -IS")
         file = root / "barrier.py"
         file.write_text(source)

@@ -363,7 +363,7 @@ class TestSeenFromOutside:
         os.kill(host.child_pid, signal.SIGSTOP)
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        assert kill_once(host.places) == 1
+        assert kill_once(host.places) >= 1  # one that is just dying may be found twice
         wait_for(lambda: lock_is_free(host.places))
 
 

@@ -37,7 +37,7 @@ STUB = Path(__file__).with_name("guard_stub_worker.py")
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
-    made = Host(tmp_path)
+    made = Host(tmp_path, start_limit_s=30.0)
     (tmp_path / "renew").touch()
     yield made
     made.end()
