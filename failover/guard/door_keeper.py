@@ -60,8 +60,8 @@ class DoorKeeper:
         self._latest = asyncio.get_running_loop().run_in_executor(self._thread, self._make, door)
 
     async def settled(self, limit_s: float) -> bool:
-        """What is wanted is in force, or the kernel has no such thing. False: it is not known in
-        time, or the door cannot be opened."""
+        """What is wanted is in force, or the kernel never had such a thing here. False: it is not
+        known in time, or the door cannot be moved."""
         give_up_s = time.monotonic() + limit_s
         while (latest := self._latest) is not None:
             left_s = max(0.0, give_up_s - time.monotonic())
@@ -80,6 +80,8 @@ class DoorKeeper:
         try:
             self._to(door)
         except KernelRefused as refusal:
+            # One that has had a door may still have it in another form: that is doubt, not absence.
+            self._stuck = self._form is not None
             self._say_enforced(False, str(refusal))
         except (OSError, subprocess.SubprocessError) as error:
             log.error("acknowledgement_barrier_stuck", wanted=door.form, error=str(error))

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+import pytest
+
 from failover.guard.acknowledgement import FREE, SHUT, Barrier, Door, Form
 from failover.guard.door_keeper import DoorKeeper
-from failover.guard.nftables import Nftables
+from failover.guard.nftables import KernelRefused, Nftables
 from failover.guard.records import Places
 from failover.model import ClusterName
 
@@ -90,5 +92,36 @@ def test_it_is_not_settled_by_a_failure_that_nobody_foresaw(tmp_path: Path) -> N
         keeper = DoorKeeper(BARRIER, places, broken)
         keeper.want(SHUT)
         assert not await keeper.settled(LIMIT_S)
+
+    asyncio.run(story())
+
+
+class Refusing:
+    """Takes the first commands where ``had``, and refuses all that come after."""
+
+    def __init__(self, *, had: bool) -> None:
+        self._takes = had
+
+    def run(self, commands: str) -> None:
+        if not self._takes:
+            raise KernelRefused(commands)
+        self._takes = False
+
+
+@pytest.mark.parametrize("had", [True, False])
+def test_a_kernel_that_refuses_is_doubt_where_it_has_a_door_and_absence_where_it_has_none(
+    tmp_path: Path, had: bool
+) -> None:
+    """A free door that cannot be leased is no place for a promotion."""
+
+    async def story() -> None:
+        places = Places(CLUSTER, tmp_path, tmp_path)
+        kernel = Refusing(had=had)
+        keeper = DoorKeeper(BARRIER, places, cast("Callable[[], Nftables]", lambda: kernel))
+        keeper.want(FREE)
+        assert await keeper.settled(LIMIT_S)
+        keeper.want(Door(Form.LEASED, 1))
+        assert await keeper.settled(LIMIT_S) is not had
+        assert keeper.enforced is False
 
     asyncio.run(story())
