@@ -30,7 +30,7 @@ from failover.simulation.schedule import Result, mode_of, run_schedule
 RESULTS = Path("results/sim-campaign.jsonl")
 BATCH = 50
 REPORT_S = 60.0
-SOURCES = Path(__file__).parents[1]
+PRODUCT = (__package__ or "").partition(".")[0]
 
 
 @dataclass(slots=True)
@@ -74,10 +74,11 @@ def run_batch(first: int, schedules: int, steps: int, code: str) -> Batch:
 
 
 def digest_of_sources() -> str:
-    """Of the product and the simulation: seeds tell another story when they change."""
+    """Of the simulation and of the product in it: seeds tell another story when they change."""
     found = hashlib.sha256()
-    for path in sorted(SOURCES.rglob("*.py")):
-        found.update(path.relative_to(SOURCES).as_posix().encode() + b"\0" + path.read_bytes())
+    for name, module in sorted(sys.modules.items()):
+        if name.split(".")[0] == PRODUCT and module.__file__:
+            found.update(name.encode() + b"\0" + Path(module.__file__).read_bytes())
     return found.hexdigest()[:16]
 
 

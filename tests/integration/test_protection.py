@@ -23,7 +23,8 @@ from drill import (
 )
 
 from failover.clock import boottime_s
-from failover.coordination.connect import open_store
+from failover.coordination.connect import Connection, open_store
+from failover.coordination.store import Store, StoreUnavailable
 from failover.lab.lab import Lab
 from failover.lab.mode import protect
 from failover.lab.processes import Process
@@ -56,10 +57,14 @@ def have(lab: Lab) -> tuple[str, ...]:
 
 
 def entries(lab: Lab) -> list[HistoryEntry]:
-    path = GroupPaths(lab.policy.group).history
     with open_store(lab.policy) as store:
-        store.sync()
-        found = store.read_many([f"{path}/{name}" for name in sorted(store.children(path))])
+        return entries_in(store, lab)
+
+
+def entries_in(store: Store, lab: Lab) -> list[HistoryEntry]:
+    path = GroupPaths(lab.policy.group).history
+    store.sync()
+    found = store.read_many([f"{path}/{name}" for name in sorted(store.children(path))])
     return [decode_record(HistoryEntry, z.data, path=z.path) for z in found.values() if z]
 
 
@@ -126,11 +131,15 @@ def test_the_leading_controller_dies_after_every_step(in_sync: Lab) -> None:
 def killing_leaders(lab: Lab) -> Iterator[list[str]]:
     """SIGKILL for the leading controller whenever it has made a step of the protection."""
     stop, killed, seen = threading.Event(), [], len(entries(lab))
+    connection = Connection(lab.policy)
 
     def run() -> None:
         known = seen
         while not stop.wait(0.02):
-            new = entries(lab)[known:]
+            try:
+                new = entries_in(connection.store, lab)[known:]
+            except StoreUnavailable:  # its server went with the site: the client takes another one
+                continue
             known += len(new)
             for entry in new:
                 if entry.event in STEPS and entry.by.startswith("controller"):
@@ -145,6 +154,7 @@ def killing_leaders(lab: Lab) -> Iterator[list[str]]:
     finally:
         stop.set()
         thread.join(timeout=10)
+        connection.close()
 
 
 # --------------------------------------------------------------------------- failed over
