@@ -7,6 +7,8 @@ asked several times a second by every controller, so it goes without transports 
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 
 from failover.policy import Address
@@ -23,7 +25,11 @@ async def answer_to(question: bytes, address: Address, port: int) -> bytes:
     answer = bytearray()
     with socket.socket(family, socket.SOCK_STREAM) as sock:
         sock.setblocking(False)
-        await loop.sock_connect(sock, (str(address), port))
+        # Not sock_connect: uvloop has every address looked up by a thread of its own, numeric
+        # ones too. Sending waits until there is a connection, and says why there is none.
+        begun = sock.connect_ex((str(address), port))
+        if begun not in (0, errno.EINPROGRESS):
+            raise OSError(begun, os.strerror(begun))
         await loop.sock_sendall(sock, question)
         while part := await loop.sock_recv(sock, CHUNK_BYTES):
             answer += part
