@@ -19,7 +19,7 @@ from failover.coordination.residency import record_residency
 from failover.coordination.store import Store, StoreUnavailable
 from failover.executor import CommandEnded, CommandRunner, CommandStarted, Execution, Executor
 from failover.health.inputs import Glanced
-from failover.health.observation import SiteObservation, encode_observation
+from failover.health.observation import Round, SiteObservation, encode_observation
 from failover.health.verdict import Verdict
 from failover.health.view import View, build_view
 from failover.history_events import HELD, PAGE, WHAT
@@ -81,7 +81,7 @@ class Controller:
         self._election = Election(policy, site, self._presence, session_s)
         self._executor = Executor(policy, commands)
         self._boottime = boottime
-        self._published: SiteObservation | None = None
+        self._published: Round | None = None
         self._conflicts = 0
         self._would_have: set[tuple[int, str]] = set()
         self._holds = StandingHolds()
@@ -95,15 +95,16 @@ class Controller:
         self,
         now_unix_s: float,
         boottime_s: float,
-        local: SiteObservation | None,
+        local: Round | None,
         glances: tuple[Glanced, ...] = (),
     ) -> TickResult:
-        """One turn. ``local``: the newest observation of this site's own probes. ``glances``: what
-        was asked once more for this turn alone."""
+        """One turn. ``local``: the newest round of this site's own probes. ``glances``: what was
+        asked once more for this turn alone."""
         now = Now(now_unix_s, boottime_s)
         active: SiteName | None = None
+        fresh = local.when_fresh(boottime_s) if local is not None else None
         try:
-            result = self._decide(now, local, glances)
+            result = self._decide(now, fresh, glances)
             active = result.view.active_site
         finally:  # also after a bug in the middle: an observer goes on observing
             self._show_presence(boottime_s, local, active)
@@ -242,11 +243,12 @@ class Controller:
     # ------------------------------------------------------------------ presence
 
     def _show_presence(
-        self, boottime_s: float, local: SiteObservation | None, active: SiteName | None
+        self, boottime_s: float, local: Round | None, active: SiteName | None
     ) -> None:
         sent_s = self._boottime() if self._boottime is not None else boottime_s
-        if local is not None and local is not self._published:
-            data = encode_observation(local)
+        fresh = local.when_fresh(sent_s) if local is not None else None
+        if fresh is not None and local is not self._published:
+            data = encode_observation(fresh)
             if self._presence.publish(self._store, data, sent_s):
                 self._published = local
         self._election.turn(self._store, sent_s, active)

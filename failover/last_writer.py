@@ -23,12 +23,15 @@ class LastWriter:
     """``timeline``: no newer number was promised so far; 0 in a record of an older version.
 
     ``promised``: it was promised to this host, by this very permit.
+    ``judged_unix_s``: under which judgement of who may be promoted the permit was given, by when
+    that was (``GroupState.epoch_started_unix_s``); a name, compared with nothing but itself.
     """
 
     host: HostName
     site: SiteName
     timeline: TimelineId = TimelineId(0)
     promised: bool = False
+    judged_unix_s: float = 0.0  # in a record of an older version
 
 
 _RECORD: TypeAdapter[LastWriter] = TypeAdapter(LastWriter)
@@ -52,19 +55,29 @@ def encode_last_writer(writer: LastWriter) -> bytes:
 
 
 def permitted_hosts(
-    state: GroupState, cluster: ClusterName, last: HostName | None, *, marked: bool
+    state: GroupState,
+    cluster: ClusterName,
+    last: HostName | None,
+    *,
+    marked: bool,
+    judged_unix_s: float = 0.0,
 ) -> frozenset[HostName] | None:
     """Who alone may write, by what was acknowledged; None: nobody is kept from it by that.
 
     In a synchronous mode those that surely have everything: who is on record, and who wrote
     ``last`` (None: cannot be understood, or is not there). Before the epoch's promotion is on
-    record ``min_lsn`` decides. ``marked``: the record of the last writer is there. Every permit
+    record ``min_lsn`` decides who is the first; from that permit on (``judged_unix_s``: what its
+    record says) only he may, since he may have acknowledged what nobody else has.
+    ``marked``: the record of the last writer is there. Every permit
     leaves one, so without it nobody has ever written only where nothing has happened yet, in
     epoch 1 with nobody on record; anywhere else it was removed, and says nothing of who did.
     """
     recorded = state.clusters[cluster]
-    if not state.protection.synchronous or not recorded.promoted:
+    if not state.protection.synchronous:
         return None
+    if not recorded.promoted:
+        first = last if 0.0 < judged_unix_s == state.epoch_started_unix_s else None
+        return None if first is None else frozenset({first})
     if not marked and state.epoch == 1 and not recorded.have:
         return None
     return frozenset(recorded.have) | ({last} if last is not None else set())
@@ -76,6 +89,7 @@ def next_writer(
     last: LastWriter | None,
     known: TimelineId,
     *,
+    judged_unix_s: float,
     promotion: bool,
     claim_kept: bool,
 ) -> LastWriter:
@@ -86,7 +100,7 @@ def next_writer(
     """
     newest = known if last is None else max(known, last.timeline)
     if not promotion:
-        return LastWriter(host, site, newest)
+        return LastWriter(host, site, newest, judged_unix_s=judged_unix_s)
     unused = last is not None and last.promised and last.host == host and known < last.timeline
     number = newest if unused and claim_kept else TimelineId(newest + 1)
-    return LastWriter(host, site, number, promised=True)
+    return LastWriter(host, site, number, promised=True, judged_unix_s=judged_unix_s)

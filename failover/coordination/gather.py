@@ -349,7 +349,9 @@ def _last_writer(cluster: ClusterName, found: Znode) -> LastWriterSeen:
     if writer is None:
         return LastWriterSeen(cluster, None, found.version)
     promised = writer.timeline if writer.promised else None
-    return LastWriterSeen(cluster, writer.host, found.version, writer.site, promised)
+    return LastWriterSeen(
+        cluster, writer.host, found.version, writer.site, promised, writer.judged_unix_s
+    )
 
 
 def scope_seen(

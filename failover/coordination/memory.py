@@ -101,6 +101,8 @@ class HostMemory:
     def _sample(self, host: HostName, at_s: float, lsn: Lsn, timeline: TimelineId) -> None:
         samples = self._samples[self._cluster_of[host]]
         last = samples[-1] if samples else None
-        if last is not None and last.host == host and at_s - last.at_s < SAMPLE_INTERVAL_S:
-            return
+        if last is not None and (last.host, last.timeline) == (host, timeline):
+            if at_s - last.at_s < SAMPLE_INTERVAL_S:
+                return
+            lsn = max(lsn, last.lsn)  # an older look that came late takes nothing back
         samples.append(_Sample(self._cluster_of[host], host, at_s, lsn, timeline))

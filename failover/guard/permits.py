@@ -161,6 +161,7 @@ def decide_permit(me: Member, seen: PermitInputs) -> PermitDecision:
         me.site,
         read_last_writer(seen.last_writer),
         seen.known_timeline or TimelineId(0),
+        judged_unix_s=state.epoch_started_unix_s,
         promotion=seen.promotion,
         claim_kept=own,
     )
@@ -248,7 +249,13 @@ def _not_in_sync(me: Member, state: GroupState, last_writer: Znode | None) -> Re
     """
     writer = read_last_writer(last_writer)
     last = writer.host if writer is not None else None
-    permitted = permitted_hosts(state, me.cluster, last, marked=last_writer is not None)
+    permitted = permitted_hosts(
+        state,
+        me.cluster,
+        last,
+        marked=last_writer is not None,
+        judged_unix_s=writer.judged_unix_s if writer is not None else 0.0,
+    )
     if permitted is None or me.host in permitted:
         return None
     names = (*state.clusters[me.cluster].have, f"{last or 'an unknown host'} (wrote last)")

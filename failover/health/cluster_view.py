@@ -229,8 +229,10 @@ def _permitted(
     """As the guards decide it (``guard/permits.py``). None as well where there is no state."""
     if state is None:
         return None
-    last = writer.host if writer is not None else None
-    return permitted_hosts(state, name, last, marked=writer is not None)
+    if writer is None:
+        return permitted_hosts(state, name, None, marked=False)
+    judged_unix_s = writer.judged_unix_s
+    return permitted_hosts(state, name, writer.host, marked=True, judged_unix_s=judged_unix_s)
 
 
 def _side(cluster: Cluster, site: SiteName, inputs: ViewInputs, hosts: HostsSeen) -> SideView:

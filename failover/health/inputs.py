@@ -161,6 +161,7 @@ class LastWriterSeen:
     version: int
     site: SiteName | None = None
     promised: TimelineId | None = None
+    judged_unix_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

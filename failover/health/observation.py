@@ -6,6 +6,7 @@ that this observer, at this time, had no answer.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from enum import StrEnum
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -17,6 +18,10 @@ from failover.state import LsnField, StateError
 
 ANSWER_LIMIT_S = 1.0  # a round waits so long for an answer
 ROUND_INTERVAL_S = 0.5  # from the beginning of one round to the next, unless one takes longer
+ROUND_AGE_S_MAX = (
+    3.0  # two rounds of silent hosts take 2.5 s; what is older was asked before a stop
+)
+SENT_WITHIN_S = 0.5  # of its end: less than readers allow for (READ_DELAY_S)
 
 _STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
@@ -155,6 +160,28 @@ class SiteObservation:
     zookeeper: tuple[ZooKeeperObservation, ...]
     version: str = ""
     residency: tuple[HostScan, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A site's own observation, and when its first question was asked (CLOCK_BOOTTIME).
+
+    An observer that stood still holds what it saw before that. For its readers a round is new when
+    they first see it, so one that is old already must not come to them.
+    """
+
+    observation: SiteObservation
+    began_s: float
+
+    def when_fresh(self, boottime_s: float) -> SiteObservation | None:
+        """As it is to be used or sent now: with all the time it took. None: too old for either."""
+        age_s = boottime_s - self.began_s
+        if age_s > ROUND_AGE_S_MAX:
+            return None
+        took_s = round(age_s - SENT_WITHIN_S, 3)
+        if took_s <= self.observation.round_duration_s:
+            return self.observation
+        return replace(self.observation, round_duration_s=took_s)
 
 
 _ADAPTER: TypeAdapter[SiteObservation] = TypeAdapter(SiteObservation)

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar
 
 import aiohttp
 
+from failover.clock import boottime_s
 from failover.health.observation import (
     ANSWER_LIMIT_S,
     ROUND_INTERVAL_S,
@@ -27,6 +28,7 @@ from failover.health.observation import (
     NoAnswerKind,
     PatroniSeen,
     PostgresSeen,
+    Round,
     SiteObservation,
     ZooKeeperObservation,
     ZooKeeperSeen,
@@ -168,7 +170,7 @@ class Observer:
         self._version = version
         self._scans = scans
         self._sequence = 0
-        self.latest: SiteObservation | None = None
+        self.latest: Round | None = None
         self.answered: tuple[Answered, ...] = ()
 
     async def run(self, round_done: Callable[[SiteObservation], None]) -> None:
@@ -181,8 +183,9 @@ class Observer:
             try:
                 while True:
                     started_s = time.monotonic()
-                    self.latest = await self._round(hosts, servers)
-                    round_done(self.latest)
+                    began_s = boottime_s()
+                    self.latest = Round(await self._round(hosts, servers), began_s)
+                    round_done(self.latest.observation)
                     await asyncio.sleep(started_s + ROUND_INTERVAL_S - time.monotonic())
             finally:
                 for host in hosts:

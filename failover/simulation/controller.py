@@ -18,6 +18,7 @@ from failover.health.observation import (
     NoAnswerKind,
     PatroniSeen,
     PostgresSeen,
+    Round,
     SiteObservation,
     ZooKeeperMode,
     ZooKeeperObservation,
@@ -114,7 +115,7 @@ class SiteController:
         self.round_s = round_s
         self._lost_answers = lost_answers
         self._process: Process | None = None
-        self._local: SiteObservation | None = None
+        self._local: Round | None = None
         self._sequence = 0
 
     # ------------------------------------------------------------------ the process
@@ -124,6 +125,7 @@ class SiteController:
         return self._process is not None and self._process.alive
 
     def launch(self) -> None:
+        self._local = None
         self._process = self.host.adopt(
             self.kernel.spawn(f"controller {self.site}", self._run, self.kernel.random.random())
         )
@@ -245,7 +247,7 @@ class SiteController:
             ) or any(seen.answer is _TIMED_OUT for seen in zookeeper)
             self.kernel.sleep(PROBE_LIMIT_S if silent else 0.03)
             self._sequence += 1
-            self._local = SiteObservation(
+            seen = SiteObservation(
                 observer=self.site,
                 sequence=self._sequence,
                 taken_unix_s=UNIX_EPOCH_S + started_s + self.clock_skew_s,
@@ -253,6 +255,7 @@ class SiteController:
                 hosts=hosts,
                 zookeeper=zookeeper,
             )
+            self._local = Round(seen, started_s)
             self.kernel.sleep(max(0.0, started_s + self.round_s - self.kernel.now))
 
     def _look_at(self, stack: Stack) -> HostObservation:

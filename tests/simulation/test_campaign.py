@@ -78,7 +78,7 @@ def test_an_observation_comes_back_from_its_bytes_as_it_was() -> None:
     world.run(3.0)
     world.network.isolate("jakarta")
     world.run(3.0)
-    seen = [c._local for c in world.controllers.values() if c._local is not None]
+    seen = [c._local.observation for c in world.controllers.values() if c._local is not None]
     assert len(seen) == 3
     for one in seen:
         data = observation.encode_observation(one)

@@ -17,6 +17,7 @@ from failover.health.observation import (
     NoAnswerKind,
     PatroniSeen,
     PostgresSeen,
+    Round,
     SiteObservation,
     ZooKeeperMode,
     ZooKeeperObservation,
@@ -95,7 +96,8 @@ class Group:
                 self.lsn += 1000
             for site, controller in list(self.controllers.items()):
                 now_unix_s = START_UNIX_S + self.now_s
-                results.append(controller.tick(now_unix_s, self.now_s, self.observation(site)))
+                local = Round(self.observation(site), self.now_s)
+                results.append(controller.tick(now_unix_s, self.now_s, local))
         return results
 
     # ------------------------------------------------------------------ what is there

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from controller_world import CLUSTER, JAKARTA, MAKASSAR, SURABAYA, Group
+from controller_world import CLUSTER, JAKARTA, MAKASSAR, START_UNIX_S, SURABAYA, Group
 from prometheus_client import CollectorRegistry, generate_latest
 
 from failover.config import load
 from failover.controller import TickResult
 from failover.coordination.gather import Gatherer, Now
+from failover.coordination.memory import HostMemory
+from failover.health.observation import Round
 from failover.metrics.controller import ControllerMetrics, Instruments
 from failover.model import Automation, HostName
 from failover.planning.plan import Hold, Plan
@@ -147,6 +150,38 @@ def test_metrics_name_the_invariants(group: Group) -> None:
     text = generate_latest(registry).decode()
     assert "site_isolated" not in text
     assert "failover_takeovers_total" in text
+
+
+def test_what_was_seen_before_a_stop_is_not_shown_after_it(group: Group) -> None:
+    """A controller's host stood still and goes on with the round that it had in hand."""
+    group.run(2)
+    path, controller = group.paths.observer(MAKASSAR), group.controllers[MAKASSAR]
+    shown = group.guard.read(path)
+    before = Round(group.observation(MAKASSAR), group.now_s)
+    result = controller.tick(START_UNIX_S + group.now_s + 4, group.now_s + 4, before)
+    assert group.guard.read(path) == shown
+    ages = {o.site: o.age_s for o in result.view.observers}
+    assert ages[MAKASSAR] == pytest.approx(4.0)
+
+
+def test_a_round_that_is_sent_late_says_so(group: Group) -> None:
+    seen = group.observation(MAKASSAR)
+    took_s = seen.round_duration_s
+    made = Round(seen, 100.0)
+    assert made.when_fresh(100.4) is seen
+    late = made.when_fresh(102.5)
+    assert late == replace(seen, round_duration_s=2.0)
+    assert took_s < 2.0
+    assert made.when_fresh(103.1) is None
+
+
+def test_an_older_look_that_comes_late_takes_no_wal_back(group: Group) -> None:
+    memory = HostMemory(group.policy)
+    first = group.observation(MAKASSAR)
+    group.lsn += 5000
+    memory.learn(group.observation(MAKASSAR), 10.0)
+    memory.learn(first, 11.0)
+    assert [sample.lsn.bytes for sample in memory.samples(11.0)] == [group.lsn, group.lsn]
 
 
 def test_ages_are_counted_from_what_this_reader_saw_change(group: Group) -> None:

@@ -406,6 +406,46 @@ def test_before_the_promotion_is_on_record_min_lsn_decides() -> None:
     assert isinstance(decide_permit(ME, seen), AskPermit)
 
 
+@pytest.mark.parametrize(
+    ("protection", "judged_unix_s", "permitted"),
+    [
+        pytest.param("max-availability", 50.0, False, id="it may have acknowledged alone"),
+        pytest.param("max-availability", 40.0, True, id="under an earlier judgement"),
+        pytest.param("max-availability", 0.0, True, id="a record of an older version"),
+        pytest.param("max-performance", 50.0, True, id="asynchronously"),
+    ],
+)
+def test_before_the_promotion_is_on_record_the_first_one_stays_the_only_one(
+    protection: str, judged_unix_s: float, permitted: bool
+) -> None:
+    cluster = replace(state().clusters[SHOP], promoted=False)
+    mode = ProtectionMode(protection)
+    judged = state(protection=mode, clusters={SHOP: cluster}, epoch_started_unix_s=50.0)
+    seen = inputs(
+        state=at(judged),
+        last_writer=last_of(HostName("jkt-db2"), judged_unix_s),
+        wal_end=WalEnd(Lsn(1000), TimelineId(3)),
+        promotion=True,
+    )
+    decision = decide_permit(ME, seen)
+    if permitted:
+        assert isinstance(decision, AskPermit)
+        left = decision.transaction[3]
+        assert isinstance(left, Set)
+        found = read_last_writer(Znode(LAST_PATH, left.data, 10))
+        assert found is not None
+        assert (found.host, found.judged_unix_s) == (ME.host, 50.0)
+    else:
+        assert refused(seen) is RefusalReason.NOT_IN_SYNC
+        again = replace(seen, last_writer=last_of(ME.host, judged_unix_s))
+        assert isinstance(decide_permit(ME, again), AskPermit)
+
+
+def last_of(host: HostName, judged_unix_s: float) -> Znode:
+    writer = LastWriter(host, JAKARTA, judged_unix_s=judged_unix_s)
+    return Znode(LAST_PATH, encode_last_writer(writer), version=9)
+
+
 def test_asynchronously_anybody_of_the_active_site_is_permitted() -> None:
     assert isinstance(decide_permit(ME, inputs(last_writer=THEIRS, promotion=True)), AskPermit)
 
