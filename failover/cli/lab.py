@@ -283,6 +283,13 @@ def stall_fsync(host: str) -> None:
     _faults().stall_fsync(host)
 
 
+@fault.command("no-barrier")
+@click.argument("host")
+def no_barrier(host: str) -> None:
+    """No acknowledgement barrier on HOST: its guard is restarted without the right to make one."""
+    _faults().no_barrier(host)
+
+
 @command.command()
 @click.argument("kind", required=False)
 @click.argument("target", required=False)

@@ -21,3 +21,18 @@ def handled(handler: Handler) -> Iterator[None]:
     finally:
         for number, old in zip(NUMBERS, before, strict=True):
             signal.signal(number, old)
+
+
+@contextlib.contextmanager
+def interrupted_once() -> Iterator[None]:
+    """The first of these signals is a KeyboardInterrupt, so that what was changed is put right
+    again; those after it are ignored meanwhile."""
+    heard: list[int] = []
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        heard.append(number)
+        if len(heard) == 1:
+            raise KeyboardInterrupt
+
+    with handled(interrupt):
+        yield

@@ -17,6 +17,7 @@ from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
 
+from failover.lab.barrier_switch import BarrierSwitch
 from failover.lab.containers import Containers, in_parallel
 from failover.lab.errors import LabError, LabMistake
 from failover.lab.hosts import LabHost, Role
@@ -37,6 +38,7 @@ class Kind(StrEnum):
     KILL_FOR_GOOD = "kill-for-good"
     STOP = "stop"
     STALL_FSYNC = "stall-fsync"
+    NO_BARRIER = "no-barrier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Faults:
         self._containers = containers
         self._network = network
         self._processes = Processes(containers)
+        self.barrier_switch = BarrierSwitch(containers, policy)
         self._record = _Record(directory / "faults.json")
         self._undo: dict[Kind, Callable[[Fault], None]] = {
             Kind.UNPLUG: lambda _: None,  # the record without it is applied at once
@@ -98,6 +101,7 @@ class Faults:
             Kind.KILL_FOR_GOOD: self._revive,
             Kind.STOP: self._continue,
             Kind.STALL_FSYNC: self._flow_again,
+            Kind.NO_BARRIER: self._hold_back_again,
         }
 
     @property
@@ -168,6 +172,14 @@ class Faults:
         self._add(Fault(Kind.STALL_FSYNC, host))
         self._containers.exec(where.name, ["touch", STALL_TRIGGER])
 
+    def no_barrier(self, host: str) -> None:
+        """The acknowledgement barrier of a database host goes; its guard may make no other."""
+        where = self._host(host)
+        if where.role is not Role.DATABASE:
+            raise LabMistake(f"{host} is a {where.role} host: it has no such barrier")
+        self._add(Fault(Kind.NO_BARRIER, host))
+        self.barrier_switch.take_away(where)
+
     # ------------------------------------------------------------------ undone
 
     def undo(self, kind: Kind | str, target: str) -> None:
@@ -214,6 +226,9 @@ class Faults:
 
     def _flow_again(self, fault: Fault) -> None:
         self._containers.exec(fault.target, ["rm", "-f", STALL_TRIGGER])
+
+    def _hold_back_again(self, fault: Fault) -> None:
+        self.barrier_switch.give_back(self._host(fault.target))
 
     # ------------------------------------------------------------------ record and cuts
 

@@ -1,0 +1,241 @@
+"""What the windows of `failover bench barrier-cost` come to. Pure.
+
+A window is counted only where what was looked at before and after it, the kernel's rules and the
+guard, says that it was of the kind that it was meant to be. Per figure the medians of the windows
+of both kinds are compared; the interval of their difference is a bootstrap of the windows
+(percentiles, each kind drawn anew by itself), 99 % for each of the five figures, so that all five
+together are wrong in one of twenty.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from statistics import median, quantiles
+from typing import Any
+
+from failover.lab.barrier_seen import Seen
+from failover.lab.bench_result import SCHEMA
+from failover.lab.workload.attempt import Attempt, Outcome
+from failover.model import HostName
+
+WINDOWS_MIN = 10  # counted, of each kind; with fewer nothing is said
+CONFIDENCE = 0.99
+RESAMPLES = 10_000
+SEED = 7  # the same windows give the same interval
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one team was told. Latency: from BEGIN to the acknowledgement of COMMIT."""
+
+    acked: int
+    failed: int
+    transactions_s: float
+    latency_median_ms: float | None
+    latency_p99_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """One window of one kind."""
+
+    number: int
+    host: HostName
+    barrier: bool  # what it was meant to be
+    before: Seen
+    after: Seen
+    busy: Load  # every session without a pause
+    light: Load  # a few transactions a second, alone
+    load_1m: float  # of the machine, at the end
+
+    @property
+    def objections(self) -> tuple[str, ...]:
+        """Why it is not counted; empty: it is."""
+        found = [f"before: {text}" for text in self.before.objections(self.barrier)]
+        found += [f"after: {text}" for text in self.after.objections(self.barrier)]
+        if self.before.pids != self.after.pids:
+            found.append("the guard was restarted meanwhile")
+        if self.barrier and self.before.rules.generation == self.after.rules.generation:
+            found.append("the lease in the kernel was not renewed")
+        if not (self.busy.acked and self.light.acked):
+            found.append("nothing was acknowledged")
+        return tuple(found)
+
+
+def order(pairs: int) -> list[bool]:
+    """With the barrier, without, without, with, …: what drifts evenly falls on both alike."""
+    return [kind for pair in range(pairs) for kind in (pair % 2 == 0, pair % 2 == 1)]
+
+
+def load_of(attempts: Sequence[Attempt], from_s: float, to_s: float) -> Load:
+    """What ended within these seconds (boot time)."""
+    ended = [one for one in attempts if from_s <= one.ended_s < to_s]
+    took_ms = [1000 * (o.ended_s - o.started_s) for o in ended if o.outcome is Outcome.ACKED]
+    percent = quantiles(took_ms, n=100, method="inclusive") if len(took_ms) > 1 else None
+    return Load(
+        acked=len(took_ms),
+        failed=len(ended) - len(took_ms),
+        transactions_s=round(len(took_ms) / (to_s - from_s), 1),
+        latency_median_ms=round(median(took_ms), 3) if took_ms else None,
+        latency_p99_ms=round(percent[98], 3) if percent else None,
+    )
+
+
+# --------------------------------------------------------------------------- what it comes to
+
+
+class Verdict(StrEnum):
+    WITHIN_NOISE = "within noise"  # the interval of the difference has 0 in it, and is narrow
+    DIFFERS = "differs"
+    TOO_NOISY = "too noisy to tell"  # a difference that matters could be in the interval
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One measure over all counted windows. Differences: with the barrier minus without."""
+
+    name: str
+    barrier: float  # median of the windows
+    without: float
+    low: float  # of the difference
+    high: float
+    spread: float  # quartiles apart, of the windows around the median of their kind
+    difference_max: float  # what must be told from none
+
+    @property
+    def difference(self) -> float:
+        return round(self.barrier - self.without, 3)
+
+    @property
+    def verdict(self) -> Verdict:
+        if not self.low <= 0 <= self.high:
+            return Verdict.DIFFERS
+        if max(-self.low, self.high) > self.difference_max:
+            return Verdict.TOO_NOISY
+        return Verdict.WITHIN_NOISE
+
+
+@dataclass(frozen=True, slots=True)
+class _Measure:
+    """``difference_part_max``: of the median without, the difference that would matter."""
+
+    name: str
+    of: Callable[[Window], float | None]
+    difference_part_max: float
+
+
+_MEASURES = (
+    _Measure("16 sessions: transactions/s", lambda w: w.busy.transactions_s, 0.1),
+    _Measure("16 sessions: latency median, ms", lambda w: w.busy.latency_median_ms, 0.1),
+    _Measure("16 sessions: latency p99, ms", lambda w: w.busy.latency_p99_ms, 0.3),
+    _Measure("100/s alone: latency median, ms", lambda w: w.light.latency_median_ms, 0.1),
+    _Measure("100/s alone: latency p99, ms", lambda w: w.light.latency_p99_ms, 0.3),
+)
+
+
+def counted(windows: Sequence[Window]) -> list[Window]:
+    return [one for one in windows if not one.objections]
+
+
+def figures(windows: Sequence[Window]) -> tuple[Figure, ...]:
+    """None with too few windows of one kind."""
+    kept = counted(windows)
+    if min(sum(one.barrier is kind for one in kept) for kind in (True, False)) < WINDOWS_MIN:
+        return ()
+    return tuple(_figure(measure, kept) for measure in _MEASURES)
+
+
+def _figure(measure: _Measure, windows: Sequence[Window]) -> Figure:
+    held, free = (
+        [value for w in windows if w.barrier is kind and (value := measure.of(w)) is not None]
+        for kind in (True, False)
+    )
+    low, high = interval(held, free)
+    around = [value - median(kind) for kind in (held, free) for value in kind]
+    first, _, third = quantiles(around, n=4, method="inclusive")
+    return Figure(
+        name=measure.name,
+        barrier=round(median(held), 3),
+        without=round(median(free), 3),
+        low=round(low, 3),
+        high=round(high, 3),
+        spread=round(third - first, 3),
+        difference_max=round(measure.difference_part_max * median(free), 3),
+    )
+
+
+def interval(held: Sequence[float], free: Sequence[float]) -> tuple[float, float]:
+    """Of the difference of the medians: bootstrap, percentiles."""
+    chance = random.Random(SEED)
+    found = sorted(
+        median(chance.choices(held, k=len(held))) - median(chance.choices(free, k=len(free)))
+        for _ in range(RESAMPLES)
+    )
+    cut = round(RESAMPLES * (1 - CONFIDENCE) / 2)
+    return found[cut], found[-1 - cut]
+
+
+def passed(windows: Sequence[Window]) -> bool:
+    found = figures(windows)
+    return bool(found) and all(one.verdict is Verdict.WITHIN_NOISE for one in found)
+
+
+def run_line(one: Window) -> str:
+    """One window in one line."""
+    line = (
+        f"window {one.number}, {'with the barrier' if one.barrier else 'without'}: "
+        f"{one.busy.transactions_s:g}/s, {one.busy.latency_median_ms} ms "
+        f"(p99 {one.busy.latency_p99_ms} ms); alone {one.light.transactions_s:g}/s, "
+        f"{one.light.latency_median_ms} ms (p99 {one.light.latency_p99_ms} ms); "
+        f"{one.busy.failed + one.light.failed} failed, load {one.load_1m:g}"
+    )
+    return line + "".join(f"\n    NOT COUNTED: {text}" for text in one.objections)
+
+
+def table_lines(windows: Sequence[Window]) -> list[str]:
+    """The table of docs/reliability.md."""
+    found = figures(windows)
+    return [*(_rows(found) if found else ()), *_words(windows)]
+
+
+def _rows(found: Sequence[Figure]) -> Iterator[str]:
+    yield (
+        "| median of the windows | with the barrier | without | difference, 99 % interval "
+        "| quartiles of one kind apart | |"
+    )
+    yield "|---|---|---|---|---|---|"
+    for one in found:
+        yield (
+            f"| {one.name} | {one.barrier:g} | {one.without:g} | {one.difference:+g} "
+            f"({one.low:+g} to {one.high:+g}) | {one.spread:g} | {one.verdict} |"
+        )
+
+
+def _words(windows: Sequence[Window]) -> Iterator[str]:
+    kept = counted(windows)
+    of = {kind: sum(one.barrier is kind for one in kept) for kind in (True, False)}
+    yield ""
+    yield (
+        f"{of[True]} windows with the barrier and {of[False]} without, "
+        f"{len(windows) - len(kept)} not counted."
+    )
+    if min(of.values()) < WINDOWS_MIN:
+        yield f"Too few to say anything: {WINDOWS_MIN} of each are needed."
+
+
+def as_json(windows: Sequence[Window], protection: str) -> dict[str, Any]:
+    """The document of ``-o json``."""
+    return {
+        "schema": SCHEMA,
+        "protection": protection,
+        "confidence": CONFIDENCE,
+        "windows": [asdict(one) | {"objections": one.objections} for one in windows],
+        "figures": [
+            asdict(one) | {"difference": one.difference, "verdict": one.verdict}
+            for one in figures(windows)
+        ],
+        "passed": passed(windows),
+    }
