@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from failover.lab.barrier_switch import DROP_IN
+from failover.lab.errors import LabError
 from failover.lab.faults import Kind
 from failover.lab.hosts import Role
 from failover.lab.image import engine
@@ -125,3 +127,29 @@ def test_a_stalled_fsync_keeps_commits_waiting_until_healed(lab: Lab) -> None:
     assert lab.exec(primary.name, ["sh", "-c", connected], user="postgres").code == 124
     lab.faults.heal()
     lab.shell(primary.name, connected, user="postgres")
+
+
+def test_a_primary_without_its_acknowledgement_barrier_serves_on_and_gets_it_back(
+    lab: Lab,
+) -> None:
+    primary = lab.writable_host()
+    assert primary is not None
+    switch = lab.faults.barrier_switch
+
+    def postmaster() -> str:
+        return lab.shell(primary.name, "head -qn1 /var/lib/postgresql/17/*/postmaster.pid")
+
+    def seen(*, barrier: bool) -> bool:
+        try:
+            return not switch.seen(primary).objections(barrier)
+        except LabError:  # its worker is not there yet
+            return False
+
+    wait_until(lambda: seen(barrier=True), 20)
+    before = postmaster()
+    lab.faults.no_barrier(primary.name)
+    wait_until(lambda: seen(barrier=False), 20)
+    lab.faults.heal()
+    wait_until(lambda: seen(barrier=True), 20)
+    assert postmaster() == before, "the server has noticed nothing"
+    assert lab.exec(primary.name, ["test", "-e", DROP_IN]).code != 0
