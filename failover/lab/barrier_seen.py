@@ -31,6 +31,17 @@ class Seen:
     pids: tuple[int, ...]  # of its guard: minder and worker
     writable: bool  # by its guard
 
+    def given_back(self) -> tuple[str, ...]:
+        """Why its guard does not have its barrier, on a primary or not; empty: it has."""
+        found = []
+        if not self.rules.table:
+            found.append("the kernel has not the barrier's table")
+        if self.metric != 1.0:
+            found.append(f"failover_guard_acknowledgement_barrier is {self.metric}")
+        if not self.may:
+            found.append("the guard lacks CAP_NET_ADMIN")
+        return tuple(found)
+
     def objections(self, barrier: bool) -> tuple[str, ...]:
         """Why this is no window with the barrier, or none without; empty: it is one."""
         found = []

@@ -120,17 +120,23 @@ class BarrierCostBench:
             for number, barrier in enumerate(order(self._pairs), start=1):
                 yield self._window(number, barrier, primary, many, few)
         finally:
-            many.stop()
-            few.stop()
-            self._restore(primary)
+            try:
+                many.stop()
+                few.stop()
+            finally:
+                self._restore(primary)
 
     def _window(
         self, number: int, barrier: bool, primary: LabHost, many: Customers, few: Customers
     ) -> Window:
         kind = "with the barrier" if barrier else "without"
         self._tell(f"window {number} of {2 * self._pairs}, {kind}: the guard restarts")
+        many.pause()  # a guard that starts on a machine that is full may miss its deadline
+        few.pause()
         self._switch(primary, barrier)
         switched_s = boottime_s()
+        many.go_on()
+        few.go_on()
         many.wait_all_served(switched_s)
         few.wait_all_served(switched_s)
         time.sleep(SETTLES_S)
@@ -141,7 +147,6 @@ class BarrierCostBench:
         time.sleep(DRAINS_S)
         light_s = self._sleep(self._seconds * LIGHT_PART)
         after = self._seen(primary)
-        many.go_on()
         window = Window(
             number=number,
             host=primary.name,
@@ -176,7 +181,7 @@ class BarrierCostBench:
             faults.barrier_switch.restart(primary)
         else:
             faults.no_barrier(primary.name)
-        self._wait(primary, barrier)
+        self._wait(primary, lambda seen: seen.objections(barrier))
 
     def _is_gone(self, primary: LabHost) -> bool:
         return any(
@@ -184,11 +189,11 @@ class BarrierCostBench:
             for one in self._lab.faults.active
         )
 
-    def _wait(self, primary: LabHost, barrier: bool) -> None:
+    def _wait(self, primary: LabHost, objections_to: Callable[[Seen], tuple[str, ...]]) -> None:
         give_up_s = boottime_s() + SWITCH_LIMIT_S
         while True:
             try:
-                objections: tuple[str, ...] = self._seen(primary).objections(barrier)
+                objections = objections_to(self._seen(primary))
             except LabError as error:  # its worker is not there yet
                 objections = (str(error),)
             if not objections:
@@ -202,8 +207,8 @@ class BarrierCostBench:
             time.sleep(POLL_S)
 
     def _restore(self, primary: LabHost) -> None:
-        """The barrier is there again, and looked at. LabError where it is not."""
+        """The guard has its barrier again, on a primary or not. LabError where it has not."""
         self._tell("the barrier is given back")
         if self._is_gone(primary):
             self._lab.faults.undo(Kind.NO_BARRIER, primary.name)
-        self._wait(primary, barrier=True)
+        self._wait(primary, lambda seen: seen.given_back())
