@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from failover.cli.bench_campaigns import PROTECTION, barrier, chaos, zookeeper
+from failover.cli.bench_campaigns import PROTECTION, barrier, barrier_cost, chaos, zookeeper
 from failover.cli.bench_run import end, measured, print_runs
 from failover.cli.options import known_site, output_option, size_option
 from failover.cli.output import print_json
-from failover.cli.signals import interrupted_once
 
 if TYPE_CHECKING:
-    from failover.lab.bench_barrier_cost_result import Window
     from failover.lab.bench_cost import CostRun
     from failover.lab.bench_isolation import IsolationRun
     from failover.lab.bench_protection import ProtectionRun
@@ -46,6 +44,7 @@ def command() -> None:
 command.add_command(zookeeper)
 command.add_command(chaos)
 command.add_command(barrier)
+command.add_command(barrier_cost)
 
 
 def _measuring_options(function: Callable[..., None]) -> Callable[..., None]:
@@ -215,49 +214,6 @@ def cost(windows: int, seconds: float, output: str) -> None:
     else:
         print_runs(map(run_line, finished), summary_lines(finished))
     end(len(finished), len(finished), stopped, passed(finished))
-
-
-@command.command("barrier-cost")
-@click.option(
-    "--windows",
-    default=12,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Of each kind, by turns; 10 must be counted.",
-)
-@click.option(
-    "--seconds",
-    default=10.0,
-    show_default=True,
-    type=click.FloatRange(min=2.0),
-    help="Of each window with many sessions; half as long again with few.",
-)
-@output_option
-def barrier_cost(windows: int, seconds: float, output: str) -> None:
-    """What the acknowledgement barrier costs: throughput and latency with it and without.
-
-    In windows without it the guard of the primary's host runs without CAP_NET_ADMIN. A window is
-    counted where the kernel's rules and the guard say, before and after it, that it was what it
-    should be. Nothing else should run on the machine. Afterwards, also when interrupted, the
-    barrier is there again. Exit code 1 where with and without differ, where a difference that
-    matters could not be told, or where too few windows are counted.
-    """
-    from failover.lab.bench_barrier_cost import BarrierCostBench
-    from failover.lab.bench_barrier_cost_result import as_json, passed, run_line, table_lines
-
-    benches: list[BarrierCostBench] = []
-
-    def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[Window]:
-        benches.append(BarrierCostBench(lab, windows, seconds, tell))
-        return benches[0].runs()
-
-    with interrupted_once():
-        finished, stopped = measured("failover bench barrier-cost", measure, run_line)
-    if output == "json":
-        print_json(as_json(finished, benches[0].protection))
-    else:
-        print_runs(map(run_line, finished), table_lines(finished))
-    end(len(finished), 2 * windows, stopped, passed(finished))
 
 
 @command.command()

@@ -1,4 +1,4 @@
-"""``failover bench zookeeper``, ``chaos``, ``barrier``: many runs, resumed where they stopped."""
+"""``failover bench zookeeper``, ``chaos``, ``barrier``…: many runs, resumed where they stopped."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ import click
 from failover.cli.bench_run import end, measured, print_runs, runs_of
 from failover.cli.options import output_option
 from failover.cli.output import UserError, print_json
+from failover.cli.signals import interrupted_once
 
 if TYPE_CHECKING:
+    from failover.lab.bench_barrier_cost_result import Window
     from failover.lab.bench_barrier_result import BarrierRun
     from failover.lab.bench_chaos_result import ChaosRun
     from failover.lab.bench_zookeeper_result import ZooKeeperRun
@@ -228,6 +230,61 @@ def barrier(
 
     finished, stopped = measured("failover bench barrier", measure, result.run_line)
     click.echo(f"runs are in {path}", err=True)
+    every = [*done, *finished]
+    if output == "json":
+        print_json(result.as_json(every))
+    else:
+        print_runs(map(result.run_line, every), result.table_lines(every))
+    end(len(finished), len(todo), stopped, result.passed(every))
+
+
+@click.command("barrier-cost")
+@click.option(
+    "--windows",
+    default=12,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Of each kind, by turns; 10 must be counted.",
+)
+@click.option(
+    "--seconds",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(min=2.0),
+    help="Of each window with many sessions; half as long again with few.",
+)
+@click.option("--resume", metavar="FILE", type=_RESULTS, help=_RESUME_HELP)
+@output_option
+def barrier_cost(windows: int, seconds: float, resume: Path | None, output: str) -> None:
+    """What the acknowledgement barrier costs: throughput and latency with it and without.
+
+    In windows without it the guard of the primary's host runs without CAP_NET_ADMIN. A window is
+    counted where the kernel's rules and the guard say, before and after it, that it was what it
+    should be. Every window is written to results/ as it ends. Nothing else should run on the
+    machine. Afterwards, also when interrupted, the barrier is there again. Exit code 1 where with
+    and without differ, where a difference that matters could not be told, or where too few windows
+    are counted.
+    """
+    from failover.lab import bench_barrier_cost_result as result
+    from failover.lab.bench_barrier_cost import BarrierCostBench
+    from failover.lab.results_file import appender
+
+    path = resume or Path("results") / f"barrier-cost-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+    done = runs_of(resume, result.decoded)
+    todo = list(enumerate(result.order(windows), start=1))[len(done) :]
+    append = appender(path)
+
+    def measure(lab: Lab, tell: Callable[[str], None]) -> Iterator[Window]:
+        for window in BarrierCostBench(lab, todo, seconds, tell).runs():
+            append(window)
+            yield window
+
+    finished: list[Window] = []
+    stopped = ""
+    if todo:  # else the table alone
+        with interrupted_once():
+            finished, stopped = measured("failover bench barrier-cost", measure, result.run_line)
+    click.echo(f"windows are in {path}", err=True)
     every = [*done, *finished]
     if output == "json":
         print_json(result.as_json(every))

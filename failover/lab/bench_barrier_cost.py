@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from failover.clock import boottime_s
 from failover.lab.barrier_seen import Seen
-from failover.lab.bench_barrier_cost_result import Load, Window, load_of, order
+from failover.lab.bench_barrier_cost_result import Load, Window, load_of
 from failover.lab.errors import LabError
 from failover.lab.faults import Kind
 from failover.lab.hosts import LabHost
@@ -92,17 +92,24 @@ class Customers:
 class BarrierCostBench:
     """On a lab that is up, whose barrier is left as it was."""
 
-    def __init__(self, lab: Lab, pairs: int, seconds: float, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        lab: Lab,
+        todo: Sequence[tuple[int, bool]],
+        seconds: float,
+        tell: Callable[[str], None],
+    ) -> None:
+        """``todo``: the windows' numbers, and whether with the barrier."""
         self._lab = lab
-        self._pairs = pairs
+        self._todo = todo
         self._seconds = seconds
         self._tell = tell
-        self.protection = ""  # the group's mode, once it is known
+        self._protection = ""  # the group's mode, once it is known
 
     def runs(self) -> Iterator[Window]:
         """Every window, as it ends. NotWhole, LabError, WorkloadError."""
         state = wait_whole(self._lab.policy, WHOLE_LIMIT_S).state
-        self.protection = state.protection
+        self._protection = str(state.protection)
         primary = self._lab.writable_host()
         if primary is None:
             raise NotWhole("no host takes writes")
@@ -117,7 +124,7 @@ class BarrierCostBench:
             many.start()
             few.start()
             time.sleep(WARM_UP_S)
-            for number, barrier in enumerate(order(self._pairs), start=1):
+            for number, barrier in self._todo:
                 yield self._window(number, barrier, primary, many, few)
         finally:
             try:
@@ -130,7 +137,7 @@ class BarrierCostBench:
         self, number: int, barrier: bool, primary: LabHost, many: Customers, few: Customers
     ) -> Window:
         kind = "with the barrier" if barrier else "without"
-        self._tell(f"window {number} of {2 * self._pairs}, {kind}: the guard restarts")
+        self._tell(f"window {number} of {self._todo[-1][0]}, {kind}: the guard restarts")
         many.pause()  # a guard that starts on a machine that is full may miss its deadline
         few.pause()
         self._switch(primary, barrier)
@@ -140,7 +147,7 @@ class BarrierCostBench:
         many.wait_all_served(switched_s)
         few.wait_all_served(switched_s)
         time.sleep(SETTLES_S)
-        self._tell(f"window {number} of {2 * self._pairs}, {kind}")
+        self._tell(f"window {number} of {self._todo[-1][0]}, {kind}")
         before = self._seen(primary)
         busy_s = self._sleep(self._seconds)
         many.pause()
@@ -149,6 +156,7 @@ class BarrierCostBench:
         after = self._seen(primary)
         window = Window(
             number=number,
+            protection=self._protection,
             host=primary.name,
             barrier=barrier,
             before=before,

@@ -16,6 +16,8 @@ from enum import StrEnum
 from statistics import median, quantiles
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from failover.lab.barrier_seen import Seen
 from failover.lab.bench_result import SCHEMA
 from failover.lab.workload.attempt import Attempt, Outcome
@@ -43,6 +45,7 @@ class Window:
     """One window of one kind."""
 
     number: int
+    protection: str  # the group's mode
     host: HostName
     barrier: bool  # what it was meant to be
     before: Seen
@@ -226,11 +229,10 @@ def _words(windows: Sequence[Window]) -> Iterator[str]:
         yield f"Too few to say anything: {WINDOWS_MIN} of each are needed."
 
 
-def as_json(windows: Sequence[Window], protection: str) -> dict[str, Any]:
+def as_json(windows: Sequence[Window]) -> dict[str, Any]:
     """The document of ``-o json``."""
     return {
         "schema": SCHEMA,
-        "protection": protection,
         "confidence": CONFIDENCE,
         "windows": [asdict(one) | {"objections": one.objections} for one in windows],
         "figures": [
@@ -239,3 +241,11 @@ def as_json(windows: Sequence[Window], protection: str) -> dict[str, Any]:
         ],
         "passed": passed(windows),
     }
+
+
+_WINDOW: TypeAdapter[Window] = TypeAdapter(Window)
+
+
+def decoded(line: str) -> Window:
+    """A line of the file of results. ValueError when it is not a window."""
+    return _WINDOW.validate_json(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from failover.lab.bench_barrier_cost_result import (
     Window,
     as_json,
     counted,
+    decoded,
     figures,
     interval,
     load_of,
@@ -108,6 +109,7 @@ def window(number: int, barrier: bool, rate: float = 800.0) -> Window:
     """``rate`` of the many; latencies follow from it."""
     return Window(
         number=number,
+        protection="max-performance",
         host=HostName("jkt-db1"),
         barrier=barrier,
         before=seen(barrier, 1),
@@ -215,9 +217,13 @@ def test_the_interval_has_the_difference_of_the_medians_in_it() -> None:
 
 def test_the_document_has_every_window_and_why_it_was_not_counted() -> None:
     wrong = replace(WITHOUT, after=seen(True))
-    document = json.loads(json.dumps(as_json([WITH, wrong], "max-performance")))
+    document = json.loads(json.dumps(as_json([WITH, wrong])))
     assert document["windows"][1]["objections"] == list(wrong.objections)
     assert (document["figures"], document["passed"]) == ([], False)
-    whole = as_json(windows(lambda rate: rate, spread=0.03), "max-performance")
+    whole = as_json(windows(lambda rate: rate, spread=0.03))
     assert whole["passed"]
     assert whole["figures"][0]["verdict"] == "within noise"
+
+
+def test_a_campaign_reads_its_own_file() -> None:
+    assert decoded(json.dumps(asdict(WITHOUT))) == WITHOUT
