@@ -8,7 +8,6 @@ restarted. Each window says by what was looked at before and after it which kind
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 
@@ -19,6 +18,7 @@ from failover.lab.errors import LabError
 from failover.lab.faults import Kind
 from failover.lab.hosts import LabHost
 from failover.lab.lab import Lab
+from failover.lab.machine import CpuUsed, cpu_used
 from failover.lab.watch import NotWhole, wait_whole
 from failover.lab.workload.attempt import Attempt, Outcome
 from failover.lab.workload.control import Team, Workload
@@ -149,7 +149,9 @@ class BarrierCostBench:
         time.sleep(SETTLES_S)
         self._tell(f"window {number} of {self._todo[-1][0]}, {kind}")
         before = self._seen(primary)
+        used = self._cpu_used()
         busy_s = self._sleep(self._seconds)
+        others_cores = self._cpu_used().others_cores(used)
         many.pause()
         time.sleep(DRAINS_S)
         light_s = self._sleep(self._seconds * LIGHT_PART)
@@ -163,7 +165,7 @@ class BarrierCostBench:
             after=after,
             busy=many.told(*busy_s),
             light=few.told(*light_s),
-            load_1m=round(os.getloadavg()[0], 2),
+            others_cores=others_cores,
         )
         many.window_over()
         few.window_over()
@@ -174,6 +176,9 @@ class BarrierCostBench:
         from_s = boottime_s()
         time.sleep(seconds)
         return from_s, boottime_s()
+
+    def _cpu_used(self) -> CpuUsed:
+        return cpu_used(self._lab.containers.first_processes())
 
     def _seen(self, primary: LabHost) -> Seen:
         return self._lab.faults.barrier_switch.seen(primary)

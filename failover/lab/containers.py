@@ -163,6 +163,11 @@ class Containers:
         found = self._client.containers.list(all=True, filters={"label": f"{LABEL}.role"})
         return {one.name: one.status for one in found}
 
+    def first_processes(self) -> tuple[int, ...]:
+        """Of every host that runs, its first process as this machine numbers it."""
+        found = self._client.containers.list(filters={"label": f"{LABEL}.role"})
+        return tuple(one.attrs["State"]["Pid"] for one in found)
+
     def remove_all(self) -> int:
         """Remove every container of the lab, of a crashed one too; how many there were."""
         found = self._client.containers.list(all=True, filters={"label": LABEL})

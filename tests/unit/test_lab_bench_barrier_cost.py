@@ -116,7 +116,7 @@ def window(number: int, barrier: bool, rate: float = 800.0) -> Window:
         after=seen(barrier, 2),
         busy=Load(1000, 0, rate, 16_000 / rate, 40_000 / rate),
         light=Load(500, 0, 100.0, 1_600 / rate, 6_000 / rate),
-        load_1m=2.0,
+        others_cores=0.1,
     )
 
 
@@ -138,6 +138,7 @@ def test_a_window_that_was_what_it_should_be_is_counted() -> None:
         (replace(WITH, after=seen(True, 1)), "not renewed"),
         (replace(WITH, after=replace(seen(True, 2), pids=(10, 12))), "restarted"),
         (replace(WITH, after=replace(seen(True, 2), writable=False)), "takes no writes"),
+        (replace(WITH, others_cores=1.05), "other work took 1.05 cores"),
         (replace(WITH, light=Load(0, 0, 0.0, None, None)), "nothing was acknowledged"),
     ],
 )
