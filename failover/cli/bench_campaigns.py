@@ -244,7 +244,7 @@ def barrier(
     default=12,
     show_default=True,
     type=click.IntRange(min=1),
-    help="Of each kind, by turns; 10 must be counted.",
+    help="Of each kind, in pairs; 10 pairs must be counted.",
 )
 @click.option(
     "--seconds",

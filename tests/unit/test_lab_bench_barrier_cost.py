@@ -23,6 +23,7 @@ from failover.lab.bench_barrier_cost_result import (
     interval,
     load_of,
     order,
+    pairs,
     passed,
     run_line,
     table_lines,
@@ -169,11 +170,11 @@ def test_a_load_has_what_ended_in_its_seconds() -> None:
     assert load_of([], 10.0, 12.0) == Load(0, 0, 0.0, None, None)
 
 
-def windows(cost: Callable[[float], float], spread: float, pairs: int = 12) -> list[Window]:
+def windows(cost: Callable[[float], float], spread: float, count: int = 12) -> list[Window]:
     """``cost``: the rate with the barrier, of one without."""
     chance = random.Random(1)
     found = []
-    for number, barrier in enumerate(order(pairs), start=1):
+    for number, barrier in enumerate(order(count), start=1):
         rate = 800.0 * (1 + chance.uniform(-spread, spread))
         found.append(window(number, barrier, cost(rate) if barrier else rate))
     return found
@@ -183,7 +184,7 @@ def test_no_cost_in_quiet_windows_is_within_noise() -> None:
     found = windows(lambda rate: rate, spread=0.03)
     assert {one.verdict for one in figures(found)} == {Verdict.WITHIN_NOISE}
     assert passed(found)
-    assert "12 windows with the barrier and 12 without, 0 not counted." in table_lines(found)
+    assert "12 pairs of windows; of 24 windows 0 not counted." in table_lines(found)
 
 
 @pytest.mark.parametrize("factor", [0.92, 1.08])
@@ -200,7 +201,7 @@ def test_noise_that_could_hide_a_cost_is_no_proof_of_none() -> None:
 
 
 def test_too_few_windows_say_nothing() -> None:
-    found = windows(lambda rate: rate, spread=0.03, pairs=10)
+    found = windows(lambda rate: rate, spread=0.03, count=10)
     assert passed(found)
     spoilt = [replace(found[0], after=seen(False)), *found[1:]]
     assert figures(spoilt) == ()
@@ -209,11 +210,20 @@ def test_too_few_windows_say_nothing() -> None:
 
 
 def test_the_interval_has_the_difference_of_the_medians_in_it() -> None:
-    held, free = [float(n) for n in range(100, 120)], [float(n) for n in range(80, 100)]
-    low, high = interval(held, free)
+    found = [(100.0 + n, 80.0 + (7 * n) % 20) for n in range(20)]
+    low, high = interval(found)
     assert low < 20.0 < high
-    assert interval(held, free) == (low, high), "the same windows, the same interval"
-    assert interval([5.0] * 10, [5.0] * 10) == (0.0, 0.0)
+    assert interval(found) == (low, high), "the same windows, the same interval"
+
+
+def test_a_machine_that_gets_slower_takes_both_windows_of_a_pair_with_it() -> None:
+    assert interval([(100.0 - n, 101.0 - n) for n in range(20)]) == (-1.0, -1.0)
+
+
+def test_a_pair_needs_both_its_windows() -> None:
+    found = windows(lambda rate: rate, spread=0.03, count=2)
+    assert [(one.number, two.number) for one, two in pairs(found)] == [(1, 2), (4, 3)]
+    assert [(one.number, two.number) for one, two in pairs(found[1:])] == [(4, 3)]
 
 
 def test_the_document_has_every_window_and_why_it_was_not_counted() -> None:
