@@ -11,9 +11,10 @@ import os
 import shutil
 from pathlib import Path
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from failover.fields import Count, NotExactly, read_exactly
 from failover.guard.control_file import ControlFileError, parse_control, read_control
 from failover.guard.records import Places
 from failover.guard.wal_end import end_of_files_of, segment_start, valid_segments
@@ -32,8 +33,8 @@ class Copied:
     ok: bool
     from_lsn: LsnField
     end_of_wal: LsnField
-    segments: int
-    bytes: int
+    segments: Count
+    bytes: Count
     directory: Path
     detail: str
 
@@ -49,10 +50,10 @@ def read_done(places: Places, epoch: Epoch) -> Copied | None:
     """What was copied, once it is done; also where an operator did it by hand."""
     directory = places.salvage / str(epoch)
     try:
-        return _COPIED.validate_json((directory / _DONE).read_bytes())
+        return read_exactly(_COPIED, (directory / _DONE).read_bytes())
     except OSError:
         return None
-    except ValidationError:
+    except NotExactly:
         return Copied(True, Lsn(0), Lsn(0), 0, 0, directory, "marked as done by hand")
 
 
