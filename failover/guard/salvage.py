@@ -8,6 +8,7 @@ says ``done`` only when all of it is there; too little space is reported, never 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from failover.model import WAL_SEGMENT_BYTES, Epoch, Lsn
 from failover.state import LsnField
 
 _DONE = "DONE"
+_EPOCH = re.compile("[1-9][0-9]{0,8}")
 _SPACE_LEFT_BYTES_MIN = 256 * 1024**2
 
 
@@ -59,7 +61,7 @@ def read_done(places: Places, epoch: Epoch) -> Copied | None:
 
 def newest_done(places: Places) -> Epoch | None:
     try:
-        done = [int(d.name) for d in places.salvage.iterdir() if d.name.isdigit()]
+        done = [int(d.name) for d in places.salvage.iterdir() if _EPOCH.fullmatch(d.name)]
     except OSError:
         return None
     return max((Epoch(n) for n in done if is_done(places, Epoch(n))), default=None)

@@ -52,18 +52,25 @@ class TooSlow(BaseException):
 
 @contextmanager
 def in_time(limit_s: float = CPU_LIMIT_S) -> Iterator[None]:
-    """TooSlow where the block takes longer on the processor, whatever else the machine does."""
+    """TooSlow where the block takes longer on the processor, whatever else the machine does; or
+    where it waits for half a minute."""
 
     def too_slow(_signal: int, _frame: object) -> None:
         raise TooSlow(f"more than {limit_s:g} s")
 
-    before = signal.signal(signal.SIGPROF, too_slow)
-    signal.setitimer(signal.ITIMER_PROF, limit_s)
+    timers = (
+        (signal.SIGPROF, signal.ITIMER_PROF, limit_s),
+        (signal.SIGALRM, signal.ITIMER_REAL, 30.0),
+    )
+    before = [signal.signal(number, too_slow) for number, _, _ in timers]
+    for _, timer, seconds in timers:
+        signal.setitimer(timer, seconds)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_PROF, 0.0)
-        signal.signal(signal.SIGPROF, before)
+        for (number, timer, _), handler in zip(timers, before, strict=True):
+            signal.setitimer(timer, 0.0)
+            signal.signal(number, handler)
 
 
 # --------------------------------------------------------------------------- values and texts
