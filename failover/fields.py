@@ -30,8 +30,8 @@ TimelineField = Annotated[TimelineId, _TIMELINE]
 TimelineNumber = Annotated[int, _TIMELINE]
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 SessionId = Annotated[int, Field(ge=-(2**63), lt=2**64)]
-# Up to the end of the year 9999, where Python's calendar ends.
-UnixSeconds = Annotated[float, Field(ge=0, lt=253_402_300_800, allow_inf_nan=False)]
+# Up to a day before the end of the year 9999, where Python's calendar ends in every time zone.
+UnixSeconds = Annotated[float, Field(ge=0, lt=253_402_214_400, allow_inf_nan=False)]
 
 
 class NotExactly(ValueError):

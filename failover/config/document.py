@@ -16,7 +16,7 @@ from failover.config.problems import Location, Problem, path_text
 _NOT_YAML = "correct the YAML first: nothing else can be checked before it parses"
 
 
-VALUES_MAX = 100_000  # a few lines of aliases of aliases stand for more than fits any memory
+VALUES_MAX = 20_000  # a few lines of aliases of aliases stand for more than fits any memory
 
 
 class _TooMuch(Exception):

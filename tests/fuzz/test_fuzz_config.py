@@ -22,7 +22,7 @@ DEPLOYED = Path(__file__).parents[2] / "deploy" / "failover.yaml"
 TEXT = DEPLOYED.read_text(encoding="utf-8")
 WHOLE = json.loads(json.dumps(yaml.safe_load(TEXT), default=str))
 BOMB = "a: &a [x, x]\n" + "".join(
-    f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}, *{chr(97 + n)}]\n" for n in range(24)
+    f"{chr(98 + n)}: &{chr(98 + n)} [*{chr(97 + n)}, *{chr(97 + n)}]\n" for n in range(20)
 )
 TAGGED = (
     *('!!int ""', '!!float ""', "!!bool x", "!!timestamp x", "!!int _", "!!binary é", "!!set x"),
@@ -77,17 +77,17 @@ def _sane(value: Any) -> None:
 
 
 @given(near(WHOLE))
-@fuzzed(40)
+@fuzzed(8)
 def test_almost_right(text: str) -> None:
     understood(text)
 
 
 @given(spoilt(TEXT) | texts() | st.sampled_from(MARKS))
 @example(BOMB)
-@example("a: " + "[" * 20_000)
+@example("a: " + "[" * 1_000)
 @example("lease: 1" + "0" * 400)
 @example("lease: 1" + "0" * 5000)
-@fuzzed(15)
+@fuzzed(3)
 def test_any_text(text: str) -> None:
     understood(text)
 
@@ -98,7 +98,7 @@ def test_tags_that_yaml_constructs(tagged: str) -> None:
 
 
 @given(st.binary(max_size=60))
-@fuzzed(10)
+@fuzzed(2)
 def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.mktemp("c") / "failover.yaml"
     path.write_bytes(data)
@@ -124,7 +124,7 @@ PIECES = ("6s", "500ms", "16MiB", "10.77.1.11", "fd00::1", "10.77.1.0/24", "http
 @example("fe80::1%eth0")
 @example("::ffff:10.77.1.11")
 @example("a." * 20_000)
-@fuzzed(20)
+@fuzzed(4)
 def test_a_word_of_it(parse_one: Any, value: Any) -> None:
     with in_time():
         try:

@@ -97,7 +97,7 @@ def published(
 @given(near(PATRONI) | json_texts())
 @example(DEEP)
 @example(DEEP_OBJECT)
-@fuzzed(60)
+@fuzzed(12)
 def test_patroni_says_something(text: str) -> None:
     with in_time():
         seen = patroni.seen_in(b"HTTP/1.0 200 OK\r\n\r\n" + as_bytes(text))
@@ -108,14 +108,14 @@ def test_patroni_says_something(text: str) -> None:
 
 
 @given(st.binary(max_size=80))
-@fuzzed(20)
+@fuzzed(4)
 def test_what_stands_at_patronis_port(answer: bytes) -> None:
     assert isinstance(patroni.seen_in(answer), NoAnswer)
 
 
 @given(near(PATRONI) | json_texts())
 @example(DEEP)
-@fuzzed(40)
+@fuzzed(8)
 def test_a_member_that_a_reseed_waits_for(text: str) -> None:
     with in_time():
         seen = patroni.member_in(as_bytes(text))
@@ -127,7 +127,7 @@ def test_a_member_that_a_reseed_waits_for(text: str) -> None:
 
 @given(near({"members": [{"name": "a"}, {"name": "b"}], "scope": "x"}) | json_texts())
 @example(DEEP)
-@fuzzed(40)
+@fuzzed(8)
 def test_the_members_of_a_scope(text: str) -> None:
     with in_time():
         seen = patroni.members_in(as_bytes(text))
@@ -138,7 +138,7 @@ def test_the_members_of_a_scope(text: str) -> None:
 
 
 @given(near(GUARD) | json_texts())
-@fuzzed(40)
+@fuzzed(8)
 def test_a_guard_says_something(text: str) -> None:
     with in_time():
         seen = guard_http.seen(as_bytes(text))
@@ -162,7 +162,7 @@ Node count: 20
 @given(spoilt(SRVR) | texts().map(lambda t: f"Mode: leader\nZxid: {t}\n") | texts())
 @example("Mode: leader\nZxid: -0x1\n")
 @example("Mode: leader\nZxid: 0x" + "f" * 100_000)
-@fuzzed(60)
+@fuzzed(12)
 def test_a_zookeeper_server_says_something(text: str) -> None:
     with in_time():
         seen = zookeeper_status.seen(text)
@@ -184,7 +184,7 @@ ROW = {
 
 
 @given(rows(ROW))
-@fuzzed(60)
+@fuzzed(12)
 def test_a_row_of_postgresql(row: dict[str, Any]) -> None:
     """One that cannot be understood is one of the errors that the probe makes a NoAnswer of."""
     with in_time(), suppress(ValueError, KeyError, TypeError, IndexError):
@@ -213,7 +213,7 @@ SCAN = {
 
 
 @given(near(SCAN))
-@fuzzed(60)
+@fuzzed(12)
 def test_what_a_host_lets_out(text: str) -> None:
     """A row that cannot be understood is one of the errors that a scanner makes a problem of."""
     with in_time(), suppress(ValueError, KeyError, TypeError):
@@ -244,7 +244,7 @@ def config_of(text: str) -> PatroniConfig | None:
 @example('{"standby_cluster":{"host":"10.77.1.11","port":"²"}}')
 @example('{"slots":"x"}')
 @example('{"postgresql":{"parameters":["x"]}}')
-@fuzzed(80)
+@fuzzed(16)
 def test_a_configuration_loses_nothing(text: str) -> None:
     primary = POLICY.cluster(CLUSTER).at(JAKARTA)[0]
     with in_time():
@@ -274,7 +274,7 @@ def test_a_configuration_loses_nothing(text: str) -> None:
 
 @given(near(CONFIG) | json_texts())
 @example(DEEP)
-@fuzzed(30)
+@fuzzed(6)
 def test_the_guard_reads_the_pause(text: str) -> None:
     with in_time():
         assert _is_paused(Znode("x", as_bytes(text), 1)) in (True, False)
@@ -288,7 +288,7 @@ HISTORY = [[1, 25165824, "no recovery target specified", "2026-01-01T00:00:00+00
 @example('[{"0": 1}]')
 @example("[[Infinity, 1]]")
 @example("[[1, -5]]")
-@fuzzed(80)
+@fuzzed(16)
 def test_where_timelines_were_left(text: str) -> None:
     with in_time():
         switches = parse_switches(text)
@@ -302,7 +302,7 @@ def test_where_timelines_were_left(text: str) -> None:
 @example("9" * 5000 + ' ("a")')
 @example('1 ("' + "a" * 100_000)
 @example('٢ ("a","b")')
-@fuzzed(60)
+@fuzzed(12)
 def test_whom_commits_wait_for(text: str) -> None:
     with in_time():
         hosts = listed_hosts(text)
@@ -311,7 +311,7 @@ def test_whom_commits_wait_for(text: str) -> None:
 
 
 @given(texts(), st.integers(0, 2), st.integers(0, 2))
-@fuzzed(20)
+@fuzzed(4)
 def test_a_leader_key_is_a_fence_only_with_its_child(value: str, owner: int, children: int) -> None:
     if is_fence(LeaderKeySeen(value, 0, owner, children)):
         assert owner == 0 < children
@@ -331,7 +331,7 @@ server.3=10.77.3.31:2888:3888;10.77.3.31:2181
 @given(spoilt(ZOO_CFG) | texts().map(lambda t: f"server.{t}=x\n") | texts())
 @example("server." + "9" * 5000 + "=x")
 @example("server.٢=x")
-@fuzzed(60)
+@fuzzed(12)
 def test_a_part_of_an_ensemble(text: str) -> None:
     with in_time():
         there = zoo_cfg.members(text)
@@ -346,7 +346,7 @@ def test_a_part_of_an_ensemble(text: str) -> None:
 
 
 @given(texts() | spoilt("0/3000148") | spoilt("FFFFFFFF/FFFFFFFF"))
-@fuzzed(60)
+@fuzzed(12)
 def test_a_position(text: str) -> None:
     try:
         found = Lsn.parse(text)

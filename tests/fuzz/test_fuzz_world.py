@@ -147,7 +147,7 @@ PLACES = (
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
 @given(st.data())
-@fuzzed(4)
+@fuzzed(1)
 def test_one_odd_znode(place: Place, data: st.DataObject) -> None:
     group = lost()
     path = place.path(group)
@@ -196,7 +196,7 @@ def test_without_anything_odd_it_takes_over() -> None:
 
 
 @given(st.data())
-@fuzzed(40)
+@fuzzed(8)
 def test_no_permit_by_what_cannot_be_read(data: st.DataObject) -> None:
     good = inputs()
     assert good.state is not None
@@ -242,7 +242,7 @@ ENTRY = json.loads(
 
 
 @given(st.lists(near(ENTRY) | json_texts(), max_size=4), json_texts())
-@fuzzed(40)
+@fuzzed(8)
 def test_a_history_can_always_be_shown(texts: list[str], head: str) -> None:
     with in_time():
         rows = tuple(
