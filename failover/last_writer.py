@@ -13,7 +13,14 @@ from functools import lru_cache
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-from failover.fields import HostField, NotExactly, SiteField, TimelineField, read_exactly
+from failover.fields import (
+    HostField,
+    NotExactly,
+    SiteField,
+    TimelineField,
+    UnixSeconds,
+    read_exactly,
+)
 from failover.model import ClusterName, HostName, SiteName, TimelineId
 from failover.state import GroupState
 from failover.znode import Znode
@@ -32,7 +39,7 @@ class LastWriter:
     site: SiteField
     timeline: TimelineField = TimelineId(0)
     promised: bool = False
-    judged_unix_s: float = 0.0  # in a record of an older version
+    judged_unix_s: UnixSeconds = 0.0  # in a record of an older version
 
 
 _RECORD: TypeAdapter[LastWriter] = TypeAdapter(LastWriter)
@@ -61,7 +68,7 @@ def permitted_hosts(
     last: HostName | None,
     *,
     marked: bool,
-    judged_unix_s: float = 0.0,
+    judged_unix_s: UnixSeconds = 0.0,
 ) -> frozenset[HostName] | None:
     """Who alone may write, by what was acknowledged; None: nobody is kept from it by that.
 

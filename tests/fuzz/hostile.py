@@ -128,11 +128,31 @@ def _written(value: Any) -> str:
     return json.dumps(value)
 
 
-def _places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+TWICE = "the key a second time"
+
+
+def with_raw(document: Any, place: tuple[Any, ...], raw: str) -> str:
+    """JSON of the document with the value at a place written as ``raw``, or its key TWICE."""
+    mark = "\ue000"
+    changed = copy.deepcopy(document)
+    holder = changed
+    for key in place[:-1]:
+        holder = holder[key]
+    before = json.dumps(holder[place[-1]])
+    if raw != TWICE:
+        holder[place[-1]] = mark
+        return _written(changed).replace(json.dumps(mark), raw)
+    if isinstance(holder, dict):
+        holder[place[-1]] = Twice(holder[place[-1]], json.loads(before))
+    return _written(changed)
+
+
+def places(value: Any, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where a value stands in a document, each of them."""
     keys = value if isinstance(value, dict) else range(len(value) if isinstance(value, list) else 0)
     for key in keys:
         yield (*above, key)
-        yield from _places(value[key], (*above, key))
+        yield from places(value[key], (*above, key))
 
 
 @st.composite
@@ -141,10 +161,10 @@ def near(draw: st.DrawFn, *documents: Any) -> str:
     unknown one, one given twice; now and then bytes of the text."""
     document = copy.deepcopy(draw(st.sampled_from(documents)))
     for _ in range(draw(st.integers(1, 3))):
-        places = list(_places(document))
-        if not places:
+        there = list(places(document))
+        if not there:
             break
-        *above, last = draw(st.sampled_from(places))
+        *above, last = draw(st.sampled_from(there))
         holder = document
         for key in above:
             holder = holder[key] if not isinstance(holder, Twice) else holder.pair[0]

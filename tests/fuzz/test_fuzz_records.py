@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from cli_world import CLUSTER, HOSTS, JAKARTA, MAKASSAR, NOW_UNIX_S, POLICY, STATE
-from hostile import as_bytes, fuzzed, in_time, json_texts, near
+from hostile import TWICE, as_bytes, fuzzed, in_time, json_texts, near, places, with_raw
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -301,6 +301,21 @@ def held_to_its_word(kind: Kind, data: bytes) -> None:
 def test_the_example_is_read_as_it_was_written(kind: Kind) -> None:
     assert kind.decode(kind.encode(kind.example)) == kind.example
     _sane(kind.example)
+
+
+ODD = (
+    *("NaN", "Infinity", "-1", "1e300", "1" + "0" * 40, '"1"', '"\\u001b[2J"', '""', "true"),
+    TWICE,
+)
+
+
+@EVERY_KIND
+def test_each_value_in_turn(kind: Kind) -> None:
+    """By chance few of them would be tried where few examples are."""
+    document = json.loads(kind.encode(kind.example))
+    for place in places(document):
+        for odd in ODD:
+            held_to_its_word(kind, as_bytes(with_raw(document, place, odd)))
 
 
 @EVERY_KIND
