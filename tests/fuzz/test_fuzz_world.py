@@ -176,6 +176,23 @@ def test_one_odd_znode(place: Place, data: st.DataObject) -> None:
         assert now.data == odd, "what cannot be read is left as it is"
 
 
+@pytest.mark.parametrize("place", [each for each in PLACES if each.vital], ids=lambda p: p.name)
+def test_what_cannot_be_read_holds(place: Place) -> None:
+    """For certain, and not by chance: a key twice, where one reading of it would let all pass."""
+    group = lost()
+    path, odd = place.path(group), b'{"ttl": 20, "ttl": 20}'
+    found = group.guard.read(path)
+    group.guard.commit((Create(path, odd) if found is None else Set(path, odd, -1),))
+    if place.name == "state":
+        controllers_alone(group)
+    else:
+        group.run(12.0)
+    now = group.guard.read(path)
+    assert now is not None
+    assert now.data == odd
+    assert "takeover" not in group.history()
+
+
 def controllers_alone(group: Group) -> list[TickResult]:
     """Without observations."""
     group.now_s += 12.0
