@@ -10,8 +10,9 @@ SCHEDULES ?= 200
 STEPS ?= 200
 SEED ?=
 MODEL ?=
+EXAMPLES ?= 500
 
-.PHONY: help setup demo test test-full check lint format sim sim-campaign mutations model bench \
+.PHONY: help setup demo test test-full check lint format fuzz sim sim-campaign mutations model bench \
         dashboard lock clean
 
 help: ## what there is to make
@@ -34,7 +35,7 @@ test-full: test ## test, and the long campaigns
 	$(PYTHON) -m failover.simulation --schedules 2000 --steps $(STEPS)
 
 check: .venv/.ready lint ## lint, types, contracts, unit tests, scenarios: under a minute
-	$(PYTEST) -n 3 tests/unit tests/scenarios tests/simulation -m "not slow and not full"
+	$(PYTEST) -n 3 tests/unit tests/fuzz tests/scenarios tests/simulation -m "not slow and not full"
 
 lint: .venv/.ready ## ruff, mypy, layer contracts
 	.venv/bin/ruff check .
@@ -46,6 +47,9 @@ lint: .venv/.ready ## ruff, mypy, layer contracts
 format: .venv/.ready ## put the sources in shape
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
+
+fuzz: .venv/.ready ## odd input to everything that reads from outside (EXAMPLES=500 of each kind; minutes)
+	FUZZ_EXAMPLES=$(EXAMPLES) $(PYTEST) tests/fuzz
 
 sim: .venv/.ready ## random faults on the simulated world (SEED=, SCHEDULES=200, STEPS=200)
 	$(PYTHON) -m failover.simulation --schedules $(SCHEDULES) --steps $(STEPS) $(SEED:%=--seed %)

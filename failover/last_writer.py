@@ -10,15 +10,23 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from failover.fields import (
+    HostField,
+    NotExactly,
+    SiteField,
+    TimelineField,
+    UnixSeconds,
+    read_exactly,
+)
 from failover.model import ClusterName, HostName, SiteName, TimelineId
 from failover.state import GroupState
 from failover.znode import Znode
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)  # what a newer version adds is left out
 class LastWriter:
     """``timeline``: no newer number was promised so far; 0 in a record of an older version.
 
@@ -27,11 +35,11 @@ class LastWriter:
     that was (``GroupState.epoch_started_unix_s``); a name, compared with nothing but itself.
     """
 
-    host: HostName
-    site: SiteName
-    timeline: TimelineId = TimelineId(0)
+    host: HostField
+    site: SiteField
+    timeline: TimelineField = TimelineId(0)
     promised: bool = False
-    judged_unix_s: float = 0.0  # in a record of an older version
+    judged_unix_s: UnixSeconds = 0.0  # in a record of an older version
 
 
 _RECORD: TypeAdapter[LastWriter] = TypeAdapter(LastWriter)
@@ -45,8 +53,8 @@ def read_last_writer(znode: Znode | None) -> LastWriter | None:
 @lru_cache(maxsize=64)  # it changes with a permit only, and is read with every look
 def _read(data: bytes) -> LastWriter | None:
     try:
-        return _RECORD.validate_json(data)
-    except ValidationError:
+        return read_exactly(_RECORD, data)
+    except NotExactly:
         return None
 
 
@@ -60,7 +68,7 @@ def permitted_hosts(
     last: HostName | None,
     *,
     marked: bool,
-    judged_unix_s: float = 0.0,
+    judged_unix_s: UnixSeconds = 0.0,
 ) -> frozenset[HostName] | None:
     """Who alone may write, by what was acknowledged; None: nobody is kept from it by that.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import total_ordering
@@ -14,6 +15,10 @@ GroupName = NewType("GroupName", str)
 ScopeName = NewType("ScopeName", str)  # a Patroni scope: one cluster in one data site
 Epoch = NewType("Epoch", int)
 TimelineId = NewType("TimelineId", int)
+
+TIMELINE_MAX = 2**32 - 1
+LSN_MAX = 2**64 - 1
+_LSN = re.compile("[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}")
 
 WAL_SEGMENT_BYTES = 16 * 1024 * 1024
 
@@ -28,9 +33,9 @@ class Lsn:
     @classmethod
     def parse(cls, text: str) -> Lsn:
         """The position written as ``X/Y`` in hexadecimal. ValueError when it is not one."""
-        high, slash, low = text.strip().partition("/")
-        if not slash:
-            raise ValueError(f"not an LSN: {text!r} (expected for example 0/3000148)")
+        if _LSN.fullmatch(text) is None:
+            raise ValueError(f"not an LSN: {text[:40]!r} (expected for example 0/3000148)")
+        high, _, low = text.partition("/")
         return cls((int(high, 16) << 32) | int(low, 16))
 
     def __str__(self) -> str:

@@ -19,7 +19,9 @@ PROMOTING = "promoting"  # from the commit to the last promotion on record
 REINSTATING = "reinstating"  # from then until the last cluster of the old site follows again
 PHASES = (WITHOUT_CLAIM, STOPPING, PROMOTING, REINSTATING)
 
-_GONE = re.compile(r"gone for (\d+(?:\.\d+)?) s")  # written by planning/transactions.py
+_GONE = re.compile(
+    r"gone for ([0-9]{1,9}(?:\.[0-9]{1,9})?) s"
+)  # written by planning/transactions.py
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,32 +12,43 @@ from dataclasses import fields, replace
 from enum import StrEnum
 from typing import Annotated, Any, TypeVar
 
-from pydantic import ConfigDict, Field, PlainSerializer, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, PlainSerializer, TypeAdapter
 from pydantic.dataclasses import dataclass
 from pydantic.functional_validators import BeforeValidator
 
+from failover.fields import (
+    ClusterField,
+    Count,
+    EpochField,
+    GroupField,
+    HostField,
+    NotExactly,
+    SiteField,
+    TimelineField,
+    UnixSeconds,
+    read_exactly,
+)
 from failover.model import (
     Automation,
     ClusterName,
-    Epoch,
-    GroupName,
-    HostName,
     Lsn,
     ProtectionMode,
-    SiteName,
-    TimelineId,
 )
 
 STATE_SCHEMA = 1
 
 
 def _lsn(value: Any) -> Any:
-    return Lsn.parse(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return Lsn.parse(value)
+    if not isinstance(value, Lsn):
+        raise ValueError("not an LSN as text")
+    return value
 
 
 LsnField = Annotated[Lsn, BeforeValidator(_lsn), PlainSerializer(str, return_type=str)]
 
-_STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+_STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
 class StateError(ValueError):
@@ -67,9 +78,9 @@ class PlanRecord:
 
     id: str
     kind: PlanKind
-    from_site: SiteName
-    to_site: SiteName
-    deadline_unix_s: float
+    from_site: SiteField
+    to_site: SiteField
+    deadline_unix_s: UnixSeconds
     requested_by: str
 
 
@@ -95,16 +106,16 @@ class OperatorRequest:
 
     id: str
     kind: PlanKind
-    to_site: SiteName
+    to_site: SiteField
     by: str
     reason: str
-    at_unix_s: float
-    answer_by_unix_s: float
+    at_unix_s: UnixSeconds
+    answer_by_unix_s: UnixSeconds
     limit_s: float
     phase: RequestPhase = RequestPhase.WAITING
     outcome: tuple[str, ...] = ()
     accept_data_loss: bool = False
-    fenced_site: SiteName | None = None
+    fenced_site: SiteField | None = None
 
     @property
     def ended(self) -> bool:
@@ -115,8 +126,8 @@ class OperatorRequest:
 class Dropped:
     """A host that commits waited for, and that did not keep up: how often lately, and when last."""
 
-    times: Annotated[int, Field(ge=1)]
-    at_unix_s: float
+    times: Annotated[int, Field(ge=1, lt=2**63)]
+    at_unix_s: UnixSeconds
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -133,12 +144,12 @@ class ClusterState:
     """
 
     min_lsn: LsnField
-    timeline: TimelineId
+    timeline: TimelineField
     promoted: bool
     standby: StandbyScope
-    have: tuple[HostName, ...] = ()
-    runs: dict[HostName, str] = Field(default_factory=dict)
-    dropped: dict[HostName, Dropped] = Field(default_factory=dict)
+    have: tuple[HostField, ...] = ()
+    runs: dict[HostField, str] = Field(default_factory=dict)
+    dropped: dict[HostField, Dropped] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -155,22 +166,22 @@ class GroupState:
     ``takeover_begun_unix_s``: when a takeover of a site that held its claims was last begun.
     """
 
-    group: GroupName
-    epoch: Epoch
-    active_site: SiteName
-    clusters: dict[ClusterName, ClusterState]
+    group: GroupField
+    epoch: EpochField
+    active_site: SiteField
+    clusters: dict[ClusterField, ClusterState]
     protection: ProtectionMode
     in_sync: bool
     automation: Automation
     plan: PlanRecord | None = None
-    cooldown_until_unix_s: float = 0.0
-    paused_until_unix_s: float = 0.0
-    schema: int = STATE_SCHEMA
-    epoch_started_unix_s: float = 0.0
-    unproven_site: SiteName | None = None
+    cooldown_until_unix_s: UnixSeconds = 0.0
+    paused_until_unix_s: UnixSeconds = 0.0
+    schema: Count = STATE_SCHEMA
+    epoch_started_unix_s: UnixSeconds = 0.0
+    unproven_site: SiteField | None = None
     proving: bool = False
-    proven_unix_s: float = 0.0
-    takeover_begun_unix_s: float = 0.0
+    proven_unix_s: UnixSeconds = 0.0
+    takeover_begun_unix_s: UnixSeconds = 0.0
 
     def with_cluster(self, name: ClusterName, cluster: ClusterState) -> GroupState:
         """The same state with one cluster's record replaced."""
@@ -201,11 +212,9 @@ def decode_state(data: bytes, *, path: str = "state") -> GroupState:
     The defaults of ``GroupState`` are for who makes one, not for what is read.
     """
     try:
-        state = _ADAPTER.validate_json(data)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole"
-        raise _not_understood(path, where, first["msg"]) from None
+        state = read_exactly(_ADAPTER, data)
+    except NotExactly as error:
+        raise _not_understood(path, error.where, error.why) from None
     if state.schema != STATE_SCHEMA:
         raise StateError(
             f"{path}: schema {state.schema} is not known here (this version reads schema "
@@ -235,9 +244,9 @@ def _not_understood(path: str, where: str, why: str) -> StateError:
 class WriterClaim:
     """The data of the writer claim: who holds it. The lease itself is that it is there."""
 
-    host: HostName
-    site: SiteName
-    epoch: Epoch
+    host: HostField
+    site: SiteField
+    epoch: EpochField
 
 
 class StopKind(StrEnum):
@@ -253,11 +262,11 @@ class StoppedProof:
     """
 
     plan_id: str
-    host: HostName
-    site: SiteName
+    host: HostField
+    site: SiteField
     kind: StopKind
     end_of_wal: LsnField
-    timeline: TimelineId
+    timeline: TimelineField
     idle_s: float = 0.0
 
 
@@ -281,13 +290,13 @@ class ReceiptRecord:
     read_to_lsn: LsnField
     exact: bool
     complete: bool
-    transactions: int
-    aborted: int
-    unfinished: int
-    relations: int
+    transactions: Count
+    aborted: Count
+    unfinished: Count
+    relations: Count
     keys_state: str
-    keys: int
-    keys_missing: int
+    keys: Count
+    keys_missing: Count
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -297,14 +306,14 @@ class SalvageProgress:
     While it is ``copying``, ``end_of_wal`` is where the host's WAL ends, as far as is known.
     """
 
-    host: HostName
-    site: SiteName
-    epoch: Epoch
+    host: HostField
+    site: SiteField
+    epoch: EpochField
     phase: SalvagePhase
     from_lsn: LsnField
     end_of_wal: LsnField
-    segments: int
-    bytes: int
+    segments: Count
+    bytes: Count
     directory: str
     detail: str = ""
     receipt: ReceiptRecord | None = None
@@ -318,13 +327,13 @@ class HistoryEntry:
     SHA-256 of the entry before it, of the bytes as they are stored; empty where a chain starts.
     """
 
-    at_unix_s: float
-    epoch: Epoch
+    at_unix_s: UnixSeconds
+    epoch: EpochField
     event: str
     summary: str
     by: str
     details: dict[str, str]
-    number: Annotated[int, Field(ge=0)] = 0
+    number: Annotated[int, Field(ge=0, lt=2**63)] = 0
     previous: str = ""
 
 
@@ -332,7 +341,7 @@ class HistoryEntry:
 class HistoryHead:
     """Which entry is the newest of the chain, and the SHA-256 of its bytes."""
 
-    number: Annotated[int, Field(ge=1)]
+    number: Annotated[int, Field(ge=1, lt=2**63)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -360,7 +369,7 @@ def encode_record(
 def decode_record(kind: type[Record], data: bytes, *, path: str) -> Record:
     """A small record. StateError when it is not exactly one."""
     try:
-        record: Record = _ADAPTERS[kind.__name__].validate_json(data)
-    except ValidationError as error:
-        raise StateError(f"{path}: not a {kind.__name__}: {error.errors()[0]['msg']}") from None
+        record: Record = read_exactly(_ADAPTERS[kind.__name__], data)
+    except NotExactly as error:
+        raise StateError(f"{path}: not a {kind.__name__}: {error}") from None
     return record

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 VERIFY_SCHEMA = 1
 READ_TRIES = 5
 READ_AT_ONCE = 500  # one round trip has to be answered within the limit of a read
-LOGGED_HEAD = re.compile(r"([1-9]\d{0,9}):([0-9a-f]{64})")
+LOGGED_HEAD = re.compile(r"([1-9][0-9]{0,9}):([0-9a-f]{64})")
 
 
 @click.command("verify")

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LOSS_SCHEMA = 1
 SALVAGE = Path("/var/lib/failover/salvage")
-_NAME = re.compile(r"[1-9]\d*|local-\d{8}T\d{6}Z")
+_NAME = re.compile(r"[1-9][0-9]{0,9}|local-[0-9]{8}T[0-9]{6}Z")
 
 
 @click.group("loss")

@@ -6,6 +6,7 @@ A name that is not in the configuration is refused with the known ones listed, n
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -22,9 +23,34 @@ if TYPE_CHECKING:
 
 CONFIG_VARIABLE = "FAILOVER_CONFIG"
 CONFIG_PLACES = (Path("/etc/failover/failover.yaml"), Path("deploy/failover.yaml"))
+WORDS_LENGTH_MAX = 1000
 SITE_FILE = Path("/etc/failover/site")
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds. click takes NaN for a number inside of every range."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        found = float(super().convert(value, param, ctx))
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is no number of seconds", param, ctx)
+        return found
+
+
+class OneLine(click.types.StringParamType):
+    """Words that go on record: one line, nothing that acts on a terminal, and not for ever."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(super().convert(value, param, ctx))
+        if not text.isprintable() or len(text) > WORDS_LENGTH_MAX:
+            self.fail(f"one line of at most {WORDS_LENGTH_MAX} characters is needed", param, ctx)
+        return text
 
 
 @dataclass(slots=True)
@@ -158,7 +184,7 @@ def own_site(policy: Policy, said: str | None) -> SiteName:
 def _site_of_this_host() -> str | None:
     try:
         text = SITE_FILE.read_text(encoding="utf-8").strip()
-    except OSError:
+    except (OSError, UnicodeDecodeError):
         return None
     return text.removeprefix("SITE=").strip("\"'") or None
 

@@ -53,10 +53,21 @@ def console() -> Console:
     """The terminal on stdout. Colours only where it is one; NO_COLOR and COLUMNS are obeyed."""
     from rich.console import Console
 
+    _forget_odd_sizes()
     found = Console(highlight=False, soft_wrap=False)
     if not found.is_terminal:
         return Console(highlight=False, width=_piped_width(), no_color=True)
     return found
+
+
+def _forget_odd_sizes() -> None:
+    """rich takes "²" for a number of columns and fails, and 999999999 for one and fills memory."""
+    import os
+
+    for name in ("COLUMNS", "LINES"):
+        said = os.environ.get(name, "")
+        if not (said.isascii() and said.isdigit() and len(said) <= 4):
+            os.environ.pop(name, None)
 
 
 def _piped_width() -> int:

@@ -19,7 +19,7 @@ import click
 
 from failover.cli.exit_codes import ExitCode
 from failover.cli.moves import Ended, carry_out, limit_option, refuse, typed, usable
-from failover.cli.options import config_option, load_policy, output_option
+from failover.cli.options import OneLine, Seconds, config_option, load_policy, output_option
 from failover.cli.output import UserError, print_json
 from failover.cli.report_files import Written, usable_directory, write
 from failover.cli.settings import operator
@@ -41,7 +41,9 @@ HISTORY_LIMIT = 100  # entries back to the beginning of a move
 
 
 @click.command("rehearse")
-@click.option("--reason", metavar="TEXT", default="", help="Why; it goes into the report.")
+@click.option(
+    "--reason", type=OneLine(), metavar="TEXT", default="", help="Why; it goes into the report."
+)
 @click.option(
     "--report",
     "directory",
@@ -55,7 +57,7 @@ HISTORY_LIMIT = 100  # entries back to the beginning of a move
 @click.option(
     "--healthy-within",
     "healthy_limit_s",
-    type=click.FloatRange(min=10.0, max=3600.0),
+    type=Seconds(min=10.0, max=3600.0),
     default=HEALTHY_LIMIT_S,
     show_default=True,
     help="Seconds within which the group has to be healthy after each move.",

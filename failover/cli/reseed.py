@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import math
 import socket
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from failover.cli.exit_codes import ExitCode
-from failover.cli.options import config_option, known_host, load_policy, output_option
+from failover.cli.options import OneLine, config_option, known_host, load_policy, output_option
 from failover.cli.output import UserError, print_json
 from failover.cli.units import duration, size
 
@@ -51,7 +52,9 @@ class Forecast:
 
 @click.command("reseed")
 @click.argument("host")
-@click.option("--reason", metavar="TEXT", default="", help="Why; it goes into the history.")
+@click.option(
+    "--reason", type=OneLine(), metavar="TEXT", default="", help="Why; it goes into the history."
+)
 @click.option(
     "--rate",
     metavar="SIZE",
@@ -226,6 +229,8 @@ def last_measured(entries: Iterable[HistoryEntry]) -> tuple[float, str] | None:
             size_bytes, took_s = int(size_text), float(took_text)
         except ValueError:
             continue
+        if not (size_bytes < 2**63 and math.isfinite(took_s)):
+            continue
         if entry.event == "reseeded" and size_bytes >= MEASURED_BYTES_MIN and took_s > START_S:
             host = entry.details.get("host", "?")
             found = (size_bytes / (took_s - START_S), f"measured when {host} was reseeded")
@@ -271,9 +276,9 @@ def _rate(text: str | None) -> int | None:
 def _secret(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip()
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise UserError(
-            f"a password is needed: {error.strerror}",
+            f"a password is needed: {getattr(error, 'strerror', None) or 'not text in UTF-8'}",
             where=str(path),
             todo="run this on a controller's host, or name the directory with --secrets",
         ) from None

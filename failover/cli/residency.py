@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from failover.znode import GroupPaths
 
 CHECK_SCHEMA = 1
+LAST_YEAR = 9998  # the day after --to has to be a day, too
 _DAY = click.DateTime(["%Y-%m-%d"])
 
 
@@ -147,6 +148,8 @@ def _period(first: datetime, last: datetime) -> Period:
             f"--to {last:%Y-%m-%d} is before --from {first:%Y-%m-%d}",
             todo="give the first day and the last one; both are in the report",
         )
+    if last.year > LAST_YEAR:
+        raise UserError(f"--to {last:%Y-%m-%d}: up to {LAST_YEAR}", todo="for example today")
     if first.date() > datetime.now(UTC).date():
         raise UserError(
             f"--from {first:%Y-%m-%d} is a day that has not come yet (UTC)",

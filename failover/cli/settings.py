@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from failover.cli.options import Decorated, load_policy
+from failover.cli.options import WORDS_LENGTH_MAX, Decorated, OneLine, load_policy
 from failover.cli.output import UserError
 
 if TYPE_CHECKING:
@@ -21,15 +22,20 @@ if TYPE_CHECKING:
 
 def operator() -> str:
     """Who gives this command: user and host, as they stand in the history."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    try:
+        user = getpass.getuser()  # $LOGNAME or $USER come first: anything may stand there
+    except (KeyError, OSError):  # a user without a name
+        user = f"uid {os.getuid()}"
+    who = f"{user}@{socket.gethostname()}"
+    return "".join(each if each.isprintable() else "?" for each in who)[:WORDS_LENGTH_MAX]
 
 
 def reason_option(*, required: bool) -> Callable[[Decorated], Decorated]:
     """``--reason TEXT``; where it is not required it may be left out."""
     words = "Why; it goes into the history."
     if required:
-        return click.option("--reason", metavar="TEXT", required=True, help=words)
-    return click.option("--reason", metavar="TEXT", default="", help=words)
+        return click.option("--reason", type=OneLine(), metavar="TEXT", required=True, help=words)
+    return click.option("--reason", type=OneLine(), metavar="TEXT", default="", help=words)
 
 
 def set_in_state(

@@ -29,7 +29,7 @@ from failover.cli.moves import (
     typed,
     usable,
 )
-from failover.cli.options import config_option, load_policy, output_option
+from failover.cli.options import OneLine, config_option, load_policy, output_option
 from failover.cli.output import UserError, print_json
 from failover.cli.stand_in import (
     READY_S,
@@ -51,7 +51,9 @@ SWITCHOVER_SCHEMA = 1
 
 @click.command("switchover")
 @click.option("--to", "to_site", required=True, metavar="SITE", help="The site to make active.")
-@click.option("--reason", metavar="TEXT", default="", help="Why; it goes into the history.")
+@click.option(
+    "--reason", type=OneLine(), metavar="TEXT", default="", help="Why; it goes into the history."
+)
 @limit_option
 @stand_in_options
 @click.option("--yes", is_flag=True, help="Do not ask for the site's name.")

@@ -16,6 +16,13 @@ from failover.config.problems import Location, Problem, path_text
 _NOT_YAML = "correct the YAML first: nothing else can be checked before it parses"
 
 
+VALUES_MAX = 20_000  # a few lines of aliases of aliases stand for more than fits any memory
+
+
+class _TooMuch(Exception):
+    """More than VALUES_MAX."""
+
+
 @dataclass(slots=True)
 class Document:
     """The values of the file, the line (from 1) of each location, and the mistakes so far.
@@ -27,6 +34,7 @@ class Document:
     lines: dict[Location, int] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     secrets: set[Location] = field(default_factory=set)
+    values: int = 0  # so far
 
     def problem(self, location: Location, message: str, hint: str = "") -> None:
         """Note a mistake at a location; its line is that of the nearest thing that exists."""
@@ -52,6 +60,9 @@ def read_document(text: str) -> Document:
         return Document(problems=[_syntax_problem(error)])
     except RecursionError:
         return Document(problems=[Problem("", "nested too deeply", _NOT_YAML)])
+    except _TooMuch:
+        said = f"more than {VALUES_MAX} values, aliases written out"
+        return Document(problems=[Problem("", said, "leave out what repeats itself")])
     if document.value is None and not document.problems:
         document.problems = [Problem("", "the file is empty", "start from deploy/failover.yaml")]
     return document
@@ -71,6 +82,9 @@ def _value(
     above: tuple[yaml.Node, ...],
 ) -> Any:
     document.lines.setdefault(location, node.start_mark.line + 1)
+    document.values += 1
+    if document.values > VALUES_MAX:
+        raise _TooMuch
     if node in above:
         document.problem(location, "an anchor that contains itself", "write it out")
         return None
@@ -86,7 +100,9 @@ def _value(
         return loader.construct_object(node)
     except ValueError as error:  # "2021-13-45" looks like a date and is none
         document.problem(location, f"cannot be read: {error}", "quote it if it is meant as text")
-        return None
+    except (LookupError, AttributeError, TypeError, OverflowError):  # `!!int ""`: PyYAML's own
+        document.problem(location, f"is no {node.tag.rpartition(':')[2]}", "leave its tag out")
+    return None
 
 
 def _mapping(

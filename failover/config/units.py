@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from datetime import date, datetime
 from enum import StrEnum
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
@@ -21,8 +21,14 @@ from failover.policy import Address, Network, Url
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
-_QUANTITY = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([A-Za-z]+)")
+_QUANTITY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) *([A-Za-z]+)")
 
+_PREFIX = re.compile("[0-9]{1,3}")
+# IPv6 that ends at an IPv4 address somewhere: mapped, NAT64 (RFC 6052, 8215), Teredo, 6to4.
+TRANSLATED = tuple(
+    IPv6Network(each)
+    for each in ("::ffff:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48", "2001::/32", "2002::/16")
+)
 WIDEST_PREFIX = {4: 8, 6: 16}  # a network wider than this is nobody's own
 
 Choice = TypeVar("Choice", bound=StrEnum)
@@ -60,18 +66,24 @@ def duration_s(value: Any) -> float:
     """``6s``, ``500ms``, ``2h`` in seconds."""
     hint = "a number and a unit: 500ms, 6s, 10min, 2h, 1d"
     if isinstance(value, int | float) and not isinstance(value, bool):
-        raise Wrong(f"{value:g} has no unit", f"did you mean {value:g}s?" if value >= 0 else hint)
+        raise _without_unit(value, "s", hint)
     match = _QUANTITY.fullmatch(_text(value, hint).strip())
     if match is None or match[2] not in _SECONDS:
         raise Wrong(f"{said(value)} is not a duration", hint)
     return float(match[1]) * _SECONDS[match[2]]
 
 
+def _without_unit(value: float, unit: str, hint: str) -> Wrong:
+    usual = 0 <= value < 10**9
+    number = f"{value:g}" if usual else said(value)
+    return Wrong(f"{number} has no unit", f"did you mean {number}{unit}?" if usual else hint)
+
+
 def size_bytes(value: Any) -> int:
     """``16MiB``, ``64GiB`` in bytes."""
     hint = "a number and a unit: 512KiB, 16MiB, 64GiB"
     if isinstance(value, int | float) and not isinstance(value, bool):
-        raise Wrong(f"{value:g} has no unit", f"did you mean {value:g}MiB?" if value >= 0 else hint)
+        raise _without_unit(value, "MiB", hint)
     match = _QUANTITY.fullmatch(_text(value, hint).strip())
     if match is None:
         raise Wrong(f"{said(value)} is not a size", hint)
@@ -129,7 +141,9 @@ def address(value: Any) -> Address:
         if isinstance(error, Wrong):
             raise
         raise Wrong(f"{said(value)} is not an IP address", hint) from None
-    if isinstance(parsed, IPv6Address) and (parsed.scope_id or parsed.ipv4_mapped):
+    if isinstance(parsed, IPv6Address) and (
+        parsed.scope_id or any(parsed in each for each in TRANSLATED)
+    ):
         raise Wrong(f"{said(value)} is not a plain address", hint)
     if parsed.is_unspecified or parsed.is_loopback or parsed.is_multicast or parsed.is_link_local:
         raise Wrong(f"{parsed} cannot be reached from another site", hint)
@@ -158,7 +172,9 @@ def url(value: Any) -> Url:
     text = _text(value, hint)
     try:
         parts = urlsplit(text)
-        port = parts.port or PORTS.get(parts.scheme, 0)
+        port = PORTS.get(parts.scheme, 0) if parts.port is None else parts.port
+        if parts.port == 0:
+            raise ValueError("nothing listens on port 0")
     except ValueError:
         raise Wrong(f"{said(text)} is not a URL", hint) from None
     query = parse_qsl(parts.query, keep_blank_values=True)
@@ -211,13 +227,15 @@ def network(value: Any) -> Network:
         parsed = ip_network(text, strict=False)
     except ValueError:
         raise Wrong(f"{said(text)} is not a network", hint) from None
-    if parsed.version == 6 and parsed.network_address.ipv4_mapped is not None:
-        raise Wrong(f"{text} is a network of mapped IPv4 addresses", "declare it as IPv4")
+    if not _PREFIX.fullmatch(text.split("/")[1]):
+        raise Wrong(f"{said(text)} has no prefix length", f"did you mean {parsed}?")
     if parsed.prefixlen < WIDEST_PREFIX[parsed.version]:
         raise Wrong(
             f"{text} is open to the world",
             f"declare the site's own networks, /{WIDEST_PREFIX[parsed.version]} at the widest",
         )
+    if parsed.version == 6 and any(parsed.overlaps(each) for each in TRANSLATED):
+        raise Wrong(f"{text} is a network of mapped IPv4 addresses", "declare it as IPv4")
     if str(parsed.network_address) != text.split("/")[0]:
         raise Wrong(f"{text} has bits outside its prefix", f"did you mean {parsed}?")
     return parsed

@@ -71,7 +71,7 @@ def application(
     )
 
     async def metrics(request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        encode, content_type = encoder(request.headers.get("Accept", ""))
         response = web.Response(body=encode(registry), headers={"Content-Type": content_type})
         response.enable_compression()
         return response
@@ -99,6 +99,14 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
+
+
+def encoder(accept: str) -> tuple[Callable[[CollectorRegistry], bytes], str]:
+    """prometheus_client's choice. It fails on a version that is no number: then the plain text."""
+    try:
+        return choose_encoder(accept)
+    except (ValueError, TypeError):
+        return choose_encoder("")
 
 
 def content_security_policy(page: str) -> str:

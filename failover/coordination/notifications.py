@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass as strict
 
 from failover.coordination.reads import read_all
 from failover.coordination.store import Store
+from failover.fields import NotExactly, read_exactly
 from failover.history_check import Stored, understood
 from failover.notifications.due import Window, window
 from failover.znode import Create, GroupPaths, Outcome, OutcomeUnknown, Set, Znode
@@ -26,8 +28,8 @@ READ_AT_ONCE = 100
 class _Record:
     """The znode's bytes."""
 
-    entry: str
-    schema: int = 1
+    entry: Annotated[str, Field(pattern=r"^(e-[0-9]{10})?$")]
+    schema: Literal[1] = 1
 
 
 _ADAPTER: TypeAdapter[_Record] = TypeAdapter(_Record)
@@ -52,9 +54,9 @@ def read_place(store: Store, paths: GroupPaths, target: str) -> Place:
 
 def _understood(found: Znode) -> Place:
     try:
-        record = _ADAPTER.validate_json(found.data)
-    except ValidationError as error:
-        problem = f"{found.path}: cannot be understood: {error.errors()[0]['msg']}"
+        record = read_exactly(_ADAPTER, found.data)
+    except NotExactly as error:
+        problem = f"{found.path}: cannot be understood: {error}"
         return Place("", found.version, problem)
     return Place(record.entry, found.version)
 

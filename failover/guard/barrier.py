@@ -41,6 +41,7 @@ RECOVERY_TARGETS = (
     "recovery_target_xid",
 )
 STAY_DOWN = 200  # above 125 ends the startup process, and with it the server; 1 is a warning
+RESERVED_MAX = 1000  # numbers left out at once; each is a file, on the disk before the promotion
 RESERVED = b"# reserved by failover: promised elsewhere\n"
 HARMLESS = ("--describe-config", "--version", "-V", "--help", "-?", "-C")
 
@@ -191,8 +192,19 @@ def hook_limit_s(arguments: list[str]) -> float:
     """Seconds, of ``--limit-s=SECONDS``."""
     for argument in arguments:
         if argument.startswith("--limit-s="):
-            return float(argument.partition("=")[2])
+            return seconds(argument.partition("=")[2])
     return HOOK_LIMIT_S
+
+
+def seconds(text: str) -> float:
+    """From above nothing to an hour: a number that is none would wait for ever, or not at all."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if not 0 < found <= 3600:
+        raise Refused(f"--limit-s={text[:40]}: not a number of seconds, up to 3600")
+    return found
 
 
 def find_cluster(data_dir: str | None) -> str:
@@ -279,7 +291,13 @@ def refuse_recovery_target(data_dir: str, arguments: list[str]) -> None:
 def promised_timeline(reason: str) -> int | None:
     """The guard's answer begins with it; None where nothing was promised (no state yet)."""
     name, _, number = reason.partition(" ")[0].partition("=")
-    return int(number) if name == "timeline" else None
+    if name != "timeline":
+        return None
+    if not (number.isascii() and number.isdigit() and len(number) <= 10):
+        raise Refused(f"the guard promises a timeline that is none: {number[:40]!r}")
+    if not 0 < int(number) < 2**32:
+        raise Refused(f"the guard promises timeline {number}, and there is none of that number")
+    return int(number)
 
 
 def reserve_timelines(data_dir: str, promised: int) -> None:
@@ -290,7 +308,14 @@ def reserve_timelines(data_dir: str, promised: int) -> None:
     timeline's own either, so a refusal costs nothing.
     """
     try:
-        for number in range(control_timeline(data_dir) + 1, promised):
+        newest = control_timeline(data_dir)
+        if promised - newest > RESERVED_MAX:
+            raise Refused(
+                f"timeline {promised} was promised, the server is on {newest}: more than "
+                f"{RESERVED_MAX} numbers were left out, so a record is spoilt; see "
+                "last_writer in ZooKeeper (docs/decisions/0010-timeline-numbers.md)"
+            )
+        for number in range(newest + 1, promised):
             if not os.path.exists(history_path(data_dir, number)):
                 write_reserved(data_dir, number)
         chosen = first_free_timeline(data_dir)

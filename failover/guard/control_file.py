@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from failover.model import Lsn, TimelineId
+from failover.model import LSN_MAX, TIMELINE_MAX, WAL_SEGMENT_BYTES, Lsn, TimelineId
 
 CONTROL_BYTES = 512
 _HISTORY_NAME = re.compile(r"([0-9A-F]{8})\.history")
+_CHECKPOINT_MAX = LSN_MAX - WAL_SEGMENT_BYTES  # what comes after it has a position too
 _KNOWN_VERSIONS = frozenset({1300, 1700, 1800})  # 13 to 16, 17, 18
 
 
@@ -53,6 +54,8 @@ def parse_control(raw: bytes) -> ControlFile:
     if version not in _KNOWN_VERSIONS or state not in DbState.__members__.values():
         raise ControlFileError(f"control file version {version}, state {state}: not known here")
     checkpoint, redo, timeline = struct.unpack_from("<QQI", raw, 32)
+    if timeline == 0 or not redo <= checkpoint <= _CHECKPOINT_MAX:
+        raise ControlFileError(f"a checkpoint at {checkpoint} of timeline {timeline}: spoilt")
     return ControlFile(
         DbState(state), system_identifier, Lsn(checkpoint), Lsn(redo), TimelineId(timeline)
     )
@@ -87,4 +90,5 @@ def newest_timeline(control_file: Path, wal: Path) -> TimelineId | None:
         return None
     if own is None:
         return None
-    return max([own, *(TimelineId(int(name[1], 16)) for name in names if name is not None)])
+    newest = max([own, *(TimelineId(int(name[1], 16)) for name in names if name is not None)])
+    return newest if newest < TIMELINE_MAX else None  # no number is left to promise

@@ -8,7 +8,6 @@ conditional transactions.
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import structlog
 from failover.clock import boottime_s
 from failover.coordination.kazoo_store import KazooStore
 from failover.coordination.store import StoreUnavailable
+from failover.foreign import json_object
 from failover.guard.control_file import newest_timeline, read_control
 from failover.guard.local_connection import SOCKET_DIR
 from failover.guard.messages import (
@@ -432,6 +432,6 @@ def _is_paused(config: Znode | None) -> bool:
     if config is None:
         return False
     try:
-        return bool(json.loads(config.data).get("pause"))
-    except (ValueError, AttributeError):
+        return bool(json_object(config.data).get("pause"))
+    except ValueError:
         return False

@@ -65,7 +65,7 @@ async def _answer(minder: Minder, words: list[str]) -> Reply:
     """The question's one line: see barrier.py, which asks it."""
     match words:
         case ["permit", purpose, patience_s]:
-            return await minder.permit(Purpose(purpose), min(float(patience_s), 60.0))
+            return await minder.permit(Purpose(purpose), _patience_s(patience_s))
         case ["single"]:
             return await minder.single()
         case ["recovery_end"]:
@@ -78,6 +78,14 @@ async def _answer(minder: Minder, words: list[str]) -> Reply:
             return Reply(True, _STATUS.dump_json(minder.status()).decode())
         case _:
             return Reply(False, f"unknown question {' '.join(words)!r}")
+
+
+def _patience_s(text: str) -> float:
+    """ValueError where it is none: NaN would be waited for, and never be over."""
+    found = float(text)
+    if not found >= 0:
+        raise ValueError(f"{text[:40]} is no patience")
+    return min(found, 60.0)
 
 
 async def _unless_gone(answer: Awaitable[Reply], reader: asyncio.StreamReader) -> Reply | None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from failover.fields import EpochField, SessionId, TimelineField
 from failover.model import Epoch, TimelineId
 from failover.timing import LeaseTiming
 
@@ -85,7 +86,7 @@ class Renewals:
     to pings, so the last one may not have reached the session's clock yet.
     """
 
-    session_id: int
+    session_id: SessionId
     last_sent_s: float
     base_sent_s: float | None = None
 
@@ -107,11 +108,11 @@ def renewed(before: Renewals | None, session_id: int, sent_s: float, limits: Lim
 class Grant:
     """A permit given and not yet over."""
 
-    session_id: int
-    epoch: Epoch
+    session_id: SessionId
+    epoch: EpochField
     since_s: float  # of the latest permit: a note older than this is superseded
     promotion: bool
-    timeline: TimelineId | None = None  # what the promotion is to make
+    timeline: TimelineField | None = None  # what the promotion is to make
 
 
 # --------------------------------------------------------------------------- the keeper

@@ -12,7 +12,9 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-_STRICT = ConfigDict(extra="forbid")
+from failover.fields import Count, EpochNumber, SessionId, TimelineNumber
+
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class Purpose(StrEnum):
@@ -44,14 +46,14 @@ class WorkerAlive:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class SessionOpened:
-    session_id: int
+    session_id: SessionId
     password: str  # hexadecimal
     type: Literal["session_opened"] = "session_opened"
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class Renewed:
-    session_id: int
+    session_id: SessionId
     sent_s: float
     announced: bool = True  # to the kernel, before it was sent
     type: Literal["renewed"] = "renewed"
@@ -60,7 +62,7 @@ class Renewed:
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class StateRead:
     exists: bool
-    epoch: int | None  # None: no state, or it cannot be understood
+    epoch: EpochNumber | None  # None: no state, or it cannot be understood
     plan_here: bool  # a plan that forbids this site to write
     stop_here: bool = False  # that plan has the guards stop it; read after a sync
     type: Literal["state_read"] = "state_read"
@@ -84,13 +86,13 @@ class LeaderRead:
 class PermitAnswer:
     """``timeline``: the number promised to a promotion; a worker of before it promises none."""
 
-    request: int
+    request: Count
     answer: Answer
     reason: str
     detail: str
-    session_id: int
-    epoch: int
-    timeline: int | None = None
+    session_id: SessionId
+    epoch: EpochNumber
+    timeline: TimelineNumber | None = None
     type: Literal["permit_answer"] = "permit_answer"
 
 
@@ -105,9 +107,9 @@ class ServerAnswered:
 class SalvageAnswer:
     """``request`` 0: a salvage at first sight, which nobody waits for."""
 
-    request: int
+    request: Count
     ok: bool
-    epoch: int | None
+    epoch: EpochNumber | None
     detail: str
     type: Literal["salvage_answer"] = "salvage_answer"
 
@@ -139,8 +141,8 @@ class MinderStatus:
     """
 
     granted: bool
-    permits_seen: int
-    session_id: int | None
+    permits_seen: Count
+    session_id: SessionId | None
     deadline_s: float | None
     server_alive: bool
     in_production: bool
@@ -150,7 +152,7 @@ class MinderStatus:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class PermitAsk:
-    request: int
+    request: Count
     purpose: Purpose
     patience_s: float
     type: Literal["permit_ask"] = "permit_ask"
@@ -160,13 +162,13 @@ class PermitAsk:
 class PermitWithdrawn:
     """Who asked is gone."""
 
-    request: int
+    request: Count
     type: Literal["permit_withdrawn"] = "permit_withdrawn"
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class SalvageAsk:
-    request: int
+    request: Count
     type: Literal["salvage_ask"] = "salvage_ask"
 
 
@@ -184,9 +186,9 @@ def encode(message: FromWorker | FromMinder) -> bytes:
 
 def decode_from_worker(line: bytes) -> FromWorker:
     """ValueError when it is not exactly a message."""
-    return _FROM_WORKER.validate_json(line)
+    return _FROM_WORKER.validate_json(line, strict=True)
 
 
 def decode_from_minder(line: bytes) -> FromMinder:
     """ValueError when it is not exactly a message."""
-    return _FROM_MINDER.validate_json(line)
+    return _FROM_MINDER.validate_json(line, strict=True)

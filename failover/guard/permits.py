@@ -18,7 +18,7 @@ from failover.last_writer import (
     permitted_hosts,
     read_last_writer,
 )
-from failover.model import ClusterName, Epoch, HostName, Lsn, SiteName, TimelineId
+from failover.model import TIMELINE_MAX, ClusterName, Epoch, HostName, Lsn, SiteName, TimelineId
 from failover.state import (
     GroupState,
     PlanKind,
@@ -156,10 +156,13 @@ def decide_permit(me: Member, seen: PermitInputs) -> PermitDecision:
         return refusal
     if seen.promotion and seen.known_timeline is None:
         return Refuse(RefusalReason.TIMELINE_UNKNOWN, "control file or pg_wal cannot be read")
+    last = read_last_writer(seen.last_writer)
+    if seen.promotion and last is not None and last.timeline >= TIMELINE_MAX:
+        return Refuse(RefusalReason.TIMELINE_UNKNOWN, f"no number comes after {last.timeline}")
     writer = next_writer(
         me.host,
         me.site,
-        read_last_writer(seen.last_writer),
+        last,
         seen.known_timeline or TimelineId(0),
         judged_unix_s=state.epoch_started_unix_s,
         promotion=seen.promotion,

@@ -15,14 +15,16 @@ from __future__ import annotations
 import os
 from dataclasses import field
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from failover.fields import Count, EpochField, NotExactly, SessionId, read_exactly
 from failover.guard.logic import Grant, Renewals
-from failover.model import ClusterName, Epoch
+from failover.model import ClusterName
 
-_STRICT = ConfigDict(extra="forbid")
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -31,12 +33,12 @@ class GuardRecord:
     """The durable half. The password takes the session up again: the file is 0600."""
 
     boot_id: str
-    session_id: int | None = None
-    password: str = field(default="", repr=False)  # hexadecimal
+    session_id: SessionId | None = None
+    password: Annotated[str, Field(pattern=r"^([0-9a-f]{2})*$")] = field(default="", repr=False)
     armed: bool = False
     grant: Grant | None = None
     deadline_s: float | None = None  # when it was written; the lease file has the present one
-    epoch: Epoch | None = None
+    epoch: EpochField | None = None
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -44,7 +46,7 @@ class LeaseRecord:
     """The volatile half. ``minder_pid`` tells an old worker that a new minder has taken over."""
 
     boot_id: str
-    minder_pid: int
+    minder_pid: Count
     renewals: Renewals | None = None
 
 
@@ -116,10 +118,10 @@ def read_record(places: Places, boot: str) -> GuardRecord:
     within seconds.
     """
     try:
-        record = _RECORD.validate_json(places.record.read_bytes())
+        record = read_exactly(_RECORD, places.record.read_bytes())
     except FileNotFoundError:
         return GuardRecord(boot_id=boot)
-    except (OSError, ValidationError):
+    except (OSError, NotExactly):
         return GuardRecord(boot_id=boot, armed=True)
     if record.boot_id == boot:
         return record
@@ -134,8 +136,8 @@ def write_record(places: Places, record: GuardRecord) -> None:
 def read_lease(places: Places, boot: str) -> LeaseRecord | None:
     """The last renewals; None where there are none of this boot."""
     try:
-        lease = _LEASE.validate_json(places.lease.read_bytes())
-    except (OSError, ValidationError):
+        lease = read_exactly(_LEASE, places.lease.read_bytes())
+    except (OSError, NotExactly):
         return None
     return lease if lease.boot_id == boot else None
 

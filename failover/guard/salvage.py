@@ -8,12 +8,14 @@ says ``done`` only when all of it is there; too little space is reported, never 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from failover.fields import Count, NotExactly, read_exactly
 from failover.guard.control_file import ControlFileError, parse_control, read_control
 from failover.guard.records import Places
 from failover.guard.wal_end import end_of_files_of, segment_start, valid_segments
@@ -21,6 +23,7 @@ from failover.model import WAL_SEGMENT_BYTES, Epoch, Lsn
 from failover.state import LsnField
 
 _DONE = "DONE"
+_EPOCH = re.compile("[1-9][0-9]{0,8}")
 _SPACE_LEFT_BYTES_MIN = 256 * 1024**2
 
 
@@ -32,8 +35,8 @@ class Copied:
     ok: bool
     from_lsn: LsnField
     end_of_wal: LsnField
-    segments: int
-    bytes: int
+    segments: Count
+    bytes: Count
     directory: Path
     detail: str
 
@@ -49,16 +52,16 @@ def read_done(places: Places, epoch: Epoch) -> Copied | None:
     """What was copied, once it is done; also where an operator did it by hand."""
     directory = places.salvage / str(epoch)
     try:
-        return _COPIED.validate_json((directory / _DONE).read_bytes())
+        return read_exactly(_COPIED, (directory / _DONE).read_bytes())
     except OSError:
         return None
-    except ValidationError:
+    except NotExactly:
         return Copied(True, Lsn(0), Lsn(0), 0, 0, directory, "marked as done by hand")
 
 
 def newest_done(places: Places) -> Epoch | None:
     try:
-        done = [int(d.name) for d in places.salvage.iterdir() if d.name.isdigit()]
+        done = [int(d.name) for d in places.salvage.iterdir() if _EPOCH.fullmatch(d.name)]
     except OSError:
         return None
     return max((Epoch(n) for n in done if is_done(places, Epoch(n))), default=None)

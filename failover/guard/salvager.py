@@ -7,7 +7,6 @@ the loss receipt made from it (``receipt``) are on this host; how far it is stan
 
 from __future__ import annotations
 
-import json
 import queue
 import time
 from collections.abc import Callable
@@ -30,6 +29,7 @@ from failover.model import Epoch, Lsn, TimelineId
 from failover.policy import Policy
 from failover.receipt.compose import Origin
 from failover.receipt.document import FromIs, KeysState
+from failover.replication.lineage import parse_switches
 from failover.state import (
     GroupState,
     ReceiptRecord,
@@ -268,11 +268,10 @@ class Salvager:
         scope = ScopePaths(self._policy.patroni_namespace, cluster.scope(state.active_site))
         try:
             history = self._store.read(scope.history)
-            entries = [] if history is None else json.loads(history.data)
-            ends = [int(entry[1]) for entry in entries if int(entry[0]) == timeline]
-        except (StoreUnavailable, ValueError, TypeError, IndexError):
+        except StoreUnavailable:
             return None
-        return Lsn(ends[-1]) if ends else None
+        text = "" if history is None else history.data.decode(errors="replace")
+        return parse_switches(text).get(timeline)
 
 
 def _has_no_keys(receipt: ReceiptRecord) -> bool:

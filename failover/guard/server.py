@@ -17,15 +17,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass as checked_dataclass
 
+from failover.fields import NotExactly, read_exactly
 from failover.guard.control_file import ControlFileError, DbState, parse_control, read_control
 from failover.guard.logic import Note, ServerSeen, StartMode
 from failover.guard.records import Places
 
 
-@checked_dataclass(frozen=True, slots=True)
+@checked_dataclass(frozen=True, slots=True, config=ConfigDict(allow_inf_nan=False))
 class NoteFile:
     """What the start barrier wrote, lock in hand. ``control``: the control file, hexadecimal."""
 
@@ -48,8 +49,8 @@ _NOTE: TypeAdapter[NoteFile] = TypeAdapter(NoteFile)
 def read_note(places: Places, boot: str) -> NoteFile | None:
     """The note of this boot's latest start; None where there is none."""
     try:
-        note = _NOTE.validate_json(places.note.read_bytes())
-    except (OSError, ValidationError):
+        note = read_exactly(_NOTE, places.note.read_bytes())
+    except (OSError, NotExactly):
         return None
     return note if note.boot_id == boot else None
 

@@ -23,8 +23,10 @@ SEGMENT_NAME = re.compile(r"[0-9A-F]{24}")
 PAGE_BYTES = 8192
 SHORT_PAGE_HEADER_BYTES = 24
 LONG_PAGE_HEADER_BYTES = 40  # of a segment's first page
+RECORD_BYTES_MAX = 1020 * 1024**2  # XLogRecordMaxSize of access/xlogrecord.h
 _RECORD = re.compile(
-    r"len \(rec/tot\): +\d+/ *(?P<total>\d+),.* lsn: (?P<lsn>[0-9A-F]+/[0-9A-F]+),"
+    r"rmgr: \w+ +len \(rec/tot\): +[0-9]+/ *(?P<total>[0-9]{1,10}), tx: +[0-9]+,"
+    r" lsn: (?P<lsn>[0-9A-F]{1,8}/[0-9A-F]{1,8}),"
 )
 
 # While nothing is received the newest file tells the timeline: the control file's is as old as the
@@ -196,8 +198,8 @@ def _dump(places: Places, *arguments: str) -> subprocess.CompletedProcess[str]:
 def _end_of_last_record(lines: str) -> Lsn | None:
     """As PostgreSQL counts it: the headers of the pages that it goes on to are within it."""
     *_, last = lines.splitlines() or [""]
-    found = _RECORD.search(last)
-    if found is None:
+    found = _RECORD.match(last)
+    if found is None or int(found["total"]) > RECORD_BYTES_MAX:
         return None
     if "desc: SWITCH" in last:  # the rest of its segment belongs to it
         number = Lsn.parse(found["lsn"]).bytes // WAL_SEGMENT_BYTES

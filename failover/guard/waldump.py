@@ -29,4 +29,7 @@ def stopped_at(said: str) -> Lsn | None:
     """The furthest position in its messages: where it found no further record. None: it names
     none."""
     found: list[tuple[str, str]] = _POSITION.findall(said)
-    return max((Lsn.parse(first or second) for first, second in found), default=None)
+    try:
+        return max((Lsn.parse(first or second) for first, second in found), default=None)
+    except ValueError:
+        return None

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from failover.model import HostName
 
-_TEXT = re.compile(r'([1-9]\d*) \(("[^"]+"(?:,"[^"]+")*)\)')
+_TEXT = re.compile(r'([1-9][0-9]{0,3}) \(("[^"]+"(?:,"[^"]+")*)\)')
 
 
 def names_text(hosts: Iterable[HostName]) -> str:

@@ -12,7 +12,14 @@ from enum import StrEnum
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from failover.model import HostName, SiteName, TimelineId
+from failover.fields import (
+    Count,
+    EpochNumber,
+    HostField,
+    SiteField,
+    TimelineField,
+    UnixSeconds,
+)
 from failover.residency.findings import HostScan
 from failover.state import LsnField, StateError
 
@@ -23,7 +30,7 @@ ROUND_AGE_S_MAX = (
 )
 SENT_WITHIN_S = 0.5  # of its end: less than readers allow for (READ_DELAY_S)
 
-_STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+_STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
 class NoAnswerKind(StrEnum):
@@ -68,7 +75,7 @@ class PostgresSeen:
     """
 
     in_recovery: bool
-    timeline: TimelineId
+    timeline: TimelineField
     current_lsn: LsnField | None  # end of WAL written; primary only
     received_lsn: LsnField | None  # standby only; None before anything was streamed
     replayed_lsn: LsnField | None  # standby only
@@ -90,7 +97,7 @@ class PatroniSeen:
 
     role: str  # primary, replica, standby_leader, …
     state: str  # running, starting, stopped, …
-    timeline: TimelineId | None
+    timeline: TimelineField | None
     paused: bool
     pending_restart: bool = False
     nofailover: bool = False
@@ -105,9 +112,9 @@ class GuardSeen:
     writable: bool  # it may take writes now: what HAProxy is told
     worker_alive: bool
     server_alive: bool  # a process of the database server lives
-    epoch: int | None
+    epoch: EpochNumber | None
     deadline_in_s: float | None  # how long the grant still holds without a renewal
-    salvaged_epoch: int | None
+    salvaged_epoch: EpochNumber | None
     # Since its primary last answered the guard itself; of a guard that has not asked yet, since it
     # began to. None: it does not say.
     answered_s_ago: float | None = None
@@ -119,7 +126,7 @@ class GuardSeen:
 class HostObservation:
     """One database host. Each part was asked on its own."""
 
-    host: HostName
+    host: HostField
     postgres: PostgresSeen | NoAnswer
     patroni: PatroniSeen | NoAnswer
     guard: GuardSeen | NoAnswer
@@ -135,12 +142,12 @@ class ZooKeeperMode(StrEnum):
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class ZooKeeperSeen:
     mode: ZooKeeperMode
-    epoch: int = 0
+    epoch: Count = 0
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class ZooKeeperObservation:
-    server: HostName
+    server: HostField
     answer: ZooKeeperSeen | NoAnswer
 
 
@@ -152,9 +159,9 @@ class SiteObservation:
     change on its own clock, never by comparing clocks across sites.
     """
 
-    observer: SiteName
-    sequence: int
-    taken_unix_s: float
+    observer: SiteField
+    sequence: Count
+    taken_unix_s: UnixSeconds
     round_duration_s: float
     hosts: tuple[HostObservation, ...]
     zookeeper: tuple[ZooKeeperObservation, ...]
@@ -194,6 +201,6 @@ def encode_observation(observation: SiteObservation) -> bytes:
 def decode_observation(data: bytes, *, path: str) -> SiteObservation:
     """StateError when it is not exactly an observation."""
     try:
-        return _ADAPTER.validate_json(data)
+        return _ADAPTER.validate_json(data, strict=True)  # twenty a second: keys twice pass
     except ValidationError as error:
         raise StateError(f"{path}: not an observation: {error.errors()[0]['msg']}") from None

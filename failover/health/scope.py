@@ -8,14 +8,17 @@ hold.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from failover.foreign import is_whole, json_object
 from failover.health.inputs import ConfigSeen, LeaderKeySeen
 from failover.model import Epoch, SiteName
 from failover.policy import DatabaseHost
 
+_PORT = re.compile("[0-9]{1,5}")
 FENCE_PREFIX = "fenced by failover, epoch "
 SYNC_NAMES = "synchronous_standby_names"
 
@@ -75,19 +78,28 @@ def parse_config(config: ConfigSeen | None) -> PatroniConfig | None:
     if config is None:
         return None
     try:
-        document = json.loads(config.text)
+        document = json_object(config.text)
     except ValueError:
         return None
-    if not isinstance(document, dict):
-        return None
     standby = document.get("standby_cluster")
-    if standby is not None and not isinstance(standby, dict):
+    if not is_whole(config.text) or not _can_be_changed(document):
         return None
     if not _is_standby_cluster(standby):
         return PatroniConfig(bool(document.get("pause")), None, document)
     if standby.get("port") and not standby.get("host"):
         return None  # a standby cluster of this host itself, to Patroni: nobody meant that
+    if not isinstance(standby.get("host") or "", str):
+        return None
     return PatroniConfig(bool(document.get("pause")), _upstream(standby), document)
+
+
+def _can_be_changed(document: Mapping[str, Any]) -> bool:
+    """What we change parts of are objects, so that their other parts can be kept."""
+    postgresql = document.get("postgresql") or {}
+    parts = [postgresql, document.get("standby_cluster") or {}, document.get("slots") or {}]
+    if isinstance(postgresql, dict):
+        parts.append(postgresql.get("parameters") or {})
+    return all(isinstance(part, dict) for part in parts)
 
 
 def _is_standby_cluster(standby: dict[str, Any] | None) -> TypeGuard[dict[str, Any]]:
@@ -100,9 +112,8 @@ def _is_standby_cluster(standby: dict[str, Any] | None) -> TypeGuard[dict[str, A
 
 def _upstream(standby: dict[str, Any]) -> Upstream:
     host, port = standby.get("host"), standby.get("port")
-    return Upstream(
-        host=str(host) if host else None, port=int(str(port)) if str(port).isdigit() else None
-    )
+    known = _PORT.fullmatch(str(port))
+    return Upstream(host=str(host) if host else None, port=int(str(port)) if known else None)
 
 
 def slot_name(site: SiteName) -> str:

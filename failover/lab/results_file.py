@@ -21,14 +21,17 @@ def read_runs(path: Path, decoded: Callable[[str], Run]) -> list[Run]:
     ``decoded`` raises ValueError, TypeError or KeyError. ResultsError where a line that is not the
     last one is damaged; OSError where the file cannot be read.
     """
-    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    except UnicodeDecodeError:
+        raise ResultsError(f"{path}: not text in UTF-8") from None
     runs = []
     for number, line in enumerate(lines, start=1):
         if number == len(lines) and not line.endswith("\n"):
             break
         try:
             runs.append(decoded(line))
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise ResultsError(f"{path}, line {number}: not a run: {error}") from None
     return runs
 

@@ -5,12 +5,12 @@ Shares no code with what builds plans; only paths and the decoders of znodes are
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from failover.foreign import json_object
 from failover.health.cluster_view import ClusterView, SideView
 from failover.health.view import View
 from failover.model import SiteName
@@ -99,10 +99,9 @@ def declared(reading: Reading, site: Site, address: Address) -> bool:
 def document(data: bytes | str | None) -> dict[str, Any] | None:
     """A JSON object, or None."""
     try:
-        found = json.loads(data) if data is not None else None
+        return json_object(data) if data is not None else None
     except ValueError:
         return None
-    return found if isinstance(found, dict) else None
 
 
 def config_before(side: SideView) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from failover.last_writer import encode_last_writer, read_last_writer
-from failover.model import Epoch, SiteName, TimelineId
+from failover.model import TIMELINE_MAX, Epoch, SiteName, TimelineId
 from failover.state import GroupState
 from failover.znode import Set, Znode
 
@@ -38,8 +38,8 @@ def rebuilt(
 def timelines_ahead(found: Znode) -> tuple[Set, ...]:
     """No number that the lost site may have taken is promised to anybody again."""
     writer = read_last_writer(found)
-    if writer is None:
-        return ()
+    if writer is None or writer.timeline > TIMELINE_MAX - TIMELINES_AHEAD:
+        return ()  # nothing is promised after such a number
     number = TimelineId(writer.timeline + TIMELINES_AHEAD)
     ahead = replace(writer, timeline=number, promised=False)
     return (Set(found.path, encode_last_writer(ahead), found.version),)

@@ -51,6 +51,8 @@ class ZooKeeperHost:
         except OSError as error:
             why = f"{self._config}: {error.strerror}: is this a ZooKeeper host?"
             raise ServerError(why) from None
+        except UnicodeDecodeError:
+            raise ServerError(f"{self._config}: not text in UTF-8") from None
 
     @property
     def data_dir(self) -> Path:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-_SERVER = re.compile(r"^server\.(\d+)=")
+_SERVER = re.compile(r"^server\.([0-9]{1,3})=")
 _ALONE = "standaloneEnabled=false"
 _ADDRESS = "clientPortAddress"
 _WHY = "# A part of the ensemble, by `failover break-glass`; docs/operations/two-sites-lost.md"

@@ -13,11 +13,11 @@ from typing import Annotated
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
-from failover.model import ClusterName, Epoch, HostName, SiteName
+from failover.fields import ClusterField, Count, EpochField, HostField, SiteField, UnixSeconds
 from failover.state import LsnField
 
 RECEIPT_SCHEMA = 1
-_STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+_STRICT = ConfigDict(extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False)
 
 Key = dict[str, str | None]  # column → value as text; None: NULL
 
@@ -57,13 +57,13 @@ class LostTransaction:
     readable key, by reason (``rows.Missing``).
     """
 
-    xid: int
-    subxids: tuple[int, ...]
+    xid: Count
+    subxids: tuple[Count, ...]
     lsn: LsnField  # of its COMMIT
     committed_at: str  # by the old primary's clock, ISO 8601 in UTC
-    rows: dict[str, int]
+    rows: dict[str, Count]
     keys: tuple[LostRow, ...] = ()
-    keys_missing: dict[str, int] = field(default_factory=dict)
+    keys_missing: dict[str, Count] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -74,8 +74,8 @@ class TouchedRelation:
     name: str
     database: str
     file: str
-    rows: int
-    transactions: int
+    rows: Count
+    transactions: Count
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -84,8 +84,8 @@ class Keys:
 
     state: KeysState
     tables: tuple[str, ...]  # as named in failover.yaml
-    read: int
-    missing: int
+    read: Count
+    missing: Count
     detail: str = ""
 
 
@@ -97,27 +97,27 @@ class Receipt:
     """
 
     name: str
-    cluster: ClusterName
-    host: HostName
-    site: SiteName
-    epoch: Epoch | None
-    made_unix_s: float
+    cluster: ClusterField
+    host: HostField
+    site: SiteField
+    epoch: EpochField | None
+    made_unix_s: UnixSeconds
     from_lsn: LsnField
     from_is: FromIs
     rows_from_lsn: LsnField  # a transaction's rows are known from here on
     read_to_lsn: LsnField
     end_of_wal: LsnField
     complete: bool
-    transactions: int
-    aborted: int
-    unfinished: int
+    transactions: Count
+    aborted: Count
+    unfinished: Count
     first_committed_at: str
     last_committed_at: str
     relations: tuple[TouchedRelation, ...]
     keys: Keys
     lost: tuple[LostTransaction, ...]
     problems: tuple[str, ...] = ()
-    schema: Annotated[int, Field(ge=1)] = RECEIPT_SCHEMA
+    schema: Annotated[int, Field(ge=1, lt=2**63)] = RECEIPT_SCHEMA
 
 
 _RECEIPT: TypeAdapter[Receipt] = TypeAdapter(Receipt)
@@ -134,7 +134,7 @@ def encode_receipt(receipt: Receipt) -> bytes:
 def decode_receipt(data: bytes) -> Receipt:
     """ReceiptError when it is not exactly a receipt of this schema."""
     try:
-        receipt = _RECEIPT.validate_json(data)
+        receipt = _RECEIPT.validate_json(data, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole"

@@ -19,19 +19,21 @@ RESOURCE_MANAGERS = ("Transaction", "Heap", "Heap2")
 
 _LINE = re.compile(
     r"rmgr: (\w+) +len \(rec/tot\): +\d+/ *\d+, tx: +(\d+), lsn: ([0-9A-F]+/[0-9A-F]+),"
-    r" prev [0-9A-F]+/[0-9A-F]+, desc: ([A-Z_]+)(.*)"
+    r" prev [0-9A-F]+/[0-9A-F]+, desc: ([A-Z_]+)(.*)",
+    re.ASCII,
 )
 _END = re.compile(
-    r"(?: (?P<xid>\d+):)? (?P<day>\d{4}-\d\d-\d\d) (?P<time>\d\d:\d\d:\d\d\.\d{6}) UTC(?P<rest>.*)"
+    r"(?: (?P<xid>\d+):)? (?P<day>\d{4}-\d\d-\d\d) (?P<time>\d\d:\d\d:\d\d\.\d{6}) UTC(?P<rest>.*)",
+    re.ASCII,
 )
-_SUBXACTS = re.compile(r"; subxacts:((?: \d+)+)")
-_BLOCK = re.compile(r"blkref #(\d): rel (\d+)/(\d+)/(\d+) blk (\d+)")
-_OFF = re.compile(r"\boff: (\d+)")
-_OLD_OFF = re.compile(r"\bold_off: (\d+)")
-_NEW_OFF = re.compile(r"\bnew_off: (\d+)")
-_KEY_CHANGED = re.compile(r"\bold_infobits: \[[^\]]*KEYS_UPDATED")
-_NTUPLES = re.compile(r"\bntuples: (\d+)")
-_OFFSETS = re.compile(r"\boffsets: \[([\d, ]*)\]")
+_SUBXACTS = re.compile(r"; subxacts:((?: \d+)+)", re.ASCII)
+_BLOCK = re.compile(r"blkref #(\d): rel (\d+)/(\d+)/(\d+) blk (\d+)", re.ASCII)
+_OFF = re.compile(r"\boff: (\d+)", re.ASCII)
+_OLD_OFF = re.compile(r"\bold_off: (\d+)", re.ASCII)
+_NEW_OFF = re.compile(r"\bnew_off: (\d+)", re.ASCII)
+_KEY_CHANGED = re.compile(r"\bold_infobits: \[[^\]]*KEYS_UPDATED", re.ASCII)
+_NTUPLES = re.compile(r"\bntuples: (\d+)", re.ASCII)
+_OFFSETS = re.compile(r"\boffsets: \[([\d, ]*)\]", re.ASCII)
 
 _ENDS = frozenset({"COMMIT", "COMMIT_PREPARED", "ABORT", "ABORT_PREPARED"})
 _CHANGES = frozenset({"INSERT", "UPDATE", "HOT_UPDATE", "DELETE", "MULTI_INSERT"})
@@ -116,24 +118,36 @@ def parse(line: str) -> End | tuple[RowChange, ...]:
     manager, xid, lsn, operation, rest = found.groups()
     if manager not in RESOURCE_MANAGERS or operation in _NO_CHANGE:
         return ()
-    if operation in _ENDS:
-        return _end(line, int(xid), Lsn.parse(lsn), operation, rest)
-    if operation in _CHANGES:
-        try:
-            return tuple(_changes(int(xid), Lsn.parse(lsn), operation, rest))
-        except (TypeError, KeyError):
-            raise NotUnderstood(line[:200]) from None
+    try:
+        if operation in _ENDS:
+            return _end(_xid(xid), Lsn.parse(lsn), operation, rest)
+        if operation in _CHANGES:
+            return tuple(_changes(_xid(xid), Lsn.parse(lsn), operation, rest))
+    except (ValueError, KeyError):
+        pass
     raise NotUnderstood(line[:200])
 
 
-def _end(line: str, xid: int, lsn: Lsn, operation: str, rest: str) -> End:
+def _xid(text: str) -> int:
+    return _below(int(text), 2**32)
+
+
+def _below(number: int, limit: int) -> int:
+    """A number that the WAL has so many bits for. ValueError else."""
+    if number >= limit:
+        raise ValueError(f"{number} is not below {limit}")
+    return number
+
+
+def _end(xid: int, lsn: Lsn, operation: str, rest: str) -> End:
+    """ValueError where a part is not there."""
     found = _END.match(rest)
     if found is None:
-        raise NotUnderstood(line[:200])
+        raise ValueError("no time")
     listed = _SUBXACTS.search(found["rest"])
     return End(
-        xid=int(found["xid"] or xid),  # a prepared one is ended by somebody else
-        subxids=tuple(int(one) for one in listed[1].split()) if listed else (),
+        xid=_xid(found["xid"]) if found["xid"] else xid,  # a prepared one is ended by somebody else
+        subxids=tuple(_xid(one) for one in listed[1].split()) if listed else (),
         lsn=lsn,
         at=f"{found['day']}T{found['time']}Z",
         committed=operation.startswith("COMMIT"),
@@ -141,10 +155,10 @@ def _end(line: str, xid: int, lsn: Lsn, operation: str, rest: str) -> End:
 
 
 def _changes(xid: int, lsn: Lsn, operation: str, rest: str) -> Iterator[RowChange]:
-    """TypeError or KeyError where a part is not there."""
+    """ValueError or KeyError where a part is not there, or cannot be."""
     blocks = {int(ref[0]): ref for ref in _BLOCK.findall(rest)}  # the main fork's only
     _, tablespace, database, number, block = blocks[0]
-    file, at = FileNode(int(tablespace), int(database), int(number)), int(block)
+    file, at = FileNode(int(tablespace), int(database), int(number)), _below(int(block), 2**32)
     if operation == "INSERT":
         yield RowChange(xid, lsn, file, Kind.INSERT, None, Place(at, _number(_OFF, rest)), 1, False)
     elif operation == "DELETE":
@@ -154,7 +168,7 @@ def _changes(xid: int, lsn: Lsn, operation: str, rest: str) -> Iterator[RowChang
             yield RowChange(xid, lsn, file, Kind.INSERT, None, Place(at, offset), rows, False)
     else:
         # Block 1 is the old version's, where that is another one.
-        old = Place(int(blocks.get(1, blocks[0])[4]), _number(_OLD_OFF, rest))
+        old = Place(_below(int(blocks.get(1, blocks[0])[4]), 2**32), _number(_OLD_OFF, rest))
         new = Place(at, _number(_NEW_OFF, rest))
         moved = _KEY_CHANGED.search(rest) is not None
         yield RowChange(xid, lsn, file, Kind.UPDATE, old, new, 1, moved)
@@ -165,7 +179,7 @@ def _places_of_many(rest: str) -> Iterator[tuple[int | None, int]]:
     rows = _number(_NTUPLES, rest)
     listed = _OFFSETS.search(rest)
     if listed is not None:
-        yield from ((int(one), 1) for one in listed[1].split(","))
+        yield from ((_offset(int(one)), 1) for one in listed[1].split(","))
     elif rest.startswith("+INIT"):
         yield from ((offset, 1) for offset in range(1, rows + 1))
     else:
@@ -176,4 +190,11 @@ def _number(pattern: re.Pattern[str], rest: str) -> int:
     found = pattern.search(rest)
     if found is None:
         raise KeyError(pattern.pattern)
-    return int(found[1])
+    return _offset(int(found[1]))
+
+
+def _offset(number: int) -> int:
+    """Of a row in its block, or how many rows: 16 bits (OffsetNumber of storage/off.h), from 1."""
+    if number == 0:
+        raise ValueError("no row is number 0")
+    return _below(number, 2**16)

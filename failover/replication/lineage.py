@@ -7,9 +7,10 @@ told is a reason, and a reason holds (I5).
 
 from __future__ import annotations
 
-import json
+from typing import Any
 
-from failover.model import Lsn, TimelineId
+from failover.foreign import json_value, whole_number
+from failover.model import LSN_MAX, TIMELINE_MAX, Lsn, TimelineId
 
 Switches = dict[TimelineId, Lsn]  # where each timeline was left for the next one
 
@@ -17,9 +18,23 @@ Switches = dict[TimelineId, Lsn]  # where each timeline was left for the next on
 def parse_switches(history: str) -> Switches:
     """Patroni's history znode; what cannot be understood is as if it were not there."""
     try:
-        return {TimelineId(int(entry[0])): Lsn(int(entry[1])) for entry in json.loads(history)}
-    except (ValueError, TypeError, IndexError):
+        return dict(_switch(entry) for entry in _list(json_value(history)))
+    except ValueError:
         return {}
+
+
+def _switch(entry: Any) -> tuple[TimelineId, Lsn]:
+    timeline, position, *_ = [*_list(entry), None, None]
+    return (
+        TimelineId(whole_number(timeline, TIMELINE_MAX, 1)),
+        Lsn(whole_number(position, LSN_MAX, 1)),
+    )
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise ValueError("not a list")
+    return value
 
 
 def apart(

@@ -6,15 +6,16 @@ Published by the scanners with their observations, and kept in ZooKeeper as the 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter
 from pydantic.dataclasses import dataclass
 
+from failover.fields import Count, HostField, NotExactly, UnixSeconds, read_exactly
 from failover.model import HostName
 from failover.state import StateError
 
-_STRICT = ConfigDict(extra="forbid")
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 FINDINGS_MAX = 200  # of one host; more are counted, in the last one
 
 Key = tuple[str, HostName, str]
@@ -25,7 +26,7 @@ class Finding:
     """One way out (``ways.BY_CODE``) on one host. ``detail`` may change while it stays the same."""
 
     way: str
-    host: HostName
+    host: HostField
     subject: str
     detail: str
 
@@ -44,11 +45,11 @@ class CutSeen:
     """Sessions of one kind from one place that were ended, so far. ``slots``: dropped."""
 
     way: str
-    host: HostName
+    host: HostField
     subject: str
-    first_unix_s: float
-    last_unix_s: float
-    sessions: int
+    first_unix_s: UnixSeconds
+    last_unix_s: UnixSeconds
+    sessions: Count
     slots: tuple[str, ...]
     detail: str
 
@@ -64,7 +65,7 @@ class HostScan:
     ``problem``: why the last look brought nothing; what was found before stays in ``findings``.
     """
 
-    host: HostName
+    host: HostField
     age_s: float | None
     catalogues_age_s: float | None
     problem: str
@@ -85,7 +86,7 @@ class HostScan:
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class OpenFinding:
     finding: Finding
-    since_unix_s: float
+    since_unix_s: UnixSeconds
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -93,10 +94,10 @@ class RecordedCut:
     """A cut that is in the history already, up to so many sessions."""
 
     way: str
-    host: HostName
+    host: HostField
     subject: str
-    at_unix_s: float
-    last_unix_s: float
+    at_unix_s: UnixSeconds
+    last_unix_s: UnixSeconds
 
     @property
     def key(self) -> Key:
@@ -107,9 +108,9 @@ class RecordedCut:
 class OpenGap:
     """A database host that nobody can look at, wholly or in part, as it stands in the history."""
 
-    host: HostName
+    host: HostField
     why: str
-    since_unix_s: float
+    since_unix_s: UnixSeconds
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -119,7 +120,7 @@ class Ledger:
     open: tuple[OpenFinding, ...] = ()
     cuts: tuple[RecordedCut, ...] = ()
     gaps: tuple[OpenGap, ...] = ()
-    schema: int = 1
+    schema: Literal[1] = 1
 
 
 class LedgerSeen(NamedTuple):
@@ -140,6 +141,6 @@ def encode_ledger(ledger: Ledger) -> bytes:
 def decode_ledger(data: bytes, *, path: str) -> Ledger:
     """StateError when it is not exactly a ledger."""
     try:
-        return _ADAPTER.validate_json(data)
-    except ValidationError as error:
-        raise StateError(f"{path}: not a ledger: {error.errors()[0]['msg']}") from None
+        return read_exactly(_ADAPTER, data)
+    except NotExactly as error:
+        raise StateError(f"{path}: not a ledger: {error}") from None

@@ -27,7 +27,7 @@ async def ask_guard(
 def seen(body: bytes) -> GuardSeen | NoAnswer:
     """The guard's document as an observation."""
     try:
-        return _ADAPTER.validate_json(body)
+        return _ADAPTER.validate_json(body, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

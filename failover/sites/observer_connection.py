@@ -106,3 +106,5 @@ class ObserverConnection:
             return self._password_file.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise PasswordUnread(f"not asked: {one_line(error)}") from None
+        except UnicodeDecodeError:
+            raise PasswordUnread(f"not asked: {self._password_file}: not UTF-8") from None

@@ -8,18 +8,18 @@ controller.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import aiohttp
 
+from failover.foreign import json_object, json_value, whole_number
 from failover.health.observation import NoAnswer, NoAnswerKind, PatroniSeen
-from failover.model import HostName, Lsn, TimelineId
+from failover.model import LSN_MAX, TIMELINE_MAX, HostName, Lsn, TimelineId
 from failover.policy import DatabaseHost
 from failover.sites.one_answer import answer_to
-from failover.sites.trouble import no_answer
+from failover.sites.trouble import no_answer, one_line
 
 REST_USER = "patroni"
 READ_LIMIT_S = 2.0
@@ -34,29 +34,34 @@ async def ask_patroni(host: DatabaseHost, limit_s: float) -> PatroniSeen | NoAns
     try:
         async with asyncio.timeout(limit_s):
             answer = await answer_to(question, host.address, host.patroni_port)
-        return seen_in(answer)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError) as error:
         return no_answer(error, limit_s)
+    return seen_in(answer)
 
 
 def seen_in(answer: bytes) -> PatroniSeen | NoAnswer:
-    """The whole HTTP answer as an observation. ValueError where its document is no JSON."""
+    """The whole HTTP answer as an observation."""
     head, end_of_head, body = answer.partition(b"\r\n\r\n")
     if not head.startswith(b"HTTP/") or not end_of_head:
         return NoAnswer(NoAnswerKind.REJECTED, f"no HTTP answer: {head[:80]!r}")
-    return seen(json.loads(body))
+    try:
+        return seen(json_value(body))
+    except ValueError as error:
+        return NoAnswer(NoAnswerKind.MALFORMED, one_line(error))
 
 
 def seen(document: Any) -> PatroniSeen | NoAnswer:
-    """Patroni's document as an observation."""
+    """Patroni's document as an observation. ValueError where a part of it has no meaning."""
     if not isinstance(document, dict) or "state" not in document:
         return NoAnswer(NoAnswerKind.MALFORMED, "not Patroni's status document")
     tags = document.get("tags") or {}
+    if not isinstance(tags, dict):
+        raise ValueError("tags that are no object")
     timeline = document.get("timeline")
     return PatroniSeen(
-        role=str(document.get("role", "unknown")),
-        state=str(document["state"]),
-        timeline=TimelineId(int(timeline)) if timeline is not None else None,
+        role=_word(document.get("role", "unknown")),
+        state=_word(document["state"]),
+        timeline=None if timeline is None else TimelineId(whole_number(timeline, TIMELINE_MAX, 1)),
         paused=bool(document.get("pause", False)),
         pending_restart=bool(document.get("pending_restart", False)),
         nofailover=bool(tags.get("nofailover", False)),
@@ -86,34 +91,56 @@ class Ordered:
 
 
 async def ask_member(host: DatabaseHost) -> MemberSeen | NoAnswer:
-    async def get(session: aiohttp.ClientSession) -> MemberSeen:
+    async def get(session: aiohttp.ClientSession) -> MemberSeen | NoAnswer:
         async with session.get(_url(host, "patroni")) as response:
-            return member(json.loads(await response.read()))
+            return member_in(await response.read())
 
     return await _asked(get, READ_LIMIT_S)
 
 
-def member(document: Any) -> MemberSeen:
-    """Patroni's document as what a reseed waits for. KeyError, TypeError: it is not one."""
-    replayed = (document.get("xlog") or {}).get("replayed_location")
-    return MemberSeen(
-        role=str(document.get("role", "unknown")),
-        state=str(document["state"]),
-        started=document.get("postmaster_start_time"),
-        streams=document.get("replication_state") == "streaming",
-        replayed_lsn=Lsn(int(replayed)) if replayed is not None else None,
-    )
+def member_in(body: bytes) -> MemberSeen | NoAnswer:
+    """Patroni's document as what a reseed waits for."""
+    try:
+        document = json_object(body)
+        xlog = document.get("xlog") or {}
+        replayed = xlog.get("replayed_location") if isinstance(xlog, dict) else None
+        started = document.get("postmaster_start_time")
+        return MemberSeen(
+            role=_word(document.get("role", "unknown")),
+            state=_word(document.get("state")),
+            started=None if started is None else _word(started),
+            streams=document.get("replication_state") == "streaming",
+            replayed_lsn=None if replayed is None else Lsn(whole_number(replayed, LSN_MAX)),
+        )
+    except ValueError as error:
+        return NoAnswer(NoAnswerKind.MALFORMED, one_line(error))
+
+
+def _word(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"not a word: {str(value)[:40]!r}")
+    return value
 
 
 async def ask_members(host: DatabaseHost) -> tuple[HostName, ...] | NoAnswer:
     """The members of its scope that this Patroni knows of now."""
 
-    async def get(session: aiohttp.ClientSession) -> tuple[HostName, ...]:
+    async def get(session: aiohttp.ClientSession) -> tuple[HostName, ...] | NoAnswer:
         async with session.get(_url(host, "cluster")) as response:
-            document = json.loads(await response.read())
-        return tuple(HostName(str(one["name"])) for one in document["members"])
+            return members_in(await response.read())
 
     return await _asked(get, READ_LIMIT_S)
+
+
+def members_in(body: bytes) -> tuple[HostName, ...] | NoAnswer:
+    """The members in Patroni's document of its scope."""
+    try:
+        members = json_object(body).get("members")
+        if not isinstance(members, list) or not all(isinstance(one, dict) for one in members):
+            raise ValueError("no list of members")
+        return tuple(HostName(_word(one.get("name"))) for one in members)
+    except ValueError as error:
+        return NoAnswer(NoAnswerKind.MALFORMED, one_line(error))
 
 
 async def reinitialize(host: DatabaseHost, password: str) -> Ordered | NoAnswer:
@@ -141,12 +168,12 @@ async def _order(
 
 
 async def _asked(
-    ask: Callable[[aiohttp.ClientSession], Awaitable[Answer]], limit_s: float
+    ask: Callable[[aiohttp.ClientSession], Awaitable[Answer | NoAnswer]], limit_s: float
 ) -> Answer | NoAnswer:
     try:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=limit_s)) as session:
             return await ask(session)
-    except (aiohttp.ClientError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (aiohttp.ClientError, OSError, ValueError) as error:
         return no_answer(error, limit_s)
 
 

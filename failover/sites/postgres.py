@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+from failover.foreign import whole_number
 from failover.health.observation import (
     NoAnswer,
     NoAnswerKind,
@@ -19,7 +20,7 @@ from failover.health.observation import (
     SlotSeen,
     WalsenderSeen,
 )
-from failover.model import Lsn, TimelineId
+from failover.model import TIMELINE_MAX, Lsn, TimelineId
 from failover.policy import DatabaseHost
 from failover.sites.observer_connection import (
     OBSERVER_DATABASE,
@@ -157,8 +158,8 @@ def _timeline(row: dict[str, Any]) -> TimelineId:
     if not row["in_recovery"]:
         return TimelineId(int(row["current_timeline_hex"], 16))
     names = ("received_tli", "wal_tli", "recovery_tli", "checkpoint_tli")
-    known = (row[name] for name in names)
-    return TimelineId(max(int(timeline) for timeline in known if timeline is not None))
+    known = (row[name] for name in names if row[name] is not None)
+    return TimelineId(max(whole_number(each, TIMELINE_MAX) for each in known))
 
 
 def _lsn(text: str | None) -> Lsn | None:

@@ -7,12 +7,14 @@ seen. Needs no session and proves nothing about one.
 from __future__ import annotations
 
 import asyncio
+import re
 
 from failover.health.observation import NoAnswer, NoAnswerKind, ZooKeeperMode, ZooKeeperSeen
 from failover.policy import ZooKeeperServer
 from failover.sites.one_answer import answer_to
 from failover.sites.trouble import no_answer
 
+_ZXID = re.compile("0x[0-9a-f]{1,16}")
 _NOT_SERVING = "not currently serving requests"
 
 
@@ -34,4 +36,6 @@ def seen(text: str) -> ZooKeeperSeen | NoAnswer:
     mode, zxid = fields.get("Mode", "").strip(), fields.get("Zxid", "0x0").strip()
     if mode not in (ZooKeeperMode.LEADER, ZooKeeperMode.FOLLOWER, ZooKeeperMode.STANDALONE):
         return NoAnswer(NoAnswerKind.MALFORMED, f"srvr: {text[:80]!r}")
+    if _ZXID.fullmatch(zxid) is None:
+        return NoAnswer(NoAnswerKind.MALFORMED, f"srvr: Zxid: {zxid[:40]!r}")
     return ZooKeeperSeen(ZooKeeperMode(mode), epoch=int(zxid, 16) >> 32)

@@ -311,10 +311,12 @@ def test_patronis_document() -> None:
         "replication_state": "streaming",
         "xlog": {"received_location": 7, "replayed_location": 7},
     }
-    assert patroni.member(document) == patroni.MemberSeen(
+    assert patroni.member_in(json.dumps(document).encode()) == patroni.MemberSeen(
         "replica", "running", "2026-01-01 00:00:00+00:00", True, Lsn(7)
     )
-    assert patroni.member({"state": "creating replica", "role": "uninitialized"}).started is None
+    creating = patroni.member_in(b'{"state": "creating replica", "role": "uninitialized"}')
+    assert isinstance(creating, patroni.MemberSeen)
+    assert creating.started is None
 
 
 # --------------------------------------------------------------------------- the command

@@ -8,7 +8,7 @@ from test_workload_checker import JAKARTA, MAKASSAR, attempt, survivors
 
 from failover.lab.workload.attempt import Attempt, Outcome
 from failover.lab.workload.receipt_check import SHOP_TABLE, ReceiptReport, check_receipts
-from failover.model import ClusterName, Epoch, HostName, Lsn
+from failover.model import ClusterName, Epoch, HostName, Lsn, SiteName
 from failover.receipt.document import (
     FromIs,
     Keys,
@@ -17,7 +17,6 @@ from failover.receipt.document import (
     LostTransaction,
     Receipt,
 )
-from failover.state import SiteName
 
 
 def told(xid: int, outcome: Outcome = Outcome.ACKED, site: SiteName = JAKARTA) -> Attempt:

@@ -93,7 +93,7 @@ def decode_attempt(line: bytes) -> Attempt:
     try:
         raw: dict[str, Any] = json.loads(line)
         return Attempt(**{**raw, "outcome": Outcome(raw["outcome"]), "via": Via(raw["via"])})
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise RecordError(f"not an attempt: {line[:80]!r}: {error}") from None
 
 

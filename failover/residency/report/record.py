@@ -20,7 +20,8 @@ EVENT = "residency"
 FOUND, GONE, CUT = "found", "gone", "cut"  # then: way, host, subject
 GAP, GAP_OVER = "gap", "gap_over"  # then: host
 MORE, PROBLEM = "more", "problem"
-_FOR = re.compile(r"for (\d+) s: (.*)", re.DOTALL)
+_COUNT = re.compile("[0-9]{1,9}")
+_FOR = re.compile(r"for ([0-9]{1,9}) s: (.*)", re.DOTALL)
 
 Key = tuple[str, str, str]
 Ended = TypeVar("Ended", "Spell", "GapTold")
@@ -110,7 +111,7 @@ class _Reading:
                 self._way(kind, parts, value, entry.at_unix_s)
             elif kind in (GAP, GAP_OVER) and rest:
                 self._gap(kind, rest, value, entry.at_unix_s)
-            elif name == MORE and value.isdigit():
+            elif name == MORE and _COUNT.fullmatch(value):
                 self.left_out.append((entry.at_unix_s, int(value)))
             elif name not in (PROBLEM, "chain_starts"):
                 self.odd += 1
