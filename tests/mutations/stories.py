@@ -361,8 +361,8 @@ def only_makassar_has_everything() -> None:
 
 
 def the_first_one_promoted_dies_before_it_is_on_record() -> None:
-    """A planned move, and nobody puts the promotion on record: the new primary acknowledges what the
-    other host of its site lacks, dies, and comes back."""
+    """A planned move, and nobody puts the promotion on record: the new primary acknowledges what
+    the other host of its site lacks, dies, and comes back."""
     for seed, mode in enumerate((ProtectionMode.MAX_AVAILABILITY, ProtectionMode.MAX_PROTECTION)):
         world = synchronous_world(1 + seed, mode)
         first, other = _leader_and_replica(world)
