@@ -33,6 +33,7 @@ class LastWriter:
     ``promised``: it was promised to this host, by this very permit.
     ``judged_unix_s``: under which judgement of who may be promoted the permit was given, by when
     that was (``GroupState.epoch_started_unix_s``); a name, compared with nothing but itself.
+    ``first``: for a promotion, and no permit under that judgement was used before this one.
     """
 
     host: HostField
@@ -40,6 +41,7 @@ class LastWriter:
     timeline: TimelineField = TimelineId(0)
     promised: bool = False
     judged_unix_s: UnixSeconds = 0.0  # in a record of an older version
+    first: bool = False  # in one of an older version: it can have been used
 
 
 _RECORD: TypeAdapter[LastWriter] = TypeAdapter(LastWriter)
@@ -109,6 +111,13 @@ def next_writer(
     newest = known if last is None else max(known, last.timeline)
     if not promotion:
         return LastWriter(host, site, newest, judged_unix_s=judged_unix_s)
-    unused = last is not None and last.promised and last.host == host and known < last.timeline
+    unused = last is not None and not_used(last, host, known)
     number = newest if unused and claim_kept else TimelineId(newest + 1)
-    return LastWriter(host, site, number, promised=True, judged_unix_s=judged_unix_s)
+    first = last is not None and (last.judged_unix_s != judged_unix_s or (last.first and unused))
+    return LastWriter(host, site, number, promised=True, judged_unix_s=judged_unix_s, first=first)
+
+
+def not_used(last: LastWriter, host: HostName, known: TimelineId) -> bool:
+    """It promised a timeline to this host, which has not made it: PostgreSQL leaves the history
+    file of a timeline before it leaves recovery, and takes no other number (decision 0010)."""
+    return last.promised and last.host == host and known < last.timeline

@@ -26,7 +26,7 @@
 
   /* transactions.record_promotion */
   :: d_step { !zk.promoted && AT_WORK_SOMEWHERE ->
-       zk.promoted = 1; zk.min_lsn = 0; zk.min_timeline = 0; truth.needed = 0; state_written();
+       zk.promoted = 1; zk.min_lsn = 0; zk.min_timeline = 0; truth.needed = 0; judged_anew(); state_written();
        printf("controller: the promotion is on record\n"); done() }
   /* transactions.reinstate */
   :: d_step { zk.quarantine && zk.promoted && AT_WORK_SOMEWHERE ->

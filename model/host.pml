@@ -97,8 +97,9 @@ inline becomes_writable(h) {
   assert(NO_OTHER_ACKNOWLEDGES(h));          /* I1_single_writer */
   assert(SITE(h) == zk.active_site);         /* I1_active_site */
   assert(WITHIN(truth.needed, host[h].wal)); /* I3_promoted_has_what_was_judged */
-  assert(!zk.promoted || MAY_LOSE || WITHIN(truth.acknowledged, host[h].wal)); /* I3_in_sync_loses_nothing */
+  assert(MAY_LOSE || WITHIN(truth.acknowledged, host[h].wal)); /* I3_in_sync_loses_nothing */
   truth.acknowledged = truth.acknowledged & host[h].wal; /* an asynchronous failover loses, that is its price */
+  permit_was_used();
   host[h].server = writable; host[h].as_primary = 1; host[h].clean = 0
 }
 

@@ -51,6 +51,7 @@
 #endif
        printf("h%d: claim given back\n", h);
        if :: PLAN_WAITS(h) -> prove(h) :: else fi;
+       permit_is_returned(h);
        settle(h); done() }
   /* permits.decide_claim without a claim: create and delete it, and check who wrote last */
   :: d_step { PLAN_WAITS(h) && zk.claim == NOBODY && zk.last_writer == h && IDLE(h) -> prove(h); done() }

@@ -29,6 +29,7 @@ inline moved(new_site, epoch) {
   zk.last_writer = NOBODY; /* it names a host of the old site, which is nobody at the new one */
   stays_down(0); stays_down(1); stays_down(2); stays_down(3);
   list_ends();
+  judged_anew();
   only_proof_of(NOBODY);
   state_written()
 }
@@ -41,6 +42,7 @@ inline take_over(new_site, epoch, leader_lsn, leader_timeline, leader_wal, seen)
   :: OTHER_SITE_IN_SYNC -> truth.needed = truth.acknowledged
   :: else -> truth.needed = leader_wal & truth.acknowledged
   fi;
+  loss_is_accepted();
   zk.min_lsn = leader_lsn; zk.min_timeline = leader_timeline;
   moved(new_site, epoch);
   zk.quarantine = 1; zk.fence = 1; zk.fence_child = 1;
@@ -77,7 +79,7 @@ inline abandon_plan(seen, planned) {
   fi;
   if
   :: BINDS(seen, planned) ->
-       zk.promoted = 0; nobody_on_record();
+       zk.promoted = 0; nobody_on_record(); judged_anew();
 #ifndef MUTATION_ABANDON_WITHOUT_MIN_LSN
        zk.min_lsn = zk.proof_lsn; zk.min_timeline = zk.proof_timeline
 #endif

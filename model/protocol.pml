@@ -30,8 +30,8 @@
  *   I2  the active site changes: at that instant nobody can acknowledge.
  *   I3  the first promotion of an epoch has what its transaction was committed for: all that was
  *       acknowledged where it was planned, or in sync on record; else what the judged host had, and
- *       nothing was acknowledged after the judgement. In a synchronous mode no promotion lacks anything
- *       that was acknowledged.
+ *       nothing was acknowledged after the judgement. In a synchronous mode no promotion, the first of an
+ *       epoch or a later one, lacks anything that was acknowledged, but for what a takeover was judged to lose.
  *   fence, quarantine: until the old site is reinstated it gets no leader, and nobody there is rewound.
  *
  * SYNC is a synchronous mode (synchronous.pml); without it, max-performance. MUTATION_* each take one
@@ -57,11 +57,23 @@
 #include "controller.pml"
 
 init {
+#ifdef JUST_MOVED
+  /* Jakarta has just been made the active site, by a takeover or as planned; nobody is promoted yet */
+  d_step {
+    zk.last_writer = NOBODY;
+    host[0].server = standby; host[1].server = standby; host[2].server = standby; host[3].server = standby
+  }
+  if
+  :: d_step { zk.quarantine = 1; zk.fence = 1; zk.fence_child = 1 }
+  :: true
+  fi;
+#else
   d_step { /* Jakarta's first host is the primary of the first epoch */
     zk.claim = 0; zk.promoted = 1;
     host[0].server = writable; host[0].as_primary = 1; host[0].grant = 1;
     host[1].server = standby; host[2].server = standby; host[3].server = standby
   }
+#endif
 end: /* nothing is asked of liveness */
   do
 #define h 0

@@ -16,6 +16,11 @@
 #define SYNCHRONOUS(h)
 inline nobody_on_record() { skip }
 inline list_ends() { skip }
+inline permitted_under_this_judgement(h) { skip }
+inline permit_was_used() { skip }
+inline permit_is_returned(h) { skip }
+inline judged_anew() { skip }
+inline loss_is_accepted() { skip }
 
 #else
 
@@ -31,12 +36,57 @@ inline list_ends() { skip }
 #define RECORDED(h) ((zk.have & BIT(h)) != 0)
 #define OTHER_SITE_IN_SYNC ((zk.have & (12 >> (2 * zk.active_site))) != 0)
 
-/* permits._not_in_sync */
-#ifdef MUTATION_PERMIT_NOT_IN_SYNC
-#define IN_SYNC(h) true
+/* permits._not_in_sync, last_writer.permitted_hosts. Until the promotion is on record `min_lsn` decides who is the
+ * first, and from his permit on it is only he. */
+#ifdef MUTATION_FIRST_PERMIT_BINDS_NOBODY
+#define NOT_PROMOTED_IN_SYNC(h) true
 #else
-#define IN_SYNC(h) (!zk.promoted || RECORDED(h) || zk.last_writer == (h))
+#define NOT_PROMOTED_IN_SYNC(h) (!zk.first_permitted || zk.last_writer == (h))
 #endif
+#ifdef MUTATION_PERMIT_NOT_IN_SYNC
+#define PROMOTED_IN_SYNC(h) true
+#else
+#define PROMOTED_IN_SYNC(h) (RECORDED(h) || zk.last_writer == (h))
+#endif
+#define IN_SYNC(h) ((zk.promoted && PROMOTED_IN_SYNC(h)) || (!zk.promoted && NOT_PROMOTED_IN_SYNC(h)))
+
+#ifdef MUTATION_SECOND_PERMIT_COUNTS_AS_FIRST
+#define NOTHING_BEFORE true
+#else
+#define NOTHING_BEFORE (!zk.first_permitted || truth.unused)
+#endif
+
+/* last_writer's judged_unix_s, which is, or is not, that of `state`. Once the promotion is on record nobody asks. */
+inline permitted_under_this_judgement(h) {
+  if
+  :: !zk.promoted ->
+       truth.unused = (host[h].server == standby) && NOTHING_BEFORE;
+       zk.first_permitted = 1
+  :: else
+  fi
+}
+inline judged_anew() { zk.first_permitted = 0; truth.unused = 0 }
+
+/* permits._unused: a guard that gives its claim back after a promotion that was not made says so. Its host has no
+ * history file of the timeline that it was promised, which stands for truth.unused here; a start leaves no such trace,
+ * and what was written under an earlier permit of the same judgement stays written (LastWriter.first). */
+inline permit_was_used() { truth.unused = 0 }
+#ifdef MUTATION_RETURNED_THOUGH_USED
+#define RETURNED(h) (zk.first_permitted && zk.last_writer == (h))
+#else
+#define RETURNED(h) (zk.first_permitted && zk.last_writer == (h) && truth.unused)
+#endif
+inline permit_is_returned(h) {
+  if
+  :: RETURNED(h) ->
+       zk.first_permitted = 0; truth.unused = 0; no_permit_commits(); no_takeover_commits();
+       printf("h%d: its permit was not used\n", h)
+  :: else
+  fi
+}
+
+/* What a takeover was judged to lose is lost: it is no longer asked of anybody. */
+inline loss_is_accepted() { truth.acknowledged = truth.needed }
 
 #define HAS_ALL_OF(other, h) \
   (!(host[h].waits_for & BIT(other)) || ((other) != (h) && WITHIN(host[h].wal, host[other].wal)))

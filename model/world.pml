@@ -69,6 +69,8 @@ typedef Ensemble {
 #ifdef SYNC
   unsigned listed : 4;         /* synchronous_standby_names in the active scope's config */
   unsigned have : 4;           /* state: who surely has everything */
+  bit first_permitted;         /* last_writer got its permit under the present judgement of state, which is not
+                                * promoted yet */
 #endif
 }
 Ensemble zk;
@@ -97,6 +99,9 @@ typedef Truth {
   unsigned needed : 3;          /* what a promotion must have until the epoch's is on record */
   unsigned proved : 3;          /* of what was acknowledged, what the host with the stopped-proof had */
   unsigned newest_timeline : 3;
+#ifdef SYNC
+  bit unused;                   /* of the permits since zk.first_permitted was set none was used, or was for a start */
+#endif
 }
 Truth truth;
 
@@ -124,18 +129,27 @@ inline state_written() {
 
 inline writer_written(h) {
   zk.last_writer = h;
+  permitted_under_this_judgement(h);
 #ifndef MUTATION_PERMIT_IGNORES_LAST_WRITER
   no_permit_commits();
 #endif
+  no_takeover_commits();
+  only_proof_of(h)
+}
+
+inline no_takeover_commits() {
 #ifndef MUTATION_MOVE_IGNORES_LAST_WRITER
 #ifndef MUTATION_NO_PROOF_OF_NO_CLAIM
   if
   :: judged.what == takes_over -> forget()
   :: else
-  fi;
+  fi
+#else
+  skip
 #endif
+#else
+  skip
 #endif
-  only_proof_of(h)
 }
 
 inline no_permit_commits() {

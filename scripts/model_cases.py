@@ -63,6 +63,9 @@ LEASE = lease_defines(lease_timing(LEASES_S[0]))
 # second one of them must then be needed, and enough.
 LEASE_OFTEN = tuple("INTERVAL=1" if each.startswith("INTERVAL=") else each for each in LEASE)
 SYNC = ("SYNC", "WRITES=1", "TIMELINES=1", "MOVES=1")
+# Until the promotion is on record: who is promoted second must have what the first acknowledged.
+GONE_BACK = ("SYNC", "PLANNED", "WRITES=1", "TIMELINES=2", "MOVES=0")
+JUST_MOVED = (*GONE_BACK, "JUST_MOVED")
 
 INSTANCES = (
     *(
@@ -82,6 +85,18 @@ INSTANCES = (
         ("WRITES=1", "TIMELINES=1", "MOVES=1"),
     ),
     Instance("SYNCHRONOUS", "a synchronous mode, without plans", "protocol.pml", SYNC),
+    Instance(
+        "JUST_MOVED",
+        "the same right after a move: nobody promoted yet, two promotions, plans",
+        "protocol.pml",
+        JUST_MOVED,
+    ),
+    Instance(
+        "GONE_BACK",
+        "the same without a move: plans that go back, two promotions",
+        "protocol.pml",
+        GONE_BACK,
+    ),
 )
 
 # By name only (`--only`): no run of these has come to its end yet.
@@ -226,6 +241,30 @@ MUTATIONS = (
         "a permit for a host that is not on record",
         "I3_in_sync_loses_nothing",
         defines=SYNC,
+    ),
+    Mutation(
+        "FIRST_PERMIT_BINDS_NOBODY",
+        "until the promotion is on record whoever has `min_lsn` gets a permit, after a move",
+        "I3_in_sync_loses_nothing",
+        defines=("SYNC", "WRITES=1", "TIMELINES=2", "MOVES=1"),
+    ),
+    Mutation(
+        "FIRST_PERMIT_BINDS_NOBODY",
+        "the same, after a plan that went back",
+        "I3_in_sync_loses_nothing",
+        defines=GONE_BACK,
+    ),
+    Mutation(
+        "RETURNED_THOUGH_USED",
+        "a permit that was used binds nobody any more once the claim is given back",
+        "I3_in_sync_loses_nothing",
+        defines=JUST_MOVED,
+    ),
+    Mutation(
+        "SECOND_PERMIT_COUNTS_AS_FIRST",
+        "a second permit that was not used takes what the first one binds with it",
+        "I3_in_sync_loses_nothing",
+        defines=JUST_MOVED,
     ),
 )
 

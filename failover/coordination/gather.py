@@ -15,6 +15,7 @@ from failover.coordination.reads import read_all
 from failover.coordination.residency import ledger_seen
 from failover.coordination.store import Store, StoreUnavailable
 from failover.coordination.sync_memory import SyncKey, SyncMemory
+from failover.health.cluster_view import READ_DELAY_S
 from failover.health.inputs import (
     ClaimSeen,
     ConfigSeen,
@@ -81,6 +82,8 @@ class Gatherer:
         self._sync = SyncMemory(policy)
         self._epoch = Epoch(0)
         self._learned: dict[SiteName, tuple[int, float]] = {}
+        self._read_s: float | None = None  # the last look that read everything
+        self._stood_still_s = 0.0  # before this one, beyond what is allowed for (READ_DELAY_S)
         self._scopes = self._all_scopes()
         self._fixed_paths = self._all_fixed_paths()
         self._salvage_paths = self._all_salvage_paths()
@@ -110,6 +113,9 @@ class Gatherer:
         except StoreUnavailable as error:
             znodes, problem = {}, str(error)
         read = not problem
+        if read and self._first_sight_age_s is not None:
+            gap_s = 0.0 if self._read_s is None else now.boottime_s - self._read_s
+            self._read_s, self._stood_still_s = now.boottime_s, max(0.0, gap_s - READ_DELAY_S)
         claims = self._claims(znodes, now) if read else ()
         scopes = self._scopes_seen(znodes) if read else ()
         writers = self._last_writers(znodes) if read else ()
@@ -300,18 +306,24 @@ class Gatherer:
         if observation.observer != site:
             problem = f"{path}: written by {observation.observer}"
             return ObserverSeen(site, None, NOT_YET_SEEN_CHANGING_S, problem)
-        return self._aged(observation, now)
+        return self._aged(observation, now, self._stood_still_s)
 
-    def _aged(self, observation: SiteObservation, now: Now) -> ObserverSeen:
+    def _aged(
+        self, observation: SiteObservation, now: Now, stood_still_s: float = 0.0
+    ) -> ObserverSeen:
+        """What has changed since the last look was written at any time since then."""
         site = observation.observer
         identity = (observation.sequence, observation.taken_unix_s)
         first_sight_s = self._first_sight_age_s
         if first_sight_s is None:
             first_sight_s = max(0.0, now.unix_s - observation.taken_unix_s)
-        age_s = self._since.age_s(f"observer {site}", identity, now.boottime_s, first_sight_s)
+        age_s = self._since.age_s(
+            f"observer {site}", identity, now.boottime_s, first_sight_s, stood_still_s
+        )
         if self._learned.get(site) != identity and age_s < NOT_YET_SEEN_CHANGING_S:
-            self._hosts.learn(observation, now.boottime_s - age_s)
-            self._sync.learn(observation, now.boottime_s - age_s)
+            seen_s = now.boottime_s - max(0.0, age_s - stood_still_s)
+            self._hosts.learn(observation, seen_s, now.boottime_s - age_s)
+            self._sync.learn(observation, seen_s)
             self._learned[site] = identity
         return ObserverSeen(site, observation, age_s)
 

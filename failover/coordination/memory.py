@@ -26,14 +26,22 @@ class Since:
         self._seen: dict[str, tuple[Hashable, float]] = {}
 
     def age_s(
-        self, name: str, value: Hashable, boottime_s: float, first_sight_age_s: float = 0.0
+        self,
+        name: str,
+        value: Hashable,
+        boottime_s: float,
+        first_sight_age_s: float = 0.0,
+        change_age_s: float = 0.0,
     ) -> float:
-        """How long ``name`` has had this ``value``, as far as this reader has seen."""
+        """How long ``name`` has had this ``value``, as far as this reader has seen.
+
+        ``change_age_s``: what is believed of a value that is another one than at the last look.
+        """
         before = self._seen.get(name)
         if before is None:
             before = (value, boottime_s - first_sight_age_s)
         elif before[0] != value:
-            before = (value, boottime_s)
+            before = (value, boottime_s - change_age_s)
         self._seen[name] = before
         return boottime_s - before[1]
 
@@ -58,15 +66,22 @@ class HostMemory:
             cluster.name: deque(maxlen=SAMPLES_MAX) for cluster in policy.clusters
         }
 
-    def learn(self, observation: SiteObservation, seen_s: float) -> None:
-        """Take in one observation, first seen by this reader at ``seen_s``."""
+    def learn(
+        self, observation: SiteObservation, seen_s: float, written_s: float | None = None
+    ) -> None:
+        """Take in one observation, first seen by this reader at ``seen_s``.
+
+        ``written_s``, where that may be much earlier: a silence counts from the one, the age of a
+        sample from the other, so neither is taken for more than it is.
+        """
+        sample_s = seen_s if written_s is None else written_s
         for host in observation.hosts:
             postgres = host.postgres
             if not isinstance(postgres, PostgresSeen) or host.host not in self._cluster_of:
                 continue
             self._answered_s[host.host] = max(seen_s, self._answered_s.get(host.host, seen_s))
             if not postgres.in_recovery and postgres.current_lsn is not None:
-                self._sample(host.host, seen_s, postgres.current_lsn, postgres.timeline)
+                self._sample(host.host, sample_s, postgres.current_lsn, postgres.timeline)
                 self._told(postgres)
 
     def silences(self, boottime_s: float) -> tuple[HostSilence, ...]:

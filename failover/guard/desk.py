@@ -409,6 +409,7 @@ class Desk:
             last_writer=seen.last_writer,
             proof=seen.proof,
             stopped=None if control is None else self._stopped(control),
+            known_timeline=newest_timeline(self._places.control_file, self._places.wal),
         )
         transaction = decide_claim(self._me, inputs)
         if transaction is None:

@@ -8,13 +8,14 @@ unknown outcome read again and decide again: whether a claim is its own a guard 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from failover.last_writer import (
     LastWriter,
     encode_last_writer,
     next_writer,
+    not_used,
     permitted_hosts,
     read_last_writer,
 )
@@ -315,7 +316,10 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class ClaimInputs:
-    """What was read of ZooKeeper while there is no grant and no permit under way."""
+    """What was read of ZooKeeper while there is no grant and no permit under way.
+
+    ``known_timeline``: the newest that this host knows of by now; None when its files do not say.
+    """
 
     session_id: int
     state: Znode | None
@@ -323,6 +327,7 @@ class ClaimInputs:
     last_writer: Znode | None
     proof: Znode | None
     stopped: Stopped | None
+    known_timeline: TimelineId | None = None
 
 
 def decide_claim(me: Member, seen: ClaimInputs) -> Transaction | None:
@@ -332,7 +337,8 @@ def decide_claim(me: Member, seen: ClaimInputs) -> Transaction | None:
     path = me.paths.writer(me.cluster)
     if own and seen.claim is not None:
         lives = _session_lives(me, seen.session_id)
-        return (lives, *give_proof[:1], Delete(path, seen.claim.version), *give_proof[1:])
+        gives_back = Delete(path, seen.claim.version)
+        return (lives, *give_proof[:1], gives_back, *give_proof[1:], *_unused(me, seen))
     if seen.claim is not None or not give_proof or not is_last_writer(me, seen.last_writer):
         return None
     assert seen.last_writer is not None
@@ -343,6 +349,22 @@ def decide_claim(me: Member, seen: ClaimInputs) -> Transaction | None:
         Check(me.paths.last_writer(me.cluster), seen.last_writer.version),
         *give_proof[1:],
     )
+
+
+def _unused(me: Member, seen: ClaimInputs) -> Transaction:
+    """The permit of a promotion that was never made binds nobody any more: where it was the first
+    one under its judgement, ``min_lsn`` decides again (``last_writer.permitted_hosts``).
+
+    Only together with the claim, which was held ever since: no other disk came in between. And not
+    of a second permit: what was acknowledged under the first one is still only here.
+    """
+    writer = read_last_writer(seen.last_writer)
+    if writer is None or seen.last_writer is None or seen.known_timeline is None:
+        return ()
+    if not (writer.first and not_used(writer, me.host, seen.known_timeline)):
+        return ()
+    data = encode_last_writer(replace(writer, judged_unix_s=0.0, first=False))
+    return (Set(me.paths.last_writer(me.cluster), data, seen.last_writer.version),)
 
 
 def _proof(me: Member, seen: ClaimInputs) -> Transaction:

@@ -24,10 +24,13 @@ def rebuilt(
     interruption: what it has done already is left."""
     if again and state.unproven_site == lost:
         return state
+    # It names the judgement under which a first one was permitted (``last_writer``). Nobody judges
+    # anew here: what he acknowledged since then is as much in need of him as before.
+    settled = all(cluster.promoted for cluster in state.clusters.values())
     return replace(
         state,
         epoch=Epoch(state.epoch + EPOCHS_AHEAD),
-        epoch_started_unix_s=now_unix_s,
+        epoch_started_unix_s=now_unix_s if settled else state.epoch_started_unix_s,
         unproven_site=lost,
         # Who had left the record may have left it unheard of here.
         clusters={name: replace(found, have=(), runs={}) for name, found in state.clusters.items()},

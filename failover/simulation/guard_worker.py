@@ -368,6 +368,7 @@ class Worker:
             last_writer=seen.last_writer,
             proof=seen.proof,
             stopped=_stopped(self.guard.server) if plan_waits else None,
+            known_timeline=TimelineId(self.guard.server.known_timeline),
         )
         transaction = decide_claim(self.me, inputs)
         if transaction is not None:

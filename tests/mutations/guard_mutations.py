@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
+from failover import last_writer
 from failover.guard import logic, permits
 from failover.guard.logic import Renewals
 from failover.guard.permits import AskPermit, Member, PermitDecision, PermitInputs, WalEnd
+from failover.health import cluster_view
 from failover.simulation import guard as simulated
 from failover.simulation import guard_worker, world
 from failover.simulation.guard import Guard
@@ -105,6 +108,14 @@ def _not_behind(_me: Member, _state: object, _wal_end: WalEnd | None) -> None:
     return None
 
 
+_permitted_hosts = last_writer.permitted_hosts
+
+
+def _permitted_whoever_was_first(*seen: Any, judged_unix_s: float = 0.0, **more: Any) -> Any:
+    """No permit was ever given under the present judgement."""
+    return _permitted_hosts(*seen, **more)
+
+
 def _session_too_short(lease_s: float) -> LeaseTiming:
     timing = lease_timing(lease_s)
     return replace(timing, session_ms=int(timing.deadline_s * 1000) - 1500)
@@ -170,5 +181,14 @@ GUARD = (
         "a host with less WAL than was judged gets its permit",
         (Replacement(permits, "_behind", _not_behind),),
         (stories.the_judged_host_dies,),
+    ),
+    Mutation(
+        "the first permit binds nobody",
+        "in a synchronous mode whoever has min_lsn may write until the promotion is on record",
+        (
+            Replacement(permits, "permitted_hosts", _permitted_whoever_was_first),
+            Replacement(cluster_view, "permitted_hosts", _permitted_whoever_was_first),
+        ),
+        (stories.the_first_one_promoted_dies_before_it_is_on_record,),
     ),
 )

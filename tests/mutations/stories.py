@@ -21,7 +21,7 @@ from failover.znode import Outcome, Transaction
 from tests.simulation import test_gray_failure as gray
 from tests.simulation import test_races as races
 from tests.simulation import test_sync_checker as sync
-from tests.simulation.stories import JAKARTA, healthy_world, primary, unwell
+from tests.simulation.stories import JAKARTA, healthy_world, primary, synchronous_world, unwell
 from tests.simulation.test_steps_interrupted import Commit, interrupt
 from tests.simulation.test_switchover import asked, nothing_lost
 
@@ -360,6 +360,42 @@ def only_makassar_has_everything() -> None:
     assert not found, found
 
 
+def the_first_one_promoted_dies_before_it_is_on_record() -> None:
+    """A planned move, and nobody puts the promotion on record: the new primary acknowledges what
+    the other host of its site lacks, dies, and comes back."""
+    for seed, mode in enumerate((ProtectionMode.MAX_AVAILABILITY, ProtectionMode.MAX_PROTECTION)):
+        world = synchronous_world(1 + seed, mode)
+        first, other = _leader_and_replica(world)
+        asked(world, MAKASSAR)
+        while world.state.epoch == 1:
+            world.run(0.005)
+        for controller in world.controllers.values():
+            controller.freeze()
+        other.server.stall_fsync()
+        _acknowledges(world, first, for_s=1.0)
+        world.power_off(first.host.name)
+        other.server.end_stall()
+        world.run(15.0)
+        assert not world.writable("marketplace"), "the other one is promoted"
+        world.power_on(first.host.name)
+        world.heal()
+        for controller in world.controllers.values():
+            controller.thaw()
+        _well_again(world)
+        nothing_lost(world)
+        world.close()
+
+
+def _acknowledges(world: World, stack: Stack, *, for_s: float) -> None:
+    """It is promoted, and clients write to it for so long."""
+    began_s = world.kernel.now
+    while stack not in world.writable("marketplace"):
+        assert world.kernel.now - began_s < 10.0, f"{stack.host.name} is not promoted"
+        world.run(0.1)
+    world.run(for_s)
+    assert any(a.site == MAKASSAR for a in world.acknowledgements("marketplace"))
+
+
 raced = races.test_permit_and_takeover_race_and_one_of_them_wins
 old_config = races.test_a_host_that_read_its_config_before_the_takeover_is_not_promoted
 thawed_at_the_fence = races.test_a_thawed_patroni_cannot_delete_the_fence
@@ -381,4 +417,5 @@ STORIES = (
     started_after_the_takeover,
     the_other_site_comes_and_goes,
     only_makassar_has_everything,
+    the_first_one_promoted_dies_before_it_is_on_record,
 )

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import pytest
 
-from failover.model import ProtectionMode
+from failover.last_writer import LastWriter, read_last_writer
+from failover.model import ClusterName, ProtectionMode
 from failover.simulation.schedule import run_schedule
 from failover.simulation.world import World
 from tests.simulation.stories import (
@@ -29,6 +30,7 @@ from tests.simulation.test_steps_interrupted import (
     happened_and_it_dies,
     interrupt,
 )
+from tests.simulation.test_switchover import nothing_lost
 
 MAKASSAR = "makassar"
 STALL_S_MAX = 6.0  # decision 0014
@@ -193,3 +195,33 @@ def test_a_standby_that_comes_and_goes_stalls_commits_less_and_less() -> None:
 def test_random_faults(seed: int, mode: ProtectionMode) -> None:
     result = run_schedule(seed, 300, mode)
     assert not result.failure, f"{seed} 300 {mode}: {result.failure}"
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("seed", seeds(1, 6))
+def test_a_first_permit_that_is_not_used_keeps_nobody_else_from_writing(
+    seed: int, mode: ProtectionMode
+) -> None:
+    """The Patroni that asked for it dies for good before it promotes; its guard lives."""
+    world = synchronous_world(seed, mode)
+    world.operator_asks(MAKASSAR)
+    cluster = world.policy.clusters[0].name
+    while (writer := _last_writer(world, cluster)) is None or writer.site != MAKASSAR:
+        world.run(0.002)
+    first = world.stacks[writer.host]
+    first.patroni.enabled = False
+    first.patroni.kill()
+    died_s = world.kernel.now
+    while not (world.state.clusters[cluster].promoted and world.state.epoch == 2):
+        assert world.kernel.now - died_s < 15.0, "\n".join(world.kernel.log or [])
+        world.run(0.1)
+    assert first not in world.writable(cluster)
+    world.heal()
+    until_well(world, 90.0)
+    nothing_lost(world)
+    world.close()
+
+
+def _last_writer(world: World, cluster: ClusterName) -> LastWriter | None:
+    node = world.ensemble.tree.get(world.paths.last_writer(cluster))
+    return None if node is None else read_last_writer(node.znode)

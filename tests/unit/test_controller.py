@@ -199,3 +199,21 @@ def test_ages_are_counted_from_what_this_reader_saw_change(group: Group) -> None
     group.release()
     fourth = gatherer.gather(store, Now(0.0, 54.0))
     assert (fourth.claims[0].claim, fourth.claims[0].unchanged_for_s) == (None, 0.0)
+
+
+def test_what_changed_while_this_reader_stood_still_may_be_as_old_as_the_stop(group: Group) -> None:
+    """Its observer may have been lost with the site right after it had written that."""
+    gatherer = Gatherer(group.policy, SURABAYA)
+    store = group.stores[SURABAYA]
+    gatherer.gather(store, Now(0.0, 50.0))
+    group.run(0.5)
+    gatherer.gather(store, Now(0.0, 50.5))
+    group.lsn += 5000
+    group.run(0.5)
+    found = gatherer.gather(store, Now(0.0, 54.5))
+    assert [o.age_s for o in found.observers] == [3.0, 3.0, 3.0]
+    assert max(found.samples, key=lambda s: s.lsn).age_s == 3.0
+    assert {s.unreachable_s for s in found.silences} == {0.0}  # never longer than it is
+    group.run(0.5)
+    again = gatherer.gather(store, Now(0.0, 55.0))
+    assert [o.age_s for o in again.observers] == [0.0, 0.0, 0.0]

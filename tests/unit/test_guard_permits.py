@@ -248,6 +248,90 @@ class TestTimelines:
         assert left == LastWriter(ME.host, ME.site, TimelineId(kept), promised=False)
 
 
+def under(host: str, timeline: int, judged_unix_s: float, **more: bool) -> Znode:
+    writer = LastWriter(
+        HostName(host), JAKARTA, TimelineId(timeline), judged_unix_s=judged_unix_s, **more
+    )
+    return Znode(LAST_PATH, encode_last_writer(writer), version=9)
+
+
+class TestTheFirstPermit:
+    """Under one judgement; it is returned where the promotion was not made."""
+
+    @pytest.mark.parametrize(
+        ("last_writer", "promotion", "first"),
+        [
+            pytest.param(under("mks-db1", 4, 40.0), True, True, id="an earlier judgement"),
+            pytest.param(under(ME.host, 4, 0.0), True, True, id="returned before"),
+            pytest.param(under("mks-db1", 4, 40.0), False, False, id="a start"),
+            pytest.param(
+                under(ME.host, 4, 50.0, promised=True, first=True), True, True, id="asked once more"
+            ),
+            pytest.param(
+                under(ME.host, 3, 50.0, promised=True, first=True), True, False, id="it was used"
+            ),
+            pytest.param(
+                under(ME.host, 4, 50.0, promised=True), True, False, id="after one that was used"
+            ),
+            pytest.param(under(ME.host, 4, 50.0), True, False, id="after a start"),
+            pytest.param(Znode(LAST_PATH, b"[]", 1), True, False, id="a spoilt record"),
+            pytest.param(None, True, False, id="no record"),
+        ],
+    )
+    def test_it_is_the_first_where_none_before_it_was_used(
+        self, last_writer: Znode | None, promotion: bool, first: bool
+    ) -> None:
+        found = at(state(epoch_started_unix_s=50.0))
+        seen = inputs(
+            state=found,
+            last_writer=last_writer,
+            known_timeline=TimelineId(3),
+            promotion=True,
+        )
+        if not promotion:
+            seen = replace(seen, promotion=False, last_writer=under(ME.host, 4, 40.0))
+        decision = decide_permit(ME, seen)
+        assert isinstance(decision, AskPermit)
+        mark = decision.transaction[3]
+        assert isinstance(mark, Create | Set)
+        left = read_last_writer(Znode(LAST_PATH, mark.data, 10))
+        assert left is not None
+        assert (left.first, left.judged_unix_s) == (first, 50.0)
+
+    @pytest.mark.parametrize(
+        ("last_writer", "known", "returned"),
+        [
+            pytest.param(under(ME.host, 4, 50.0, promised=True, first=True), 3, True, id="unused"),
+            pytest.param(under(ME.host, 4, 50.0, promised=True, first=True), 4, False, id="used"),
+            pytest.param(
+                under(ME.host, 4, 50.0, promised=True, first=True), None, False, id="not known"
+            ),
+            pytest.param(under(ME.host, 5, 50.0, promised=True), 4, False, id="the second one"),
+            pytest.param(under(ME.host, 4, 50.0), 3, False, id="a start"),
+            pytest.param(
+                under("jkt-db2", 4, 50.0, promised=True, first=True), 3, False, id="anothers"
+            ),
+            pytest.param(MINE, 3, False, id="a record of an older version"),
+        ],
+    )
+    def test_unused_it_goes_back_with_the_claim(
+        self, last_writer: Znode, known: int | None, returned: bool
+    ) -> None:
+        timeline = None if known is None else TimelineId(known)
+        seen = claim_inputs(last_writer=last_writer, known_timeline=timeline)
+        transaction = decide_claim(ME, seen)
+        assert transaction is not None
+        assert transaction[:2] == (LIVES, Delete(CLAIM_PATH, 2))
+        assert len(transaction) == (3 if returned else 2)
+        assert decide_claim(ME, replace(seen, claim=None)) is None
+        if returned:
+            mark = transaction[2]
+            assert isinstance(mark, Set)
+            assert (mark.path, mark.version) == (LAST_PATH, 9)
+            left = read_last_writer(Znode(LAST_PATH, mark.data, 10))
+            assert left == LastWriter(ME.host, JAKARTA, TimelineId(4), promised=True)
+
+
 STOPPED = Stopped(StopKind.SHUT_DOWN, WalEnd(Lsn(5000), TimelineId(3)))
 
 

@@ -9,7 +9,12 @@ from typing import Any
 
 import pytest
 
-from failover.last_writer import LastWriter, encode_last_writer, read_last_writer
+from failover.last_writer import (
+    LastWriter,
+    encode_last_writer,
+    permitted_hosts,
+    read_last_writer,
+)
 from failover.model import (
     Automation,
     ClusterName,
@@ -119,6 +124,31 @@ def test_timeline_numbers_go_ahead_as_well() -> None:
     after = read_last_writer(replace(found, data=op.data))
     assert after == replace(writer, timeline=TimelineId(20), promised=False)
     assert timelines_ahead(replace(found, data=b"{}")) == ()
+
+
+@pytest.mark.parametrize("promoted", [False, True])
+def test_the_first_one_permitted_stays_the_first_one_after_a_rebuild(promoted: bool) -> None:
+    """He may have acknowledged what nobody else has, and nobody judges anew by a rebuild."""
+    first, shop = HostName("mks-db1"), ClusterName("marketplace")
+    before = replace(
+        STATE,
+        protection=ProtectionMode.MAX_AVAILABILITY,
+        clusters={
+            shop: ClusterState(Lsn(0), TimelineId(1), promoted, StandbyScope.FOLLOWING),
+        },
+        epoch_started_unix_s=5.0,
+    )
+    for judged_unix_s, permitted in ((5.0, {first}), (4.0, {first} if promoted else None)):
+        writer = LastWriter(first, SiteName("makassar"), judged_unix_s=judged_unix_s)
+        found = Znode("/last_writer", encode_last_writer(writer), 3)
+        after = rebuilt(before, SiteName("jakarta"), now_unix_s=7.0)
+        (op,) = timelines_ahead(found)
+        left = read_last_writer(replace(found, data=op.data))
+        assert left is not None
+        only = permitted_hosts(
+            after, shop, left.host, marked=True, judged_unix_s=left.judged_unix_s
+        )
+        assert only == permitted
 
 
 # --------------------------------------------------------------------------- the host
