@@ -33,6 +33,8 @@ ON_CONTROLLER = (
     "alone, and its password lies there."
 )
 
+_OTHERS = (SYNC_NAMES, *_REWIND)  # `patroni-synchronous` and `rewind-ready` look at these
+
 Read = tuple[HostFound, PostgresFound]
 
 
@@ -155,7 +157,7 @@ def settings(found: Found) -> Said:
 def _parameters(whole: Flat) -> Iterator[tuple[str, str]]:
     for key, value in whole.items():
         name = key.removeprefix(_PARAMETERS)
-        if key.startswith(_PARAMETERS) and name != SYNC_NAMES:
+        if key.startswith(_PARAMETERS) and name not in _OTHERS:
             yield name, value
 
 
