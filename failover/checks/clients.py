@@ -35,6 +35,7 @@ def haproxy(found: Found) -> Said:
         f"{count} proxies ask every guard and send clients to the primary alone",
         wrong=wrong,
         unseen=[*unseen, *silent_guards(found)],
+        unseen_fix="Ask from where the proxies' port 8404 and the guards' 8009 can be reached.",
     )
 
 

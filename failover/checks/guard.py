@@ -7,11 +7,16 @@ from collections.abc import Callable, Iterator
 from failover.checks import flat
 from failover.checks.found import Found, HostFound
 from failover.checks.host_report import BARRIER_KEYS, HOOK_KEYS, HostReport
-from failover.checks.result import Check, Said, Subject, of
+from failover.checks.result import LOOK_AT_OBSERVERS, Check, Said, Subject, of, together
 from failover.health.observation import NoAnswer
 from failover.health.sightings import HostView
 
 HOOK_FILES = ("pre_promote",)
+HEAR_GUARD = (
+    "Have the guard of that host run, and ask from where its port (8009) can be reached; a guard "
+    "of "
+    "an older version gives no report."
+)
 _OVERRIDES = ("PATRONI_POSTGRESQL_BIN_",)  # win over the file (Patroni's config.py)
 _KILLED_AT_ONCE = "it is a dead host to the group: never promoted"
 
@@ -41,6 +46,7 @@ def alive(found: Found) -> Said:
         f"{sum(1 for _ in views(found))} guards answer, all armed and with a worker",
         wrong=wrong,
         unseen=unseen,
+        unseen_fix=LOOK_AT_OBSERVERS,
     )
 
 
@@ -63,7 +69,7 @@ def claim(found: Found) -> Said:
         ]
         if len(writable) > 1:
             wrong.append(f"{cluster.name}: {', '.join(writable)} say that they may take writes")
-    return of(", ".join(told), wrong=wrong, unseen=unseen)
+    return of(", ".join(told), wrong=wrong, unseen=unseen, unseen_fix=LOOK_AT_OBSERVERS)
 
 
 def _w(host: HostView) -> bool:
@@ -88,6 +94,7 @@ def acknowledgement(found: Found) -> Said:
         f"the kernels of {len(seen)} hosts hold acknowledgements to the lease",
         wrong=wrong,
         unseen=unseen,
+        unseen_fix=LOOK_AT_OBSERVERS,
     )
 
 
@@ -99,18 +106,23 @@ def _reported(well: str, look: Reported) -> Callable[[Found], Said]:
         for each in found.hosts:
             if not isinstance(each.report, NoAnswer):
                 wrong += look(found, each, each.report)
-        return of(well.format(hosts=len(found.hosts)), wrong=wrong, unseen=silent_guards(found))
+        return of(
+            well.format(hosts=len(found.hosts)),
+            wrong=wrong,
+            unseen=silent_guards(found),
+            unseen_fix=HEAR_GUARD,
+        )
 
     return judge
 
 
 def silent_guards(found: Found) -> list[str]:
     """Hosts whose guard gave this command no report."""
-    return [
-        f"{each.host.name}: its guard gives no report ({each.report.detail})"
-        for each in found.hosts
-        if isinstance(each.report, NoAnswer)
-    ]
+    silent = ((h.host.name, h.report) for h in found.hosts if isinstance(h.report, NoAnswer))
+    return together(
+        ((name, answer.kind.value.replace("_", " ")) for name, answer in silent),
+        "no report of the guard",
+    )
 
 
 def _as_rendered(

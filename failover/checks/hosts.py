@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from failover.checks.found import Found, HostFound
-from failover.checks.guard import silent_guards
+from failover.checks.guard import HEAR_GUARD, silent_guards
 from failover.checks.host_report import Disk, HostReport
 from failover.checks.postgresql import read
 from failover.checks.quantities import in_bytes
-from failover.checks.result import Check, Said, Subject, of, unknown
+from failover.checks.result import LOOK_AT_OBSERVERS, Check, Said, Subject, of, unknown
 from failover.health.observation import NoAnswer
 
 FREE_BYTES_MIN = 1024**3  # below that the next hour of WAL may stop the server
@@ -67,6 +67,7 @@ def wal_disk(found: Found) -> Said:
         wrong=wrong,
         doubtful=doubtful,
         unseen=silent_guards(found),
+        unseen_fix=HEAR_GUARD,
     )
 
 
@@ -97,13 +98,14 @@ def salvage_disk(found: Found) -> Said:
         wrong=wrong,
         doubtful=doubtful,
         unseen=silent_guards(found),
+        unseen_fix=HEAR_GUARD,
     )
 
 
 def clocks(found: Found) -> Said:
     """Only what is certain counts: the least by which any two of them can differ."""
     if len(found.clocks) < 2:
-        return unknown("fewer than two hosts told their time")
+        return unknown("fewer than two hosts told their time", HEAR_GUARD)
     ahead = max(found.clocks, key=lambda clock: clock.ahead_s_min)
     behind = min(found.clocks, key=lambda clock: clock.ahead_s_max)
     apart_s = max(0.0, ahead.ahead_s_min - behind.ahead_s_max)
@@ -129,6 +131,7 @@ def rendered(found: Found) -> Said:
         f"{count} files on {len(found.hosts)} database hosts are as rendered",
         wrong=wrong,
         unseen=silent_guards(found),
+        unseen_fix=HEAR_GUARD,
     )
 
 
@@ -144,6 +147,7 @@ def configuration(found: Found) -> Said:
         f"{len(found.hosts)} guards have read this failover.yaml ({here[:12]})",
         wrong=wrong,
         unseen=silent_guards(found),
+        unseen_fix=HEAR_GUARD,
     )
 
 
@@ -154,6 +158,8 @@ def versions(found: Found) -> Said:
     return of(
         f"{len(said)} controllers and guards are {found.version}, as this command",
         doubtful=other,
+        unseen=[] if said else ["no controller and no guard told its version"],
+        unseen_fix=LOOK_AT_OBSERVERS,
     )
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from failover.checks.found import Found
+from failover.checks.guard import HEAR_GUARD, silent_guards
 from failover.checks.result import Check, Said, Subject, of, unknown
 from failover.health.observation import NoAnswer
 from failover.model import HostName
@@ -87,12 +88,13 @@ def _names(granted: list[tuple[HostName, int]]) -> str:
 def guard_lease(found: Found) -> Said:
     """Of running guards, by their own word; of who has a grant also by what is left of it."""
     timing = found.timing
-    wrong, unseen = [], []
+    wrong = []
     for each in found.hosts:
         report = each.report
-        if isinstance(report, NoAnswer):
-            unseen.append(f"{each.host.name}: its guard gives no report ({report.detail})")
-        elif (report.session_ms, report.deadline_s) != (timing.session_ms, timing.deadline_s):
+        if not isinstance(report, NoAnswer) and (report.session_ms, report.deadline_s) != (
+            timing.session_ms,
+            timing.deadline_s,
+        ):
             wrong.append(
                 f"the guard of {each.host.name} runs with a session of "
                 f"{report.session_ms / 1000:g} s and a deadline of {report.deadline_s:g} s, not "
@@ -115,7 +117,8 @@ def guard_lease(found: Found) -> Said:
         f"{len(found.hosts)} guards run with {timing.session_ms / 1000:g} s and "
         f"{timing.deadline_s:g} s{told}",
         wrong=wrong,
-        unseen=unseen,
+        unseen=silent_guards(found),
+        unseen_fix=HEAR_GUARD,
     )
 
 

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator
 from failover.checks import flat
 from failover.checks.flat import Flat
 from failover.checks.found import Found
+from failover.checks.guard import HEAR_GUARD, silent_guards
 from failover.checks.host_report import BARRIER_KEYS, HOOK_KEYS, PATRONI_KEYS
-from failover.checks.result import Check, Said, Subject, of
+from failover.checks.result import LOOK_AT_OBSERVERS, Check, Said, Subject, of
 from failover.health.cluster_view import ClusterView, SideView
 from failover.health.observation import NoAnswer
 from failover.health.protection import listed
@@ -223,17 +224,17 @@ def members(found: Found) -> Said:
         wrong=wrong,
         doubtful=doubtful,
         unseen=unseen,
+        unseen_fix=LOOK_AT_OBSERVERS,
     )
 
 
 def file(found: Found) -> Said:
     """Its own file, key by key; the barriers' keys are checked with the barriers."""
     elsewhere = (*BARRIER_KEYS, *HOOK_KEYS)
-    wrong, doubtful, unseen = [], [], []
+    wrong, doubtful = [], []
     for each in found.hosts:
         name, report = each.host.name, each.report
         if isinstance(report, NoAnswer):
-            unseen.append(f"{name}: its guard gives no report ({report.detail})")
             continue
         seen = report.patroni
         if seen.problem:
@@ -255,7 +256,8 @@ def file(found: Found) -> Said:
         f"patroni.yml of {len(found.hosts)} hosts is as rendered in {len(PATRONI_KEYS)} keys",
         wrong=wrong,
         doubtful=doubtful,
-        unseen=unseen,
+        unseen=silent_guards(found),
+        unseen_fix=HEAR_GUARD,
     )
 
 

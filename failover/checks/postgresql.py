@@ -10,7 +10,19 @@ from failover.checks.found import Found, HostFound, PostgresFound
 from failover.checks.guard import views
 from failover.checks.patroni import dynamic, sides
 from failover.checks.quantities import same_value
-from failover.checks.result import Check, Said, Subject, failed, listed, of, ok, unknown, warning
+from failover.checks.result import (
+    LOOK_AT_OBSERVERS,
+    Check,
+    Said,
+    Subject,
+    failed,
+    listed,
+    of,
+    ok,
+    together,
+    unknown,
+    warning,
+)
 from failover.health.observation import NoAnswer
 from failover.health.scope import SYNC_NAMES, slot_name
 from failover.health.view import View
@@ -46,11 +58,10 @@ def read(found: Found) -> tuple[Read, ...]:
 
 
 def unread(found: Found) -> list[str]:
-    return [
-        f"{each.host.name}: PostgreSQL does not answer this command ({each.postgres.detail})"
-        for each in found.hosts
-        if isinstance(each.postgres, NoAnswer)
-    ]
+    return together(
+        ((h.host.name, h.postgres.detail) for h in found.hosts if isinstance(h.postgres, NoAnswer)),
+        "PostgreSQL does not answer this command",
+    )
 
 
 def wanted_settings(view: View) -> tuple[str, ...]:
@@ -71,7 +82,7 @@ def answers(found: Found) -> Said:
         if host.postgres is None
     ]
     if not found.view.living_observers:
-        return unknown("no living observer looks at the database hosts")
+        return unknown("no living observer looks at the database hosts", LOOK_AT_OBSERVERS)
     return of(f"{sum(1 for _ in views(found))} servers answer the observers", wrong=wrong)
 
 
@@ -83,7 +94,12 @@ def streaming(found: Found) -> Said:
             standbys += 1
             if not seen.receiver_streaming:
                 wrong.append(f"{host.host.name} receives no WAL")
-    return of(f"{standbys} standbys receive WAL", wrong=wrong)
+    return of(
+        f"{standbys} standbys receive WAL",
+        wrong=wrong,
+        unseen=[] if found.view.living_observers else ["no living observer looks at the hosts"],
+        unseen_fix=LOOK_AT_OBSERVERS,
+    )
 
 
 def version(found: Found) -> Said:
@@ -114,7 +130,7 @@ def identity(found: Found) -> Said:
             unseen.append(f"{cluster.name}: no server told its system identifier")
         else:
             told.append(f"{cluster.name} {distinct[0]} on {len(ids)} hosts")
-    return of("; ".join(told), wrong=wrong, unseen=unseen)
+    return of("; ".join(told), wrong=wrong, unseen=unseen, unseen_fix=LOOK_AT_OBSERVERS)
 
 
 def rewind(found: Found) -> Said:

@@ -14,6 +14,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from failover.checks.found import Found
 
+LOOK_AT_OBSERVERS = (
+    "Controllers publish what they see: `systemctl status failover-controller` on their hosts, "
+    "then "
+    "`failover status`."
+)
 LISTED_MAX = 4  # of one kind in a sentence; the rest is counted
 
 
@@ -133,3 +138,11 @@ def listed(parts: Iterable[str], most: int = LISTED_MAX) -> str:
     every = tuple(parts)
     more = len(every) - most
     return "; ".join(every[:most]) + (f"; and {more} more" if more > 0 else "")
+
+
+def together(silent: Iterable[tuple[str, str]], what: str) -> list[str]:
+    """Hosts that are silent for the same reason, in one part: (host, reason) → texts."""
+    by_reason: dict[str, list[str]] = {}
+    for host, reason in silent:
+        by_reason.setdefault(reason, []).append(host)
+    return [f"{', '.join(hosts)}: {what} ({reason})" for reason, hosts in by_reason.items()]

@@ -5,7 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from failover.checks.found import Found, ServerFound
-from failover.checks.result import Check, Said, Subject, failed, of, ok, unknown, warning
+from failover.checks.result import (
+    LOOK_AT_OBSERVERS,
+    Check,
+    Said,
+    Subject,
+    failed,
+    of,
+    ok,
+    unknown,
+    warning,
+)
 from failover.health.observation import NoAnswer
 from failover.model import HostName, SiteKind
 from failover.policy import ZooKeeperServer
@@ -31,6 +41,7 @@ def quorum(found: Found) -> Said:
             if seen.serving is None and found.view.living_observers
         ],
         unseen=[] if found.view.living_observers else ["no living observer looks at the ensemble"],
+        unseen_fix=LOOK_AT_OBSERVERS,
     )
 
 
