@@ -46,7 +46,7 @@ def _lines(found: Found, proxy: ProxyFound, servers: tuple[ProxyServerFound, ...
             server = there.get(host.name)
             if server is None:
                 yield f"{proxy.name}: {host.name} is no server of {cluster.name}"
-            elif not server.check.startswith(("L7", "L4", "*")):
+            elif not server.check:
                 yield f"{proxy.name}: {host.name} is not checked ({server.status})"
             elif (server.rise, server.fall) not in ((RISE, FALL), (None, None)):
                 yield f"{proxy.name}: {host.name} has rise {server.rise}, fall {server.fall}"

@@ -178,7 +178,9 @@ def _parameters(whole: Flat) -> Iterator[tuple[str, str]]:
 
 
 def replication_slots(found: Found) -> Said:
-    """The primary's slot for the other site is used; no standby has one that keeps WAL for ever."""
+    """The primary's slot for the other site is used; its local replicas have a copy that Patroni
+    moves
+    on with it, the standby site none: there it would keep WAL for ever."""
     wrong, doubtful, told = [], [], []
     primaries = {c.primary.host.name for c in found.view.clusters if c.primary is not None}
     ours = {slot_name(site.name) for site in found.policy.data_sites}
@@ -190,8 +192,8 @@ def replication_slots(found: Found) -> Said:
                 wrong.append(
                     f"{name}: slot {slot.name} is {slot.wal_status}: its WAL goes, or is gone"
                 )
-            if slot.name in ours and name not in primaries:
-                wrong.append(f"{name}: a standby keeps WAL for slot {slot.name}")
+            if slot.name in ours and each.host.site != found.view.active_site:
+                wrong.append(f"{name}: the standby site keeps WAL for slot {slot.name}")
             if slot.logical:
                 wrong.append(f"{name}: slot {slot.name} is logical: rows could leave through it")
         if name not in primaries:
@@ -326,7 +328,8 @@ POSTGRESQL_CHECKS = (
     ),
     _check(
         "replication-slots",
-        "The primary keeps WAL for the other site in a slot that is read, and no standby does.",
+        "The primary keeps WAL for the other site in a slot that is read, and the standby site "
+        "keeps none.",
         replication_slots,
         "Patroni makes the slot of its configuration; drop one that nobody needs with "
         "pg_drop_replication_slot().",

@@ -44,7 +44,7 @@ def servers(text: str) -> tuple[ProxyServerFound, ...] | NoAnswer:
             cluster=row["pxname"] or "",
             host=row["svname"] or "",
             status=row["status"] or "",
-            check=row.get("check_status") or "",
+            check=(row.get("check_status") or "").removeprefix("* "),  # one is under way
             rise=_number(row.get("check_rise")),
             fall=_number(row.get("check_fall")),
         )
