@@ -30,14 +30,14 @@ def command() -> None:
 def check(ctx: click.Context, output: str) -> None:
     """List every mistake in failover.yaml at once; exit 2 when there is one.
 
-    The file alone is checked. What really runs is not compared with it yet.
+    The file alone is checked; `failover check` compares it with what really runs.
     """
     if output == "json":
         _check_json(ctx)
         return
     path, policy = config_path(), load_policy(names=True)
     click.echo(f"{path}: in order. {_summary(policy)}")
-    click.echo("Checked: the file. Not checked: whether the hosts really run what follows from it.")
+    click.echo("Checked: the file. Whether the hosts run what follows from it: `failover check`.")
 
 
 def _check_json(ctx: click.Context) -> None:

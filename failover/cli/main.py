@@ -38,6 +38,7 @@ NOUNS: dict[str, Noun] = {
     for noun in (
         Noun("status", "Sites, hosts, roles, lag, lease and verdict, as a tree."),
         Noun("explain", "What is decided now, and why: every gate with its evidence."),
+        Noun("check", "Every assumption of the design against the running system, with a fix."),
         Noun("zookeeper", "Every ZooKeeper server, asked on its own; needs no quorum."),
         Noun("history", "What happened: epochs, takeovers, reinstatements. Newest last."),
         Noun("residency", "Indonesia only: what could leave now; the report for a period."),

@@ -15,7 +15,9 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import TypeAdapter
 
+from failover.checks.host_report import HostReport
 from failover.guard.guard_metrics import GuardMetrics
+from failover.guard.host_report import HostReporter
 from failover.guard.messages import Purpose
 from failover.guard.minder import Minder, Reply
 from failover.guard.records import Places
@@ -27,6 +29,7 @@ _HTTP_RETRY_S = 0.5
 log = structlog.get_logger(__name__)
 
 _STATUS: TypeAdapter[GuardSeen] = TypeAdapter(GuardSeen)
+_REPORT: TypeAdapter[HostReport] = TypeAdapter(HostReport)
 
 
 async def open_barrier_door(minder: Minder, places: Places) -> asyncio.Server:
@@ -103,8 +106,14 @@ async def _unless_gone(answer: Awaitable[Reply], reader: asyncio.StreamReader) -
                 await answering
 
 
-def http_application(minder: Minder, metrics: GuardMetrics) -> web.Application:
+def http_application(
+    minder: Minder, metrics: GuardMetrics, reporter: HostReporter | None = None
+) -> web.Application:
+    """``reporter``: who looks at the host for `failover check`; None: nobody does."""
+
     async def writable(request: web.Request) -> web.Response:
+        if reporter is not None:
+            reporter.asked(str(request.remote))
         says = await minder.writable_at_last(
             str(request.remote), _seconds(request.query.get("wait"))
         )
@@ -118,10 +127,17 @@ def http_application(minder: Minder, metrics: GuardMetrics) -> web.Application:
         body = generate_latest(metrics.registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
+    async def host(_request: web.Request) -> web.Response:
+        found = await reporter.report() if reporter is not None else None
+        if found is None:
+            return web.Response(status=503, text="the host's disk does not answer\n")
+        return web.Response(body=_REPORT.dump_json(found), content_type="application/json")
+
     application = web.Application()
     application.router.add_get("/writable", writable)
     application.router.add_get("/status", status)
     application.router.add_get("/metrics", numbers)
+    application.router.add_get("/host", host)
     return application
 
 
@@ -133,10 +149,14 @@ def _seconds(text: str | None) -> float:
 
 
 async def open_http_door(
-    minder: Minder, metrics: GuardMetrics, address: str, port: int
+    minder: Minder,
+    metrics: GuardMetrics,
+    address: str,
+    port: int,
+    reporter: HostReporter | None = None,
 ) -> web.AppRunner:
     """Listen, also while the host's network is down: the guard must come up all the same."""
-    runner = web.AppRunner(http_application(minder, metrics), access_log=None)
+    runner = web.AppRunner(http_application(minder, metrics, reporter), access_log=None)
     await runner.setup()
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -149,7 +169,11 @@ async def open_http_door(
 
 
 async def open_http_door_at_last(
-    minder: Minder, metrics: GuardMetrics, address: str, port: int
+    minder: Minder,
+    metrics: GuardMetrics,
+    address: str,
+    port: int,
+    reporter: HostReporter | None = None,
 ) -> web.AppRunner:
     """Try until it opens: an address that is not there yet, at boot, must not end the guard.
 
@@ -158,7 +182,7 @@ async def open_http_door_at_last(
     told = ""
     while True:
         try:
-            return await open_http_door(minder, metrics, address, port)
+            return await open_http_door(minder, metrics, address, port, reporter)
         except OSError as error:
             if str(error) != told:
                 log.error("http_door_closed", address=address, port=port, error=str(error))

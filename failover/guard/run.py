@@ -17,6 +17,7 @@ from failover.guard.acknowledgement import Barrier
 from failover.guard.door_keeper import DoorKeeper
 from failover.guard.doors import open_barrier_door, open_http_door_at_last
 from failover.guard.guard_metrics import GuardMetrics
+from failover.guard.host_report import HostReporter
 from failover.guard.logic import Limits
 from failover.guard.minder import Minder
 from failover.guard.records import boot_id, default_places
@@ -48,7 +49,8 @@ async def _run(policy: Policy, config: Path, host_name: HostName) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, 0)
     guarding = asyncio.create_task(minder.run())
     door = await open_barrier_door(minder, places)
-    http = open_http_door_at_last(minder, metrics, str(host.address), host.guard_port)
+    reporter = HostReporter(places, lease_timing(policy.lease_s), config)
+    http = open_http_door_at_last(minder, metrics, str(host.address), host.guard_port, reporter)
     try:
         await asyncio.gather(guarding, http)
     finally:

@@ -1,15 +1,17 @@
-"""What a guard says of itself (``GET /status``)."""
+"""What a guard says of itself (``GET /status``), and of its host (``GET /host``)."""
 
 from __future__ import annotations
 
 import aiohttp
 from pydantic import TypeAdapter, ValidationError
 
+from failover.checks.host_report import HostReport
 from failover.health.observation import GuardSeen, NoAnswer, NoAnswerKind
 from failover.policy import DatabaseHost
 from failover.sites.trouble import no_answer
 
 _ADAPTER: TypeAdapter[GuardSeen] = TypeAdapter(GuardSeen)
+_REPORT: TypeAdapter[HostReport] = TypeAdapter(HostReport)
 
 
 async def ask_guard(
@@ -20,6 +22,23 @@ async def ask_guard(
         async with session.get(f"http://{host.address}:{host.guard_port}/status") as response:
             body = await response.read()
         return seen(body)
+    except (aiohttp.ClientError, OSError) as error:
+        return no_answer(error, limit_s)
+
+
+async def ask_host_report(
+    session: aiohttp.ClientSession, host: DatabaseHost, limit_s: float
+) -> HostReport | NoAnswer:
+    """What the guard says of its host (``GET /host``), for `failover check`."""
+    try:
+        async with session.get(f"http://{host.address}:{host.guard_port}/host") as response:
+            body = await response.read()
+            if response.status != 200:
+                return NoAnswer(NoAnswerKind.REJECTED, f"HTTP {response.status}: {body[:80]!r}")
+        return _REPORT.validate_json(body)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        return NoAnswer(NoAnswerKind.MALFORMED, f"guard's report: {where}: not understood")
     except (aiohttp.ClientError, OSError) as error:
         return no_answer(error, limit_s)
 

@@ -1,4 +1,5 @@
-"""What a ZooKeeper server says of itself: the four-letter word ``srvr``, over a plain socket.
+"""What a ZooKeeper server says of itself: the four-letter words ``srvr`` and, for `failover check`
+alone, ``conf``, over a plain socket.
 
 Asked of every server on its own, so that a misplaced leader and a server that does not serve are
 seen. Needs no session and proves nothing about one.
@@ -26,6 +27,25 @@ async def ask_zookeeper(server: ZooKeeperServer, limit_s: float) -> ZooKeeperSee
         return seen(answer.decode(errors="replace"))
     except (OSError, ValueError) as error:
         return no_answer(error, limit_s)
+
+
+async def ask_settings(server: ZooKeeperServer, limit_s: float) -> dict[str, str] | NoAnswer:
+    """What the server runs with, members included, by name; nothing in it is secret."""
+    try:
+        async with asyncio.timeout(limit_s):
+            answer = await answer_to(b"conf", server.address, server.client_port)
+    except (OSError, ValueError) as error:
+        return no_answer(error, limit_s)
+    return settings(answer.decode(errors="replace"))
+
+
+def settings(text: str) -> dict[str, str] | NoAnswer:
+    """The answer to ``conf``, which a server gives only where its whitelist has the word."""
+    found = dict(line.strip().split("=", 1) for line in text.splitlines() if "=" in line)
+    if "tickTime" not in found:
+        kind = NoAnswerKind.REJECTED if "whitelist" in text else NoAnswerKind.MALFORMED
+        return NoAnswer(kind, f"conf: {' '.join(text.split())[:80] or 'an empty answer'}")
+    return found
 
 
 def seen(text: str) -> ZooKeeperSeen | NoAnswer:

@@ -20,7 +20,7 @@ syncLimit=3
 maxSessionTimeout=8000
 dataDir=/tmp/zookeeper
 clientPort=2181
-4lw.commands.whitelist=srvr,mntr,ruok
+4lw.commands.whitelist=srvr,mntr,ruok,conf
 admin.enableServer=false
 """
 CLASSPATH = ":".join(

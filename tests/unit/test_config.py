@@ -522,7 +522,7 @@ def test_check_prints_and_exits(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, ["check", "--config", str(good)])
     assert result.exit_code == 0
     assert "in order. Group shop: jakarta (data), makassar (data), surabaya" in result.output
-    assert "Not checked: whether the hosts really run" in result.output
+    assert "`failover check`" in result.output
     result = CliRunner().invoke(command, ["check", "--config", str(bad)])
     assert result.exit_code == 2
     assert "line 16: sites.makassar.zookeeper[0].myid: 1 is another server's" in result.output

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from cli_world import POLICY, healthy
 
+from failover.checks import result as checks_result
 from failover.cli import explanation, prediction, residency_check, snapshot
 from failover.cli.exit_codes import ExitCode
 from failover.cli.main import NOUNS
@@ -104,6 +105,7 @@ def test_every_invariant_is_documented_by_its_name() -> None:
         report.Move,
         report.ClusterMove,
         report.Step,
+        checks_result.Result,
         residency_check.Check,
         residency_check.OpenWay,
         residency_check.BlindSpot,

@@ -212,7 +212,7 @@ def test_zookeeper(tree: Tree) -> None:
     lines = tree[PurePosixPath("surabaya/sby-zk1/etc/zookeeper/zoo.cfg")].splitlines()
     for expected in (
         *("tickTime=500", "initLimit=20", "syncLimit=3", "maxSessionTimeout=8000"),
-        "4lw.commands.whitelist=srvr,mntr,ruok",
+        "4lw.commands.whitelist=srvr,mntr,ruok,conf",
         "server.1=10.77.1.21:2888:3888",
         "server.3=10.77.3.21:2888:3888",
     ):

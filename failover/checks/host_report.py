@@ -1,0 +1,119 @@
+"""What a guard says of its own host, for ``failover check`` alone: nothing decides by it. Pure.
+
+Apart from ``GuardSeen``, which controllers of another version read too and which forbids what it
+does not know: here a field that the reader does not know is passed over.
+
+Invariant: no secret is in it; of patroni.yml only the keys in ``PATRONI_KEYS``, of the environment
+only names.
+"""
+
+from __future__ import annotations
+
+from pydantic.dataclasses import dataclass
+
+PATRONI_FILE = "/etc/patroni/patroni.yml"
+BARRIER_DIRECTORY = "/usr/lib/failover/barrier"
+BARRIERS = (
+    "postgres", "pg_ctl", "pg_rewind", "promote", "recovery_end.sh", "recovery_end", "pre_promote",
+)  # fmt: skip
+
+# Files of `failover config render` on a database host that are the same when they run: patroni.yml
+# is compared key by key.
+RENDERED_FILES = (
+    "etc/failover/residency.nft",
+    "etc/systemd/system/failover-fence.service",
+    "etc/systemd/system/failover-guard-again.service",
+    "etc/systemd/system/failover-guard.service",
+    "etc/systemd/system/failover-residency.service",
+    "etc/systemd/system/patroni.service",
+    "usr/lib/failover/post-bootstrap",
+    "usr/lib/failover/post-bootstrap.sql",
+    "usr/lib/failover/residency.sql",
+    "usr/local/bin/patronictl",
+)
+
+HOOK_KEYS = ("postgresql.pre_promote",)
+BARRIER_KEYS = ("postgresql.bin_name",)
+PATRONI_KEYS = (
+    "scope",
+    "namespace",
+    "name",
+    "restapi.listen",
+    "restapi.connect_address",
+    "restapi.authentication.username",
+    "zookeeper.hosts",
+    "postgresql.listen",
+    "postgresql.connect_address",
+    "postgresql.bin_dir",
+    "postgresql.data_dir",
+    "postgresql.use_unix_socket",
+    "postgresql.use_unix_socket_repl",
+    "postgresql.use_pg_rewind",
+    "postgresql.authentication.superuser.username",
+    "postgresql.authentication.replication.username",
+    "postgresql.authentication.rewind.username",
+    "postgresql.remove_data_directory_on_rewind_failure",
+    "postgresql.remove_data_directory_on_diverged_timelines",
+    *BARRIER_KEYS,
+    *HOOK_KEYS,
+    "watchdog.mode",
+    "tags",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """``what``: data, wal, salvage."""
+
+    what: str
+    path: str
+    size_bytes: int
+    free_bytes: int  # for ordinary users
+
+
+@dataclass(frozen=True, slots=True)
+class PatroniOnHost:
+    """Patroni's file as it is now, and the process. ``settings``: the file's, flat.
+
+    ``environment``: names of the ``PATRONI_*`` variables that the process has; None: there is no
+    process, or it cannot be looked into. ``by_guard``: it was started by ``failover guard
+    patroni``.
+    """
+
+    problem: str  # why the file cannot be read; empty where it can
+    settings: tuple[tuple[str, str], ...]
+    changed_unix_s: float | None
+    started_unix_s: float | None  # of the process; None: there is none
+    by_guard: bool | None
+    environment: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Who asked whether this host may take writes, and how long ago last."""
+
+    address: str
+    ago_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class HostReport:
+    """One database host as its guard sees it. ``barriers_missing``: name and why it is no barrier.
+
+    ``door_problem``: why the barriers' own door does not answer; empty where it does.
+    ``files``: SHA-256 of ``RENDERED_FILES``; those that are not there are absent.
+    """
+
+    at_unix_s: float
+    version: str
+    session_ms: int
+    deadline_s: float
+    configuration_loaded_sha256: str
+    configuration_sha256: str  # of the file as it is now; empty: cannot be read
+    disks: tuple[Disk, ...]
+    salvage_held_bytes: int
+    barriers_missing: tuple[tuple[str, str], ...]
+    door_problem: str
+    patroni: PatroniOnHost
+    files: tuple[tuple[str, str], ...]
+    asked: tuple[Asked, ...] = ()

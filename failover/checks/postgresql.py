@@ -1,0 +1,354 @@
+"""The servers: alike at both sites, able to be rewound, and following each other. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+from failover.checks.flat import Flat
+from failover.checks.found import Found, HostFound, PostgresFound
+from failover.checks.guard import views
+from failover.checks.patroni import dynamic, sides
+from failover.checks.quantities import same_value
+from failover.checks.result import (
+    LOOK_AT_OBSERVERS,
+    Check,
+    Said,
+    Subject,
+    failed,
+    listed,
+    of,
+    ok,
+    together,
+    unknown,
+    warning,
+)
+from failover.health.observation import NoAnswer
+from failover.health.scope import SYNC_NAMES, slot_name
+from failover.health.view import View
+
+_PARAMETERS = "postgresql.parameters."
+LOOKED_AT = (
+    "wal_log_hints",
+    "data_checksums",
+    "full_page_writes",
+    "max_slot_wal_keep_size",
+    "tcp_keepalives_idle",
+    "tcp_keepalives_interval",
+    "tcp_keepalives_count",
+    "tcp_user_timeout",
+)
+_REWIND = ("wal_log_hints", "data_checksums")
+
+ON_CONTROLLER = (
+    "Run this on a controller's host as its user: pg_hba.conf lets the narrow role in from there "
+    "alone, and its password lies there."
+)
+
+_OTHERS = (SYNC_NAMES, *_REWIND)  # `patroni-synchronous` and `rewind-ready` look at these
+
+Read = tuple[HostFound, PostgresFound]
+
+
+def read(found: Found) -> tuple[Read, ...]:
+    """Servers that answered this command."""
+    return tuple(
+        (each, each.postgres) for each in found.hosts if isinstance(each.postgres, PostgresFound)
+    )
+
+
+def unread(found: Found) -> list[str]:
+    return together(
+        ((h.host.name, h.postgres.detail) for h in found.hosts if isinstance(h.postgres, NoAnswer)),
+        "PostgreSQL does not answer this command",
+    )
+
+
+def wanted_settings(view: View) -> tuple[str, ...]:
+    """What the gatherer has to ask for: what any scope sets, and what the checks look at."""
+    names = set(LOOKED_AT)
+    for cluster in view.clusters:
+        for side in (cluster.active, cluster.standby):
+            written = _parameters(dynamic(side) or {})
+            names |= {name for name, _ in written}
+    return tuple(sorted(names))
+
+
+def answers(found: Found) -> Said:
+    """As observers see it: this command itself may run where no database lets it in."""
+    wrong = [
+        f"PostgreSQL of {host.host.name} gives no observer an answer"
+        for host in views(found)
+        if host.postgres is None
+    ]
+    if not found.view.living_observers:
+        return unknown("no living observer looks at the database hosts", LOOK_AT_OBSERVERS)
+    return of(f"{sum(1 for _ in views(found))} servers answer the observers", wrong=wrong)
+
+
+def streaming(found: Found) -> Said:
+    wrong, standbys = [], 0
+    for host in views(found):
+        seen = host.postgres
+        if seen is not None and seen.in_recovery:
+            standbys += 1
+            if not seen.receiver_streaming:
+                wrong.append(f"{host.host.name} receives no WAL")
+    return of(
+        f"{standbys} standbys receive WAL",
+        wrong=wrong,
+        unseen=[] if found.view.living_observers else ["no living observer looks at the hosts"],
+        unseen_fix=LOOK_AT_OBSERVERS,
+    )
+
+
+def version(found: Found) -> Said:
+    seen = read(found)
+    versions = Counter(postgres.version_number for _, postgres in seen)
+    told = ", ".join(f"{each.host.name} {postgres.version}" for each, postgres in seen)
+    majors = {number // 10000 for number in versions}
+    if len(majors) > 1:
+        return failed(f"different major versions: {told}")
+    if unread(found):
+        return unknown(listed(unread(found)), ON_CONTROLLER)
+    if len(versions) > 1:
+        return warning(f"different minor versions: {told}")
+    return ok(f"PostgreSQL {seen[0][1].version} on {len(seen)} hosts")
+
+
+def identity(found: Found) -> Said:
+    """By the observers' answers."""
+    wrong, unseen, told = [], [], []
+    for cluster in found.view.clusters:
+        hosts = (*cluster.active.hosts, *cluster.standby.hosts)
+        ids = {h.host.name: h.postgres.system_identifier for h in hosts if h.postgres is not None}
+        distinct = sorted(set(ids.values()) - {""})
+        if len(distinct) > 1:
+            each = ", ".join(f"{name} {value}" for name, value in ids.items())
+            wrong.append(f"{cluster.name}: not one cluster ({each})")
+        elif not distinct:
+            unseen.append(f"{cluster.name}: no server told its system identifier")
+        else:
+            told.append(f"{cluster.name} {distinct[0]} on {len(ids)} hosts")
+    return of("; ".join(told), wrong=wrong, unseen=unseen, unseen_fix=LOOK_AT_OBSERVERS)
+
+
+def rewind(found: Found) -> Said:
+    wrong = []
+    for each, postgres in read(found):
+        if not any(postgres.is_on(name) for name in _REWIND):
+            wrong.append(f"{each.host.name} has neither wal_log_hints nor checksums: no rewind")
+        if not postgres.is_on("full_page_writes"):
+            wrong.append(f"{each.host.name} has full_page_writes off: no rewind is safe")
+    has = {name for name in _REWIND if all(p.is_on(name) for _, p in read(found))}
+    return of(
+        f"{' and '.join(sorted(has)) or 'one of both'} on {len(read(found))} hosts, and "
+        "full_page_writes",
+        wrong=wrong,
+        unseen=unread(found),
+        unseen_fix=ON_CONTROLLER,
+    )
+
+
+def settings(found: Found) -> Said:
+    """What the scope's configuration says against what the server has in force."""
+    by_site = {(c.name, side.site): dynamic(side) or {} for c, side in sides(found)}
+    wrong, count = [], 0
+    for each, postgres in read(found):
+        for name, written in _parameters(by_site[each.host.cluster, each.host.site]):
+            shown = postgres.setting(name)
+            count += 1
+            if shown is None:
+                wrong.append(f"{each.host.name} does not know {name}")
+            elif not same_value(written, *shown):
+                wrong.append(f"{each.host.name} runs with {name} {''.join(shown)}, not {written}")
+    return of(
+        f"{count} settings of {len(read(found))} servers are in force",
+        wrong=wrong,
+        unseen=unread(found),
+        unseen_fix=ON_CONTROLLER,
+    )
+
+
+def _parameters(whole: Flat) -> Iterator[tuple[str, str]]:
+    for key, value in whole.items():
+        name = key.removeprefix(_PARAMETERS)
+        if key.startswith(_PARAMETERS) and name not in _OTHERS:
+            yield name, value
+
+
+def replication_slots(found: Found) -> Said:
+    """The primary's slot for the other site is used; its local replicas have a copy that Patroni
+    moves
+    on with it, the standby site none: there it would keep WAL for ever."""
+    wrong, doubtful, told = [], [], []
+    primaries = {c.primary.host.name for c in found.view.clusters if c.primary is not None}
+    ours = {slot_name(site.name) for site in found.policy.data_sites}
+    for each, postgres in read(found):
+        name = each.host.name
+        other = slot_name(found.policy.other_data_site(each.host.site).name)
+        for slot in postgres.slots:
+            if slot.wal_status in ("lost", "unreserved"):
+                wrong.append(
+                    f"{name}: slot {slot.name} is {slot.wal_status}: its WAL goes, or is gone"
+                )
+            if slot.name in ours and each.host.site != found.view.active_site:
+                wrong.append(f"{name}: the standby site keeps WAL for slot {slot.name}")
+            if slot.logical:
+                wrong.append(f"{name}: slot {slot.name} is logical: rows could leave through it")
+        if name not in primaries:
+            continue
+        mine = next((slot for slot in postgres.slots if slot.name == other), None)
+        if mine is None:
+            wrong.append(f"{name}: there is no slot {other} for the other site")
+        elif not mine.active:
+            doubtful.append(f"{name}: nobody reads slot {other}")
+        else:
+            told.append(f"{name}: slot {other} is read, WAL status {mine.wal_status}")
+    return of(
+        "; ".join(told),
+        wrong=wrong,
+        doubtful=doubtful,
+        unseen=unread(found),
+        unseen_fix=ON_CONTROLLER,
+    )
+
+
+def collations(found: Found) -> Said:
+    """An index that was built with another version of a collation is silently wrong after a
+    move."""
+    wrong, count = [], 0
+    for each, postgres in read(found):
+        every = [*postgres.collations, *(c for d in postgres.databases for c in d.collations)]
+        for collation in every:
+            count += 1
+            if collation.recorded != collation.actual:
+                wrong.append(
+                    f"{each.host.name}: {collation.where} was made with version "
+                    f"{collation.recorded or 'none'}, and this host has "
+                    f"{collation.actual or 'none'}"
+                )
+    unseen = [*unread(found), *_closed(found)]
+    return of(
+        f"{count} collations in use have the version that they were made with, on "
+        f"{len(read(found))} hosts",
+        wrong=wrong,
+        unseen=unseen,
+        unseen_fix=ON_CONTROLLER,
+    )
+
+
+def _closed(found: Found) -> list[str]:
+    return [
+        f"{each.host.name}: database {name} cannot be looked into ({why})"
+        for each, postgres in read(found)
+        for name, why in postgres.unread
+    ]
+
+
+def extensions(found: Found) -> Said:
+    """What is in use must have its files on every host: catalogues are copied, files are not."""
+    wrong = set()
+    used = {
+        (each.host.cluster, database.name, extension)
+        for each, postgres in read(found)
+        for database in postgres.databases
+        for extension in database.extensions
+    }
+    for each, postgres in read(found):
+        for cluster, database, (name, extension_version) in used:
+            if (
+                cluster == each.host.cluster
+                and f"{name} {extension_version}" not in postgres.available
+            ):
+                wrong.add(
+                    f"{each.host.name} has no files of {name} {extension_version}, which database "
+                    f"{database} uses"
+                )
+    names = sorted({f"{name} {number}" for _, _, (name, number) in used})
+    return of(
+        f"{', '.join(names) or 'no extension'} on {len(read(found))} hosts",
+        wrong=sorted(wrong),
+        unseen=[*unread(found), *_closed(found)],
+        unseen_fix=ON_CONTROLLER,
+    )
+
+
+def _check(name: str, assumes: str, judge: Callable[[Found], Said], fix: str, source: str) -> Check:
+    return Check(name, Subject.POSTGRESQL, assumes, fix, source, judge)
+
+
+POSTGRESQL_CHECKS = (
+    _check(
+        "postgresql-answers",
+        "The server of every database host answers the observers.",
+        answers,
+        "`systemctl status patroni` and Patroni's journal on that host.",
+        "DESIGN: the parts",
+    ),
+    _check(
+        "replication-streaming",
+        "Every standby receives WAL.",
+        streaming,
+        "`failover status`, and Patroni's journal on that host; `failover reseed` where its WAL is "
+        "gone.",
+        "docs/operations/reinstate.md",
+    ),
+    _check(
+        "postgresql-version",
+        "All servers of a cluster have the same version.",
+        version,
+        "Upgrade the standby site first, then move the group there, then the other.",
+        "docs/operations/upgrade.md",
+    ),
+    _check(
+        "postgresql-identity",
+        "The hosts of both sites are copies of one cluster.",
+        identity,
+        "`failover reseed HOST` for the host that is not a copy.",
+        "DESIGN: the parts",
+    ),
+    _check(
+        "rewind-ready",
+        "Every server has checksums or `wal_log_hints`, and `full_page_writes`, so that a "
+        "returning "
+        "host can be rewound.",
+        rewind,
+        "Set wal_log_hints and full_page_writes to on, and restart the server.",
+        "PostgreSQL's manual: pg_rewind",
+    ),
+    _check(
+        "postgresql-settings",
+        "What the scope's configuration says is in force in every server.",
+        settings,
+        "`patronictl reload`, or `patronictl restart` where a restart is pending; `ALTER SYSTEM "
+        "RESET` "
+        "where postgresql.auto.conf says otherwise.",
+        "failover/render/templates/patroni.yml.j2",
+    ),
+    _check(
+        "replication-slots",
+        "The primary keeps WAL for the other site in a slot that is read, and the standby site "
+        "keeps none.",
+        replication_slots,
+        "Patroni makes the slot of its configuration; drop one that nobody needs with "
+        "pg_drop_replication_slot().",
+        "DESIGN: reinstate",
+    ),
+    _check(
+        "collations",
+        "Both sites sort alike: indexes have the collation versions of every host's libraries.",
+        collations,
+        "Install the same libc and ICU on every host; where an index was built with another "
+        "version, "
+        "REINDEX and ALTER COLLATION … REFRESH VERSION.",
+        "PostgreSQL's manual: ALTER COLLATION",
+    ),
+    _check(
+        "extensions",
+        "Every extension in use has its files on every host.",
+        extensions,
+        "Install the extension's package, in the same version, on that host.",
+        "PostgreSQL's manual: CREATE EXTENSION",
+    ),
+)

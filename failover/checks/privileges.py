@@ -1,0 +1,173 @@
+"""What each role may do: the controllers' cannot read a row (I7), and nobody has more than he
+needs.
+
+Pure. Superusers and roles with REPLICATION that nobody declared are ``residency``'s as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from failover.checks.found import Found, HostFound, PostgresFound, RoleFound
+from failover.checks.postgresql import ON_CONTROLLER, read, unread
+from failover.checks.result import Check, Said, Subject, of
+
+OBSERVER = "failover_observer"
+FUNCTION_OWNERS = ("failover_functions", "failover_cutter")
+BLIND = (OBSERVER, *FUNCTION_OWNERS, "replicator")  # none of them reads a customer's row
+SCHEMA = "failover."
+
+# Role → attributes and memberships that it is meant to have; a cluster's client role is added.
+MEANT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    OBSERVER: (("login",), ("pg_use_reserved_connections",)),
+    "failover_functions": ((), ("pg_read_all_settings", "pg_read_all_stats")),
+    "failover_cutter": (("replication",), ("pg_read_all_stats", "pg_signal_backend")),
+    "replicator": (("login", "replication"), ()),
+    "rewinder": (("login",), ()),
+}
+NEEDED = (OBSERVER, "failover_functions", "failover_cutter")
+
+
+def observer(found: Found) -> Said:
+    """The narrow role: no table, no powerful role, only functions of ours."""
+    wrong = [
+        f"{each.host.name}: {text}"
+        for each, postgres in primaries(found)
+        for text in _observer(postgres)
+    ]
+    tables = sum(len(p.databases) for _, p in primaries(found))
+    return of(
+        f"{OBSERVER} may select from nothing in {tables} databases, and calls functions of ours "
+        f"alone",
+        wrong=wrong,
+        unseen=[*_no_primary(found), *_closed(found)],
+        unseen_fix=ON_CONTROLLER,
+    )
+
+
+def _observer(postgres: PostgresFound) -> Iterator[str]:
+    for role in postgres.roles:
+        if role.name == OBSERVER:
+            yield from _beyond(role, *MEANT[OBSERVER])
+    for database in postgres.databases:
+        mine = [relation for role, relation in database.readable if role == OBSERVER]
+        if mine:
+            yield f"{OBSERVER} may read {_few(mine)} in {database.name}"
+        for function in database.functions:
+            if function.observer and not function.name.startswith(SCHEMA):
+                yield (
+                    f"{OBSERVER} may call {function.name} in {database.name}, with the rights of "
+                    f"{function.owner}"
+                )
+
+
+def roles(found: Found) -> Said:
+    wrong, count = [], 0
+    for each, postgres in primaries(found):
+        name = each.host.name
+        meant = {**MEANT, each.host.cluster: (("login",), ())}
+        there = {role.name: role for role in postgres.roles}
+        for missing in sorted(set(NEEDED) - set(there)):
+            wrong.append(f"{name}: there is no role {missing}")
+        for role_name, (attributes, member_of) in meant.items():
+            if role_name in there and role_name != OBSERVER:
+                count += 1
+                wrong += [f"{name}: {t}" for t in _beyond(there[role_name], attributes, member_of)]
+        for database in postgres.databases:
+            for role_name in BLIND[1:]:
+                mine = [relation for role, relation in database.readable if role == role_name]
+                if mine:
+                    wrong.append(f"{name}: {role_name} may read {_few(mine)} in {database.name}")
+    return of(
+        f"{count} roles have what they need and no more",
+        wrong=wrong,
+        unseen=[*_no_primary(found), *_closed(found)],
+        unseen_fix=ON_CONTROLLER,
+    )
+
+
+def functions(found: Found) -> Said:
+    wrong, count = [], 0
+    for each, postgres in primaries(found):
+        for database in postgres.databases:
+            for function in database.functions:
+                if not function.name.startswith(SCHEMA):
+                    continue
+                count += 1
+                if function.public:
+                    wrong.append(f"{each.host.name}: everybody may call {function.name}")
+                if function.owner not in FUNCTION_OWNERS:
+                    wrong.append(
+                        f"{each.host.name}: {function.name} has the rights of {function.owner}"
+                    )
+        if not any(database.functions for database in postgres.databases):
+            wrong.append(f"{each.host.name}: the narrow functions are not there")
+    return of(
+        f"{count} functions have the rights of roles that nobody logs in as",
+        wrong=wrong,
+        unseen=_no_primary(found),
+        unseen_fix=ON_CONTROLLER,
+    )
+
+
+def _beyond(
+    role: RoleFound, attributes: tuple[str, ...], member_of: tuple[str, ...]
+) -> Iterator[str]:
+    for attribute in sorted(set(role.attributes) - set(attributes)):
+        yield f"{role.name} has {attribute.upper()}"
+    for granted in sorted(set(role.member_of) - set(member_of)):
+        yield f"{role.name} is a member of {granted}"
+
+
+def primaries(found: Found) -> tuple[tuple[HostFound, PostgresFound], ...]:
+    """Catalogues are the same on every copy: the primary's are the newest."""
+    return tuple((each, postgres) for each, postgres in read(found) if not postgres.in_recovery)
+
+
+def _no_primary(found: Found) -> list[str]:
+    seen = {each.host.cluster for each, _ in primaries(found)}
+    missing = [c.name for c in found.policy.clusters if c.name not in seen]
+    if missing and (silent := unread(found)):
+        return silent
+    return [f"{name}: no primary was asked" for name in missing]
+
+
+def _closed(found: Found) -> list[str]:
+    return [
+        f"{each.host.name}: database {name} cannot be looked into ({why})"
+        for each, postgres in primaries(found)
+        for name, why in postgres.unread
+    ]
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+PRIVILEGE_CHECKS = (
+    Check(
+        "observer-privileges",
+        Subject.PRIVILEGES,
+        "The controllers' role cannot read a row, and is in no role that could.",
+        f"REVOKE it from {OBSERVER}, or from PUBLIC.",
+        "invariant I7",
+        observer,
+    ),
+    Check(
+        "role-privileges",
+        Subject.PRIVILEGES,
+        "The other roles of this program, Patroni's and the clients' have what they need and no "
+        "more.",
+        "REVOKE the membership, or ALTER ROLE … NO…; post-bootstrap.sql has what each needs.",
+        "failover/render/templates/post-bootstrap.sql.j2",
+        roles,
+    ),
+    Check(
+        "narrow-functions",
+        Subject.PRIVILEGES,
+        "The functions through which controllers look have narrow owners and no other callers.",
+        "Run the rendered post-bootstrap.sql and residency.sql again on the primary.",
+        "failover/render/templates/residency.sql.j2",
+        functions,
+    ),
+)
