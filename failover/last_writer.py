@@ -86,6 +86,8 @@ def permitted_hosts(
     if not state.protection.synchronous:
         return None
     if not recorded.promoted:
+        if marked and last is None:
+            return frozenset()  # there was a first one, and nothing says who
         first = last if 0.0 < judged_unix_s == state.epoch_started_unix_s else None
         return None if first is None else frozenset({first})
     if not marked and state.epoch == 1 and not recorded.have:

@@ -525,6 +525,16 @@ def test_before_the_promotion_is_on_record_the_first_one_stays_the_only_one(
         assert isinstance(decide_permit(ME, again), AskPermit)
 
 
+def test_a_first_writer_that_cannot_be_understood_frees_nobody() -> None:
+    seen = inputs(
+        state=at(synchronous((), promoted=False)),
+        last_writer=Znode(LAST_PATH, b"?", version=9),
+        wal_end=WalEnd(Lsn(1000), TimelineId(3)),
+        promotion=True,
+    )
+    assert refused(seen) is RefusalReason.NOT_IN_SYNC
+
+
 def last_of(host: HostName, judged_unix_s: float) -> Znode:
     writer = LastWriter(host, JAKARTA, judged_unix_s=judged_unix_s)
     return Znode(LAST_PATH, encode_last_writer(writer), version=9)
