@@ -124,8 +124,7 @@ CLIENT_CHECKS = (
         "Every HAProxy asks the guard of every host, and sends clients to the one that is "
         "writable.",
         "Write haproxy.cfg anew (`failover config render`), `systemctl reload haproxy`; its page "
-        "on "
-        "port 8404 shows each server.",
+        "on port 8404 shows each server.",
         "failover/render/templates/haproxy.cfg.j2",
         haproxy,
     ),
@@ -134,17 +133,15 @@ CLIENT_CHECKS = (
         Subject.CLIENTS,
         "Servers notice within half a minute that a client is gone.",
         "`ALTER SYSTEM SET tcp_user_timeout = '10s'`, tcp_keepalives_idle 5, _interval 2, _count "
-        "3 on "
-        "the primary, and reload: post-bootstrap.sql has them.",
+        "3 on the primary, and reload: post-bootstrap.sql has them.",
         "failover/render/templates/post-bootstrap.sql.j2",
         dead_peers,
     ),
     Check(
         "client-parameters",
         Subject.CLIENTS,
-        "Applications notice that their server is gone: a session survives a cut link for as "
-        "long as "
-        "nobody sends.",
+        "Applications notice that their server is gone: a session survives a cut link for as long "
+        "as nobody sends.",
         "In every application: connect to HAProxy with connect_timeout=2, tcp_user_timeout=5000, "
         "keepalives_idle=5, keepalives_interval=2, keepalives_count=3, and try again what failed.",
         "PostgreSQL's manual: libpq, connection parameters",
@@ -154,8 +151,7 @@ CLIENT_CHECKS = (
         "endpoints",
         Subject.CLIENTS,
         "Declared endpoints are still inside of the declared networks, by whatever their names "
-        "stand "
-        "for now.",
+        "stand for now.",
         "Correct the name, or declare its network in failover.yaml.",
         "docs/residency.md",
         endpoints,

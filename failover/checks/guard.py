@@ -14,8 +14,7 @@ from failover.health.sightings import HostView
 HOOK_FILES = ("pre_promote",)
 HEAR_GUARD = (
     "Have the guard of that host run, and ask from where its port (8009) can be reached; a guard "
-    "of "
-    "an older version gives no report."
+    "of an older version gives no report."
 )
 _OVERRIDES = ("PATRONI_POSTGRESQL_BIN_",)  # win over the file (Patroni's config.py)
 _KILLED_AT_ONCE = "it is a dead host to the group: never promoted"
@@ -64,6 +63,13 @@ def claim(found: Found) -> Said:
             wrong.append(f"{cluster.name}: {cluster.holder.host.name} holds the claim, no primary")
         else:
             told.append(f"{cluster.name} is written on {cluster.primary.host.name}")
+        holder = cluster.holder.host.name if cluster.holder is not None else None
+        wrong += [
+            f"{cluster.name}: PostgreSQL of {h.host.name} is out of recovery without the claim"
+            for s in (cluster.active, cluster.standby)
+            for h in s.hosts
+            if h.host.name != holder and h.postgres is not None and not h.postgres.in_recovery
+        ]
         writable = [
             h.host.name for s in (cluster.active, cluster.standby) for h in s.hosts if _w(h)
         ]
@@ -85,8 +91,7 @@ def acknowledgement(found: Found) -> Said:
         elif guard.barrier is False:
             wrong.append(
                 f"the kernel of {name} does not hold acknowledgements to the lease: frozen whole "
-                f"and "
-                "thawed it may acknowledge for up to 100 ms"
+                "and thawed it may acknowledge for up to 100 ms"
             )
         elif guard.barrier is None:
             unseen.append(f"the guard of {name} does not say yet whether its kernel can")
@@ -98,18 +103,27 @@ def acknowledgement(found: Found) -> Said:
     )
 
 
-def _reported(well: str, look: Reported) -> Callable[[Found], Said]:
-    """What the guards say of their own hosts; a guard that says nothing leaves it unknown."""
+def _nothing_hidden(found: Found, each: HostFound, report: HostReport) -> Iterator[str]:
+    yield from ()
+
+
+def _reported(
+    well: str, look: Reported, hidden: Reported = _nothing_hidden
+) -> Callable[[Found], Said]:
+    """What the guards say of their own hosts; a guard that says nothing leaves it unknown.
+    ``hidden``: what a guard could not see itself."""
 
     def judge(found: Found) -> Said:
         wrong: list[str] = []
+        unseen = silent_guards(found)
         for each in found.hosts:
             if not isinstance(each.report, NoAnswer):
                 wrong += look(found, each, each.report)
+                unseen += hidden(found, each, each.report)
         return of(
             well.format(hosts=len(found.hosts)),
             wrong=wrong,
-            unseen=silent_guards(found),
+            unseen=unseen,
             unseen_fix=HEAR_GUARD,
         )
 
@@ -153,6 +167,11 @@ def _start(found: Found, each: HostFound, report: HostReport) -> Iterator[str]:
             yield f"{each.host.name}: Patroni's environment has {variable}, which goes around"
 
 
+def _environment_hidden(_: Found, each: HostFound, report: HostReport) -> Iterator[str]:
+    if report.patroni.environment is None:
+        yield f"{each.host.name}: Patroni's environment, which wins over its file, cannot be read"
+
+
 def _door(_: Found, each: HostFound, report: HostReport) -> Iterator[str]:
     if report.door_problem:
         yield f"{each.host.name}: no barrier gets an answer ({report.door_problem})"
@@ -160,7 +179,8 @@ def _door(_: Found, each: HostFound, report: HostReport) -> Iterator[str]:
 
 _REINSTALL = (
     "Install the package anew on that host and write patroni.yml anew (`failover config render`), "
-    "then `systemctl reload patroni`."
+    "then `systemctl reload patroni`; a variable goes out of /etc/failover/secrets/patroni.env, "
+    "and the next start of Patroni leaves it out."
 )
 GUARD_CHECKS = (
     Check(
@@ -189,16 +209,21 @@ GUARD_CHECKS = (
         _REINSTALL,
         "DESIGN: permit",
         _reported("pre_promote is the guard's hook on {hosts} hosts", _hook),
+        unknown_fails=True,
     ),
     Check(
         "start-barrier",
         Subject.GUARD,
         "Every start, promotion and rewind passes the barriers (`bin_name`), and nothing in "
-        "Patroni's "
-        "environment goes around them.",
+        "Patroni's environment goes around them.",
         _REINSTALL,
         "DESIGN: permit",
-        _reported("postgres, pg_ctl and pg_rewind are the barriers on {hosts} hosts", _start),
+        _reported(
+            "postgres, pg_ctl and pg_rewind are the barriers on {hosts} hosts",
+            _start,
+            _environment_hidden,
+        ),
+        unknown_fails=True,
     ),
     Check(
         "barrier-door",
@@ -208,15 +233,16 @@ GUARD_CHECKS = (
         "Restart the guard of that host (`systemctl restart failover-guard`; the server goes on).",
         "failover/guard/barrier.py",
         _reported("the guards of {hosts} hosts answer their barriers", _door),
+        unknown_fails=True,
     ),
     Check(
         "acknowledgement-barrier",
         Subject.GUARD,
         "The kernel of every database host lets answers to clients out only under a lease.",
-        "Give the guard CAP_NET_ADMIN and the kernel nf_tables (the rendered unit has the "
-        "first); the "
-        "guard's journal says what the kernel refused.",
+        "Give the guard CAP_NET_ADMIN and the kernel nf_tables (the rendered unit has the first); "
+        "the guard's journal says what the kernel refused.",
         "docs/decisions/0017-acknowledgement-barrier.md",
         acknowledgement,
+        unknown_fails=True,
     ),
 )

@@ -59,7 +59,7 @@ def wal_disk(found: Found) -> Said:
         elif disk.free_bytes < may_keep:
             doubtful.append(
                 f"{name}: a slot may keep {_gib(may_keep)} of WAL, and {_gib(disk.free_bytes)} "
-                f"are free"
+                "are free"
             )
     least = _gib(min(free)) if free else "nothing"
     return of(
@@ -185,8 +185,7 @@ HOST_CHECKS = (
         "clocks",
         Subject.HOSTS,
         "Wall clocks agree. No lease hangs on them; plans' deadlines, pauses, cooldowns and the "
-        "order "
-        "of the logs do.",
+        "order of the logs do.",
         "Synchronise the hosts' clocks (chrony), and look at its sources.",
         "failover/state.py: a plan's deadline",
         clocks,

@@ -144,13 +144,13 @@ LEASE_CHECKS = (
         _ZOO,
         _SOURCE,
         guard_session,
+        unknown_fails=True,
     ),
     Check(
         "patroni-session",
         Subject.LEASE,
         "Every server cuts Patroni's session to `maxSessionTimeout`, so that a dead host's key "
-        "ends "
-        "in time.",
+        "ends in time.",
         _ZOO,
         _SOURCE,
         _clamped(
@@ -175,12 +175,12 @@ LEASE_CHECKS = (
         "guard-lease",
         Subject.LEASE,
         "Every running guard has the lease of failover.yaml, and none has more of a grant left "
-        "than "
-        "the deadline.",
+        "than the deadline.",
         "Put the same failover.yaml on that host and restart its guard "
         "(`systemctl restart failover-guard`; the server goes on).",
         _SOURCE,
         guard_lease,
+        unknown_fails=True,
     ),
     Check(
         "hypervisor-clock",

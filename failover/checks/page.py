@@ -1,7 +1,7 @@
 """docs/checks.md, from the table. Pure.
 
-``tests/unit/test_checks_page.py`` demands that the page is current; REWRITE_GOLDEN=1 writes it
-anew.
+``tests/unit/test_checks_page.py`` demands that the page is current;
+REWRITE_GOLDEN=1 writes it anew.
 """
 
 from __future__ import annotations
@@ -16,19 +16,16 @@ _TOP = """\
 Made from `failover/checks/`; do not edit.
 `REWRITE_GOLDEN=1 .venv/bin/python -m pytest tests/unit/test_checks_page.py` writes it anew.
 
-`failover check` holds every assumption of the design against the system as it runs. It reads
-only. Run
-it on a controller's host, as the controller's user: from elsewhere the databases let nobody in,
-and what
-only they can tell is unknown.
+`failover check` holds every assumption of the design against the system as it runs. It reads only.
+Run it on a controller's host, as the controller's user: from elsewhere the databases let nobody in,
+and what only they can tell is unknown.
 
 | verdict | means |
 |---|---|
 | ok | it is as the design assumes; the sentence has what was measured |
 | warning | it works, and somebody should know |
 | failed | the design assumes otherwise: exit code 1 |
-| unknown | it cannot be seen from here; the fix says what would show it. Exit code 1 only for
-checks marked † |
+| unknown | it cannot be seen from here; the fix says what would show it. With † exit code 1 |
 
 `--only NAME` runs one check (or several, said again); `--details` shows what is in order as well;
 `-o json` is [documented](cli.md#check-schema-1).

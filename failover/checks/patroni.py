@@ -46,6 +46,13 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "standby-upstream": ("standby_cluster",),
 }
 _OWNED = tuple(key for keys in OWNERS.values() for key in keys)
+# Patroni's config.py; PATRONI_POSTGRESQL_BIN_… are `start-barrier`'s.
+_WIN_OVER_THE_FILE = (
+    "PATRONI_NAME",
+    "PATRONI_SCOPE",
+    "PATRONI_ZOOKEEPER_",
+    "PATRONI_POSTGRESQL_DATA_DIR",
+)
 _HARMLESS_WHERE_OFF = ("synchronous_mode_strict", "failsafe_mode", "pause")
 
 Side = tuple[ClusterView, SideView]
@@ -71,9 +78,48 @@ def _keys_as_rendered(name: str) -> Callable[[Found], Said]:
     return lambda found: _compared(found, OWNERS[name], strict=True)
 
 
+# Of PostgreSQL's parameters only these are the design's; an operator sizes the others for himself.
+_PARAMETERS = "postgresql.parameters."
+DESIGNED = frozenset(
+    f"{_PARAMETERS}{name}"
+    for name in (
+        "archive_mode",
+        "hot_standby",
+        "logging_collector",
+        "max_prepared_transactions",
+        "max_slot_wal_keep_size",
+        "reserved_connections",
+        "wal_level",
+        "wal_log_hints",
+        "wal_receiver_timeout",
+        "wal_retrieve_retry_interval",
+        "wal_sender_timeout",
+    )
+)
+
+
 def parameters(found: Found) -> Said:
-    """All that no other check owns. What stands there besides is said, and harms nothing known."""
-    return _compared(found, (), strict=False)
+    """All that no other check owns: the design's as rendered, the operator's alike at both sites.
+    What stands there besides is said, and harms nothing known."""
+    said = _compared(found, (), strict=False)
+    if said.verdict not in ("ok", "warning"):
+        return said
+    wrong = []
+    for cluster in found.view.clusters:
+        here, there = (_sized(dynamic(s) or {}) for s in (cluster.active, cluster.standby))
+        wrong += [
+            f"{cluster.name}: {key.removeprefix(_PARAMETERS)} is {here.get(key, 'not set')} in "
+            f"{cluster.active.site}, {there.get(key, 'not set')} in {cluster.standby.site}"
+            for key in sorted({*here, *there})
+            if here.get(key) != there.get(key)
+        ]
+    return of(said.sentence, wrong=wrong) if wrong else said
+
+
+def _sized(whole: Flat) -> Flat:
+    """What an operator sizes for himself."""
+    own = {key: value for key, value in whole.items() if key.startswith(_PARAMETERS)}
+    return {k: v for k, v in flat.without(own, _OWNED).items() if k not in DESIGNED}
 
 
 def _compared(found: Found, keys: tuple[str, ...], *, strict: bool) -> Said:
@@ -89,6 +135,9 @@ def _compared(found: Found, keys: tuple[str, ...], *, strict: bool) -> Said:
             continue
         wanted = found.expected.dynamic(side[0].name, side[1].site)
         have, want = _part(whole, keys), _part(wanted, keys)
+        if not keys:
+            sized = _sized({**whole, **wanted})
+            have, want = ({k: v for k, v in d.items() if k not in sized} for d in (have, want))
         wrong += [f"{scope}: {text}" for text in flat.differences(have, want)]
         besides = [f"{scope}: {text}, which is not rendered" for text in _besides(have, want)]
         (wrong if strict else doubtful).extend(besides)
@@ -146,7 +195,7 @@ def synchronous(found: Found) -> Said:
 
 
 def slots(found: Found) -> Said:
-    """Our slot is there at the active scope; at the other one it may come with the next move."""
+    """Each scope keeps the other site's slot, and no other one."""
     wrong, unseen = [], []
     for side in sides(found):
         scope = scope_name(found, side)
@@ -245,13 +294,24 @@ def file(found: Found) -> Said:
         wrong += [f"{name}: {text}" for text in flat.differences(have, want)]
         wrong += [f"{name}: {text}, which is not rendered" for text in flat.extra(have, want)]
         if seen.by_guard is False:
-            wrong.append(f"{name}: Patroni was not started by `failover guard patroni`")
+            wrong.append(
+                f"{name}: Patroni was not started by `failover guard patroni`: install the "
+                "rendered unit and restart it (pause the scope first, so that the server goes on)"
+            )
+        wrong += [
+            f"{name}: Patroni's environment has {variable}, which wins over the file"
+            for variable in seen.environment or ()
+            if variable.startswith(_WIN_OVER_THE_FILE)
+        ]
         if (
             seen.started_unix_s
             and seen.changed_unix_s
             and (seen.changed_unix_s > seen.started_unix_s)
         ):
-            doubtful.append(f"{name}: patroni.yml is newer than the process; reloaded or not?")
+            doubtful.append(
+                f"{name}: patroni.yml is newer than the process: if it was not reloaded since, "
+                "reload it (nothing shows that, so this stays until Patroni's next start)"
+            )
     return of(
         f"patroni.yml of {len(found.hosts)} hosts is as rendered in {len(PATRONI_KEYS)} keys",
         wrong=wrong,
@@ -262,8 +322,8 @@ def file(found: Found) -> Said:
 
 
 _PATCH = (
-    "Bring the scope's dynamic configuration back: `patronictl edit-config` on one of its hosts; "
-    "the values are under bootstrap.dcs in the rendered patroni.yml."
+    "Bring back what is named, and nothing else: `patronictl edit-config` on one of the scope's "
+    "hosts; its value is under bootstrap.dcs in the rendered patroni.yml."
 )
 _SOURCE = "failover/render/templates/patroni.yml.j2"
 
@@ -281,7 +341,8 @@ PATRONI_CHECKS = (
         Subject.PATRONI,
         "Patroni answers on every database host, runs its server, and may promote it.",
         "`systemctl status patroni` on that host; take the tag nofailover out of patroni.yml; "
-        "`patronictl restart` where a restart is pending.",
+        "`patronictl restart SCOPE HOST` where a restart is pending: standbys first, a primary "
+        "after a switchover (without HOST it restarts the whole scope).",
         "DESIGN: the parts",
         members,
     ),
@@ -313,7 +374,8 @@ PATRONI_CHECKS = (
     ),
     _of_keys(
         "patroni-parameters",
-        "All other settings of both scopes are as rendered, so that the sites are alike.",
+        "What else the design needs is as rendered in both scopes, and what an operator sizes for "
+        "himself (memory, connections, WAL) is alike at both sites.",
         parameters,
     ),
     Check(

@@ -153,20 +153,21 @@ def rewind(found: Found) -> Said:
 def settings(found: Found) -> Said:
     """What the scope's configuration says against what the server has in force."""
     by_site = {(c.name, side.site): dynamic(side) or {} for c, side in sides(found)}
-    wrong, count = [], 0
+    wrong, hidden, count = [], [], 0
     for each, postgres in read(found):
         for name, written in _parameters(by_site[each.host.cluster, each.host.site]):
             shown = postgres.setting(name)
             count += 1
             if shown is None:
-                wrong.append(f"{each.host.name} does not know {name}")
+                hidden.append(f"{each.host.name} does not show the narrow role {name}")
             elif not same_value(written, *shown):
-                wrong.append(f"{each.host.name} runs with {name} {''.join(shown)}, not {written}")
+                value = (" × " if shown[1][:1].isdigit() else "").join(shown)  # 1024 × 8kB
+                wrong.append(f"{each.host.name} runs with {name} {value}, not {written}")
     return of(
         f"{count} settings of {len(read(found))} servers are in force",
         wrong=wrong,
-        unseen=unread(found),
-        unseen_fix=ON_CONTROLLER,
+        unseen=[*unread(found), *hidden],
+        unseen_fix=ON_CONTROLLER if unread(found) else "",
     )
 
 
@@ -179,8 +180,7 @@ def _parameters(whole: Flat) -> Iterator[tuple[str, str]]:
 
 def replication_slots(found: Found) -> Said:
     """The primary's slot for the other site is used; its local replicas have a copy that Patroni
-    moves
-    on with it, the standby site none: there it would keep WAL for ever."""
+    moves on with it, the standby site none: there it would keep WAL for ever."""
     wrong, doubtful, told = [], [], []
     primaries = {c.primary.host.name for c in found.view.clusters if c.primary is not None}
     ours = {slot_name(site.name) for site in found.policy.data_sites}
@@ -311,8 +311,7 @@ POSTGRESQL_CHECKS = (
     _check(
         "rewind-ready",
         "Every server has checksums or `wal_log_hints`, and `full_page_writes`, so that a "
-        "returning "
-        "host can be rewound.",
+        "returning host can be rewound.",
         rewind,
         "Set wal_log_hints and full_page_writes to on, and restart the server.",
         "PostgreSQL's manual: pg_rewind",
@@ -321,9 +320,9 @@ POSTGRESQL_CHECKS = (
         "postgresql-settings",
         "What the scope's configuration says is in force in every server.",
         settings,
-        "`patronictl reload`, or `patronictl restart` where a restart is pending; `ALTER SYSTEM "
-        "RESET` "
-        "where postgresql.auto.conf says otherwise.",
+        "`patronictl reload SCOPE HOST`; where a restart is pending `patronictl restart SCOPE "
+        "HOST`, standbys first, a primary after a switchover; `ALTER SYSTEM RESET` where "
+        "postgresql.auto.conf says otherwise. What the role may not see: `SHOW` as a superuser.",
         "failover/render/templates/patroni.yml.j2",
     ),
     _check(
@@ -331,8 +330,9 @@ POSTGRESQL_CHECKS = (
         "The primary keeps WAL for the other site in a slot that is read, and the standby site "
         "keeps none.",
         replication_slots,
-        "Patroni makes the slot of its configuration; drop one that nobody needs with "
-        "pg_drop_replication_slot().",
+        "Patroni makes the slot of its configuration. `unreserved`: let its standby catch up now; "
+        "`lost`: `failover reseed` for the host that read it. pg_drop_replication_slot() only for "
+        "a slot that no standby will ever read again.",
         "DESIGN: reinstate",
     ),
     _check(
@@ -340,8 +340,7 @@ POSTGRESQL_CHECKS = (
         "Both sites sort alike: indexes have the collation versions of every host's libraries.",
         collations,
         "Install the same libc and ICU on every host; where an index was built with another "
-        "version, "
-        "REINDEX and ALTER COLLATION … REFRESH VERSION.",
+        "version, REINDEX and ALTER COLLATION … REFRESH VERSION.",
         "PostgreSQL's manual: ALTER COLLATION",
     ),
     _check(

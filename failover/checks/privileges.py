@@ -149,7 +149,8 @@ PRIVILEGE_CHECKS = (
         "observer-privileges",
         Subject.PRIVILEGES,
         "The controllers' role cannot read a row, and is in no role that could.",
-        f"REVOKE it from {OBSERVER}, or from PUBLIC.",
+        f"REVOKE it from {OBSERVER}. Where PUBLIC has it, GRANT it first to the roles of the "
+        "applications that use it, then REVOKE it from PUBLIC.",
         "invariant I7",
         observer,
     ),
@@ -166,7 +167,8 @@ PRIVILEGE_CHECKS = (
         "narrow-functions",
         Subject.PRIVILEGES,
         "The functions through which controllers look have narrow owners and no other callers.",
-        "Run the rendered post-bootstrap.sql and residency.sql again on the primary.",
+        "Run the rendered residency.sql again on the primary; of post-bootstrap.sql, which makes "
+        "roles and cannot be run twice, the CREATE FUNCTION and GRANT of what is missing.",
         "failover/render/templates/residency.sql.j2",
         functions,
     ),

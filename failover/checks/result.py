@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 LOOK_AT_OBSERVERS = (
     "Controllers publish what they see: `systemctl status failover-controller` on their hosts, "
-    "then "
-    "`failover status`."
+    "then `failover status`."
 )
 LISTED_MAX = 4  # of one kind in a sentence; the rest is counted
 
@@ -54,8 +53,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One assumption. ``assumes`` is the sentence of docs/checks.md; ``fix`` is used where a
-    verdict
+    """One assumption. ``assumes`` is the sentence of docs/checks.md; ``fix`` where a verdict
     brings none of its own; ``source``: where the design says so."""
 
     name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from failover.checks.found import Found, ServerFound
 from failover.checks.result import (
@@ -88,6 +89,15 @@ def _at_witness(found: Found, server: ZooKeeperServer) -> bool:
     return found.policy.site(server.site).kind is SiteKind.WITNESS
 
 
+def _address_in(line: str) -> IPv4Address | IPv6Address | None:
+    """Of ``10.77.1.21:2888:3888:participant;…`` or ``[fd00::1]:2888:…``; None: it has none."""
+    host = line[1:].partition("]")[0] if line.startswith("[") else line.partition(":")[0]
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
+
+
 def _membership(
     name: HostName,
     server: ZooKeeperServer,
@@ -101,7 +111,7 @@ def _membership(
         wrong.append(f"{name} runs as myid {own}, not {server.myid}")
     for other in servers:
         line = settings.get(f"{MEMBER}{other.myid}", "")
-        if str(other.address) not in line:
+        if _address_in(line) != other.address:
             wrong.append(f"{name} does not list {other.name} as {MEMBER}{other.myid}")
     listed_ids = {key.removeprefix(MEMBER) for key in settings if key.startswith(MEMBER)}
     for stranger in sorted(listed_ids - {str(other.myid) for other in servers}):

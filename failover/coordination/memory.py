@@ -16,6 +16,7 @@ from failover.model import ClusterName, HostName, Lsn, TimelineId
 from failover.policy import Policy
 
 SAMPLE_INTERVAL_S = 0.4
+LATE_S = 5.0  # looks come later than that from nobody (ROUND_AGE_S_MAX, and to be read)
 SAMPLES_MAX = 400  # the last three minutes of a living primary
 
 
@@ -117,7 +118,8 @@ class HostMemory:
         samples = self._samples[self._cluster_of[host]]
         last = samples[-1] if samples else None
         if last is not None and (last.host, last.timeline) == (host, timeline):
-            if at_s - last.at_s < SAMPLE_INTERVAL_S:
+            since_s = at_s - last.at_s
+            # An older look that came late takes nothing back; a server that crashed may have.
+            if since_s < (LATE_S if lsn < last.lsn else SAMPLE_INTERVAL_S):
                 return
-            lsn = max(lsn, last.lsn)  # an older look that came late takes nothing back
         samples.append(_Sample(self._cluster_of[host], host, at_s, lsn, timeline))

@@ -430,9 +430,11 @@ def _text(znode: Znode | None) -> str | None:
 
 
 def _is_paused(config: Znode | None) -> bool:
+    """Whether Patroni's key may be absent. Also where it cannot be read: a doubt stops no server,
+    which its lease bounds in any case."""
     if config is None:
         return False
     try:
         return bool(json_object(config.data).get("pause"))
     except ValueError:
-        return False
+        return True

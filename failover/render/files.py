@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from failover.model import SiteName
+from failover.health.scope import slot_name
 from failover.policy import Address, Cluster, DatabaseHost, Network, Policy, Purpose, Site
 from failover.render.egress import groups, rules
 from failover.residency.allowlist import Entry, entries
@@ -27,11 +27,6 @@ def endpoint(address: Address, port: int) -> str:
 def single(address: Address) -> str:
     """The network that has only this address."""
     return f"{address}/{address.max_prefixlen}"
-
-
-def slot(site: SiteName) -> str:
-    """The physical replication slot that one site streams from, at the other."""
-    return f"failover_{site}"
 
 
 def megabytes(size_bytes: int) -> str:
@@ -72,7 +67,9 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         autoescape=False,
     )
-    environment.filters.update(endpoint=endpoint, single=single, slot=slot, megabytes=megabytes)
+    environment.filters.update(
+        endpoint=endpoint, single=single, slot=slot_name, megabytes=megabytes
+    )
     return environment
 
 

@@ -132,13 +132,23 @@ def configured(
     site: SiteName, change: Callable[[dict[str, Any]], None]
 ) -> Callable[[Found], Found]:
     """Breaks the dynamic configuration of one scope."""
-    document = dynamic(site)
-    change(document)
-    text = json.dumps(document)
+    return all_configured((site,), change)
+
+
+def all_configured(
+    sites: tuple[SiteName, ...], change: Callable[[dict[str, Any]], None]
+) -> Callable[[Found], Found]:
+    """The dynamic configuration of these sites' scopes, changed alike."""
+    documents = {site: dynamic(site) for site in sites}
+    for document in documents.values():
+        change(document)
 
     def made(known: ViewInputs) -> ViewInputs:
         scopes = (
-            replace(s, config=ConfigSeen(text, 3)) if s.site == site else s for s in known.scopes
+            replace(s, config=ConfigSeen(json.dumps(documents[s.site]), 3))
+            if s.site in documents
+            else s
+            for s in known.scopes
         )
         return replace(known, scopes=tuple(scopes))
 
