@@ -83,7 +83,7 @@ def _w(host: HostView) -> bool:
 
 
 def acknowledgement(found: Found) -> Said:
-    wrong, unseen = [], []
+    wrong, unseen, told_elsewhere = [], [], True  # a silent guard is `guard-alive`'s
     seen = [(host.host.name, host.guard) for host in views(found)]
     for name, guard in seen:
         if guard is None:
@@ -94,12 +94,14 @@ def acknowledgement(found: Found) -> Said:
                 "and thawed it may acknowledge for up to 100 ms"
             )
         elif guard.barrier is None:
+            told_elsewhere = False
             unseen.append(f"the guard of {name} does not say yet whether its kernel can")
     return of(
         f"the kernels of {len(seen)} hosts hold acknowledgements to the lease",
         wrong=wrong,
         unseen=unseen,
         unseen_fix=LOOK_AT_OBSERVERS,
+        told_elsewhere=told_elsewhere,
     )
 
 
@@ -115,7 +117,7 @@ def _reported(
 
     def judge(found: Found) -> Said:
         wrong: list[str] = []
-        unseen = silent_guards(found)
+        unseen: list[str] = []
         for each in found.hosts:
             if not isinstance(each.report, NoAnswer):
                 wrong += look(found, each, each.report)
@@ -123,11 +125,19 @@ def _reported(
         return of(
             well.format(hosts=len(found.hosts)),
             wrong=wrong,
-            unseen=unseen,
+            unseen=[*silent_guards(found), *unseen],
             unseen_fix=HEAR_GUARD,
+            told_elsewhere=not unseen and silent_to_all(found),
         )
 
     return judge
+
+
+def silent_to_all(found: Found) -> bool:
+    """Every guard that gave this command no report gives the observers no answer either, so that
+    `guard-alive` fails for it."""
+    heard = {host.host.name for host in views(found) if host.guard is not None}
+    return heard.isdisjoint(h.host.name for h in found.hosts if isinstance(h.report, NoAnswer))
 
 
 def silent_guards(found: Found) -> list[str]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from failover.checks.found import Found
-from failover.checks.guard import HEAR_GUARD, silent_guards
+from failover.checks.guard import HEAR_GUARD, silent_guards, silent_to_all
 from failover.checks.result import Check, Said, Subject, of, unknown
 from failover.health.observation import NoAnswer
 from failover.model import HostName
@@ -38,6 +38,7 @@ def guard_session(found: Found) -> Said:
         wrong=short,
         doubtful=long,
         unseen=_silent(found, timing.session_ms),
+        told_elsewhere=_serves_nobody(found, timing.session_ms),
     )
 
 
@@ -72,13 +73,24 @@ def _granted(found: Found, asked_ms: int) -> list[tuple[HostName, int]]:
 
 
 def _silent(found: Found, asked_ms: int) -> list[str]:
-    """Servers that are known not to serve are ``zookeeper-quorum``'s to tell."""
     return [
-        f"{server.name} opened no session: {grant.granted_ms.detail}"
+        f"{name} opened no session: {answer.detail}" for name, answer in _refusals(found, asked_ms)
+    ]
+
+
+def _refusals(found: Found, asked_ms: int) -> list[tuple[HostName, NoAnswer]]:
+    return [
+        (server.name, grant.granted_ms)
         for server in found.servers
         for grant in server.grants
         if grant.asked_ms == asked_ms and isinstance(grant.granted_ms, NoAnswer)
     ]
+
+
+def _serves_nobody(found: Found, asked_ms: int) -> bool:
+    """What opened no session does not serve the observers either: `zookeeper-quorum` fails."""
+    serving = {seen.server.name for seen in found.view.zookeeper if seen.serving}
+    return serving.isdisjoint(name for name, _ in _refusals(found, asked_ms))
 
 
 def _names(granted: list[tuple[HostName, int]]) -> str:
@@ -119,6 +131,7 @@ def guard_lease(found: Found) -> Said:
         wrong=wrong,
         unseen=silent_guards(found),
         unseen_fix=HEAR_GUARD,
+        told_elsewhere=silent_to_all(found),
     )
 
 

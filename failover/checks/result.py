@@ -1,7 +1,8 @@
 """What a check is, and what it says. Pure.
 
 Invariant: unknown is not ok. It fails the command only where the check says so of itself
-(``unknown_fails``), and then its sentence says so too.
+(``unknown_fails``), and then its sentence says so too. A part that is silent to the observers as
+well fails the check of that part alone (``told_elsewhere``).
 """
 
 from __future__ import annotations
@@ -44,11 +45,15 @@ class Subject(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One verdict: a sentence with what was measured, and what to do (empty where it is ok)."""
+    """One verdict: a sentence with what was measured, and what to do (empty where it is ok).
+
+    ``told_elsewhere``: all that is unknown is so for a reason that fails another check.
+    """
 
     verdict: Verdict
     sentence: str
     fix: str = ""
+    told_elsewhere: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +84,8 @@ class Result:
 
 def result(check: Check, found: Found) -> Result:
     said = check.judge(found)
-    unknown_fails = said.verdict is Verdict.UNKNOWN and check.unknown_fails
+    is_unknown = said.verdict is Verdict.UNKNOWN and not said.told_elsewhere
+    unknown_fails = is_unknown and check.unknown_fails
     sentence = said.sentence
     if unknown_fails:
         sentence += "; not knowing this counts as a failure"
@@ -116,6 +122,7 @@ def of(
     doubtful: Iterable[str] = (),
     unseen: Iterable[str] = (),
     unseen_fix: str = "",
+    told_elsewhere: bool = False,
 ) -> Said:
     """The usual shape: the worst that was found, with what is wrong first.
 
@@ -125,7 +132,7 @@ def of(
     if wrongs:
         return failed(listed(wrongs))
     if blind:
-        return unknown(listed(blind), unseen_fix)
+        return Said(Verdict.UNKNOWN, listed(blind), unseen_fix, told_elsewhere)
     if doubts:
         return warning(listed(doubts))
     return ok(well)
