@@ -177,6 +177,10 @@ def test_a_look_that_hangs_costs_the_asker_his_answer_and_is_not_begun_twice(
     assert asyncio.run(reporter.report()) is None
     assert asyncio.run(reporter.report()) is None
     assert threading.active_count() <= threads + 1
-    pipe.write_bytes(b"at last")  # whoever waits goes on
+    held = root / "held"
+    os.link(pipe, held)
+    (root / "file").write_bytes(b"a file again")
+    (root / "file").replace(pipe)  # a look that begins now does not wait
+    held.write_bytes(b"at last")  # and the one that waits goes on
     monkeypatch.setattr(host_report, "LOOK_LIMIT_S", 20.0)
     assert asyncio.run(reporter.report()) is not None
