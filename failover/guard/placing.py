@@ -56,7 +56,7 @@ def _replace(path: Path, wanted: bytes) -> None:
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
-    with open(descriptor, "wb") as file:
+    with os.fdopen(descriptor, "wb") as file:
         os.fchmod(descriptor, MODE)  # whatever the umask
         file.write(wanted)
         file.flush()
