@@ -46,8 +46,9 @@ def test_they_are_the_same_at_every_host_and_in_patronis_environment(tmp_path: P
     assert len(set(first.values())) == len(first)
     password = first["replication.password"]
     assert f"PATRONI_REPLICATION_PASSWORD={password}" in first["patroni.env"]
-    assert first["observer.password"] == (
-        texts(tmp_path / "surabaya/sby-ctl1" / SECRETS)["observer.password"]
+    assert (
+        first["observer.password"]
+        == (texts(tmp_path / "surabaya/sby-ctl1" / SECRETS)["observer.password"])
     )
 
 

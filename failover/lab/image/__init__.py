@@ -59,10 +59,10 @@ def ensure(say: Say = lambda _: None) -> str:
         return name
     say(f"building the image {name} (once; a few minutes)")
     client = engine()
-    base = _base(client, say)
+    found = base(client, say)
     packages = _wheels(say)
     say("installing PostgreSQL, ZooKeeper, HAProxy and Patroni into it")
-    _build(client, name, base, packages)
+    _build(client, name, found, packages)
     _forget_others(client, name)
     return name
 
@@ -87,7 +87,7 @@ def _inputs() -> list[Path]:
 # --------------------------------------------------------------------------- base
 
 
-def _base(client: docker.DockerClient, say: Say) -> str:
+def base(client: docker.DockerClient, say: Say = lambda _: None) -> str:
     """A Debian to start from: already here, from the registry, or bootstrapped."""
     name = f"{BASE_NAME}:{SUITE}"
     try:
@@ -164,7 +164,7 @@ def _wheels(say: Say) -> Path:
 # --------------------------------------------------------------------------- build
 
 
-def _build(client: docker.DockerClient, name: str, base: str, packages: Path) -> None:
+def _build(client: docker.DockerClient, name: str, found: str, packages: Path) -> None:
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as archive:
         for path in _inputs():
@@ -178,7 +178,7 @@ def _build(client: docker.DockerClient, name: str, base: str, packages: Path) ->
             fileobj=context,
             custom_context=True,
             tag=name,
-            buildargs={"BASE": base, **proxies},
+            buildargs={"BASE": found, **proxies},
             rm=True,
             forcerm=True,
             decode=True,
