@@ -3,7 +3,7 @@
 The wheel of failover, a wheel of everything it needs (requirements-hosts.lock, fetched by its
 hashes) and dist/requirements.txt, which names each of these files by its hash. On the host:
 
-    pip install --no-index --require-hashes --find-links dist -r dist/requirements.txt
+    pip install --no-index --no-deps --require-hashes --find-links dist -r dist/requirements.txt
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def main() -> int:
         return 1
     count = len(list(DIST.glob("*.whl"))) - 1
     print(f"{made.relative_to(ROOT)}, {count} wheels that it needs, and requirements.txt")
-    print("on a host: pip install --no-index --require-hashes --find-links dist \\")
+    print("on a host: pip install --no-index --no-deps --require-hashes --find-links dist \\")
     print("               -r dist/requirements.txt")
     return 0
 
