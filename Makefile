@@ -14,7 +14,7 @@ EXAMPLES ?= 500
 MACHINE ?=
 
 .PHONY: help setup demo test test-full check lint format fuzz sim sim-campaign mutations model bench \
-        dashboard lock lock-hosts wheel clean
+        dashboard lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,7 @@ lock: .venv/.ready ## write requirements.lock from what is installed
 	   $(PYTHON) -m pip freeze --exclude-editable --exclude pip --exclude setuptools; \
 	 } > requirements.lock.new && mv requirements.lock.new requirements.lock
 
+.PHONY: lock-hosts wheel
 lock-hosts: .venv/.ready ## write requirements-hosts.lock: what the hosts install, with hashes
 	@scripts/lock_hosts
 
