@@ -13,14 +13,14 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import docker
 from docker.errors import ImageNotFound
 from install_guide import packages
 
 from failover.lab import image
-from failover.lab.containers import Containers, ExecResult, in_parallel
+from failover.lab.containers import Containers, ExecResult, HostFile, in_parallel
 from failover.lab.hosts import LabHost, Role
 from failover.lab.lab import Lab
 from failover.lab.network import LABEL
@@ -39,6 +39,12 @@ MASKED = (
     *("sys-kernel-debug.mount", "sys-kernel-tracing.mount", "sys-fs-fuse-connections.mount"),
     *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "fstrim.timer"),
     *("e2scrub_all.timer", "e2scrub_reap.service"),
+)
+
+# No mirror can be reached from the lab's network: said at once, not after a minute of tries.
+NO_MIRROR = HostFile(
+    PurePosixPath("/etc/apt/apt.conf.d/zz-no-mirror"),
+    b'Acquire::Retries "0";\nAcquire::http::Proxy "http://127.0.0.1:9";\n',
 )
 
 DOCKERFILE = f"""\
@@ -91,6 +97,7 @@ def clean_hosts() -> Iterator[CleanHosts]:
 
 def _start(hosts: CleanHosts, host: LabHost, name: str) -> None:
     hosts.containers.start(host, name, {}, package=False)
+    hosts.containers.put(host.name, (NO_MIRROR,))
     if host.role is Role.ZOOKEEPER:  # a host of its own may set its kernel's parameters
         ended = hosts.run(host.name, "mount -o remount,rw,bind /proc/sys")
         assert ended.code == 0, ended.out
