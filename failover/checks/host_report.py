@@ -21,6 +21,7 @@ BARRIERS = (
 # is compared key by key.
 RENDERED_FILES = (
     "etc/failover/residency.nft",
+    "etc/systemd/system.conf.d/60-failover-watchdog.conf",
     "etc/systemd/system/failover-fence.service",
     "etc/systemd/system/failover-guard-again.service",
     "etc/systemd/system/failover-guard.service",

@@ -32,11 +32,13 @@ def expected(policy: Policy, configuration: bytes) -> Expected:
 
 
 def _host(tree: Tree, host: DatabaseHost) -> ExpectedHost:
-    digests = ((path, tree[_path(host, path)]) for path in RENDERED_FILES)
+    texts = ((path, tree.get(_path(host, path))) for path in RENDERED_FILES)
     return ExpectedHost(
         host=host.name,
         patroni=only(flat(_patroni(tree, host)), PATRONI_KEYS),
-        files=tuple((path, sha256(text.encode()).hexdigest()) for path, text in digests),
+        files=tuple(
+            (path, sha256(text.encode()).hexdigest()) for path, text in texts if text is not None
+        ),
     )
 
 

@@ -17,8 +17,10 @@ from failover.config import load
 from failover.model import ClusterName, HostName, SiteName
 from failover.policy import Cluster, DatabaseHost, Policy, ZooKeeperServer
 from failover.render import Tree, compare, render, write
+from failover.render.expected import expected as expected_of
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+WATCHDOG = PurePosixPath("jakarta/jkt-db1/etc/systemd/system.conf.d/60-failover-watchdog.conf")
 JAKARTA, MAKASSAR = SiteName("jakarta"), SiteName("makassar")
 
 
@@ -188,6 +190,10 @@ def test_the_guards_unit(tree: Tree) -> None:
         assert expected in lines
 
 
+def test_systemd_holds_the_watchdog_device(tree: Tree) -> None:
+    assert "RuntimeWatchdogSec=20s" in tree[WATCHDOG].splitlines()
+
+
 def test_a_guard_that_was_given_up_gets_another_chance_once_nothing_lives(tree: Tree) -> None:
     assert "OnSuccess=failover-guard-again.service" in unit(
         tree, "jakarta/jkt-db1", "failover-fence"
@@ -262,6 +268,10 @@ def test_several_clusters_and_ipv6(policy: Policy) -> None:
 def test_the_long_lease_demands_a_hardware_watchdog(policy: Policy) -> None:
     tree = render(dataclasses.replace(policy, lease_s=20.0))
     assert patroni(tree, "jakarta/jkt-db1")["watchdog"] == {"mode": "required"}
+    assert WATCHDOG not in tree, "two cannot hold one device"
+    assert (
+        expected_of(dataclasses.replace(policy, lease_s=20.0), b"").host(HostName("jkt-db1")).files
+    )
     zoo = tree[PurePosixPath("jakarta/jkt-zk1/etc/zookeeper/zoo.cfg")]
     assert "maxSessionTimeout=20000\n" in zoo
 
