@@ -72,7 +72,7 @@ dashboard: .venv/.ready ## write deploy/grafana/failover.json from its code
 	@$(PYTHON) deploy/grafana/dashboard.py
 
 reference: .venv/.ready ## write the pages of docs/ that are made from the code
-	REWRITE_GOLDEN=1 $(PYTEST) tests/unit -m reference
+	REWRITE_GOLDEN=1 $(PYTEST) $$(grep -l mark.reference tests/unit/test_*.py) -m reference
 
 docs: .venv/.ready ## the documentation as a site, in .build/site; every link and anchor is checked
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
