@@ -1,6 +1,6 @@
 """docs/checks.md, from the table. Pure.
 
-``tests/unit/test_checks_page.py`` demands that the page is current; `make reference` writes it anew.
+``tests/unit/test_checks_page.py`` demands that it is current; `make reference` writes it anew.
 """
 
 from __future__ import annotations

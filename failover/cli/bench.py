@@ -70,9 +70,7 @@ def _measuring_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @command.command()
-@click.option(
-    "--runs", default=5, show_default=True, type=click.IntRange(min=1), help="How often."
-)
+@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1), help="How often.")
 @click.option("--protection", type=click.Choice(PROTECTION), help="Default: as the group is.")
 @click.option("--after", type=click.Choice(CIRCUMSTANCES), help="What goes before each loss.")
 @click.option(
@@ -135,9 +133,7 @@ def takeover(
 
 
 @command.command()
-@click.option(
-    "--runs", default=5, show_default=True, type=click.IntRange(min=1), help="How often."
-)
+@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1), help="How often.")
 @click.option("--seed", type=int, help="Of the random moments.")
 @output_option
 def switchover(runs: int, seed: int | None, output: str) -> None:
@@ -223,9 +219,7 @@ def cost(windows: int, seconds: float, output: str) -> None:
 
 
 @command.command()
-@click.option(
-    "--runs", default=5, show_default=True, type=click.IntRange(min=1), help="How often."
-)
+@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1), help="How often.")
 @click.option("--seed", type=int, help="Of the random moments.")
 @output_option
 def stall(runs: int, seed: int | None, output: str) -> None:

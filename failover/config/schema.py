@@ -89,9 +89,7 @@ HostKey = Annotated[
 TableKey = Annotated[
     str, _name(units.TABLE, "table", "shop.public.payment"), Written("DATABASE.SCHEMA.TABLE")
 ]
-SettingKey = Annotated[
-    str, _name(units.SETTING, "setting", "archive_command"), Written("SETTING")
-]
+SettingKey = Annotated[str, _name(units.SETTING, "setting", "archive_command"), Written("SETTING")]
 ColumnKey = Annotated[str, _name(units.COLUMN, "column", "id"), Written("column")]
 
 
@@ -108,13 +106,15 @@ class ZooKeeperModel(_Model):
         examples=[1],
         description="Its number in the ensemble. The witness has the highest: it should lead.",
     )
-    client_port: Port = Field(2181, description="Of clients; 2888 and 3888 are between servers.")
+    client_port: Port = Field(
+        default=2181, description="Of clients; 2888 and 3888 are between servers."
+    )
 
 
 class ControllerModel(_Model):
     name: HostKey = Field(description="Of the host.")
     address: IpAddress = Field(description="Of the host; allowed in the rendered `pg_hba` lines.")
-    metrics_port: Port = Field(9187, description="Of `/metrics` and of the console.")
+    metrics_port: Port = Field(default=9187, description="Of `/metrics` and of the console.")
 
 
 class ProxyModel(_Model):
@@ -131,15 +131,17 @@ class NetworkModel(_Model):
     """One declared network. What is not said comes from its site."""
 
     network: IpNetwork = Field(description="A network of that site alone; none may overlap.")
-    owner: Words | None = Field(None, description="Whose it is. Default: `owner` of the file.")
-    country: Country | None = Field(None, description="Default: that of the site.")
+    owner: Words | None = Field(
+        default=None, description="Whose it is. Default: `owner` of the file."
+    )
+    country: Country | None = Field(default=None, description="Default: that of the site.")
     purpose: Purposes | None = Field(
-        None,
+        default=None,
         description="What may stand there. Default: all at a data site, `operations` at the "
         "witness.",
     )
     expires: Day | None = Field(
-        None, description="The last day that counts (UTC). Default: no end."
+        default=None, description="The last day that counts (UTC). Default: no end."
     )
 
 
@@ -161,29 +163,33 @@ class SiteModel(_Model):
         "site).",
     )
     controller: ControllerModel = Field(description="The host of its controller.")
-    proxies: list[ProxyModel] = Field([], description="Its HAProxy hosts; none at a witness.")
+    proxies: list[ProxyModel] = Field(
+        default=[], description="Its HAProxy hosts; none at a witness."
+    )
 
 
 class DatabaseHostModel(_Model):
     name: HostKey = Field(description="Also Patroni's member name: one in all sites.")
     address: IpAddress = Field(description="In a network of its site for `replication`.")
-    postgres_port: Port = Field(5432, description="Of PostgreSQL; held to the lease.")
-    patroni_port: Port = Field(8008, description="Of Patroni's REST interface.")
+    postgres_port: Port = Field(default=5432, description="Of PostgreSQL; held to the lease.")
+    patroni_port: Port = Field(default=8008, description="Of Patroni's REST interface.")
     guard_port: Port = Field(
-        8009, description="Of the guard: HAProxy's question, `/metrics`, `/host`."
+        default=8009, description="Of the guard: HAProxy's question, `/metrics`, `/host`."
     )
     pooler_ports: list[Port] = Field(
-        [], description="Of a pooler on this host, held to the lease like PostgreSQL's."
+        default=[], description="Of a pooler on this host, held to the lease like PostgreSQL's."
     )
 
 
 class ClusterModel(_Model):
-    proxy_port: Port = Field(5000, description="Where HAProxy takes its clients; one per cluster.")
+    proxy_port: Port = Field(
+        default=5000, description="Where HAProxy takes its clients; one per cluster."
+    )
     hosts: dict[SiteKey, list[DatabaseHostModel]] = Field(
         description="Its database hosts, by data site: at least one at each, better two."
     )
     loss_receipt: dict[TableKey, Annotated[list[ColumnKey], Field(min_length=1)]] = Field(
-        {},
+        default={},
         description="Tables of which a loss receipt names the rows, by these key columns. Names as "
         "in the catalogue, without quotes.",
     )
@@ -196,10 +202,11 @@ def _default(name: str) -> Any:
 
 class LossBudgetModel(_Model):
     bytes: Size = Field(
-        _default("loss_budget").bytes, description="WAL that an automatic takeover may give up."
+        default=_default("loss_budget").bytes,
+        description="WAL that an automatic takeover may give up.",
     )
     time: Duration = Field(
-        _default("loss_budget").seconds,
+        default=_default("loss_budget").seconds,
         description="Acknowledged commits that it may give up, in time. The isolation window (one "
         "lease) counts.",
     )
@@ -243,20 +250,22 @@ class AcceptedModel(_Model):
 
 class ResidencyModel(_Model):
     endpoints: list[EndpointModel] = Field(
-        [], description="Where a database host sends anything besides the group itself."
+        default=[], description="Where a database host sends anything besides the group itself."
     )
     exceptions: list[ExceptionModel] = Field(
-        [], description="Networks that the rule forbids, each with who answers for it."
+        default=[], description="Networks that the rule forbids, each with who answers for it."
     )
     accepted: list[AcceptedModel] = Field(
-        [], description="Findings that somebody answers for, until a day."
+        default=[], description="Findings that somebody answers for, until a day."
     )
     settings: dict[SettingKey, str] = Field(
-        {},
+        default={},
         description="PostgreSQL's settings that run a command or name a place, as they are meant "
         "to be; any other value is a finding.",
     )
-    cut: bool = Field(True, description="Sessions from outside are ended; false: only reported.")
+    cut: bool = Field(
+        default=True, description="Sessions from outside are ended; false: only reported."
+    )
 
 
 Event = Annotated[NotificationKind, BeforeValidator(units.checked(units.choice(NotificationKind)))]
@@ -277,24 +286,27 @@ class WebhookModel(_Model):
     )
     format: Annotated[
         WebhookFormat, BeforeValidator(units.checked(units.choice(WebhookFormat)))
-    ] = Field(WebhookFormat.JSON, description="What is sent.")
-    events: Events = Field(list(NotificationKind), description="What it is told of.")
+    ] = Field(default=WebhookFormat.JSON, description="What is sent.")
+    events: Events = Field(default=list(NotificationKind), description="What it is told of.")
     bearer_file: AbsolutePath | None = Field(
-        None, description="Its one word is sent as a bearer; only with https. Default: none."
+        default=None,
+        description="Its one word is sent as a bearer; only with https. Default: none.",
     )
 
 
 class CommandHookModel(_Model):
     name: HostKey = Field(description="Names its place in ZooKeeper, and in metrics.")
     path: AbsolutePath = Field(description="Of the program, on every controller's host.")
-    events: Events = Field(list(NotificationKind), description="What it is told of.")
+    events: Events = Field(default=list(NotificationKind), description="What it is told of.")
 
 
 class NotificationModel(_Model):
     """One of the two."""
 
-    webhook: WebhookModel | None = Field(None, description="A receiver of HTTP requests; or")
-    command: CommandHookModel | None = Field(None, description="a program.")
+    webhook: WebhookModel | None = Field(
+        default=None, description="A receiver of HTTP requests; or"
+    )
+    command: CommandHookModel | None = Field(default=None, description="a program.")
 
 
 class FileModel(_Model):
@@ -303,7 +315,7 @@ class FileModel(_Model):
     group: GroupKey = Field(description="Of the failover group; `/failover/GROUP` in ZooKeeper.")
     owner: Words = Field(description="Of every network that names no other.")
     lease: Duration = Field(
-        _default("lease_s"),
+        default=_default("lease_s"),
         description="How long the active site may write without the ensemble: 6 to 8 s, or 20 s "
         "with a hardware watchdog. Every time-out follows "
         "([0002](decisions/0002-lease-arithmetic.md)).",
@@ -311,50 +323,52 @@ class FileModel(_Model):
     protection: Annotated[
         ProtectionMode, BeforeValidator(units.checked(units.choice(ProtectionMode)))
     ] = Field(
-        _default("protection"),
+        default=_default("protection"),
         description="What commits wait for, when the group is made; later `failover protection`.",
     )
     automation: Annotated[Automation, BeforeValidator(units.checked(units.choice(Automation)))] = (
         Field(
-            _default("automation"),
+            default=_default("automation"),
             description="Who decides, when the group is made; later `failover automation`.",
         )
     )
     loss_budget: LossBudgetModel = Field(
-        LossBudgetModel(), description="How much acknowledged data automation may give up."
+        default=LossBudgetModel(), description="How much acknowledged data automation may give up."
     )
     local_recovery: Duration = Field(
-        _default("local_recovery_s"),
+        default=_default("local_recovery_s"),
         description="How long a site with a living host may help itself before a takeover.",
     )
     cooldown: Duration = Field(
-        _default("cooldown_s"), description="No second automatic takeover for so long."
+        default=_default("cooldown_s"), description="No second automatic takeover for so long."
     )
     max_slot_wal_keep_size: Size = Field(
-        _default("max_slot_wal_keep_bytes"),
+        default=_default("max_slot_wal_keep_bytes"),
         description="How much WAL the primary keeps for a lost site.",
     )
     salvage_size_max: Size = Field(
-        _default("salvage_bytes_max"),
+        default=_default("salvage_bytes_max"),
         description="How much WAL of a returned host is copied; more fails the salvage.",
     )
     initial_site: str = Field(
         examples=["jakarta"], description="The data site that is active when the group is made."
     )
     zookeeper_restart_command: str | None = Field(
-        None,
+        default=None,
         description="Restarts the ZooKeeper server `{server}`, to move a misplaced leader. "
         "Default: a human does.",
     )
     patroni_namespace: str = Field(
-        _default("patroni_namespace"),
+        default=_default("patroni_namespace"),
         pattern=r"^(/[A-Za-z0-9_-]+)+$",
         description="Where Patroni's scopes are in ZooKeeper.",
     )
     residency: ResidencyModel = Field(
-        ResidencyModel(), description="Where data may go, beside the sites' networks."
+        default=ResidencyModel(), description="Where data may go, beside the sites' networks."
     )
-    notifications: list[NotificationModel] = Field([], description="Who is told, and of what.")
+    notifications: list[NotificationModel] = Field(
+        default=[], description="Who is told, and of what."
+    )
     sites: dict[SiteKey, SiteModel] = Field(
         description="By name (a small letter, then small letters, digits or `_`)."
     )

@@ -14,7 +14,8 @@ Chapter = tuple[str, Sequence[Metric]]
 _TOP = """\
 # Metrics
 
-Made from `failover/metrics/names.py` and `failover/guard/guard_metrics.py` by `make reference`; do not edit.
+Made from `failover/metrics/names.py` and `failover/guard/guard_metrics.py` by `make reference`; do
+not edit.
 
 Every controller serves its own under `/metrics` on `controller.metrics_port` (9187), every guard
 under `/metrics` on `guard_port` (8009). Units are seconds and bytes. What is not known is not

@@ -14,11 +14,11 @@ from failover.reference.markdown import table
 _TOP = """\
 # Commands
 
-Made from the commands themselves by `make reference`; do not edit. What scripts rely on (exit codes, JSON)
-is in [the command line](cli.md).
+Made from the commands themselves by `make reference`; do not edit. What scripts rely on (exit
+codes, JSON) is in [the command line](cli.md).
 
-Every command takes `-h`, and `--config PATH` before or after its name. `lab`, `bench` and `demo` are for
-[the lab](lab.md); `controller` and most of `guard` are run by systemd.
+Every command takes `-h`, and `--config PATH` before or after its name. `lab`, `bench` and `demo`
+are for [the lab](lab.md); `controller` and most of `guard` are run by systemd.
 """
 _EVERYWHERE = {"config"}
 

@@ -21,13 +21,13 @@ _TOP = """\
 
 Made from `failover/config/schema.py` by `make reference`; do not edit.
 
-`failover.yaml` has the intentions of the operator and is the same file at every site; everything else
-is rendered from it (`failover config render`). A key that is not known is a mistake.
-`failover config check` lists every mistake at once. Secrets are refused: they are files in
+`failover.yaml` has the intentions of the operator and is the same file at every site; everything
+else is rendered from it (`failover config render`). A key that is not known is a mistake. `failover
+config check` lists every mistake at once. Secrets are refused: they are files in
 `/etc/failover/secrets/`. An example: `deploy/failover.yaml`, the lab's.
 
-A key without a default has to be given. `NAME` in a path is a name of your choice, `[]` an item of a
-list.
+A key without a default has to be given. `NAME` in a path is a name of your choice, `[]` an item of
+a list.
 """
 _PLAIN = {str: "text", int: "whole number", bool: "`true` or `false`"}
 _UNITS = (("GiB", 1024**3), ("MiB", 1024**2), ("KiB", 1024), ("B", 1))
@@ -64,7 +64,7 @@ def _chapters(path: str, model: type[BaseModel]) -> Iterator[str]:
 
 def _inner(annotation: Any) -> Iterator[tuple[str, type[BaseModel]]]:
     """The models inside of a value, each with what stands between: `[]` or a name."""
-    plain, metadata = _opened(annotation)
+    plain, _beside = _opened(annotation)
     if isinstance(plain, type) and issubclass(plain, BaseModel):
         yield "", plain
     elif get_origin(plain) is list:
@@ -119,8 +119,8 @@ def _default(info: FieldInfo) -> str:
         unit, factor = next((u, f) for u, f in _UNITS if value % f == 0)
         return f"`{value // factor}{unit}`"
     if how.startswith("duration"):
-        unit, factor = next((u, f) for u, f in _TIMES if value % f == 0)
-        return f"`{value / factor:g}{unit}`"
+        unit, seconds = next((u, s) for u, s in _TIMES if value % s == 0)
+        return f"`{value / seconds:g}{unit}`"
     if isinstance(value, list):
         return "all of them"
     return f"`{value}`"

@@ -1,26 +1,29 @@
-"""docs/errors.md: exit codes, steps, and why a guard says no. `make reference` writes it anew."""
+"""docs/errors.md (steps, why a guard says no, why it kills), and the exit codes in docs/cli.md."""
 
 from __future__ import annotations
 
 from failover.cli.exit_codes import ExitCode
 from failover.guard.logic import KillReason
-from failover.guard.permits import _PASSING, RefusalReason
+from failover.guard.permits import RefusalReason, Refuse
 from failover.planning.plan import StepName
 from failover.reference.markdown import table
 
+BEGIN, END = "<!-- exit codes: `make reference` -->", "<!-- end of exit codes -->"
+
 _TOP = """\
-# Exit codes, steps and refusals
+# Errors, steps and refusals
 
 Made from `failover/reference/errors.py` by `make reference`; do not edit.
 
-Every error goes to stderr as *what*, *where* and *what to do*, without a traceback; a traceback is a bug.
+Every error of a command goes to stderr as *what*, *where* and *what to do*, without a traceback; a
+traceback is a bug.
 """
 
 EXIT_CODES = {
     ExitCode.OK: ("ok", ""),
     ExitCode.FINDINGS: (
-        "it worked, and what it found is not healthy (a verdict other than `healthy`, a difference, "
-        "a limit not kept)",
+        "it worked, and what it found is not healthy (a verdict other than `healthy`, a "
+        "difference, a limit not kept)",
         "the output says what; [verdicts](verdicts.md), [checks](checks.md)",
     ),
     ExitCode.BAD_INPUT: (
@@ -80,7 +83,8 @@ REFUSALS = {
     ),
     RefusalReason.STATE_UNREADABLE: (
         "`state` is gone or not understood, or does not know the cluster",
-        "see the verdict `state_unreadable`; a new cluster: [add-cluster](operations/add-cluster.md)",
+        "see the verdict `state_unreadable`; a new cluster: "
+        "[add-cluster](operations/add-cluster.md)",
     ),
     RefusalReason.RECOVERY_TARGET: (
         "a recovery target is set: the server would end in the past, writable",
@@ -104,7 +108,29 @@ KILLS = {
 }
 
 
+_STEPS = """\
+## Steps
+
+What a controller does, one at a time; in `explain`, in metrics (`step`), and held ones in the
+history.
+"""
+_REFUSALS = """\
+## Why a host gets no permit
+
+In Patroni's log (lines of `failover guard`), in the guard's (`permit`), and in
+`failover_guard_permits_total` (`reason`). Those that pass by themselves within seconds are waited
+for.
+"""
+_KILLS = """\
+## Why a guard killed its server
+
+In its log and in `failover_guard_kills_total`; what to do:
+[guard-down](operations/guard-down.md#it-killed-a-server).
+"""
+
+
 def exit_codes() -> str:
+    """The table alone."""
     rows = ((str(int(code)), meaning, then) for code, (meaning, then) in EXIT_CODES.items())
     return table(("code", "meaning", "then"), rows)
 
@@ -113,23 +139,19 @@ def page() -> str:
     """The whole page."""
     steps = ((f"`{step}`", meaning) for step, meaning in STEPS.items())
     refusals = (
-        (f"`{reason}`", meaning, "yes" if reason in _PASSING else "", do)
+        (f"`{reason}`", meaning, "yes" if Refuse(reason, "").passes_by_itself else "", do)
         for reason, (meaning, do) in REFUSALS.items()
     )
     kills = ((f"`{reason}`", meaning) for reason, meaning in KILLS.items())
     return "\n".join(
         (
             _TOP,
-            f"## Exit codes\n\n{exit_codes()}",
-            "What each command gives them for: [the command line](cli.md#exit-codes).\n",
-            "## Steps\n\nWhat a controller does, one at a time; in `explain`, in metrics (`step`), and "
-            f"held ones in the history.\n\n{table(('step', 'does'), steps)}",
-            "## Why a host gets no permit\n\nIn Patroni's log (lines of `failover guard`), in the guard's "
-            "(`permit`), and in `failover_guard_permits_total` (`reason`). Those that pass by "
-            "themselves within seconds are waited for.\n",
+            "Exit codes: [the command line](cli.md#exit-codes).\n",
+            _STEPS,
+            table(("step", "does"), steps),
+            _REFUSALS,
             table(("reason", "means", "passes by itself", "what to do"), refusals),
-            "## Why a guard killed its server\n\nIn its log and in `failover_guard_kills_total`; what to "
-            "do: [guard-down](operations/guard-down.md#it-killed-a-server).\n",
+            _KILLS,
             table(("reason", "means"), kills),
         )
     )

@@ -17,9 +17,9 @@ _TOP = """\
 
 Made from `failover/reference/gates.py` by `make reference`; do not edit.
 
-A gate is one precondition of a step, with what was seen. It passes, it does not, or it is unknown, which
-holds as firmly. `failover explain` shows those of the step that is wanted, in words, each with its
-[invariant](architecture.md#invariants); metric `failover_gate_passing`. How to read it:
+A gate is one precondition of a step, with what was seen. It passes, it does not, or it is unknown,
+which holds as firmly. `failover explain` shows those of the step that is wanted, in words, each
+with its [invariant](architecture.md#invariants); metric `failover_gate_passing`. How to read it:
 [hold](operations/hold.md).
 """
 
@@ -71,9 +71,7 @@ TAKEOVER = (
         "no writer claim",
         "the lease runs; it ends by itself when the site is cut off",
     ),
-    Row(
-        "local_recovery_over", "no host there could take the lease, or its time is over", "wait"
-    ),
+    Row("local_recovery_over", "no host there could take the lease, or its time is over", "wait"),
     Row(
         "no_working_primary",
         "nobody reaches a working primary there",
@@ -159,7 +157,9 @@ _BY_HAND = (
 )
 
 _STOP = (
-    Row("database_useless", "some cluster has no working primary", "then nothing has to be stopped"),
+    Row(
+        "database_useless", "some cluster has no working primary", "then nothing has to be stopped"
+    ),
     Row(
         "everybody_agrees",
         "every living observer, one of them outside, reaches that guard and nothing of its "
@@ -349,8 +349,8 @@ CHAPTERS: tuple[tuple[str, str, tuple[Row, ...]], ...] = (
     ),
     (
         "Of the other steps",
-        "A promotion on record, following, the reinstatement, moving ZooKeeper's leader, and who is "
-        "waited for.",
+        "A promotion on record, following, the reinstatement, moving ZooKeeper's leader, and who "
+        "is waited for.",
         _OTHERS,
     ),
     (

@@ -19,9 +19,10 @@ _TOP = """\
 Made from `failover/health/verdict.py` and `failover/reference/verdicts.py` by `make reference`; do
 not edit.
 
-The verdict is the named scenario that matches what is seen. The rows are in order: the first that matches
-is the verdict, and of a group that serves, `failover status` names those further down that match as well.
-A verdict asks for a step or for none; whether the step may be made, its [gates](gates.md) say.
+The verdict is the named scenario that matches what is seen. The rows are in order: the first that
+matches is the verdict, and of a group that serves, `failover status` names those further down that
+match as well. A verdict asks for a step or for none; whether the step may be made, its
+[gates](gates.md) say.
 
 **page**: a human is needed now (metric `failover_page`, alert `FailoverHumanNeeded`).
 """

@@ -48,6 +48,11 @@ def test_the_verdicts_in_the_runbook_of_a_hold_are_current() -> None:
     golden.check_part("operations/hold.md", verdicts.BEGIN, verdicts.END, made)
 
 
+@pytest.mark.reference
+def test_the_exit_codes_of_the_command_line_are_current() -> None:
+    golden.check_part("cli.md", errors.BEGIN, errors.END, errors.exit_codes())
+
+
 def test_every_key_says_what_it_means() -> None:
     silent = [
         f"{path}.{name}"
@@ -73,7 +78,9 @@ def test_every_verdict_says_what_to_do_and_nothing_else_does() -> None:
 
 
 def test_a_verdict_that_pages_has_a_runbook() -> None:
-    assert [rule.code for rule in RULES if rule.page and not verdicts.ADVICE[rule.code].runbook] == []
+    assert [
+        rule.code for rule in RULES if rule.page and not verdicts.ADVICE[rule.code].runbook
+    ] == []
 
 
 def test_every_code_step_and_refusal_is_told() -> None:
