@@ -271,7 +271,7 @@ _OTHERS = (
     Row(
         "restart_command",
         "`zookeeper_restart_command` is set",
-        "[restart it by hand](operations/zookeeper-leader-misplaced.md#by-hand)",
+        "[restart it by hand](operations/zookeeper-leader-misplaced.md#do)",
     ),
     Row(
         "zookeeper_restart_allowed",

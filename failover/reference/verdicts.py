@@ -149,7 +149,7 @@ ADVICE: dict[str, Advice] = {
     "witness_lost": Advice(
         "Restore it today: one more lost site would stop the service.", f"{_O}witness-lost.md"
     ),
-    "zookeeper_degraded": Advice("Restore that server.", f"{_O}quorum-lost.md#check"),
+    "zookeeper_degraded": Advice("Restore that server.", f"{_O}quorum-lost.md#look"),
     "zookeeper_leader_misplaced": Advice(
         "Nothing where `zookeeper_restart_command` is set; else restart that server.",
         f"{_O}zookeeper-leader-misplaced.md",
