@@ -16,14 +16,16 @@ from failover.guard.permits import RefusalReason
 from failover.health.verdict import RULES
 from failover.planning import plan
 from failover.planning.plan import StepName
-from failover.reference import commands, configuration, errors, gates, verdicts
+from failover.reference import alerts, commands, configuration, errors, gates, verdicts
 
+ALERT_RULES = ROOT / "deploy" / "prometheus" / "alerts.rules.yml"
 PAGES: dict[str, Callable[[], str]] = {
     "configuration.md": configuration.page,
     "commands.md": commands.page,
     "verdicts.md": verdicts.page,
     "gates.md": gates.page,
     "errors.md": errors.page,
+    "alerts.md": lambda: alerts.page(ALERT_RULES.read_text(encoding="utf-8")),
 }
 GATE_FILES = (
     *("gates", "step_gates", "switchover_gates", "gray_failure_gates", "manual_takeover"),
