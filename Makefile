@@ -75,7 +75,7 @@ reference: .venv/.ready ## write the pages of docs/ that are made from the code
 	REWRITE_GOLDEN=1 $(PYTEST) $$(grep -l mark.reference tests/unit/test_*.py) -m reference
 
 docs: .venv/.ready ## the documentation as a site, in .build/site; every link and anchor is checked
-	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --strict --quiet
+	@.venv/bin/mkdocs build --strict --quiet
 	@echo "made: .build/site/index.html"
 
 lock: .venv/.ready ## write requirements.lock from what is installed
