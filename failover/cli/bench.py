@@ -70,7 +70,7 @@ def _measuring_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @command.command()
-@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1), help="How often.")
 @click.option("--protection", type=click.Choice(PROTECTION), help="Default: as the group is.")
 @click.option("--after", type=click.Choice(CIRCUMSTANCES), help="What goes before each loss.")
 @click.option(
@@ -133,7 +133,7 @@ def takeover(
 
 
 @command.command()
-@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1), help="How often.")
 @click.option("--seed", type=int, help="Of the random moments.")
 @output_option
 def switchover(runs: int, seed: int | None, output: str) -> None:
@@ -189,7 +189,9 @@ def protection(seconds: float, output: str) -> None:
 
 
 @command.command()
-@click.option("--windows", default=3, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--windows", default=3, show_default=True, type=click.IntRange(min=1), help="How often."
+)
 @click.option(
     "--seconds",
     default=60.0,
@@ -217,7 +219,7 @@ def cost(windows: int, seconds: float, output: str) -> None:
 
 
 @command.command()
-@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1), help="How often.")
 @click.option("--seed", type=int, help="Of the random moments.")
 @output_option
 def stall(runs: int, seed: int | None, output: str) -> None:

@@ -103,6 +103,7 @@ def zookeeper(
     default=("max-performance", "max-availability"),
     show_default=True,
     type=click.Choice(PROTECTION),
+    help="Only in this mode.",
 )
 @click.option("--resume", metavar="FILE", type=_RESULTS, help=_RESUME_HELP)
 @click.option("--seed", type=int, help="Of what is tried. Default: that of the file, or 0.")
@@ -186,6 +187,7 @@ def chaos(
     default=("max-availability", "max-performance"),
     show_default=True,
     type=click.Choice(PROTECTION),
+    help="Only in this mode.",
 )
 @click.option(
     "--fault",
@@ -194,6 +196,7 @@ def chaos(
     default=BARRIER_FAULTS,
     show_default=True,
     type=click.Choice(BARRIER_FAULTS),
+    help="Only this one.",
 )
 @click.option("--resume", metavar="FILE", type=_RESULTS, help=_RESUME_HELP)
 @click.option("--seed", type=int, help="Of the random moments.")

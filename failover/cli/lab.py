@@ -170,7 +170,7 @@ def _said(applied: bool) -> str:
 @command.command()
 @click.argument("host")
 @click.argument("command_line", nargs=-1)
-@click.option("--user", default="root", show_default=True)
+@click.option("--user", default="root", show_default=True, help="Who runs it there.")
 def shell(host: str, command_line: tuple[str, ...], user: str) -> None:
     """A shell on HOST, or one command there: `failover lab shell jkt-db1 -- ps ax`."""
     lab = _attached()
@@ -192,7 +192,7 @@ def shell(host: str, command_line: tuple[str, ...], user: str) -> None:
 @command.command()
 @click.argument("host")
 @click.option("-u", "--unit", help="Only of this unit.")
-@click.option("-n", "--lines", default=100, show_default=True)
+@click.option("-n", "--lines", default=100, show_default=True, help="The newest so many.")
 def logs(host: str, unit: str | None, lines: int) -> None:
     """The journal of HOST."""
     click.echo(_attached().journal(host, unit, lines), nl=False)

@@ -37,7 +37,9 @@ def command() -> None:
 @click.option(
     "--via", default="proxy", show_default=True, help="proxy, direct or direct:HOST (no HAProxy)."
 )
-@click.option("--clients", default=4, show_default=True, type=click.IntRange(1, 200))
+@click.option(
+    "--clients", default=4, show_default=True, type=click.IntRange(1, 200), help="At each site."
+)
 @click.option("--rate", default=50.0, show_default=True, help="Transactions a second per site.")
 def start(sites: tuple[str, ...], via: str, clients: int, rate: float) -> None:
     """Start customers in the background. They stay until `stop`."""
