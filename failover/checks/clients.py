@@ -146,6 +146,7 @@ CLIENT_CHECKS = (
         "keepalives_idle=5, keepalives_interval=2, keepalives_count=3, and try again what failed.",
         "PostgreSQL's manual: libpq, connection parameters",
         client_parameters,
+        never_seen=True,
     ),
     Check(
         "endpoints",
