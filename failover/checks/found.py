@@ -188,6 +188,7 @@ class Expected:
     hosts: tuple[ExpectedHost, ...]
     scopes: tuple[ExpectedScope, ...]
     configuration_sha256: str  # of failover.yaml as this command read it
+    barriers: tuple[tuple[str, str], ...]  # name and SHA-256, as this version ships them
 
     def host(self, name: HostName) -> ExpectedHost:
         return next(each for each in self.hosts if each.host == name)

@@ -13,9 +13,16 @@ from pydantic.dataclasses import dataclass
 
 PATRONI_FILE = "/etc/patroni/patroni.yml"
 BARRIER_DIRECTORY = "/usr/lib/failover/barrier"
-BARRIERS = (
-    "postgres", "pg_ctl", "pg_rewind", "promote", "recovery_end.sh", "recovery_end", "pre_promote",
-)  # fmt: skip
+# Each in its place, and the file of failover/guard/ that it has to be.
+BARRIERS = {
+    "postgres": "barrier.py",
+    "pg_ctl": "pg_ctl.sh",
+    "pg_rewind": "barrier.py",
+    "promote": "barrier.py",
+    "recovery_end.sh": "recovery_end.sh",
+    "recovery_end": "barrier.py",
+    "pre_promote": "barrier.py",
+}
 
 # Files of `failover config render` on a database host that are the same when they run: patroni.yml
 # is compared key by key.
@@ -98,7 +105,8 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class HostReport:
-    """One database host as its guard sees it. ``barriers_missing``: name and why it is no barrier.
+    """One database host as its guard sees it. ``barriers_missing``: name and why it is no barrier;
+    ``barriers``: SHA-256 of those that can be read.
 
     ``door_problem``: why the barriers' own door does not answer; empty where it does.
     ``files``: SHA-256 of ``RENDERED_FILES``; those that are not there are absent.
@@ -117,3 +125,4 @@ class HostReport:
     patroni: PatroniOnHost
     files: tuple[tuple[str, str], ...]
     asked: tuple[Asked, ...] = ()
+    barriers: tuple[tuple[str, str], ...] = ()

@@ -40,6 +40,7 @@ from failover.guard.records import Places
 from failover.timing import LeaseTiming
 
 DOOR_LIMIT_S = 1.0
+SHIPPED = Path(__file__).parent  # what the barriers of this version are
 FILE_MAX_BYTES = 1024**2  # what is longer is none of ours, and is not as rendered
 _PATRONI = "PATRONI_"
 _REPORT: TypeAdapter[HostReport] = TypeAdapter(HostReport)
@@ -113,6 +114,11 @@ class HostReporter:
                 if (digest := sha256_of(self._root / path))
             ),
             asked=tuple(Asked(who, ago_s) for who, ago_s in ask.asked),
+            barriers=tuple(
+                (name, digest)
+                for name in BARRIERS
+                if (digest := sha256_of(self._barrier_directory / name))
+            ),
         )
         return replace(seen, at_unix_s=time.time())  # who asked still waits for it
 
@@ -131,9 +137,15 @@ class HostReporter:
             found.append(Disk(what, str(path.resolve()), usage.total, usage.free))
         return tuple(found)
 
+    @property
+    def _barrier_directory(self) -> Path:
+        return self._root / BARRIER_DIRECTORY.lstrip("/")
+
     def _barriers_missing(self) -> tuple[tuple[str, str], ...]:
-        directory = self._root / BARRIER_DIRECTORY.lstrip("/")
-        found = ((name, _barrier_problem(directory / name)) for name in BARRIERS)
+        found = (
+            (name, _barrier_problem(self._barrier_directory / name, SHIPPED / shipped))
+            for name, shipped in BARRIERS.items()
+        )
         return tuple((name, problem) for name, problem in found if problem)
 
     def _patroni(self) -> PatroniOnHost:
@@ -214,10 +226,12 @@ def sha256_of(path: Path) -> str:
         return ""
 
 
-def _barrier_problem(path: Path) -> str:
+def _barrier_problem(path: Path, shipped: Path) -> str:
     if not path.exists():
         return "a broken link" if path.is_symlink() else "missing"
-    return "" if os.access(path, os.X_OK) else "not executable"
+    if not os.access(path, os.X_OK):
+        return "not executable"
+    return "" if sha256_of(path) == sha256_of(shipped) else "not the program of this version"
 
 
 def _bytes_below(directory: Path) -> int:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import yaml
 
+import failover
 from failover.checks.flat import flat, only, without
 from failover.checks.found import Expected, ExpectedHost, ExpectedScope
-from failover.checks.host_report import PATRONI_FILE, PATRONI_KEYS, RENDERED_FILES
+from failover.checks.host_report import BARRIERS, PATRONI_FILE, PATRONI_KEYS, RENDERED_FILES
 from failover.policy import DatabaseHost, Policy
 from failover.render.files import Tree, render
+
+_SHIPPED = Path(failover.__file__).parent / "guard"
 
 
 def expected(policy: Policy, configuration: bytes) -> Expected:
@@ -28,6 +31,10 @@ def expected(policy: Policy, configuration: bytes) -> Expected:
             for (cluster, site), document in scopes.items()
         ),
         configuration_sha256=sha256(configuration).hexdigest(),
+        barriers=tuple(
+            (name, sha256((_SHIPPED / file).read_bytes()).hexdigest())
+            for name, file in BARRIERS.items()
+        ),
     )
 
 

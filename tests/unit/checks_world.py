@@ -310,6 +310,7 @@ def _report(host: DatabaseHost) -> HostReport:
         asked=tuple(
             Asked(str(proxy.address), 0.5) for site in POLICY.sites for proxy in site.proxies
         ),
+        barriers=EXPECTED.barriers,
     )
 
 

@@ -41,6 +41,7 @@ from failover.checks.found import (
     RoleFound,
     SlotFound,
 )
+from failover.checks.host_report import HostReport
 from failover.checks.privileges import OBSERVER
 from failover.checks.result import Verdict
 from failover.checks.table import CHECKS, NAMES, run
@@ -88,6 +89,14 @@ def file_says(key: str, value: str) -> Break:
             ),
         ),
     )
+
+
+def other_program(report: HostReport, name: str) -> tuple[tuple[str, str], ...]:
+    return tuple({**dict(report.barriers), name: "0" * 64}.items())
+
+
+def without_program(report: HostReport, name: str) -> tuple[tuple[str, str], ...]:
+    return tuple(each for each in report.barriers if each[0] != name)
 
 
 def lost_hba(known: object) -> Break:
@@ -320,6 +329,24 @@ BROKEN: list[tuple[str, str, Verdict, Break]] = [
         "script",
         F,
         reported("mks-db2", lambda r: replace(r, barriers_missing=(("pre_promote", "missing"),))),
+    ),
+    (
+        "permit-hook",
+        "another program",
+        F,
+        reported("mks-db2", lambda r: replace(r, barriers=other_program(r, "pre_promote"))),
+    ),
+    (
+        "start-barrier",
+        "another program",
+        F,
+        reported("mks-db2", lambda r: replace(r, barriers=other_program(r, "pg_ctl"))),
+    ),
+    (
+        "start-barrier",
+        "a program that cannot be read",
+        U,
+        reported("mks-db2", lambda r: replace(r, barriers=without_program(r, "pg_ctl"))),
     ),
     ("start-barrier", "file", F, file_says("postgresql.bin_name.postgres", "/usr/bin/postgres")),
     (

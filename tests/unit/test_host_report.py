@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import shutil
 import socket
 import subprocess
 import sys
@@ -41,8 +42,8 @@ def root(tmp_path: Path) -> Path:
             target.write_text(text, encoding="utf-8")
     directory = tmp_path / "usr/lib/failover/barrier"
     directory.mkdir(parents=True)
-    for name in BARRIERS:
-        (directory / name).write_text("#!/bin/sh\n", encoding="utf-8")
+    for name, shipped in BARRIERS.items():
+        shutil.copy(host_report.SHIPPED / shipped, directory / name)
         (directory / name).chmod(0o755)
     (tmp_path / "data/pg_wal").mkdir(parents=True)
     (tmp_path / "state/salvage/3").mkdir(parents=True)
@@ -97,6 +98,7 @@ def test_a_host_as_it_is_rendered(reporter: HostReporter) -> None:
     assert dict(found.patroni.settings) == dict(wanted.patroni)
     assert found.patroni.problem == ""
     assert found.barriers_missing == ()
+    assert found.barriers == expected(POLICY, CONFIG.read_bytes()).barriers
     assert found.door_problem == ""
     assert found.salvage_held_bytes == 1000
     assert {disk.what for disk in found.disks} == {"data", "wal", "salvage"}
@@ -109,6 +111,7 @@ def test_what_is_not_there_is_said(reporter: HostReporter, root: Path) -> None:
     directory = root / "usr/lib/failover/barrier"
     (directory / "postgres").unlink()
     (directory / "pg_ctl").chmod(0o644)
+    (directory / "promote").write_text('#!/bin/sh\nexec pg_ctl "$@"\n', encoding="utf-8")
     (directory / "pre_promote").unlink()
     (directory / "pre_promote").symlink_to("/nowhere")
     (root / RENDERED_FILES[0]).unlink()
@@ -116,6 +119,7 @@ def test_what_is_not_there_is_said(reporter: HostReporter, root: Path) -> None:
     assert dict(found.barriers_missing) == {
         "postgres": "missing",
         "pg_ctl": "not executable",
+        "promote": "not the program of this version",
         "pre_promote": "a broken link",
     }
     assert "No such file" in found.door_problem
