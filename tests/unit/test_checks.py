@@ -42,7 +42,7 @@ from failover.checks.found import (
     SlotFound,
 )
 from failover.checks.host_report import HostReport
-from failover.checks.privileges import OBSERVER
+from failover.checks.privileges import OBSERVER, SEARCH_PATH
 from failover.checks.result import Verdict
 from failover.checks.table import CHECKS, NAMES, run
 from failover.checks.text import as_text
@@ -66,9 +66,57 @@ def role(name: str, attributes: tuple[str, ...], member_of: tuple[str, ...] = ()
 def database(**changes: object) -> Break:
     def made(postgres: PostgresFound) -> PostgresFound:
         inside = replace(postgres.databases[0], **changes)  # type: ignore[arg-type]
-        return replace(postgres, databases=(inside,))
+        return replace(postgres, databases=(inside, *postgres.databases[1:]))
 
     return read_as("jkt-db1", made)
+
+
+def narrow(name: str, **changes: object) -> Break:
+    """Breaks one of the functions through which controllers look."""
+
+    def made(postgres: PostgresFound) -> PostgresFound:
+        *others, theirs = postgres.databases
+        functions = tuple(
+            replace(f, **changes) if f.signature.startswith(name) else f  # type: ignore[arg-type]
+            for f in theirs.functions
+        )
+        return replace(postgres, databases=(*others, replace(theirs, functions=functions)))
+
+    return read_as("jkt-db1", made)
+
+
+def one_more(signature: str, owner: str = "failover_functions", **changes: object) -> Break:
+    """A function with its owner's rights that the controllers may call, in the group's database."""
+    made = FunctionFound(
+        *(signature, owner, False, True, True, (OBSERVER,), (SEARCH_PATH,)), sha256="0" * 64
+    )
+    return database(functions=(replace(made, **changes),))  # type: ignore[arg-type]
+
+
+def older_files(*names: str) -> Break:
+    """The files of these hosts do not know the version of pg_trgm that is in use."""
+    older = (("plpgsql", "1.0"), ("pg_trgm", "1.5"))
+    known = frozenset({"plpgsql 1.0", "pg_trgm 1.5"})
+
+    def made(found: Found) -> Found:
+        for name in names:
+            found = read_as(name, lambda p: replace(p, available=known, extensions=older))(found)
+        return found
+
+    return made
+
+
+def sorted_by(**versions: str | None) -> Break:
+    """A database with no version of its collation on record; what each host's libraries have."""
+
+    def made(found: Found) -> Found:
+        for name, version in versions.items():
+            collations = (CollationFound("database x", None, version),)
+            host = name.replace("_", "-")
+            found = read_as(host, lambda p, c=collations: replace(p, collations=c))(found)  # type: ignore[misc]
+        return found
+
+    return made
 
 
 def setting(name: str, *now: str, host: str = "mks-db1") -> Break:
@@ -485,7 +533,34 @@ BROKEN: list[tuple[str, str, Verdict, Break]] = [
         "extensions",
         "no files",
         F,
-        read_as("mks-db2", lambda p: replace(p, available=frozenset({"plpgsql 1.0"}))),
+        read_as(
+            "mks-db2",
+            lambda p: replace(
+                p, available=frozenset({"plpgsql 1.0"}), extensions=(("plpgsql", "1.0"),)
+            ),
+        ),
+    ),
+    ("extensions", "older files at one site", F, older_files("mks-db1", "mks-db2")),
+    (
+        "extensions",
+        "newer files everywhere",
+        W,
+        older_files("jkt-db1", "jkt-db2", "mks-db1", "mks-db2"),
+    ),
+    (
+        "extensions",
+        "newer files at one site",
+        W,
+        read_as(
+            "mks-db1",
+            lambda p: replace(p, extensions=(("plpgsql", "1.0"), ("pg_trgm", "1.7"))),
+        ),
+    ),
+    (
+        "collations",
+        "no version on record, and hosts differ",
+        F,
+        sorted_by(jkt_db1="2.36", jkt_db2="2.36", mks_db1="2.41", mks_db2="2.41"),
     ),
     (
         "wal-disk",
@@ -596,31 +671,27 @@ BROKEN: list[tuple[str, str, Verdict, Break]] = [
         "observer-privileges",
         "borrowed rights",
         F,
-        database(
-            functions=(
-                FunctionFound("failover.walsenders", "failover_functions", False, True),
-                FunctionFound("public.all_orders", "marketplace", False, True),
-            )
-        ),
+        one_more("public.all_orders()", "marketplace"),
     ),
     ("role-privileges", "createdb", F, role("rewinder", ("login", "createdb"))),
     ("role-privileges", "member", F, role("marketplace", ("login",), ("pg_monitor",))),
     ("role-privileges", "reads", F, database(readable=(("replicator", "public.customer_order"),))),
+    ("narrow-functions", "public", F, narrow("failover.walsenders()", public=True)),
+    ("narrow-functions", "others", F, narrow("failover.walsenders()", callers=(OBSERVER, "shop"))),
+    ("narrow-functions", "nobody", F, narrow("failover.walsenders()", observer=False)),
+    ("narrow-functions", "a superuser's", F, narrow("failover.walsenders()", owner="postgres")),
+    ("narrow-functions", "its caller's", F, narrow("failover.walsenders()", definer=False)),
+    ("narrow-functions", "search_path", F, narrow("failover.walsenders()", settings=())),
+    ("narrow-functions", "another text", F, narrow("failover.walsenders()", sha256="0" * 64)),
     (
         "narrow-functions",
-        "public",
+        "other arguments",
         F,
-        database(
-            functions=(FunctionFound("failover.walsenders", "failover_functions", True, True),)
-        ),
+        narrow("failover.end_sessions(inet,boolean,text[])", signature="failover.end_sessions()"),
     ),
-    (
-        "narrow-functions",
-        "a superuser's",
-        F,
-        database(functions=(FunctionFound("failover.walsenders", "postgres", False, True),)),
-    ),
-    ("narrow-functions", "gone", F, database(functions=())),
+    ("narrow-functions", "gone", F, narrow("failover.walsenders()", signature="failover.x()")),
+    ("narrow-functions", "left over", W, one_more("failover.old()")),
+    ("narrow-functions", "left over and wide", F, one_more("failover.old()", public=True)),
     ("residency", "open", F, lost_hba(None)),
     ("automation", "observe", W, stated(lambda s: replace(s, automation=Automation.OBSERVE))),
     (
@@ -723,6 +794,24 @@ def test_what_an_operator_sizes_alike_at_both_sites_is_in_order() -> None:
     (said,) = run(found, ("postgresql-settings",))
     assert "shared_preload_libraries" in said.sentence
     assert not said.fails
+
+
+@pytest.mark.parametrize("version", [None, "2.36"])
+def test_a_collation_with_no_version_on_record_that_is_one_everywhere_is_in_order(
+    version: str | None,
+) -> None:
+    """C has none; an old database may have none of libc's."""
+    hosts = dict.fromkeys(("jkt_db1", "jkt_db2", "mks_db1", "mks_db2"), version)
+    assert not_ok(sorted_by(**hosts)(world())) == {}
+
+
+def test_functions_of_a_database_that_cannot_be_looked_into_are_not_missing() -> None:
+    closed = read_as(
+        "jkt-db1",
+        lambda p: replace(p, databases=p.databases[:1], unread=(("postgres", "no answer"),)),
+    )(world())
+    (said,) = run(closed, ("narrow-functions",))
+    assert said.verdict is Verdict.UNKNOWN
 
 
 def test_not_knowing_what_is_safety_critical_counts_as_a_failure_and_says_so() -> None:
