@@ -19,7 +19,7 @@ from failover.config import load
 from failover.model import ClusterName, HostName, SiteName
 from failover.policy import Cluster, DatabaseHost, Policy, ZooKeeperServer
 from failover.render import Tree, compare, render, write
-from failover.render.expected import expected
+from failover.render.expected import expected as expected_of
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 JAKARTA, MAKASSAR = SiteName("jakarta"), SiteName("makassar")
@@ -291,7 +291,7 @@ def test_every_function_with_its_owners_rights_is_expected_as_it_is_rendered(
     directory = PurePosixPath(host.site, host.name, "usr/lib/failover")
     sql = tree[directory / "post-bootstrap.sql"] + tree[directory / "residency.sql"]
     texts = [sha256(part.encode()).hexdigest() for part in sql.split("$$")[1::2]]
-    found = expected(policy, b"").host(host.name).functions
+    found = expected_of(policy, b"").host(host.name).functions
     assert len({each.signature for each in found}) == sql.count("SECURITY DEFINER") == len(found)
     assert {each.sha256 for each in found} < set(texts)
     assert len({each.sha256 for each in found}) == len(found)
