@@ -9,7 +9,10 @@ only names.
 
 from __future__ import annotations
 
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
+
+_NUMBERS = ConfigDict(allow_inf_nan=False)
 
 PATRONI_FILE = "/etc/patroni/patroni.yml"
 BARRIER_DIRECTORY = "/usr/lib/failover/barrier"
@@ -68,7 +71,7 @@ PATRONI_KEYS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_NUMBERS)
 class Disk:
     """``what``: data, wal, salvage."""
 
@@ -78,7 +81,7 @@ class Disk:
     free_bytes: int  # for ordinary users
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_NUMBERS)
 class PatroniOnHost:
     """Patroni's file as it is now, and the process. ``settings``: the file's, flat.
 
@@ -95,7 +98,7 @@ class PatroniOnHost:
     environment: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_NUMBERS)
 class Asked:
     """Who asked whether this host may take writes, and how long ago last."""
 
@@ -103,7 +106,7 @@ class Asked:
     ago_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_NUMBERS)
 class HostReport:
     """One database host as its guard sees it. ``barriers_missing``: name and why it is no barrier;
     ``barriers``: SHA-256 of those that can be read.

@@ -183,7 +183,6 @@ KINDS = (
         ),
         encode_observation,
         lambda data: decode_observation(data, path="x"),
-        unique=False,
     ),
     Kind(
         "ledger",

@@ -814,6 +814,45 @@ def test_functions_of_a_database_that_cannot_be_looked_into_are_not_missing() ->
     assert said.verdict is Verdict.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("address", "in_order"),
+    [
+        ("10.77.2.99", True),  # the host behind a virtual address
+        ("10.77.1.99", False),  # of another site
+        ("10.77.2.31", False),  # the controller's
+    ],
+)
+def test_a_proxy_behind_a_virtual_address_asks_from_its_own(address: str, in_order: bool) -> None:
+    found = world()
+    for host in found.hosts:
+        found = reported(
+            host.host.name,
+            lambda r: replace(
+                r,
+                asked=tuple(
+                    replace(a, address=address) if a.address == "10.77.2.41" else a for a in r.asked
+                ),
+            ),
+        )(found)
+    assert not_ok(found) == ({} if in_order else {"haproxy": F})
+
+
+def test_what_is_written_out_as_patroni_has_it_anyway_is_in_order() -> None:
+    tags = {
+        "tags.nofailover": "off",
+        "tags.noloadbalance": "off",
+        "tags.clonefrom": "off",
+        "tags.nosync": "off",
+    }
+
+    def written(report: HostReport) -> HostReport:
+        settings = {k: v for k, v in report.patroni.settings if k != "tags"} | tags
+        return replace(report, patroni=replace(report.patroni, settings=tuple(settings.items())))
+
+    found = configured(MAKASSAR, lambda d: d.update(maximum_lag_on_syncnode=-1))(world())
+    assert not_ok(reported("mks-db2", written)(found)) == {}
+
+
 def test_not_knowing_what_is_safety_critical_counts_as_a_failure_and_says_so() -> None:
     blind = of_view(lambda known: replace(known, observers=()))(world())
     (said,) = run(blind, ("guard-alive",))
