@@ -9,13 +9,23 @@ only names.
 
 from __future__ import annotations
 
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
+
+_NUMBERS = ConfigDict(allow_inf_nan=False)
 
 PATRONI_FILE = "/etc/patroni/patroni.yml"
 BARRIER_DIRECTORY = "/usr/lib/failover/barrier"
-BARRIERS = (
-    "postgres", "pg_ctl", "pg_rewind", "promote", "recovery_end.sh", "recovery_end", "pre_promote",
-)  # fmt: skip
+# Each in its place, and the file of failover/guard/ that it has to be.
+BARRIERS = {
+    "postgres": "barrier.py",
+    "pg_ctl": "pg_ctl.sh",
+    "pg_rewind": "barrier.py",
+    "promote": "barrier.py",
+    "recovery_end.sh": "recovery_end.sh",
+    "recovery_end": "barrier.py",
+    "pre_promote": "barrier.py",
+}
 
 # Files of `failover config render` on a database host that are the same when they run: patroni.yml
 # is compared key by key.
@@ -62,7 +72,7 @@ PATRONI_KEYS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_NUMBERS)
 class Disk:
     """``what``: data, wal, salvage."""
 
@@ -72,7 +82,7 @@ class Disk:
     free_bytes: int  # for ordinary users
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_NUMBERS)
 class PatroniOnHost:
     """Patroni's file as it is now, and the process. ``settings``: the file's, flat.
 
@@ -89,7 +99,7 @@ class PatroniOnHost:
     environment: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_NUMBERS)
 class Asked:
     """Who asked whether this host may take writes, and how long ago last."""
 
@@ -97,9 +107,10 @@ class Asked:
     ago_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_NUMBERS)
 class HostReport:
-    """One database host as its guard sees it. ``barriers_missing``: name and why it is no barrier.
+    """One database host as its guard sees it. ``barriers_missing``: name and why it is no barrier;
+    ``barriers``: SHA-256 of those that can be read.
 
     ``door_problem``: why the barriers' own door does not answer; empty where it does.
     ``files``: SHA-256 of ``RENDERED_FILES``; those that are not there are absent.
@@ -118,3 +129,4 @@ class HostReport:
     patroni: PatroniOnHost
     files: tuple[tuple[str, str], ...]
     asked: tuple[Asked, ...] = ()
+    barriers: tuple[tuple[str, str], ...] = ()

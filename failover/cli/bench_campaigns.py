@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from failover.cli.bench_run import end, measured, print_runs, runs_of
-from failover.cli.options import Seconds, output_option
+from failover.cli.options import Number, output_option
 from failover.cli.output import UserError, print_json
 from failover.cli.signals import interrupted_once
 
@@ -120,7 +120,7 @@ def zookeeper(
     metavar="SECONDS",
     default=30.0,
     show_default=True,
-    type=Seconds(min=2.0),
+    type=Number(min=2.0),
     help="Until all is healed, at most; at least 2.",
 )
 @output_option
@@ -253,7 +253,7 @@ def barrier(
     "--seconds",
     default=10.0,
     show_default=True,
-    type=click.FloatRange(min=2.0),
+    type=Number(min=2.0),
     help="Of each window with many sessions; half as long again with few.",
 )
 @click.option("--resume", metavar="FILE", type=_RESULTS, help=_RESUME_HELP)

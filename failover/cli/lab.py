@@ -228,7 +228,13 @@ def unplug(target: str) -> None:
 @click.argument("a")
 @click.argument("b")
 @click.option("--one-way", is_flag=True, help="Only packets from A to B vanish.")
-@click.option("--port", "ports", type=int, multiple=True, help="Only TCP packets to this port.")
+@click.option(
+    "--port",
+    "ports",
+    type=click.IntRange(1, 65535),
+    multiple=True,
+    help="Only TCP packets to this port.",
+)
 def cut(a: str, b: str, one_way: bool, ports: tuple[int, ...]) -> None:
     """Packets between A and B vanish."""
     _faults().cut(a, b, one_way=one_way, ports=ports)

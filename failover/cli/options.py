@@ -29,15 +29,15 @@ SITE_FILE = Path("/etc/failover/site")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
-class Seconds(click.FloatRange):
-    """A number of seconds. click takes NaN for a number inside of every range."""
+class Number(click.FloatRange):
+    """Of seconds, or how many of something. click takes NaN for one inside of every range."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         found = float(super().convert(value, param, ctx))
         if not math.isfinite(found):
-            self.fail(f"{value!r} is no number of seconds", param, ctx)
+            self.fail(f"{value!r} is no number", param, ctx)
         return found
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from failover.lab.containers import in_parallel
 from failover.lab.errors import LabError
 from failover.lab.hosts import LabHost, Role
-from failover.model import SiteKind, SiteName
+from failover.model import Automation, SiteKind, SiteName
 from failover.policy import DatabaseHost
 
 if TYPE_CHECKING:
@@ -142,9 +142,10 @@ def _port_problem(host: LabHost, port: int) -> str:
 
 def _state(lab: Lab) -> None:
     (host,) = lab.hosts(Role.CONTROLLER, lab.policy.initial_site)
-    ended = lab.exec(
-        host.name, ["failover", "init", "--config", "/etc/failover/failover.yaml"], user="failover"
-    )
+    command = ["failover", "init", "--config", "/etc/failover/failover.yaml"]
+    if lab.policy.automation is Automation.AUTO:  # in the lab nothing is to be proven first
+        command += ["--unproven", "--reason", "the lab"]
+    ended = lab.exec(host.name, command, user="failover")
     if ended.code != 0:
         raise LabError(f"`failover init` on {host.name} failed (exit {ended.code})", log=ended.out)
 

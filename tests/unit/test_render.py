@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import stat
+from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from failover.checks.privileges import FUNCTION_OWNERS
 from failover.cli.config import command
 from failover.config import load
 from failover.model import ClusterName, HostName, SiteName
@@ -288,3 +290,18 @@ def _with_five_zookeeper_servers(policy: Policy) -> Policy:
         policy,
         sites=(more(JAKARTA, "10.77.1.22", 4), more(MAKASSAR, "10.77.2.22", 5), policy.sites[2]),
     )
+
+
+def test_every_function_with_its_owners_rights_is_expected_as_it_is_rendered(
+    tree: Tree, policy: Policy
+) -> None:
+    """`failover check` compares them with what is on the primary."""
+    host = policy.clusters[0].hosts[0]
+    directory = PurePosixPath(host.site, host.name, "usr/lib/failover")
+    sql = tree[directory / "post-bootstrap.sql"] + tree[directory / "residency.sql"]
+    texts = [sha256(part.encode()).hexdigest() for part in sql.split("$$")[1::2]]
+    found = expected_of(policy, b"").host(host.name).functions
+    assert len({each.signature for each in found}) == sql.count("SECURITY DEFINER") == len(found)
+    assert {each.sha256 for each in found} < set(texts)
+    assert len({each.sha256 for each in found}) == len(found)
+    assert all(each.owner in FUNCTION_OWNERS for each in found)

@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 import psycopg
 
+from failover.cli.options import Number
 from failover.config import load
 from failover.lab.workload.attempt import Recorder, Via
 from failover.lab.workload.client import Client, ClientSettings, Login, Target, connect, site_of
@@ -67,7 +68,13 @@ def command() -> None:
 @config_option
 @site_option
 @cluster_option
-@click.option("--wait", "wait_s", default=60.0, help="Seconds to wait for a writable database.")
+@click.option(
+    "--wait",
+    "wait_s",
+    default=60.0,
+    type=Number(min=0),
+    help="Seconds to wait for a writable database.",
+)
 def setup(config: Path, site: str, cluster: str | None, wait_s: float) -> None:
     """Create the empty shop where it is not there yet."""
     policy, found = _policy_and_cluster(config, cluster)
@@ -98,13 +105,19 @@ def create_shop(target: Target, login: Login) -> None:
 @cluster_option
 @click.option("--via", default="proxy", show_default=True, help="proxy, direct or direct:HOST.")
 @click.option("--clients", default=4, show_default=True, type=click.IntRange(1, 200))
-@click.option("--rate", default=50.0, show_default=True, help="Transactions a second, in all.")
+@click.option(
+    "--rate",
+    default=50.0,
+    show_default=True,
+    type=Number(min=0, min_open=True),
+    help="Transactions a second, in all.",
+)
 @click.option("--record", required=True, type=click.Path(path_type=Path), help="Appended to.")
 @click.option("--run", "run_name", default="workload", show_default=True)
 @click.option("--seed", type=int, help="Of the customers' choices. Default: a new one.")
 @click.option("--pid-file", type=click.Path(path_type=Path))
 @click.option("--pause-file", type=click.Path(path_type=Path), help="Idle while it exists.")
-@click.option("--seconds", type=float, help="Stop after so long.")
+@click.option("--seconds", type=Number(min=0), help="Stop after so long.")
 @click.option("--until-stopped", is_flag=True, help="Go on until SIGTERM; the default.")
 def run(
     config: Path,
