@@ -56,8 +56,9 @@ COMMANDS = (["failover", "status"], ["failover", "explain"], ["failover", "histo
 
 
 def cases(modes: Sequence[str], runs: int, seed: int, only: Sequence[str] = ()) -> list[Case]:
-    """``runs`` of each mode: every fault by turns, in a random order, and pairs of them. What a mode
-    gets follows from the seed and the mode alone: more runs, or another mode, go on with the same.
+    """``runs`` of each mode: every fault by turns, in a random order, and pairs of them.
+
+    What a mode gets follows from seed and mode alone: more runs, or another mode, go on from there.
 
     ``only``: these by turns, in this order, and no pairs but those that are named ``A + B``.
     """
