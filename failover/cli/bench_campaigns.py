@@ -168,7 +168,9 @@ def chaos(
     stopped = ""
     if todo:  # else the table alone
         what = "failover bench chaos"
-        finished, stopped = measured(what, measure, result.run_line, stall_shim=True)
+        finished, stopped = measured(
+            what, measure, result.run_line, stall_shim=True, own_disks=True
+        )
     click.echo(f"runs are in {path}", err=True)
     every = [*done, *finished]
     if output == "json":
