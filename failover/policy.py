@@ -17,6 +17,7 @@ from failover.model import (
     SiteKind,
     SiteName,
 )
+from failover.transport import NO_TLS, TransportSecurity
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -263,6 +264,7 @@ class Policy:
     patroni_namespace: str = "/service"
     residency: Residency = Residency()
     notifications: tuple[NotificationTarget, ...] = ()
+    tls: TransportSecurity = NO_TLS
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:

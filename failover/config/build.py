@@ -10,6 +10,7 @@ from failover.config.schema import (
     NotificationModel,
     ResidencyModel,
     SiteModel,
+    TlsModel,
 )
 from failover.model import ClusterName, GroupName, HostName, SiteKind, SiteName
 from failover.policy import (
@@ -32,6 +33,7 @@ from failover.policy import (
     Webhook,
     ZooKeeperServer,
 )
+from failover.transport import Identity, TransportSecurity
 
 
 def build(file: FileModel) -> Policy:
@@ -53,7 +55,12 @@ def build(file: FileModel) -> Policy:
         patroni_namespace=file.patroni_namespace,
         residency=_residency(file.residency),
         notifications=tuple(target for each in file.notifications for target in _targets(each)),
+        tls=_transport(file.tls),
     )
+
+
+def _transport(said: TlsModel) -> TransportSecurity:
+    return TransportSecurity(identity=Identity(said.directory))
 
 
 def _targets(said: NotificationModel) -> Iterator[NotificationTarget]:

@@ -224,6 +224,10 @@ class NotificationModel(_Model):
     command: CommandHookModel | None = None
 
 
+class TlsModel(_Model):
+    directory: AbsolutePath = _default("tls").identity.directory
+
+
 class FileModel(_Model):
     """The whole file. Defaults are those of ``Policy``."""
 
@@ -246,6 +250,7 @@ class FileModel(_Model):
     patroni_namespace: str = Field(_default("patroni_namespace"), pattern=r"^(/[A-Za-z0-9_-]+)+$")
     residency: ResidencyModel = ResidencyModel()
     notifications: list[NotificationModel] = []
+    tls: TlsModel = TlsModel()
     sites: dict[SiteKey, SiteModel]
     clusters: dict[ClusterKey, ClusterModel] = Field(min_length=1)
 
