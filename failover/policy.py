@@ -165,6 +165,8 @@ class DatabaseHost:
     patroni_port: int = 8008
     guard_port: int = 8009
     pooler_ports: tuple[int, ...] = ()  # of a pooler on this host: it answers clients too
+    # PostgreSQL is dialled with TLS, verified by the authorities in this file; None: without.
+    postgres_authorities: str | None = None
 
     @property
     def client_ports(self) -> tuple[int, ...]:

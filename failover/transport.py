@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import PurePosixPath
+from typing import Any
 
 TLS_DIRECTORY = "/etc/failover/tls"
 HOST_FILE = "host.pem"  # key, certificate and what leads from it to the authority, in one rename
@@ -60,15 +61,23 @@ PLACE = Identity()
 class TransportSecurity:
     """One switch per wire, and where the files are on every host."""
 
+    postgresql: Wire = Wire.OFF
     identity: Identity = PLACE
 
     @property
     def any(self) -> bool:
         """Hosts need certificates."""
-        return False
+        return self.postgresql.served
 
 
 NO_TLS = TransportSecurity()
+
+
+def libpq_parameters(authorities: str | None) -> dict[str, Any]:
+    """How libpq is to dial: with TLS and the address verified; where ``None``, as it likes."""
+    if authorities is None:
+        return {}
+    return {"sslmode": "verify-full", "sslrootcert": authorities}
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,10 +38,13 @@ from failover.transport import Identity, TransportSecurity
 
 def build(file: FileModel) -> Policy:
     """The same intentions as frozen values."""
+    tls = _transport(file.tls)
     return Policy(
         group=GroupName(file.group),
         sites=tuple(_site(SiteName(n), site, file.owner) for n, site in file.sites.items()),
-        clusters=tuple(_cluster(ClusterName(name), each) for name, each in file.clusters.items()),
+        clusters=tuple(
+            _cluster(ClusterName(name), each, tls) for name, each in file.clusters.items()
+        ),
         initial_site=SiteName(file.initial_site),
         lease_s=file.lease,
         loss_budget=LossBudget(bytes=file.loss_budget.bytes, seconds=file.loss_budget.time),
@@ -55,12 +58,12 @@ def build(file: FileModel) -> Policy:
         patroni_namespace=file.patroni_namespace,
         residency=_residency(file.residency),
         notifications=tuple(target for each in file.notifications for target in _targets(each)),
-        tls=_transport(file.tls),
+        tls=tls,
     )
 
 
 def _transport(said: TlsModel) -> TransportSecurity:
-    return TransportSecurity(identity=Identity(said.directory))
+    return TransportSecurity(postgresql=said.postgresql, identity=Identity(said.directory))
 
 
 def _targets(said: NotificationModel) -> Iterator[NotificationTarget]:
@@ -128,7 +131,8 @@ def _site(name: SiteName, site: SiteModel, owner: str) -> Site:
     )
 
 
-def _cluster(name: ClusterName, cluster: ClusterModel) -> Cluster:
+def _cluster(name: ClusterName, cluster: ClusterModel, tls: TransportSecurity) -> Cluster:
+    authorities = tls.identity.authority_file if tls.postgresql.dialled else None
     return Cluster(
         name=name,
         hosts=tuple(
@@ -141,6 +145,7 @@ def _cluster(name: ClusterName, cluster: ClusterModel) -> Cluster:
                 patroni_port=host.patroni_port,
                 guard_port=host.guard_port,
                 pooler_ports=tuple(host.pooler_ports),
+                postgres_authorities=authorities,
             )
             for site, hosts in cluster.hosts.items()
             for host in hosts

@@ -28,6 +28,7 @@ from failover.policy import (
     Url,
     WebhookFormat,
 )
+from failover.transport import Wire
 
 SECRETS_DIRECTORY = "/etc/failover/secrets"
 _SECRET_KEY = units.SECRET_WORD
@@ -224,7 +225,13 @@ class NotificationModel(_Model):
     command: CommandHookModel | None = None
 
 
+WireMode = Annotated[
+    Wire, BeforeValidator(units.checked(units.wire)), Field(examples=["require", "off"])
+]
+
+
 class TlsModel(_Model):
+    postgresql: WireMode = _default("tls").postgresql
     directory: AbsolutePath = _default("tls").identity.directory
 
 

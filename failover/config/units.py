@@ -18,6 +18,7 @@ from pydantic_core import PydanticCustomError
 
 from failover.config.problems import did_you_mean
 from failover.policy import Address, Network, Url
+from failover.transport import Wire
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
@@ -239,6 +240,13 @@ def network(value: Any) -> Network:
     if str(parsed.network_address) != text.split("/")[0]:
         raise Wrong(f"{text} has bits outside its prefix", f"did you mean {parsed}?")
     return parsed
+
+
+def wire(value: Any) -> Wire:
+    """``off``, ``accept``, ``use``, ``require``; true and false are the two ends."""
+    if isinstance(value, bool):  # which is also what YAML makes of a bare `off`
+        return Wire.REQUIRE if value else Wire.OFF
+    return choice(Wire)(value)
 
 
 def choice(options: type[Choice]) -> Callable[[Any], Choice]:

@@ -39,7 +39,11 @@ UNITS: dict[Role, tuple[str, ...]] = {
 }
 
 # The user of the units: what may read the secrets of the host.
-OWNERS: dict[Role, str] = {Role.DATABASE: "postgres", Role.CONTROLLER: "failover"}
+OWNERS: dict[Role, str] = {
+    Role.DATABASE: "postgres",
+    Role.CONTROLLER: "failover",
+    Role.ZOOKEEPER: "zookeeper",
+}
 
 SECRETS: dict[Role, tuple[str, ...]] = {
     Role.DATABASE: (

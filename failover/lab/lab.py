@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from failover.config import load
-from failover.lab import image, netem, secrets, stages
+from failover.lab import certificates, image, netem, secrets, stages
 from failover.lab.containers import PACKAGE, Containers, ExecResult, in_parallel
 from failover.lab.errors import LabError, LabMistake
 from failover.lab.faults import Faults
@@ -104,6 +104,7 @@ class Lab:
         self.all_hosts = hosts_of(self.policy)
         say(f"starting {len(self.all_hosts)} hosts")
         secrets.generate(self.directory / "secrets")
+        certificates.generate(self.policy, self.directory / "pki")
         self.containers.compile_package(name)
         self.network.create()
         in_parallel(lambda host: self._start(host, name, stall_shim), self.all_hosts)
@@ -148,7 +149,8 @@ class Lab:
             say(f"removed {gone} hosts")
         self.network.remove()
         self.faults.forget()
-        shutil.rmtree(self.directory / "secrets", ignore_errors=True)
+        for made in ("secrets", "pki"):
+            shutil.rmtree(self.directory / made, ignore_errors=True)
 
     def _start(self, host: LabHost, name: str, stall_shim: bool) -> None:
         records = self.directory / "records"  # customers write theirs; nothing else is theirs
@@ -156,11 +158,13 @@ class Lab:
         mounts = {records: str(MOUNTED_AT / records.name)} if host.role is Role.CLIENT else {}
         self.containers.start(host, name, mounts, kernel_settings(host, self.config))
         shim = stall_shim and host.role is Role.DATABASE
-        self.containers.put(host.name, files_of(host, self.config, self.directory, shim))
-        self.shell(
-            host.name,
-            f"chown -R {host.secrets_owner}: /etc/failover/secrets && systemctl daemon-reload",
-        )
+        files = files_of(host, self.config, self.directory, shim)
+        proofs = certificates.certificate_files(self.policy, host, self.directory / "pki")
+        self.containers.put(host.name, (*files, *proofs))
+        owned = "/etc/failover/secrets"
+        if self.policy.tls.any:
+            owned += f" {self.policy.tls.identity.directory}"
+        self.shell(host.name, f"chown -R {host.secrets_owner}: {owned} && systemctl daemon-reload")
 
     @contextmanager
     def reserved(self, what: str) -> Iterator[None]:
