@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -17,7 +17,7 @@ from failover.model import (
     SiteKind,
     SiteName,
 )
-from failover.transport import NO_TLS, TransportSecurity
+from failover.transport import NO_TLS, Identity, TransportSecurity
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -151,6 +151,7 @@ class ZooKeeperServer:
     address: Address
     myid: int
     client_port: int = 2181
+    identity: Identity | None = None  # it is dialled with TLS, proving this; None: without
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +298,29 @@ class Policy:
                 if host.name == name:
                     return host
         raise KeyError(f"unknown database host {name!r}")
+
+    def with_tls_in(self, directory: str) -> Policy:
+        """For a process whose key and certificate are elsewhere than on the group's hosts."""
+        tls = replace(self.tls, directory=directory)
+        sites = tuple(
+            replace(
+                site,
+                zookeeper=tuple(
+                    replace(s, identity=tls.zookeeper_identity) for s in site.zookeeper
+                ),
+            )
+            for site in self.sites
+        )
+        clusters = tuple(
+            replace(
+                cluster,
+                hosts=tuple(
+                    replace(h, postgres_authorities=tls.postgres_authorities) for h in cluster.hosts
+                ),
+            )
+            for cluster in self.clusters
+        )
+        return replace(self, tls=tls, sites=sites, clusters=clusters)
 
     @property
     def data_sites(self) -> tuple[Site, ...]:

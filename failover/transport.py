@@ -41,9 +41,24 @@ class Wire(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Where a process finds what it proves itself with, and whom it believes."""
+    """What a process proves itself with, and whom it believes: two files."""
 
+    host_file: str
+    authority_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class TransportSecurity:
+    """One switch per wire, and where the files are on every host."""
+
+    zookeeper: Wire = Wire.OFF
+    postgresql: Wire = Wire.OFF
     directory: str = TLS_DIRECTORY
+
+    @property
+    def any(self) -> bool:
+        """Hosts need certificates."""
+        return self.zookeeper.served or self.postgresql.served
 
     @property
     def host_file(self) -> str:
@@ -53,21 +68,17 @@ class Identity:
     def authority_file(self) -> str:
         return str(PurePosixPath(self.directory, AUTHORITY_FILE))
 
-
-PLACE = Identity()
-
-
-@dataclass(frozen=True, slots=True)
-class TransportSecurity:
-    """One switch per wire, and where the files are on every host."""
-
-    postgresql: Wire = Wire.OFF
-    identity: Identity = PLACE
+    @property
+    def zookeeper_identity(self) -> Identity | None:
+        """For dialling ZooKeeper; None: without TLS."""
+        if not self.zookeeper.dialled:
+            return None
+        return Identity(self.host_file, self.authority_file)
 
     @property
-    def any(self) -> bool:
-        """Hosts need certificates."""
-        return self.postgresql.served
+    def postgres_authorities(self) -> str | None:
+        """For dialling PostgreSQL; None: without TLS."""
+        return self.authority_file if self.postgresql.dialled else None
 
 
 NO_TLS = TransportSecurity()

@@ -80,7 +80,7 @@ def issue(directory: Path, hosts: tuple[str, ...], days: int, renew: bool, new_k
         with _told():
             why = found.issue(names, _now(), days=days, renew=renew, new_keys=new_keys)
         click.echo(f"{names.host}: {f'issued, {why}' if why else 'in order'}")
-    click.echo(f"{len(chosen)} hosts: {directory}/<site>/<host>{policy.tls.identity.directory}/")
+    click.echo(f"{len(chosen)} hosts: {directory}/<site>/<host>{policy.tls.directory}/")
 
 
 @command.command()
@@ -206,7 +206,7 @@ def _opened(path: Path) -> tuple[Policy, Directory]:
     from failover.pki.directory import Directory
 
     policy = load_policy()
-    return policy, Directory(path, policy.tls.identity.directory)
+    return policy, Directory(path, policy.tls.directory)
 
 
 def _chosen(policy: Policy, hosts: tuple[str, ...]) -> list[HostNames]:

@@ -33,7 +33,7 @@ from failover.policy import (
     Webhook,
     ZooKeeperServer,
 )
-from failover.transport import Identity, TransportSecurity
+from failover.transport import TransportSecurity
 
 
 def build(file: FileModel) -> Policy:
@@ -41,7 +41,7 @@ def build(file: FileModel) -> Policy:
     tls = _transport(file.tls)
     return Policy(
         group=GroupName(file.group),
-        sites=tuple(_site(SiteName(n), site, file.owner) for n, site in file.sites.items()),
+        sites=tuple(_site(SiteName(n), site, file.owner, tls) for n, site in file.sites.items()),
         clusters=tuple(
             _cluster(ClusterName(name), each, tls) for name, each in file.clusters.items()
         ),
@@ -63,7 +63,7 @@ def build(file: FileModel) -> Policy:
 
 
 def _transport(said: TlsModel) -> TransportSecurity:
-    return TransportSecurity(postgresql=said.postgresql, identity=Identity(said.directory))
+    return TransportSecurity(said.zookeeper, said.postgresql, said.directory)
 
 
 def _targets(said: NotificationModel) -> Iterator[NotificationTarget]:
@@ -102,7 +102,8 @@ def _residency(said: ResidencyModel) -> Residency:
     )
 
 
-def _site(name: SiteName, site: SiteModel, owner: str) -> Site:
+def _site(name: SiteName, site: SiteModel, owner: str, tls: TransportSecurity) -> Site:
+    identity = tls.zookeeper_identity
     return Site(
         name=name,
         kind=site.kind,
@@ -118,7 +119,7 @@ def _site(name: SiteName, site: SiteModel, owner: str) -> Site:
             for each in site.networks
         ),
         zookeeper=tuple(
-            ZooKeeperServer(HostName(z.name), name, z.address, z.myid, z.client_port)
+            ZooKeeperServer(HostName(z.name), name, z.address, z.myid, z.client_port, identity)
             for z in site.zookeeper
         ),
         controller=ControllerHost(
@@ -132,7 +133,6 @@ def _site(name: SiteName, site: SiteModel, owner: str) -> Site:
 
 
 def _cluster(name: ClusterName, cluster: ClusterModel, tls: TransportSecurity) -> Cluster:
-    authorities = tls.identity.authority_file if tls.postgresql.dialled else None
     return Cluster(
         name=name,
         hosts=tuple(
@@ -145,7 +145,7 @@ def _cluster(name: ClusterName, cluster: ClusterModel, tls: TransportSecurity) -
                 patroni_port=host.patroni_port,
                 guard_port=host.guard_port,
                 pooler_ports=tuple(host.pooler_ports),
-                postgres_authorities=authorities,
+                postgres_authorities=tls.postgres_authorities,
             )
             for site, hosts in cluster.hosts.items()
             for host in hosts

@@ -231,8 +231,9 @@ WireMode = Annotated[
 
 
 class TlsModel(_Model):
+    zookeeper: WireMode = _default("tls").zookeeper
     postgresql: WireMode = _default("tls").postgresql
-    directory: AbsolutePath = _default("tls").identity.directory
+    directory: AbsolutePath = _default("tls").directory
 
 
 class FileModel(_Model):

@@ -21,17 +21,26 @@ def generate(policy: Policy, directory: Path) -> None:
     """What is not there yet. ``directory``: of the authority."""
     if not policy.tls.any:
         return
-    authority, now = Directory(directory, policy.tls.identity.directory), datetime.now(UTC)
+    authority, now = Directory(directory, policy.tls.directory), datetime.now(UTC)
     authority.init(policy.group, now)
     for names in host_names(policy):
         authority.issue(names, now)
+
+
+def seen_from_here(policy: Policy, directory: Path) -> Policy:
+    """As the machine that runs the lab dials it: as the first site's controller."""
+    if not policy.tls.any:
+        return policy
+    site = policy.sites[0]
+    place = PurePosixPath(policy.tls.directory).relative_to("/")
+    return policy.with_tls_in(str(directory / site.name / site.controller.name / place))
 
 
 def certificate_files(policy: Policy, host: LabHost, directory: Path) -> Iterator[HostFile]:
     """What a host gets; customers get only whom to believe. The key belongs to the unit's user."""
     if not policy.tls.any:
         return
-    place = PurePosixPath(policy.tls.identity.directory)
+    place = PurePosixPath(policy.tls.directory)
     mine = directory / host.site / host.name / place.relative_to("/")
     if not (mine / HOST_FILE).exists():
         anybody = next(directory.glob(f"*/*/{place.relative_to('/')}/{AUTHORITY_FILE}"))

@@ -65,7 +65,7 @@ class Lab:
     def __init__(self, config: Path = CONFIG, directory: Path = DIRECTORY) -> None:
         self.config = config
         self.directory = directory
-        self.policy: Policy = load(config)
+        self.policy: Policy = certificates.seen_from_here(load(config), directory / "pki")
         self.all_hosts: tuple[LabHost, ...] = hosts_of(self.policy)
         self._reserved = False
         client = image.engine()
@@ -104,7 +104,7 @@ class Lab:
         self.all_hosts = hosts_of(self.policy)
         say(f"starting {len(self.all_hosts)} hosts")
         secrets.generate(self.directory / "secrets")
-        certificates.generate(self.policy, self.directory / "pki")
+        certificates.generate(load(self.config), self.directory / "pki")
         self.containers.compile_package(name)
         self.network.create()
         in_parallel(lambda host: self._start(host, name, stall_shim), self.all_hosts)
@@ -159,11 +159,11 @@ class Lab:
         self.containers.start(host, name, mounts, kernel_settings(host, self.config))
         shim = stall_shim and host.role is Role.DATABASE
         files = files_of(host, self.config, self.directory, shim)
-        proofs = certificates.certificate_files(self.policy, host, self.directory / "pki")
+        proofs = certificates.certificate_files(load(self.config), host, self.directory / "pki")
         self.containers.put(host.name, (*files, *proofs))
         owned = "/etc/failover/secrets"
-        if self.policy.tls.any:
-            owned += f" {self.policy.tls.identity.directory}"
+        if (tls := load(self.config).tls).any:
+            owned += f" {tls.directory}"
         self.shell(host.name, f"chown -R {host.secrets_owner}: {owned} && systemctl daemon-reload")
 
     @contextmanager
