@@ -233,7 +233,9 @@ WireMode = Annotated[
 class TlsModel(_Model):
     zookeeper: WireMode = _default("tls").zookeeper
     postgresql: WireMode = _default("tls").postgresql
-    directory: AbsolutePath = _default("tls").directory
+    directory: Annotated[str, BeforeValidator(units.checked(units.plain_directory))] = _default(
+        "tls"
+    ).directory
 
 
 class FileModel(_Model):

@@ -40,6 +40,12 @@ def test_a_switch_has_four_positions_and_its_ends_have_two_names() -> None:
         switched(postgresql="yes please")
 
 
+@pytest.mark.parametrize("directory", ["relative/tls", '"/etc/a, b"', "/etc/../tls", "/etc/tls/"])
+def test_a_directory_that_some_file_would_not_take_is_a_mistake(directory: str) -> None:
+    with pytest.raises(ConfigError, match=r"tls\.directory"):
+        switched(directory=directory)
+
+
 def test_off_is_what_is_rendered_without_a_word_about_it() -> None:
     assert render(switched(postgresql="off", directory="/elsewhere")) == render(parse(TEXT))
 
