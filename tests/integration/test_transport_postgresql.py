@@ -27,8 +27,9 @@ from failover.model import ClusterName, HostName, SiteName
 from failover.pki.directory import Directory
 from failover.policy import DatabaseHost
 from failover.render import render
+from failover.sites.certificates import _SSL_REQUEST, _ask
 from failover.sites.postgres import PostgresProbe
-from failover.transport import HostNames, libpq_parameters
+from failover.transport import HostNames, Identity, libpq_parameters
 
 pytestmark = pytest.mark.lab
 
@@ -162,6 +163,15 @@ def test_the_probe_gets_in_and_nobody_without_tls(server: Server, password_file:
         assert row.fetchone() == ("TLSv1.3",)
     with pytest.raises(psycopg.OperationalError, match=r"pg_hba\.conf rejects"):
         server.connect(sslmode="disable")
+
+
+def test_what_the_server_shows_is_seen(server: Server) -> None:
+    mine = Identity(str(server.pki.host_file(server.names)), server.authorities)
+    where = (server.host.address, server.host.postgres_port, _SSL_REQUEST)
+    found = _ask(mine, 3.0, server.host.name, "postgresql", *where)
+    assert found.problem == ""
+    assert found.until_unix_s is not None
+    assert 360 < (found.until_unix_s - time.time()) / 86400 < 366
 
 
 def test_a_stranger_is_not_believed(server: Server, password_file: Path, tmp_path: Path) -> None:
