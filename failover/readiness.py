@@ -50,6 +50,7 @@ from failover.rehearsal.text import EVENT as REHEARSED
 from failover.render.expected import expected
 from failover.render.files import endpoint
 from failover.residency.allowlist import permits
+from failover.sites.certificates import ask_certificates
 from failover.sites.guard_http import ask_host_report
 from failover.sites.haproxy import ask_haproxy
 from failover.sites.readiness_scan import ask_readiness
@@ -105,7 +106,7 @@ async def _ask(
     names = wanted_settings(view)
     limit = aiohttp.ClientTimeout(total=ANSWER_LIMIT_S)
     async with aiohttp.ClientSession(timeout=limit) as session:
-        hosts, servers, proxies, controllers, endpoints = await asyncio.gather(
+        hosts, servers, proxies, controllers, endpoints, certificates = await asyncio.gather(
             _all(
                 _host(session, host, password_file, names)
                 for cluster in policy.clusters
@@ -115,6 +116,7 @@ async def _ask(
             _all(_proxy(session, proxy) for site in policy.sites for proxy in site.proxies),
             _all(_controller(session, site.controller) for site in policy.sites),
             _all(_endpoint(policy, each, view.now_unix_s) for each in policy.endpoints),
+            ask_certificates(policy, ANSWER_LIMIT_S),
         )
     clocks = [clock for _, each in hosts for clock in each]
     clocks += [clock for _, clock in controllers if clock is not None]
@@ -133,6 +135,7 @@ async def _ask(
         clocks=tuple(clocks),
         endpoints=endpoints,
         rehearsed=_rehearsed(policy, store, inputs),
+        certificates=certificates,
     )
 
 

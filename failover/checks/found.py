@@ -232,6 +232,18 @@ class Rehearsed:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateFound:
+    """What one server shows where its wire has TLS. ``until_unix_s``: None where it proves nothing,
+    which ``problem`` says; ``answered``: it is there."""
+
+    host: HostName
+    wire: str
+    until_unix_s: float | None
+    problem: str
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     view: View
     version: str  # of this program
@@ -244,6 +256,7 @@ class Found:
     clocks: tuple[ClockFound, ...]
     endpoints: tuple[EndpointFound, ...]
     rehearsed: Rehearsed
+    certificates: tuple[CertificateFound, ...] = ()
 
     @property
     def policy(self) -> Policy:

@@ -23,6 +23,7 @@ from failover.policy import (
     Url,
     WebhookFormat,
 )
+from failover.transport import Wire
 
 SECRETS_DIRECTORY = "/etc/failover/secrets"
 
@@ -309,6 +310,29 @@ class NotificationModel(_Model):
     command: CommandHookModel | None = Field(default=None, description="a program.")
 
 
+WireMode = Annotated[
+    Wire, BeforeValidator(units.checked(units.wire)), Field(examples=["require", "off"])
+]
+
+
+class TlsModel(_Model):
+    """Of each wire, how far it has gone: off, accept, use, require (decision 0018)."""
+
+    zookeeper: WireMode = Field(
+        default=_default("tls").zookeeper,
+        description="To ZooKeeper, and between its servers: off, accept, use or require "
+        "([0018](decisions/0018-transport-security.md)).",
+    )
+    postgresql: WireMode = Field(
+        default=_default("tls").postgresql,
+        description="To PostgreSQL: customers, replication, controllers; the same positions.",
+    )
+    directory: Annotated[str, BeforeValidator(units.checked(units.plain_directory))] = Field(
+        default=_default("tls").directory,
+        description="Where a host has its certificate and the authorities that it believes.",
+    )
+
+
 class FileModel(_Model):
     """The whole file. Defaults are those of ``Policy``."""
 
@@ -369,6 +393,7 @@ class FileModel(_Model):
     notifications: list[NotificationModel] = Field(
         default=[], description="Who is told, and of what."
     )
+    tls: TlsModel = Field(default=TlsModel(), description="Which wires have TLS.")
     sites: dict[SiteKey, SiteModel] = Field(
         description="By name (a small letter, then small letters, digits or `_`)."
     )

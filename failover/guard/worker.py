@@ -203,7 +203,8 @@ def build(
     if record.session_id is not None:
         saved = SavedSession(record.session_id, bytes.fromhex(record.password))
     servers = tuple(
-        Server(str(s.address), s.client_port) for s in policy.patroni_zookeeper(host.site)
+        Server(str(s.address), s.client_port, s.identity)
+        for s in policy.patroni_zookeeper(host.site)
     )
     timing = lease_timing(policy.lease_s)
     announcer = Announcer(Barrier(host.cluster, host.client_ports), timing.deadline_s)

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from failover.config import load
-from failover.lab import image, netem, secrets, stages
+from failover.lab import certificates, image, netem, secrets, stages
 from failover.lab.containers import PACKAGE, Containers, ExecResult, in_parallel
 from failover.lab.disks import Disks
 from failover.lab.errors import LabError, LabMistake
@@ -67,7 +67,7 @@ class Lab:
     def __init__(self, config: Path = CONFIG, directory: Path = DIRECTORY) -> None:
         self.config = config
         self.directory = directory
-        self.policy: Policy = load(config)
+        self.policy: Policy = certificates.seen_from_here(load(config), directory / "pki")
         self.all_hosts: tuple[LabHost, ...] = hosts_of(self.policy)
         self._reserved = False
         client = image.engine()
@@ -113,6 +113,7 @@ class Lab:
         self.all_hosts = hosts_of(self.policy)
         say(f"starting {len(self.all_hosts)} hosts")
         secrets.generate(self.directory / "secrets")
+        certificates.generate(load(self.config), self.directory / "pki")
         self.containers.compile_package(name)
         self.network.create()
         in_parallel(lambda host: self._start(host, name, stall_shim, own_disks), self.all_hosts)
@@ -160,7 +161,8 @@ class Lab:
         self._disks.remove()
         self.network.remove()
         self.faults.forget()
-        shutil.rmtree(self.directory / "secrets", ignore_errors=True)
+        for made in ("secrets", "pki"):
+            shutil.rmtree(self.directory / made, ignore_errors=True)
 
     def _start(self, host: LabHost, name: str, stall_shim: bool, own_disks: bool) -> None:
         records = self.directory / "records"  # customers write theirs; nothing else is theirs
@@ -170,11 +172,13 @@ class Lab:
             mounts |= self._disks.make(host.name)
         self.containers.start(host, name, mounts, kernel_settings(host, self.config))
         shim = stall_shim and host.role is Role.DATABASE
-        self.containers.put(host.name, files_of(host, self.config, self.directory, shim))
-        self.shell(
-            host.name,
-            f"chown -R {host.secrets_owner}: /etc/failover/secrets && systemctl daemon-reload",
-        )
+        files = files_of(host, self.config, self.directory, shim)
+        proofs = certificates.certificate_files(load(self.config), host, self.directory / "pki")
+        self.containers.put(host.name, (*files, *proofs))
+        owned = "/etc/failover/secrets"
+        if (tls := load(self.config).tls).any:
+            owned += f" {tls.directory}"
+        self.shell(host.name, f"chown -R {host.secrets_owner}: {owned} && systemctl daemon-reload")
 
     @contextmanager
     def reserved(self, what: str) -> Iterator[None]:

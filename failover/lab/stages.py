@@ -20,6 +20,7 @@ from failover.lab.errors import LabError
 from failover.lab.hosts import LabHost, Role
 from failover.model import Automation, SiteKind, SiteName
 from failover.policy import DatabaseHost
+from failover.sealed import dial
 
 if TYPE_CHECKING:
     from failover.lab.lab import Lab
@@ -108,8 +109,7 @@ def _zookeeper(lab: Lab) -> None:
 def zookeeper_mode(host: LabHost) -> str:
     """leader, follower, or why there is no answer."""
     try:
-        with socket.create_connection((str(host.address), CLIENT_PORT), ANSWER_LIMIT_S) as link:
-            link.settimeout(ANSWER_LIMIT_S)
+        with dial(str(host.address), CLIENT_PORT, host.identity, ANSWER_LIMIT_S) as link:
             link.sendall(b"srvr")
             answer = b"".join(iter(lambda: link.recv(4096), b"")).decode(errors="replace")
     except OSError as error:

@@ -31,6 +31,7 @@ from cli_world import REFUSED, SILENT, observer
 from golden import check_golden
 
 from failover.checks.found import (
+    CertificateFound,
     ClockFound,
     CollationFound,
     EndpointFound,
@@ -47,7 +48,7 @@ from failover.checks.result import Verdict
 from failover.checks.table import CHECKS, NAMES, run
 from failover.checks.text import as_text
 from failover.health.observation import NoAnswer
-from failover.model import Automation, Lsn, ProtectionMode
+from failover.model import Automation, HostName, Lsn, ProtectionMode
 from failover.residency.findings import Finding, HostScan
 
 Break = Callable[[Found], Found]
@@ -117,6 +118,13 @@ def sorted_by(**versions: str | None) -> Break:
         return found
 
     return made
+
+
+def shown(days: float | None = None, problem: str = "", answered: bool = True) -> Break:
+    until_unix_s = None if days is None else NOW_UNIX_S + days * 86400
+    bad = CertificateFound(HostName("jkt-db1"), "postgresql", until_unix_s, problem, answered)
+    good = CertificateFound(HostName("jkt-zk1"), "zookeeper", NOW_UNIX_S + 1e7, "", True)
+    return lambda found: replace(found, certificates=(good, bad))
 
 
 def setting(name: str, *now: str, host: str = "mks-db1") -> Break:
@@ -632,6 +640,10 @@ BROKEN: list[tuple[str, str, Verdict, Break]] = [
         F,
         reported("mks-db1", lambda r: replace(r, configuration_loaded_sha256="x")),
     ),
+    ("certificates", "ends soon", W, shown(days=20.0)),
+    ("certificates", "ends now", F, shown(days=3.0)),
+    ("certificates", "is not believed", F, shown(problem="certificate verify failed")),
+    ("certificates", "silent", U, shown(problem="timed out", answered=False)),
     ("versions", "older", W, reported("mks-db1", lambda r: replace(r, version="0.0.1"))),
     (
         "haproxy",

@@ -42,14 +42,17 @@ def targets_of(policy: Policy, cluster: Cluster, site: SiteName, via: str) -> tu
     kind, _, name = via.partition(":")
     if kind == Via.PROXY and not name:
         proxies = policy.site(site).proxies
-        return tuple(Target(str(proxy.address), cluster.proxy_port) for proxy in proxies)
+        authorities = cluster.hosts[0].postgres_authorities
+        return tuple(Target(str(p.address), cluster.proxy_port, authorities) for p in proxies)
     if kind != Via.DIRECT:
         raise click.BadParameter(f"{via!r}: expected proxy, direct or direct:HOST")
     hosts = [host for host in cluster.at(site) if name in ("", host.name)]
     if not hosts:
         known = ", ".join(host.name for host in cluster.at(site))
         raise click.BadParameter(f"no database host {name!r} at {site}; known: {known}")
-    return tuple(Target(str(host.address), host.postgres_port) for host in hosts)
+    return tuple(
+        Target(str(host.address), host.postgres_port, host.postgres_authorities) for host in hosts
+    )
 
 
 config_option = click.option(
