@@ -11,6 +11,7 @@ STEPS ?= 200
 SEED ?=
 MODEL ?=
 EXAMPLES ?= 500
+MACHINE ?=
 
 .PHONY: help setup demo test test-full check lint format fuzz sim sim-campaign mutations model bench \
         dashboard reference docs lock clean
@@ -83,9 +84,16 @@ lock: .venv/.ready ## write requirements.lock from what is installed
 	   $(PYTHON) -m pip freeze --exclude-editable --exclude pip --exclude setuptools; \
 	 } > requirements.lock.new && mv requirements.lock.new requirements.lock
 
+.PHONY: lock-hosts wheel
+lock-hosts: .venv/.ready ## write requirements-hosts.lock: what the hosts install, with hashes
+	@scripts/lock_hosts
+
+wheel: .venv/.ready ## dist/: the wheel, what it needs and their hashes (MACHINE=aarch64 for other hosts)
+	@MACHINE=$(MACHINE) $(PYTHON) scripts/wheel.py
+
 clean: ## remove the lab and everything that was made here
 	@if test -x $(FAILOVER); then $(FAILOVER) lab down; fi
-	rm -rf .venv .build .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .build .lab dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 .venv/.ready: requirements.lock pyproject.toml scripts/setup
 	@scripts/setup --python-only

@@ -18,6 +18,8 @@ from failover.cli.exit_codes import ExitCode
 from failover.cli.options import Number, config_option, config_path, load_policy
 from failover.cli.output import UserError
 
+BARRIER_DIR = "/usr/lib/failover/barrier"  # as patroni.yml names it
+
 host_option = click.option(
     "--host", required=True, metavar="NAME", help="This database host's name in failover.yaml."
 )
@@ -116,6 +118,43 @@ def status(host: str) -> None:
             code=ExitCode.FINDINGS,
         )
     click.echo(json.dumps(json.loads(answer.reason), indent=1))
+
+
+@command.command()
+@click.option(
+    "--to",
+    "directory",
+    default=BARRIER_DIR,
+    show_default=True,
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where patroni.yml looks for them.",
+)
+@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit 1 on a difference.")
+def barriers(directory: Path, only_check: bool) -> None:
+    """Put the barriers of this version where Patroni calls them. After every upgrade, as root.
+
+    Safe beside a running server: each is replaced by one rename. Run again, it changes nothing.
+    """
+    from failover.guard.placing import place, stale
+
+    try:
+        changed = stale(directory) if only_check else place(directory)
+    except OSError as error:
+        raise UserError(
+            f"the barriers cannot be written: {error.strerror}",
+            where=str(error.filename or directory),
+            todo="run it as root",
+        ) from None
+    if only_check and changed:
+        raise UserError(
+            f"not of this version: {', '.join(changed)}",
+            where=str(directory),
+            todo="failover guard barriers",
+            code=ExitCode.FINDINGS,
+        )
+    words = f"placed: {', '.join(changed)}" if changed else "all of this version"
+    click.echo(f"{directory}: {words}")
 
 
 def _known_host(policy: Any, host: str) -> Any:

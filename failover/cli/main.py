@@ -55,6 +55,7 @@ NOUNS: dict[str, Noun] = {
         Noun("pki", "Certificates for every host, from a private authority in a directory."),
         Noun("init", "First start: create the state in ZooKeeper and arm the guards."),
         Noun("reseed", "Give a host a new copy of its cluster; size and duration first."),
+        Noun("secrets", "The passwords of this group, as files for each host."),
         Noun("controller", "Run the controller of this site."),
         Noun("guard", "Run the guard of this database host; the barriers' questions."),
         Noun("lab", "Both data sites and the witness in containers on this machine."),

@@ -65,10 +65,13 @@ class Containers:
         image: str,
         mounts: Mapping[Path, str],
         kernel: Mapping[str, str] = MappingProxyType({}),
+        *,
+        package: bool = True,
     ) -> None:
         """Boot a host. ``mounts``: directories of this machine and where they are, read-write.
 
         ``kernel``: what sysctl.d asks for; in a container only the engine can set it.
+        ``package``: run the sources of this machine, mounted; otherwise what is installed there.
 
         Returns when systemd has reached its target. LabError when it does not.
         """
@@ -93,7 +96,8 @@ class Containers:
         container.with_volume_mapping(CGROUP, CGROUP, "ro" if cgroup_v1 else "rw")
         for path in ("/run", "/tmp"):
             container.with_tmpfs_mount(path)
-        container.with_volume_mapping(PACKAGE, str(SOURCE), "ro")
+        if package:
+            container.with_volume_mapping(PACKAGE, str(SOURCE), "ro")
         for here, there in mounts.items():
             container.with_volume_mapping(here, there, "rw")
         try:

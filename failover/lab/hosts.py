@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from failover.host_secrets import CONTROLLER_FILES, DATABASE_FILES
 from failover.lab.workload.control import CLIENT_HOSTS
 from failover.model import HostName, SiteName
 from failover.policy import Address, Policy, Site
@@ -47,16 +48,8 @@ OWNERS: dict[Role, str] = {
 }
 
 SECRETS: dict[Role, tuple[str, ...]] = {
-    Role.DATABASE: (
-        "replication.password",
-        "superuser.password",
-        "rewinder.password",
-        "patroni-rest.password",
-        "observer.password",
-        "client.password",
-        "patroni.env",
-    ),
-    Role.CONTROLLER: ("patroni-rest.password", "observer.password"),
+    Role.DATABASE: DATABASE_FILES,
+    Role.CONTROLLER: CONTROLLER_FILES,
     Role.CLIENT: ("client.password",),
 }
 

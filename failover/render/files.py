@@ -18,6 +18,7 @@ Tree = dict[PurePosixPath, str]  # "<site>/<host>/<path on the host>" and the fi
 
 WATCHDOG = "etc/systemd/system.conf.d/60-failover-watchdog.conf"
 _UNITS = "etc/systemd/system"
+_TMPFILES = "etc/tmpfiles.d/failover.conf"
 
 
 def endpoint(address: Address, port: int) -> str:
@@ -102,6 +103,9 @@ def _plan(policy: Policy) -> Iterator[_Planned]:
     """(directory of the host, path on it, template, values) of every file with a template."""
     for site in policy.sites:
         yield from _site_files(policy, site)
+        for name in _host_names(policy, site):
+            path = "etc/systemd/journald.conf.d/60-failover.conf"
+            yield PurePosixPath(site.name, name), path, "journald.conf.j2", {}
     for cluster in policy.clusters:
         for host in cluster.hosts:
             yield from _database_files(policy, cluster, host)
@@ -125,6 +129,8 @@ def _site_files(policy: Policy, site: Site) -> Iterator[_Planned]:
     for targets in ("controllers", "guards"):  # for a Prometheus at this site
         path = f"etc/failover/prometheus/{targets}.yml"
         yield directory, path, f"prometheus-{targets}.yml.j2", {"site": site}
+    yield directory, "etc/sysusers.d/failover.conf", "sysusers.conf.j2", {}
+    yield directory, _TMPFILES, "tmpfiles.conf.j2", {"group": "failover"}
 
 
 def _database_files(policy: Policy, cluster: Cluster, host: DatabaseHost) -> Iterator[_Planned]:
@@ -145,6 +151,7 @@ def _database_files(policy: Policy, cluster: Cluster, host: DatabaseHost) -> Ite
         "data_dir": data_dir(cluster),
     }
     yield directory, "etc/patroni/patroni.yml", "patroni.yml.j2", values
+    yield directory, _TMPFILES, "tmpfiles.conf.j2", {"group": "postgres"}
     yield directory, "usr/local/bin/patronictl", "patronictl.j2", values
     for name in ("post-bootstrap", "post-bootstrap.sql", "residency.sql"):
         yield directory, f"usr/lib/failover/{name}", f"{name}.j2", values

@@ -76,6 +76,11 @@ def make_whole(lab: Lab, tell: Callable[[str], None] = print) -> None:
         forget_drops(store, lab.policy, by="tests")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What builds hosts of its own comes first: afterwards the shared lab has the machine."""
+    items.sort(key=lambda item: item.path.name != "test_install_guide.py")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

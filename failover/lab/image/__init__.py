@@ -11,10 +11,8 @@ import contextlib
 import hashlib
 import io
 import os
-import platform
 import shutil
 import subprocess
-import sys
 import tarfile
 import tempfile
 from collections.abc import Callable
@@ -23,16 +21,15 @@ from pathlib import Path
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound
 
+from failover.lab import wheels
 from failover.lab.errors import LabError
 
 HERE = Path(__file__).parent
 CACHE = Path(__file__).parents[3] / ".build" / "lab"
 SUITE = "trixie"
-PYTHON = "3.13"
 NAME = "failover-lab"
 BASE_NAME = "failover-lab-base"
 ARCHIVE_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
-PLATFORMS = ("manylinux2014", "manylinux_2_17", "manylinux_2_28")
 
 Say = Callable[[str], None]
 
@@ -62,10 +59,10 @@ def ensure(say: Say = lambda _: None) -> str:
         return name
     say(f"building the image {name} (once; a few minutes)")
     client = engine()
-    base = _base(client, say)
-    wheels = _wheels(say)
+    found = base(client, say)
+    packages = _wheels(say)
     say("installing PostgreSQL, ZooKeeper, HAProxy and Patroni into it")
-    _build(client, name, base, wheels)
+    _build(client, name, found, packages)
     _forget_others(client, name)
     return name
 
@@ -90,7 +87,7 @@ def _inputs() -> list[Path]:
 # --------------------------------------------------------------------------- base
 
 
-def _base(client: docker.DockerClient, say: Say) -> str:
+def base(client: docker.DockerClient, say: Say = lambda _: None) -> str:
     """A Debian to start from: already here, from the registry, or bootstrapped."""
     name = f"{BASE_NAME}:{SUITE}"
     try:
@@ -159,15 +156,7 @@ def _wheels(say: Say) -> Path:
     say("fetching Python packages")
     CACHE.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=CACHE))
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    machine = platform.machine()
-    platforms = [f"--platform={one}_{machine}" for one in PLATFORMS]
-    fetch = ["download", "--no-deps", "--implementation=cp", f"--python-version={PYTHON}"]
-    what = "fetching Python packages"
-    _run([*pip, *fetch, *platforms, "-d", str(scratch), "-r", str(lock)], what)
-    for source in scratch.glob("*.tar.gz"):  # published as source only: pure Python
-        _run([*pip, "wheel", "--no-deps", "-w", str(scratch), str(source)], what)
-        source.unlink()
+    wheels.fetch(lock, scratch)
     scratch.rename(target)
     return target
 
@@ -175,12 +164,12 @@ def _wheels(say: Say) -> Path:
 # --------------------------------------------------------------------------- build
 
 
-def _build(client: docker.DockerClient, name: str, base: str, wheels: Path) -> None:
+def _build(client: docker.DockerClient, name: str, found: str, packages: Path) -> None:
     context = io.BytesIO()
     with tarfile.open(fileobj=context, mode="w") as archive:
         for path in _inputs():
             archive.add(path, str(path.relative_to(HERE)), filter=_as_root)
-        archive.add(wheels, "wheels", filter=_as_root)
+        archive.add(packages, "wheels", filter=_as_root)
     context.seek(0)
     proxies = {k: v for k, v in os.environ.items() if k.lower() in ("http_proxy", "https_proxy")}
     log: list[str] = []
@@ -189,7 +178,7 @@ def _build(client: docker.DockerClient, name: str, base: str, wheels: Path) -> N
             fileobj=context,
             custom_context=True,
             tag=name,
-            buildargs={"BASE": base, **proxies},
+            buildargs={"BASE": found, **proxies},
             rm=True,
             forcerm=True,
             decode=True,

@@ -1,0 +1,69 @@
+"""The barriers' files on a database host: what stands in /usr/lib/failover/barrier.
+
+Copies, not links into the package: while pip replaces the package nothing of it is there for a
+moment, and a start or a promotion in that moment would find no barrier, which is a no. Invariant:
+each file is replaced whole by one rename, so this may run beside a server at any time; who has
+begun to read the old one reads on in it.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+# In this order: what calls another comes after it (pg_ctl calls promote).
+SOURCES = {
+    "postgres": "barrier.py",
+    "promote": "barrier.py",
+    "pg_rewind": "barrier.py",
+    "pre_promote": "barrier.py",
+    "recovery_end": "barrier.py",
+    "pg_ctl": "pg_ctl.sh",
+    "recovery_end.sh": "recovery_end.sh",
+}
+MODE = 0o755
+
+
+def stale(directory: Path) -> tuple[str, ...]:
+    """The barriers that are absent, of another version, or cannot be executed by everybody."""
+    return tuple(name for name in SOURCES if not _in_order(directory / name, _wanted(name)))
+
+
+def place(directory: Path) -> tuple[str, ...]:
+    """Make every barrier that of this version; those that were not. OSError as it comes."""
+    directory.mkdir(mode=MODE, parents=True, exist_ok=True)
+    changed = stale(directory)
+    for name in changed:
+        _replace(directory / name, _wanted(name))
+    return changed
+
+
+def _wanted(name: str) -> bytes:
+    return files("failover.guard").joinpath(SOURCES[name]).read_bytes()
+
+
+def _in_order(path: Path, wanted: bytes) -> bool:
+    try:
+        mode = path.lstat().st_mode
+        return mode == 0o100000 | MODE and path.read_bytes() == wanted
+    except OSError:
+        return False
+
+
+def _replace(path: Path, wanted: bytes) -> None:
+    """On the disk before it has its name: after a power cut there is the old one or the new one."""
+    new = path.with_name(f".{path.name}.new")
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
+    with os.fdopen(descriptor, "wb") as file:
+        os.fchmod(descriptor, MODE)  # whatever the umask
+        file.write(wanted)
+        file.flush()
+        os.fsync(descriptor)
+    new.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,60 @@
+"""`failover secrets init`: every host's passwords, made once."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from failover.cli.secrets import command
+from failover.host_secrets import CONTROLLER_FILES, DATABASE_FILES, NAMES
+
+CONFIG = Path(__file__).parents[2] / "deploy" / "failover.yaml"
+SECRETS = "etc/failover/secrets"
+
+
+def init(directory: Path) -> Result:
+    ended = CliRunner().invoke(command, ["init", "--dir", str(directory), "--config", str(CONFIG)])
+    assert ended.exit_code == 0, ended.output
+    return ended
+
+
+def texts(directory: Path) -> dict[str, str]:
+    files = (path for path in directory.rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): path.read_text() for path in files}
+
+
+def test_each_host_has_what_its_units_read_and_nobody_else_may(tmp_path: Path) -> None:
+    there = tmp_path / "secrets"
+    said = init(there).output
+    database, controller = there / "jakarta/jkt-db1", there / "surabaya/sby-ctl1"
+    assert {path.name for path in (database / SECRETS).iterdir()} == set(DATABASE_FILES)
+    assert {path.name for path in (controller / SECRETS).iterdir()} == set(CONTROLLER_FILES)
+    assert not (there / "surabaya/sby-zk1").exists()
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in there.rglob("*") if path.is_file()}
+    assert modes == {0o600}
+    assert stat.S_IMODE((there / "passwords").stat().st_mode) == 0o700
+    assert all(word.strip() not in said for word in texts(there / "passwords").values())
+
+
+def test_they_are_the_same_at_every_host_and_in_patronis_environment(tmp_path: Path) -> None:
+    init(tmp_path)
+    hosts = [f"{site}/{host}" for site, host in (("jakarta", "jkt-db1"), ("makassar", "mks-db2"))]
+    first, second = (texts(tmp_path / host / SECRETS) for host in hosts)
+    assert first == second
+    assert len(set(first.values())) == len(first)
+    password = first["replication.password"]
+    assert f"PATRONI_REPLICATION_PASSWORD={password}" in first["patroni.env"]
+    assert (
+        first["observer.password"]
+        == (texts(tmp_path / "surabaya/sby-ctl1" / SECRETS)["observer.password"])
+    )
+
+
+def test_run_again_it_replaces_no_password_and_makes_what_is_missing(tmp_path: Path) -> None:
+    assert f"{len(NAMES)} passwords made, 0 kept; files of 7 hosts" in init(tmp_path).output
+    before = texts(tmp_path)
+    (tmp_path / "jakarta/jkt-db1" / SECRETS / "patroni.env").unlink()
+    assert f"0 passwords made, {len(NAMES)} kept" in init(tmp_path).output
+    assert texts(tmp_path) == before
