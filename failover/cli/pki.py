@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from failover.cli.exit_codes import ExitCode
-from failover.cli.options import config_option, known_name, load_policy, output_option
+from failover.cli.options import Number, config_option, known_name, load_policy, output_option
 from failover.cli.output import UserError, console, print_json
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def issue(directory: Path, hosts: tuple[str, ...], days: int, renew: bool, new_k
 
 @command.command()
 @directory_option
-@click.option("--warn-days", default=WARN_DAYS, show_default=True, type=click.FloatRange(0, 3650))
+@click.option("--warn-days", default=WARN_DAYS, show_default=True, type=Number(0, 3650))
 @output_option
 @config_option
 def show(directory: Path, warn_days: float, output: str) -> None:
@@ -106,7 +106,7 @@ def show(directory: Path, warn_days: float, output: str) -> None:
 
 @command.command("show-file")
 @click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--warn-days", default=WARN_DAYS, show_default=True, type=click.FloatRange(0, 3650))
+@click.option("--warn-days", default=WARN_DAYS, show_default=True, type=Number(0, 3650))
 @output_option
 def show_file(files: tuple[Path, ...], warn_days: float, output: str) -> None:
     """The certificates in files, for example /etc/failover/tls/host.pem; needs no failover.yaml.
