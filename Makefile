@@ -14,7 +14,7 @@ EXAMPLES ?= 500
 MACHINE ?=
 
 .PHONY: help setup demo test test-full check lint format fuzz sim sim-campaign mutations model bench \
-        dashboard lock clean
+        dashboard reference docs lock clean
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,13 @@ bench: setup ## takeovers measured on the lab (RUNS=20), as JSON
 
 dashboard: .venv/.ready ## write deploy/grafana/failover.json from its code
 	@$(PYTHON) deploy/grafana/dashboard.py
+
+reference: .venv/.ready ## write the pages of docs/ that are made from the code
+	REWRITE_GOLDEN=1 $(PYTEST) $$(grep -l mark.reference tests/unit/test_*.py) -m reference
+
+docs: .venv/.ready ## the documentation as a site, in .build/site; every link and anchor is checked
+	@.venv/bin/mkdocs build --strict --quiet
+	@echo "made: .build/site/index.html"
 
 lock: .venv/.ready ## write requirements.lock from what is installed
 	@{ head -1 requirements.lock; \

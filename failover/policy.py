@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
@@ -17,6 +17,7 @@ from failover.model import (
     SiteKind,
     SiteName,
 )
+from failover.transport import NO_TLS, Identity, TransportSecurity
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
@@ -150,6 +151,7 @@ class ZooKeeperServer:
     address: Address
     myid: int
     client_port: int = 2181
+    identity: Identity | None = None  # it is dialled with TLS, proving this; None: without
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +166,8 @@ class DatabaseHost:
     patroni_port: int = 8008
     guard_port: int = 8009
     pooler_ports: tuple[int, ...] = ()  # of a pooler on this host: it answers clients too
+    # PostgreSQL is dialled with TLS, verified by the authorities in this file; None: without.
+    postgres_authorities: str | None = None
 
     @property
     def client_ports(self) -> tuple[int, ...]:
@@ -263,6 +267,7 @@ class Policy:
     patroni_namespace: str = "/service"
     residency: Residency = Residency()
     notifications: tuple[NotificationTarget, ...] = ()
+    tls: TransportSecurity = NO_TLS
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -293,6 +298,29 @@ class Policy:
                 if host.name == name:
                     return host
         raise KeyError(f"unknown database host {name!r}")
+
+    def with_tls_in(self, directory: str) -> Policy:
+        """For a process whose key and certificate are elsewhere than on the group's hosts."""
+        tls = replace(self.tls, directory=directory)
+        sites = tuple(
+            replace(
+                site,
+                zookeeper=tuple(
+                    replace(s, identity=tls.zookeeper_identity) for s in site.zookeeper
+                ),
+            )
+            for site in self.sites
+        )
+        clusters = tuple(
+            replace(
+                cluster,
+                hosts=tuple(
+                    replace(h, postgres_authorities=tls.postgres_authorities) for h in cluster.hosts
+                ),
+            )
+            for cluster in self.clusters
+        )
+        return replace(self, tls=tls, sites=sites, clusters=clusters)
 
     @property
     def data_sites(self) -> tuple[Site, ...]:

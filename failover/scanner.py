@@ -31,7 +31,8 @@ log = structlog.get_logger(__name__)
 
 LOOK_INTERVAL_S = 1.0
 CATALOGUES_INTERVAL_S = 20.0
-CATALOGUES_AGAIN_S = 5.0  # after a look that brought nothing
+CATALOGUES_AGAIN_S = 5.0  # after a look that brought nothing, or not all
+UNREAD_LOOKS_MAX = 3  # one after another; a database that lets nobody in can wait for its turn
 NAMES_INTERVAL_S = 10.0
 REFUSED_S = 10.0  # a server that starts refuses too
 CUTS_KEPT_S = 300.0
@@ -101,6 +102,7 @@ class HostWatch:
         self._looked_s: float | None = None
         self._looked_into_s: float | None = None
         self._tried_into_s: float | None = None
+        self._unread_looks = 0  # one after another in which a database could not be read
         self._refused_since_s: float | None = None
         self._problem = ""
         self._findings: tuple[Finding, ...] = ()
@@ -172,7 +174,8 @@ class HostWatch:
             and self._looked_into_s is not None
             and (self._looked_into_s >= last_s)
         )
-        wait_s = CATALOGUES_INTERVAL_S if whole else CATALOGUES_AGAIN_S
+        soon = not whole or 0 < self._unread_looks <= UNREAD_LOOKS_MAX
+        wait_s = CATALOGUES_AGAIN_S if soon else CATALOGUES_INTERVAL_S
         if not self._dialled() or (last_s is not None and now_s - last_s < wait_s):
             return
         self._tried_into_s = now_s
@@ -180,6 +183,7 @@ class HostWatch:
         if not isinstance(facts, NoAnswer):
             self._in_catalogues = judge_catalogues(self._host.name, facts)
             self._looked_into_s = now_s
+            self._unread_looks = self._unread_looks + 1 if facts.unread else 0
 
     def _just_gone(self, found: Collection[Key]) -> list[Finding]:
         """Sessions that went by themselves a moment ago: what was there once has to be said, and

@@ -16,6 +16,8 @@ INIT_LIMIT_TICKS = 20
 NOTIFICATION_MS_MAX = 400
 TCP_RETRIES = 5  # about 12 s
 PATRONI_SESSION_MS_MAX = 8000
+WATCHDOG_S = 20  # far above what a busy disk holds systemd up; acknowledgements end at the deadline
+WATCHDOG_LEASE_S_MIN = 20.0  # from here Patroni holds the watchdog device, and no other can
 HOOK_QUESTION_S = 2.0  # one more question once the claim can have ended
 
 
@@ -39,6 +41,7 @@ class LeaseTiming:
     zookeeper_notification_ms_max: int  # who looks for a leader says so again after it
     zookeeper_tcp_retries: int  # of packets without an answer, before a connection is made anew
     wal_receiver_timeout_s: int
+    watchdog_s: int | None  # of a host's device, held by systemd; None: Patroni holds it
 
 
 def lease_timing(lease_s: float) -> LeaseTiming:
@@ -68,4 +71,5 @@ def lease_timing(lease_s: float) -> LeaseTiming:
         zookeeper_tcp_retries=TCP_RETRIES,
         # Longer than any lease, an election with it: see the rendered patroni.yml.
         wal_receiver_timeout_s=int(2 * lease_s) + 3,
+        watchdog_s=None if lease_s >= WATCHDOG_LEASE_S_MIN else WATCHDOG_S,
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from failover.checks.found import Found, ProxyFound, ProxyServerFound
 from failover.checks.guard import silent_guards
+from failover.checks.host_report import Asked
 from failover.checks.hosts import reports
 from failover.checks.postgresql import ON_CONTROLLER, read, unread
 from failover.checks.quantities import in_ms
@@ -61,13 +63,35 @@ def _lines(found: Found, proxy: ProxyFound, servers: tuple[ProxyServerFound, ...
 
 def _not_asked(found: Found, proxy: ProxyFound) -> Iterator[str]:
     for each, report in reports(found):
-        ago_s = min(
-            (a.ago_s for a in report.asked if a.address == str(proxy.address)), default=None
-        )
+        ago_s = min((a.ago_s for a in report.asked if _may_be(found, proxy, a)), default=None)
         if ago_s is None:
             yield f"{proxy.name} has not asked the guard of {each.host.name} whether it is writable"
         elif ago_s > ASKED_S_MAX:
             yield f"{proxy.name} asked the guard of {each.host.name} {ago_s:.0f} s ago last"
+
+
+def _may_be(found: Found, proxy: ProxyFound, asked: Asked) -> bool:
+    """One behind a virtual address asks from its own, which nobody declares: any of that site's
+    networks that is no other host's."""
+    if asked.address == str(proxy.address):
+        return True
+    policy = found.policy
+    others = {
+        str(address)
+        for site in policy.sites
+        for address in (
+            site.controller.address,
+            *(other.address for other in site.proxies),
+            *(server.address for server in site.zookeeper),
+        )
+    } | {str(host.address) for cluster in policy.clusters for host in cluster.hosts}
+    if asked.address in others:
+        return False
+    try:
+        address = ip_address(asked.address)
+    except ValueError:
+        return False
+    return any(address in network for network in policy.site(proxy.site).networks)
 
 
 def dead_peers(found: Found) -> Said:
@@ -146,6 +170,7 @@ CLIENT_CHECKS = (
         "keepalives_idle=5, keepalives_interval=2, keepalives_count=3, and try again what failed.",
         "PostgreSQL's manual: libpq, connection parameters",
         client_parameters,
+        never_seen=True,
     ),
     Check(
         "endpoints",

@@ -42,6 +42,11 @@ def without(settings: Flat, prefixes: tuple[str, ...]) -> Flat:
     return {key: value for key, value in settings.items() if not is_below(key, prefixes)}
 
 
+def without_defaults(settings: Flat, defaults: Flat) -> Flat:
+    """What is written out as it would be anyway is the same as absent."""
+    return {key: value for key, value in settings.items() if defaults.get(key) != value}
+
+
 def is_below(key: str, prefixes: tuple[str, ...]) -> bool:
     return any(key == prefix or key.startswith(f"{prefix}.") for prefix in prefixes)
 

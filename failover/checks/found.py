@@ -64,12 +64,20 @@ class CollationFound:
 
 @dataclass(frozen=True, slots=True)
 class FunctionFound:
-    """A function with its owner's rights. ``public``: everybody may call it."""
+    """A function with its owner's rights, or in our schema. ``public``: everybody may call it.
 
-    name: str
+    ``signature``: with its schema and its arguments' types. ``callers``: roles that may call it
+    besides its owner, by name. ``settings``: those that it runs with.
+    """
+
+    signature: str
     owner: str
     public: bool
     observer: bool  # the controllers' role may call it
+    definer: bool  # with its owner's rights
+    callers: tuple[str, ...]
+    settings: tuple[str, ...]
+    sha256: str  # of its text
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +95,9 @@ class DatabaseFound:
 class PostgresFound:
     """One server, asked as ``failover_observer``. ``settings``: name → value, unit.
 
-    ``available``: extensions whose files are on this host, as "name version". ``unread``: databases
-    that the role may not enter, and why.
+    ``available``: versions of extensions that this host's files know, as "name version";
+    ``extensions``: each that it has files of, and the version that they are of. ``unread``:
+    databases that the role may not enter, and why.
     """
 
     version: str
@@ -99,6 +108,7 @@ class PostgresFound:
     roles: tuple[RoleFound, ...]
     collations: tuple[CollationFound, ...]  # of the databases themselves
     available: frozenset[str]
+    extensions: tuple[tuple[str, str], ...]
     databases: tuple[DatabaseFound, ...] = ()
     unread: tuple[tuple[str, str], ...] = ()
 
@@ -166,12 +176,22 @@ class EndpointFound:
 
 
 @dataclass(frozen=True, slots=True)
+class ExpectedFunction:
+    """A narrow function. ``sha256``: of its text."""
+
+    signature: str
+    owner: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class ExpectedHost:
     """What `failover config render` says of one database host."""
 
     host: HostName
     patroni: Flat
     files: tuple[tuple[str, str], ...]  # path, SHA-256
+    functions: tuple[ExpectedFunction, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +208,7 @@ class Expected:
     hosts: tuple[ExpectedHost, ...]
     scopes: tuple[ExpectedScope, ...]
     configuration_sha256: str  # of failover.yaml as this command read it
+    barriers: tuple[tuple[str, str], ...]  # name and SHA-256, as this version ships them
 
     def host(self, name: HostName) -> ExpectedHost:
         return next(each for each in self.hosts if each.host == name)
@@ -211,6 +232,18 @@ class Rehearsed:
 
 
 @dataclass(frozen=True, slots=True)
+class CertificateFound:
+    """What one server shows where its wire has TLS. ``until_unix_s``: None where it proves nothing,
+    which ``problem`` says; ``answered``: it is there."""
+
+    host: HostName
+    wire: str
+    until_unix_s: float | None
+    problem: str
+    answered: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     view: View
     version: str  # of this program
@@ -223,6 +256,7 @@ class Found:
     clocks: tuple[ClockFound, ...]
     endpoints: tuple[EndpointFound, ...]
     rehearsed: Rehearsed
+    certificates: tuple[CertificateFound, ...] = ()
 
     @property
     def policy(self) -> Policy:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from failover.checks import flat
 from failover.checks.found import Found, HostFound
-from failover.checks.host_report import BARRIER_KEYS, HOOK_KEYS, HostReport
+from failover.checks.host_report import BARRIER_KEYS, BARRIERS, HOOK_KEYS, HostReport
 from failover.checks.result import LOOK_AT_OBSERVERS, Check, Said, Subject, of, together
 from failover.health.observation import NoAnswer
 from failover.health.sightings import HostView
@@ -160,16 +160,34 @@ def _as_rendered(
         yield f"{each.host.name}: {text}"
 
 
+def _not_barriers(found: Found, report: HostReport) -> Iterator[tuple[str, str]]:
+    """Name, and why it is none. By the guard, which compares with what it was installed with, and
+    where that is this version by this command too: what both are links to may have been changed."""
+    yield from report.barriers_missing
+    told, there = dict(report.barriers_missing), dict(report.barriers)
+    if report.version != found.version:
+        return  # `versions` says so
+    for name, digest in found.expected.barriers:
+        if name not in told and name in there and there[name] != digest:
+            yield name, "not the program of this version"
+
+
+def _unread_barriers(report: HostReport, names: Iterable[str]) -> Iterator[str]:
+    told = {*dict(report.barriers_missing), *dict(report.barriers)}
+    if unread := sorted(set(names) - told):
+        yield f"cannot be told what {', '.join(unread)} are"
+
+
 def _hook(found: Found, each: HostFound, report: HostReport) -> Iterator[str]:
     yield from _as_rendered(found, each, report, HOOK_KEYS)
-    for name, why in report.barriers_missing:
+    for name, why in _not_barriers(found, report):
         if name in HOOK_FILES:
             yield f"{each.host.name}: the hook {name} is not in its place ({why})"
 
 
 def _start(found: Found, each: HostFound, report: HostReport) -> Iterator[str]:
     yield from _as_rendered(found, each, report, BARRIER_KEYS)
-    for name, why in report.barriers_missing:
+    for name, why in _not_barriers(found, report):
         if name not in HOOK_FILES:
             yield f"{each.host.name}: the barrier {name} is not in its place ({why})"
     for variable in report.patroni.environment or ():
@@ -177,7 +195,14 @@ def _start(found: Found, each: HostFound, report: HostReport) -> Iterator[str]:
             yield f"{each.host.name}: Patroni's environment has {variable}, which goes around"
 
 
-def _environment_hidden(_: Found, each: HostFound, report: HostReport) -> Iterator[str]:
+def _hook_hidden(_: Found, each: HostFound, report: HostReport) -> Iterator[str]:
+    for text in _unread_barriers(report, HOOK_FILES):
+        yield f"{each.host.name}: {text}"
+
+
+def _start_hidden(_: Found, each: HostFound, report: HostReport) -> Iterator[str]:
+    for text in _unread_barriers(report, set(BARRIERS) - set(HOOK_FILES)):
+        yield f"{each.host.name}: {text}"
     if report.patroni.environment is None:
         yield f"{each.host.name}: Patroni's environment, which wins over its file, cannot be read"
 
@@ -218,7 +243,7 @@ GUARD_CHECKS = (
         "Patroni's `pre_promote` is the guard's hook, with the limit of this lease, on every host.",
         _REINSTALL,
         "DESIGN: permit",
-        _reported("pre_promote is the guard's hook on {hosts} hosts", _hook),
+        _reported("pre_promote is the guard's hook on {hosts} hosts", _hook, _hook_hidden),
         unknown_fails=True,
     ),
     Check(
@@ -231,7 +256,7 @@ GUARD_CHECKS = (
         _reported(
             "postgres, pg_ctl and pg_rewind are the barriers on {hosts} hosts",
             _start,
-            _environment_hidden,
+            _start_hidden,
         ),
         unknown_fails=True,
     ),

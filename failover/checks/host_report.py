@@ -9,18 +9,29 @@ only names.
 
 from __future__ import annotations
 
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
+
+_NUMBERS = ConfigDict(allow_inf_nan=False)
 
 PATRONI_FILE = "/etc/patroni/patroni.yml"
 BARRIER_DIRECTORY = "/usr/lib/failover/barrier"
-BARRIERS = (
-    "postgres", "pg_ctl", "pg_rewind", "promote", "recovery_end.sh", "recovery_end", "pre_promote",
-)  # fmt: skip
+# Each in its place, and the file of failover/guard/ that it has to be.
+BARRIERS = {
+    "postgres": "barrier.py",
+    "pg_ctl": "pg_ctl.sh",
+    "pg_rewind": "barrier.py",
+    "promote": "barrier.py",
+    "recovery_end.sh": "recovery_end.sh",
+    "recovery_end": "barrier.py",
+    "pre_promote": "barrier.py",
+}
 
 # Files of `failover config render` on a database host that are the same when they run: patroni.yml
 # is compared key by key.
 RENDERED_FILES = (
     "etc/failover/residency.nft",
+    "etc/systemd/system.conf.d/60-failover-watchdog.conf",
     "etc/systemd/system/failover-fence.service",
     "etc/systemd/system/failover-guard-again.service",
     "etc/systemd/system/failover-guard.service",
@@ -42,6 +53,11 @@ PATRONI_KEYS = (
     "restapi.connect_address",
     "restapi.authentication.username",
     "zookeeper.hosts",
+    "zookeeper.use_ssl",
+    "zookeeper.verify",
+    "zookeeper.cacert",
+    "zookeeper.cert",
+    "zookeeper.key",
     "postgresql.listen",
     "postgresql.connect_address",
     "postgresql.bin_dir",
@@ -52,6 +68,14 @@ PATRONI_KEYS = (
     "postgresql.authentication.superuser.username",
     "postgresql.authentication.replication.username",
     "postgresql.authentication.rewind.username",
+    "postgresql.authentication.replication.sslmode",
+    "postgresql.authentication.replication.sslrootcert",
+    "postgresql.authentication.rewind.sslmode",
+    "postgresql.authentication.rewind.sslrootcert",
+    "postgresql.parameters.ssl",
+    "postgresql.parameters.ssl_cert_file",
+    "postgresql.parameters.ssl_key_file",
+    "postgresql.parameters.ssl_min_protocol_version",
     "postgresql.remove_data_directory_on_rewind_failure",
     "postgresql.remove_data_directory_on_diverged_timelines",
     *BARRIER_KEYS,
@@ -61,7 +85,7 @@ PATRONI_KEYS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_NUMBERS)
 class Disk:
     """``what``: data, wal, salvage."""
 
@@ -71,7 +95,7 @@ class Disk:
     free_bytes: int  # for ordinary users
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_NUMBERS)
 class PatroniOnHost:
     """Patroni's file as it is now, and the process. ``settings``: the file's, flat.
 
@@ -88,7 +112,7 @@ class PatroniOnHost:
     environment: tuple[str, ...] | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_NUMBERS)
 class Asked:
     """Who asked whether this host may take writes, and how long ago last."""
 
@@ -96,9 +120,10 @@ class Asked:
     ago_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, config=_NUMBERS)
 class HostReport:
-    """One database host as its guard sees it. ``barriers_missing``: name and why it is no barrier.
+    """One database host as its guard sees it. ``barriers_missing``: name and why it is no barrier;
+    ``barriers``: SHA-256 of those that can be read.
 
     ``door_problem``: why the barriers' own door does not answer; empty where it does.
     ``files``: SHA-256 of ``RENDERED_FILES``; those that are not there are absent.
@@ -117,3 +142,4 @@ class HostReport:
     patroni: PatroniOnHost
     files: tuple[tuple[str, str], ...]
     asked: tuple[Asked, ...] = ()
+    barriers: tuple[tuple[str, str], ...] = ()

@@ -203,5 +203,6 @@ LEASE_CHECKS = (
         "hypervisor; nothing inside the guest can show it.",
         "invariant I1",
         hypervisor,
+        never_seen=True,
     ),
 )

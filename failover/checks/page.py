@@ -1,7 +1,6 @@
 """docs/checks.md, from the table. Pure.
 
-``tests/unit/test_checks_page.py`` demands that the page is current;
-REWRITE_GOLDEN=1 writes it anew.
+``tests/unit/test_checks_page.py`` demands that it is current; `make reference` writes it anew.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ from failover.checks.result import Check, Subject
 _TOP = """\
 # Checks
 
-Made from `failover/checks/`; do not edit.
-`REWRITE_GOLDEN=1 .venv/bin/python -m pytest tests/unit/test_checks_page.py` writes it anew.
+Made from `failover/checks/` by `make reference`; do not edit.
 
 `failover check` holds every assumption of the design against the system as it runs. It reads only.
 Run it on a controller's host, as the controller's user: from elsewhere the databases let nobody in,

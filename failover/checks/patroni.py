@@ -53,6 +53,18 @@ _WIN_OVER_THE_FILE = (
     "PATRONI_ZOOKEEPER_",
     "PATRONI_POSTGRESQL_DATA_DIR",
 )
+# What an absent key means to Patroni (tags: its manual; config.py), where nothing is rendered.
+_DEFAULTS = {
+    "maximum_lag_on_syncnode": "-1",
+    "tags": "{}",
+    "tags.clonefrom": "off",
+    "tags.failover_priority": "1",
+    "tags.nofailover": "off",
+    "tags.noloadbalance": "off",
+    "tags.nostream": "off",
+    "tags.nosync": "off",
+    "tags.sync_priority": "1",
+}
 _HARMLESS_WHERE_OFF = ("synchronous_mode_strict", "failsafe_mode", "pause")
 
 Side = tuple[ClusterView, SideView]
@@ -134,7 +146,8 @@ def _compared(found: Found, keys: tuple[str, ...], *, strict: bool) -> Said:
             unseen.append(f"{scope} has no usable configuration")
             continue
         wanted = found.expected.dynamic(side[0].name, side[1].site)
-        have, want = _part(whole, keys), _part(wanted, keys)
+        have = flat.without_defaults(_part(whole, keys), _DEFAULTS)
+        want = flat.without_defaults(_part(wanted, keys), _DEFAULTS)
         if not keys:
             sized = _sized({**whole, **wanted})
             have, want = ({k: v for k, v in d.items() if k not in sized} for d in (have, want))
@@ -289,8 +302,11 @@ def file(found: Found) -> Said:
         if seen.problem:
             wrong.append(f"{name}: patroni.yml cannot be read ({seen.problem})")
             continue
-        have = flat.without(dict(seen.settings), elsewhere)
-        want = flat.without(found.expected.host(name).patroni, elsewhere)
+        rendered = found.expected.host(name).patroni
+        have, want = (
+            flat.without_defaults(flat.without(settings, elsewhere), _DEFAULTS)
+            for settings in (dict(seen.settings), rendered)
+        )
         wrong += [f"{name}: {text}" for text in flat.differences(have, want)]
         wrong += [f"{name}: {text}, which is not rendered" for text in flat.extra(have, want)]
         if seen.by_guard is False:

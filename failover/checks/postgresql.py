@@ -26,6 +26,7 @@ from failover.checks.result import (
 from failover.health.observation import NoAnswer
 from failover.health.scope import SYNC_NAMES, slot_name
 from failover.health.view import View
+from failover.model import HostName
 
 _PARAMETERS = "postgresql.parameters."
 LOOKED_AT = (
@@ -216,18 +217,27 @@ def replication_slots(found: Found) -> Said:
 
 def collations(found: Found) -> Said:
     """An index that was built with another version of a collation is silently wrong after a
-    move."""
+    move. C and its like have no version; where none is on record all hosts must have the same."""
     wrong, count = [], 0
+    unrecorded: dict[tuple[str, str], dict[str, list[str]]] = {}
     for each, postgres in read(found):
         every = [*postgres.collations, *(c for d in postgres.databases for c in d.collations)]
         for collation in every:
             count += 1
-            if collation.recorded != collation.actual:
+            has = collation.actual or "none"
+            if collation.recorded is None:
+                hosts = unrecorded.setdefault((each.host.cluster, collation.where), {})
+                hosts.setdefault(has, []).append(each.host.name)
+            elif collation.recorded != collation.actual:
                 wrong.append(
                     f"{each.host.name}: {collation.where} was made with version "
-                    f"{collation.recorded or 'none'}, and this host has "
-                    f"{collation.actual or 'none'}"
+                    f"{collation.recorded}, and this host has {has}"
                 )
+    wrong += [
+        f"{where} is of another version on each of: {_by_version(hosts)}"
+        for (_, where), hosts in unrecorded.items()
+        if len(hosts) > 1
+    ]
     unseen = [*unread(found), *_closed(found)]
     return of(
         f"{count} collations in use have the version that they were made with, on "
@@ -236,6 +246,10 @@ def collations(found: Found) -> Said:
         unseen=unseen,
         unseen_fix=ON_CONTROLLER,
     )
+
+
+def _by_version(hosts: dict[str, list[str]]) -> str:
+    return ", ".join(f"{'/'.join(names)} {version}" for version, names in sorted(hosts.items()))
 
 
 def _closed(found: Found) -> list[str]:
@@ -247,31 +261,49 @@ def _closed(found: Found) -> list[str]:
 
 
 def extensions(found: Found) -> Said:
-    """What is in use must have its files on every host: catalogues are copied, files are not."""
-    wrong = set()
+    """What is in use must have its files on every host, of one version: catalogues are copied,
+    files are not. An extension in a database may be older than the files: packages bring new ones,
+    and ALTER EXTENSION comes later."""
     used = {
-        (each.host.cluster, database.name, extension)
+        (each.host.cluster, name, number, database.name)
         for each, postgres in read(found)
         for database in postgres.databases
-        for extension in database.extensions
+        for name, number in database.extensions
     }
-    for each, postgres in read(found):
-        for cluster, database, (name, extension_version) in used:
-            if (
-                cluster == each.host.cluster
-                and f"{name} {extension_version}" not in postgres.available
-            ):
-                wrong.add(
-                    f"{each.host.name} has no files of {name} {extension_version}, which database "
-                    f"{database} uses"
-                )
-    names = sorted({f"{name} {number}" for _, _, (name, number) in used})
+    wrong, doubtful = [], []
+    for cluster, name, number, database in sorted(used):
+        hosts = [(e.host.name, p) for e, p in read(found) if e.host.cluster == cluster]
+        files = _files(hosts, name)
+        bare = [host for host, _ in hosts if host not in files]
+        unknown_to = [h for h, p in hosts if h in files and f"{name} {number}" not in p.available]
+        used_by = f"{name} {number}, which database {database} uses"
+        if bare:
+            wrong.append(f"{', '.join(bare)} has no files of {used_by}")
+        elif unknown_to and (len(unknown_to) < len(hosts) or len(set(files.values())) > 1):
+            wrong.append(f"the files on {', '.join(unknown_to)} do not know {used_by}")
+        elif unknown_to:
+            version_there = next(iter(files.values()))
+            doubtful.append(f"{used_by}, is older than the files of every host ({version_there})")
+        elif len(set(files.values())) > 1:
+            told = ", ".join(f"{host} {version_there}" for host, version_there in files.items())
+            doubtful.append(f"files of different versions of {name}: {told}")
+    names = sorted({f"{name} {number}" for _, name, number, _ in used})
     return of(
         f"{', '.join(names) or 'no extension'} on {len(read(found))} hosts",
-        wrong=sorted(wrong),
+        wrong=wrong,
+        doubtful=list(dict.fromkeys(doubtful)),
         unseen=[*unread(found), *_closed(found)],
         unseen_fix=ON_CONTROLLER,
     )
+
+
+def _files(hosts: list[tuple[HostName, PostgresFound]], extension: str) -> dict[str, str]:
+    """Host → the version that its files of the extension are of; those without files are absent."""
+    return {
+        host: dict(postgres.extensions)[extension]
+        for host, postgres in hosts
+        if extension in dict(postgres.extensions)
+    }
 
 
 def _check(name: str, assumes: str, judge: Callable[[Found], Said], fix: str, source: str) -> Check:
@@ -345,9 +377,10 @@ POSTGRESQL_CHECKS = (
     ),
     _check(
         "extensions",
-        "Every extension in use has its files on every host.",
+        "Every extension in use has its files on every host, of one version.",
         extensions,
-        "Install the extension's package, in the same version, on that host.",
+        "Install the extension's package, in the same version, on every host; then ALTER EXTENSION "
+        "… UPDATE in the databases.",
         "PostgreSQL's manual: CREATE EXTENSION",
     ),
 )

@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from failover.checks.found import Found, HostFound, PostgresFound, RoleFound
+from failover.checks.found import (
+    ExpectedFunction,
+    Found,
+    FunctionFound,
+    HostFound,
+    PostgresFound,
+    RoleFound,
+)
 from failover.checks.postgresql import ON_CONTROLLER, read, unread
 from failover.checks.result import Check, Said, Subject, of
 
@@ -16,6 +23,8 @@ OBSERVER = "failover_observer"
 FUNCTION_OWNERS = ("failover_functions", "failover_cutter")
 BLIND = (OBSERVER, *FUNCTION_OWNERS, "replicator")  # none of them reads a customer's row
 SCHEMA = "failover."
+DATABASE = "postgres"  # where they are: residency.sql and post-bootstrap.sql
+SEARCH_PATH = "search_path=pg_catalog, pg_temp"
 
 # Role → attributes and memberships that it is meant to have; a cluster's client role is added.
 MEANT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -54,10 +63,11 @@ def _observer(postgres: PostgresFound) -> Iterator[str]:
         if mine:
             yield f"{OBSERVER} may read {_few(mine)} in {database.name}"
         for function in database.functions:
-            if function.observer and not function.name.startswith(SCHEMA):
+            beyond = function.definer and not function.signature.startswith(SCHEMA)
+            if function.observer and beyond:
                 yield (
-                    f"{OBSERVER} may call {function.name} in {database.name}, with the rights of "
-                    f"{function.owner}"
+                    f"{OBSERVER} may call {function.signature} in {database.name}, with the rights "
+                    f"of {function.owner}"
                 )
 
 
@@ -87,27 +97,66 @@ def roles(found: Found) -> Said:
 
 
 def functions(found: Found) -> Said:
-    wrong, count = [], 0
+    """Those of this version, each as it is rendered; others in our schema have to be narrow."""
+    wrong, doubtful, count = [], [], 0
     for each, postgres in primaries(found):
-        for database in postgres.databases:
-            for function in database.functions:
-                if not function.name.startswith(SCHEMA):
-                    continue
-                count += 1
-                if function.public:
-                    wrong.append(f"{each.host.name}: everybody may call {function.name}")
-                if function.owner not in FUNCTION_OWNERS:
-                    wrong.append(
-                        f"{each.host.name}: {function.name} has the rights of {function.owner}"
-                    )
-        if not any(database.functions for database in postgres.databases):
-            wrong.append(f"{each.host.name}: the narrow functions are not there")
+        expected = {f.signature: f for f in found.expected.host(each.host.name).functions}
+        there = dict(_ours(postgres))
+        count += len(expected)
+        for wanted in expected.values():
+            function = there.get((DATABASE, wanted.signature))
+            if function is not None:
+                wrong += [f"{each.host.name}: {t}" for t in _as_rendered(function, wanted)]
+            elif DATABASE not in dict(postgres.unread):
+                wrong.append(f"{each.host.name}: {wanted.signature} is not there")
+        for (database, signature), function in there.items():
+            if function.definer and not (database == DATABASE and signature in expected):
+                where = f"{each.host.name}: {signature} in {database}"
+                wrong += [f"{where} {text}" for text in _too_wide(function)]
+                doubtful.append(f"{where} is none of this version's")
     return of(
-        f"{count} functions have the rights of roles that nobody logs in as",
+        f"{count} functions are as rendered, with the rights of roles that nobody logs in as",
         wrong=wrong,
-        unseen=_no_primary(found),
+        doubtful=doubtful,
+        unseen=[*_no_primary(found), *_closed(found)],
         unseen_fix=ON_CONTROLLER,
     )
+
+
+def _ours(postgres: PostgresFound) -> Iterator[tuple[tuple[str, str], FunctionFound]]:
+    """By database and signature."""
+    for database in postgres.databases:
+        for function in database.functions:
+            if function.signature.startswith(SCHEMA):
+                yield (database.name, function.signature), function
+
+
+def _as_rendered(function: FunctionFound, wanted: ExpectedFunction) -> Iterator[str]:
+    name = wanted.signature
+    if not function.definer:
+        yield f"{name} has not its owner's rights (SECURITY DEFINER)"
+    if function.owner != wanted.owner:
+        yield f"{name} has the rights of {function.owner}, not {wanted.owner}"
+    if function.settings != (SEARCH_PATH,):
+        yield f"{name} runs with {', '.join(function.settings) or 'no search_path'}"
+    if function.sha256 != wanted.sha256:
+        yield f"{name} is not that of this version"
+    if not function.observer:
+        yield f"{OBSERVER} may not call {name}"
+    yield from (f"{name} {text}" for text in _called_by_others(function))
+
+
+def _called_by_others(function: FunctionFound) -> Iterator[str]:
+    if function.public:
+        yield "may be called by everybody"
+    if others := sorted(set(function.callers) - {OBSERVER}):
+        yield f"may be called by {_few(others)}"
+
+
+def _too_wide(function: FunctionFound) -> Iterator[str]:
+    if function.owner not in FUNCTION_OWNERS:
+        yield f"has the rights of {function.owner}"
+    yield from _called_by_others(function)
 
 
 def _beyond(
@@ -166,9 +215,11 @@ PRIVILEGE_CHECKS = (
     Check(
         "narrow-functions",
         Subject.PRIVILEGES,
-        "The functions through which controllers look have narrow owners and no other callers.",
+        "The functions through which controllers look are those of this version, with narrow "
+        "owners, their own search_path and no other callers.",
         "Run the rendered residency.sql again on the primary; of post-bootstrap.sql, which makes "
-        "roles and cannot be run twice, the CREATE FUNCTION and GRANT of what is missing.",
+        "roles and cannot be run twice, the CREATE FUNCTION (OR REPLACE), ALTER FUNCTION, REVOKE "
+        "and GRANT of what is named. DROP FUNCTION for what is left of another version.",
         "failover/render/templates/residency.sql.j2",
         functions,
     ),

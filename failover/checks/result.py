@@ -59,7 +59,8 @@ class Said:
 @dataclass(frozen=True, slots=True)
 class Check:
     """One assumption. ``assumes`` is the sentence of docs/checks.md; ``fix`` where a verdict
-    brings none of its own; ``source``: where the design says so."""
+    brings none of its own; ``source``: where the design says so; ``never_seen``: nothing here can
+    tell, whatever answers."""
 
     name: str
     subject: Subject
@@ -68,6 +69,7 @@ class Check:
     source: str
     judge: Callable[[Found], Said]
     unknown_fails: bool = False
+    never_seen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

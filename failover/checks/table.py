@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from failover.checks.certificates import CERTIFICATE_CHECKS
 from failover.checks.clients import CLIENT_CHECKS
 from failover.checks.found import Found
 from failover.checks.group import GROUP_CHECKS
@@ -23,6 +24,7 @@ CHECKS: tuple[Check, ...] = (
     *GUARD_CHECKS,
     *POSTGRESQL_CHECKS,
     *HOST_CHECKS,
+    *CERTIFICATE_CHECKS,
     *CLIENT_CHECKS,
     *PRIVILEGE_CHECKS,
     *GROUP_CHECKS,

@@ -9,7 +9,7 @@ import click
 
 from failover.cli.bench_campaigns import PROTECTION, barrier, barrier_cost, chaos, zookeeper
 from failover.cli.bench_run import end, measured, print_runs
-from failover.cli.options import Seconds, known_site, output_option, size_option
+from failover.cli.options import Number, known_site, output_option, size_option
 from failover.cli.output import print_json
 
 if TYPE_CHECKING:
@@ -70,12 +70,12 @@ def _measuring_options(function: Callable[..., None]) -> Callable[..., None]:
 
 
 @command.command()
-@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1), help="How often.")
 @click.option("--protection", type=click.Choice(PROTECTION), help="Default: as the group is.")
 @click.option("--after", type=click.Choice(CIRCUMSTANCES), help="What goes before each loss.")
 @click.option(
     "--load",
-    type=Seconds(min=1),
+    type=Number(min=1),
     help="Transactions a second of the customers at the site that stays. Default: 50.",
 )
 @click.option(
@@ -133,7 +133,7 @@ def takeover(
 
 
 @command.command()
-@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1), help="How often.")
 @click.option("--seed", type=int, help="Of the random moments.")
 @output_option
 def switchover(runs: int, seed: int | None, output: str) -> None:
@@ -166,7 +166,7 @@ def switchover(runs: int, seed: int | None, output: str) -> None:
     "--seconds",
     default=20.0,
     show_default=True,
-    type=Seconds(min=1),
+    type=Number(min=1),
     help="Of each mode and number of customers.",
 )
 @output_option
@@ -189,12 +189,14 @@ def protection(seconds: float, output: str) -> None:
 
 
 @command.command()
-@click.option("--windows", default=3, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--windows", default=3, show_default=True, type=click.IntRange(min=1), help="How often."
+)
 @click.option(
     "--seconds",
     default=60.0,
     show_default=True,
-    type=Seconds(min=10),
+    type=Number(min=10),
     help="Of each window; every window is measured twice, without and with scrapes.",
 )
 @output_option
@@ -217,7 +219,7 @@ def cost(windows: int, seconds: float, output: str) -> None:
 
 
 @command.command()
-@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option("--runs", default=5, show_default=True, type=click.IntRange(min=1), help="How often.")
 @click.option("--seed", type=int, help="Of the random moments.")
 @output_option
 def stall(runs: int, seed: int | None, output: str) -> None:

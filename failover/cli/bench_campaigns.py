@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from failover.cli.bench_run import end, measured, print_runs, runs_of
-from failover.cli.options import Seconds, output_option
+from failover.cli.options import Number, output_option
 from failover.cli.output import UserError, print_json
 from failover.cli.signals import interrupted_once
 
@@ -103,6 +103,7 @@ def zookeeper(
     default=("max-performance", "max-availability"),
     show_default=True,
     type=click.Choice(PROTECTION),
+    help="Only in this mode.",
 )
 @click.option("--resume", metavar="FILE", type=_RESULTS, help=_RESUME_HELP)
 @click.option("--seed", type=int, help="Of what is tried. Default: that of the file, or 0.")
@@ -119,7 +120,7 @@ def zookeeper(
     metavar="SECONDS",
     default=30.0,
     show_default=True,
-    type=Seconds(min=2.0),
+    type=Number(min=2.0),
     help="Until all is healed, at most; at least 2.",
 )
 @output_option
@@ -167,7 +168,9 @@ def chaos(
     stopped = ""
     if todo:  # else the table alone
         what = "failover bench chaos"
-        finished, stopped = measured(what, measure, result.run_line, stall_shim=True)
+        finished, stopped = measured(
+            what, measure, result.run_line, stall_shim=True, own_disks=True
+        )
     click.echo(f"runs are in {path}", err=True)
     every = [*done, *finished]
     if output == "json":
@@ -186,6 +189,7 @@ def chaos(
     default=("max-availability", "max-performance"),
     show_default=True,
     type=click.Choice(PROTECTION),
+    help="Only in this mode.",
 )
 @click.option(
     "--fault",
@@ -194,6 +198,7 @@ def chaos(
     default=BARRIER_FAULTS,
     show_default=True,
     type=click.Choice(BARRIER_FAULTS),
+    help="Only this one.",
 )
 @click.option("--resume", metavar="FILE", type=_RESULTS, help=_RESUME_HELP)
 @click.option("--seed", type=int, help="Of the random moments.")
@@ -250,7 +255,7 @@ def barrier(
     "--seconds",
     default=10.0,
     show_default=True,
-    type=click.FloatRange(min=2.0),
+    type=Number(min=2.0),
     help="Of each window with many sessions; half as long again with few.",
 )
 @click.option("--resume", metavar="FILE", type=_RESULTS, help=_RESUME_HELP)

@@ -35,6 +35,7 @@ def measured(
     line: Callable[[Run], str],
     *,
     stall_shim: bool = False,
+    own_disks: bool = False,
 ) -> tuple[list[Run], str]:
     """Every run that ended, told as it does, and why there are no more where that was an error."""
     from failover.lab.borrow import borrowed
@@ -47,7 +48,7 @@ def measured(
     finished: list[Run] = []
     try:
         with (
-            borrowed(what, out.print, stall_shim=stall_shim) as lab,
+            borrowed(what, out.print, stall_shim=stall_shim, own_disks=own_disks) as lab,
             out.status("preparing") as status,
         ):
             for run in measure(lab, status.update):

@@ -16,11 +16,21 @@ from failover.cli.options import config_option, config_path, load_policy, output
 from failover.cli.output import UserError, print_json
 
 if TYPE_CHECKING:
+    from failover.checks.found import Found
     from failover.checks.result import Result
-    from failover.cli.look import Seen
+    from failover.coordination.store import Store
+    from failover.policy import Policy
 
 CHECK_SCHEMA = 1
 OBSERVER_PASSWORD_FILE = Path("/etc/failover/secrets/observer.password")
+
+observer_password_option = click.option(
+    "--observer-password-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=OBSERVER_PASSWORD_FILE,
+    show_default=True,
+    help="Password of failover_observer, as a controller has it.",
+)
 
 
 @click.command("check")
@@ -32,13 +42,7 @@ OBSERVER_PASSWORD_FILE = Path("/etc/failover/secrets/observer.password")
     help="This check alone; may be said again. docs/checks.md has the names.",
 )
 @click.option("--details", is_flag=True, help="Also the sentences of what is in order.")
-@click.option(
-    "--observer-password-file",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=OBSERVER_PASSWORD_FILE,
-    show_default=True,
-    help="Password of failover_observer, as a controller has it.",
-)
+@observer_password_option
 @output_option
 @config_option
 @click.pass_context
@@ -59,8 +63,6 @@ def command(
     """
     from failover.checks.table import NAMES, run
     from failover.checks.text import as_text
-    from failover.cli.check_gather import gather
-    from failover.cli.look import Observer
     from failover.coordination.connect import open_store
 
     for name in names:
@@ -68,20 +70,34 @@ def command(
             raise UserError(f"unknown check {name!r}", todo=f"use one of: {', '.join(NAMES)}")
     policy = load_policy()
     with open_store(policy) as store:
-        observer = Observer(policy, store)
-        seen, found = gather(policy, config_path(), store, observer, observer_password_file)
+        found = everything(policy, store, observer_password_file)
     results = run(found, names)
     if output == "json":
         print_json(as_json(policy.group, results))
     else:
         click.echo(as_text(policy.group, results, details=details or bool(names)))
-    ctx.exit(exit_code(seen, results))
+    ctx.exit(exit_code(found, results))
 
 
-def exit_code(seen: Seen, results: tuple[Result, ...]) -> ExitCode:
+def everything(policy: Policy, store: Store, observer_password_file: Path) -> Found:
+    """What every check looks at, within about ten seconds."""
+    from failover.cli.look import Observer
+    from failover.readiness import gather
+
+    observer = Observer(policy, store)
+    return gather(
+        policy, config_path(), store, lambda: observer.settle().inputs, observer_password_file
+    )
+
+
+def exit_code(found: Found, results: tuple[Result, ...]) -> ExitCode:
     """As `status` has it where there is nothing to judge; else by the checks."""
-    if seen.unusable is not None:
-        return seen.unusable
+    from failover.cli.look import unusable
+    from failover.health.verdict import judge
+
+    nothing_to_judge = unusable(found.view, judge(found.view))
+    if nothing_to_judge is not None:
+        return nothing_to_judge
     return ExitCode.FINDINGS if any(each.fails for each in results) else ExitCode.OK
 
 

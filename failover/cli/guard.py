@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from failover.cli.exit_codes import ExitCode
-from failover.cli.options import Seconds, config_option, config_path, load_policy
+from failover.cli.options import Number, config_option, config_path, load_policy
 from failover.cli.output import UserError
 
 BARRIER_DIR = "/usr/lib/failover/barrier"  # as patroni.yml names it
@@ -66,7 +66,7 @@ def patroni(config_file: str) -> None:
 @command.command()
 @config_option
 @host_option
-@click.option("--limit", type=Seconds(min=0), default=0.0, help="Seconds; 0: for ever.")
+@click.option("--limit", type=Number(min=0), default=0.0, help="Seconds; 0: for ever.")
 def wait(host: str, limit: float) -> None:
     """Wait until the guard answers and knows the state (after `failover init`)."""
     until_s = time.monotonic() + limit if limit > 0 else None

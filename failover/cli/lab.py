@@ -74,9 +74,12 @@ def command() -> None:
 @click.option("--go-on", is_flag=True, help="Go on with the lab that is there, from its stage.")
 @click.option("--stall-shim", is_flag=True, help="Allow the fault stall-fsync.")
 @click.option(
+    "--own-disks", is_flag=True, help="Small disks for database hosts: allow the fault fill-disk."
+)
+@click.option(
     "--monitoring", is_flag=True, help="With Prometheus and Alertmanager on a host at the witness."
 )
-def up(until: str, go_on: bool, stall_shim: bool, monitoring: bool) -> None:
+def up(until: str, go_on: bool, stall_shim: bool, own_disks: bool, monitoring: bool) -> None:
     """Start the lab from nothing; one that is there is removed first.
 
     The files of its hosts are those next to failover.yaml (deploy/<site>/<host>/). `--go-on
@@ -89,7 +92,7 @@ def up(until: str, go_on: bool, stall_shim: bool, monitoring: bool) -> None:
     if go_on:
         lab.go_on(until=Stage(until), say=out.print)
     else:
-        lab.up(until=Stage(until), stall_shim=stall_shim, say=out.print)
+        lab.up(until=Stage(until), stall_shim=stall_shim, own_disks=own_disks, say=out.print)
     if monitoring:
         where = f"http://{lab.add_monitoring(say=out.print).address}"
         out.print(f"Prometheus {where}:9090  Alertmanager {where}:9093  notified {where}:9099")
@@ -170,7 +173,7 @@ def _said(applied: bool) -> str:
 @command.command()
 @click.argument("host")
 @click.argument("command_line", nargs=-1)
-@click.option("--user", default="root", show_default=True)
+@click.option("--user", default="root", show_default=True, help="Who runs it there.")
 def shell(host: str, command_line: tuple[str, ...], user: str) -> None:
     """A shell on HOST, or one command there: `failover lab shell jkt-db1 -- ps ax`."""
     lab = _attached()
@@ -192,7 +195,7 @@ def shell(host: str, command_line: tuple[str, ...], user: str) -> None:
 @command.command()
 @click.argument("host")
 @click.option("-u", "--unit", help="Only of this unit.")
-@click.option("-n", "--lines", default=100, show_default=True)
+@click.option("-n", "--lines", default=100, show_default=True, help="The newest so many.")
 def logs(host: str, unit: str | None, lines: int) -> None:
     """The journal of HOST."""
     click.echo(_attached().journal(host, unit, lines), nl=False)
@@ -228,7 +231,13 @@ def unplug(target: str) -> None:
 @click.argument("a")
 @click.argument("b")
 @click.option("--one-way", is_flag=True, help="Only packets from A to B vanish.")
-@click.option("--port", "ports", type=int, multiple=True, help="Only TCP packets to this port.")
+@click.option(
+    "--port",
+    "ports",
+    type=click.IntRange(1, 65535),
+    multiple=True,
+    help="Only TCP packets to this port.",
+)
 def cut(a: str, b: str, one_way: bool, ports: tuple[int, ...]) -> None:
     """Packets between A and B vanish."""
     _faults().cut(a, b, one_way=one_way, ports=ports)
@@ -281,6 +290,13 @@ def stop(host: str, process: str) -> None:
 def stall_fsync(host: str) -> None:
     """A WAL fsync on HOST does not return (needs `lab up --stall-shim`)."""
     _faults().stall_fsync(host)
+
+
+@fault.command("fill-disk")
+@click.argument("host")
+def fill_disk(host: str) -> None:
+    """The disk of HOST's PostgreSQL and guard is full (needs `lab up --own-disks`)."""
+    _faults().fill_disk(host)
 
 
 @fault.command("no-barrier")

@@ -43,11 +43,15 @@ class Seen:
 
     @property
     def unusable(self) -> ExitCode | None:
-        """The exit code where there is nothing to judge: no answer, or no usable state."""
-        if self.view.store_problem:
-            return ExitCode.UNREACHABLE
-        unreadable = self.view.state is None or self.verdict.code == "state_unreadable"
-        return ExitCode.STATE_UNREADABLE if unreadable else None
+        return unusable(self.view, self.verdict)
+
+
+def unusable(view: View, verdict: Verdict) -> ExitCode | None:
+    """The exit code where there is nothing to judge: no answer, or no usable state."""
+    if view.store_problem:
+        return ExitCode.UNREACHABLE
+    unreadable = view.state is None or verdict.code == "state_unreadable"
+    return ExitCode.STATE_UNREADABLE if unreadable else None
 
 
 class Observer:

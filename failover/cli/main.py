@@ -52,6 +52,7 @@ NOUNS: dict[str, Noun] = {
         Noun("pause", "No takeover for a while; ends by itself."),
         Noun("acknowledge", "A human has looked at the last takeover: no cooldown any more."),
         Noun("config", "Check failover.yaml; render what follows from it."),
+        Noun("pki", "Certificates for every host, from a private authority in a directory."),
         Noun("init", "First start: create the state in ZooKeeper and arm the guards."),
         Noun("reseed", "Give a host a new copy of its cluster; size and duration first."),
         Noun("secrets", "The passwords of this group, as files for each host."),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from failover.cli.exit_codes import ExitCode
-from failover.cli.options import Seconds, known_site
+from failover.cli.options import Number, known_site
 from failover.cli.output import UserError
 from failover.cli.settings import operator
 
@@ -34,7 +34,7 @@ PAGE = "docs/operations/switchover.md"
 limit_option = click.option(
     "--limit",
     "limit_s",
-    type=Seconds(min=LIMIT_S_MIN, max=LIMIT_S_MAX),
+    type=Number(min=LIMIT_S_MIN, max=LIMIT_S_MAX),
     default=LIMIT_S,
     show_default=True,
     help="Seconds after which a move goes back to where it was.",

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from failover.policy import Policy
 
 CONFIG_VARIABLE = "FAILOVER_CONFIG"
+TLS_VARIABLE = "FAILOVER_TLS"  # where host.pem and ca.pem are for who is on no host of the group
 CONFIG_PLACES = (Path("/etc/failover/failover.yaml"), Path("deploy/failover.yaml"))
 WORDS_LENGTH_MAX = 1000
 SITE_FILE = Path("/etc/failover/site")
@@ -29,15 +30,15 @@ SITE_FILE = Path("/etc/failover/site")
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 
-class Seconds(click.FloatRange):
-    """A number of seconds. click takes NaN for a number inside of every range."""
+class Number(click.FloatRange):
+    """Of seconds, or how many of something. click takes NaN for one inside of every range."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         found = float(super().convert(value, param, ctx))
         if not math.isfinite(found):
-            self.fail(f"{value!r} is no number of seconds", param, ctx)
+            self.fail(f"{value!r} is no number", param, ctx)
         return found
 
 
@@ -130,9 +131,11 @@ def load_policy(ctx: click.Context | None = None, *, names: bool = False) -> Pol
 
     path = config_path(ctx)
     try:
-        return load(path, resolver=resolve if names else None)
+        policy = load(path, resolver=resolve if names else None)
     except ConfigError as error:
         raise UserError(str(error), todo="correct the file; `failover config check`") from None
+    directory = os.environ.get(TLS_VARIABLE)
+    return policy.with_tls_in(directory) if directory else policy
 
 
 def known_site(policy: Policy, name: str) -> SiteName:

@@ -19,7 +19,7 @@ import click
 
 from failover.cli.exit_codes import ExitCode
 from failover.cli.moves import Ended, carry_out, limit_option, refuse, typed, usable
-from failover.cli.options import OneLine, Seconds, config_option, load_policy, output_option
+from failover.cli.options import Number, OneLine, config_option, load_policy, output_option
 from failover.cli.output import UserError, print_json
 from failover.cli.report_files import Written, usable_directory, write
 from failover.cli.settings import operator
@@ -57,7 +57,7 @@ HISTORY_LIMIT = 100  # entries back to the beginning of a move
 @click.option(
     "--healthy-within",
     "healthy_limit_s",
-    type=Seconds(min=10.0, max=3600.0),
+    type=Number(min=10.0, max=3600.0),
     default=HEALTHY_LIMIT_S,
     show_default=True,
     help="Seconds within which the group has to be healthy after each move.",

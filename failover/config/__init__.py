@@ -14,7 +14,7 @@ from failover.config.crosschecks import cross_check
 from failover.config.document import read_document
 from failover.config.names import Resolver, name_problems
 from failover.config.problems import ConfigError, Problem
-from failover.config.schema import validate
+from failover.config.validation import validate
 from failover.policy import Policy
 
 __all__ = ["ConfigError", "Problem", "load", "parse"]

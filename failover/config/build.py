@@ -10,6 +10,7 @@ from failover.config.schema import (
     NotificationModel,
     ResidencyModel,
     SiteModel,
+    TlsModel,
 )
 from failover.model import ClusterName, GroupName, HostName, SiteKind, SiteName
 from failover.policy import (
@@ -32,14 +33,18 @@ from failover.policy import (
     Webhook,
     ZooKeeperServer,
 )
+from failover.transport import TransportSecurity
 
 
 def build(file: FileModel) -> Policy:
     """The same intentions as frozen values."""
+    tls = _transport(file.tls)
     return Policy(
         group=GroupName(file.group),
-        sites=tuple(_site(SiteName(n), site, file.owner) for n, site in file.sites.items()),
-        clusters=tuple(_cluster(ClusterName(name), each) for name, each in file.clusters.items()),
+        sites=tuple(_site(SiteName(n), site, file.owner, tls) for n, site in file.sites.items()),
+        clusters=tuple(
+            _cluster(ClusterName(name), each, tls) for name, each in file.clusters.items()
+        ),
         initial_site=SiteName(file.initial_site),
         lease_s=file.lease,
         loss_budget=LossBudget(bytes=file.loss_budget.bytes, seconds=file.loss_budget.time),
@@ -53,7 +58,12 @@ def build(file: FileModel) -> Policy:
         patroni_namespace=file.patroni_namespace,
         residency=_residency(file.residency),
         notifications=tuple(target for each in file.notifications for target in _targets(each)),
+        tls=tls,
     )
+
+
+def _transport(said: TlsModel) -> TransportSecurity:
+    return TransportSecurity(said.zookeeper, said.postgresql, said.directory)
 
 
 def _targets(said: NotificationModel) -> Iterator[NotificationTarget]:
@@ -92,7 +102,8 @@ def _residency(said: ResidencyModel) -> Residency:
     )
 
 
-def _site(name: SiteName, site: SiteModel, owner: str) -> Site:
+def _site(name: SiteName, site: SiteModel, owner: str, tls: TransportSecurity) -> Site:
+    identity = tls.zookeeper_identity
     return Site(
         name=name,
         kind=site.kind,
@@ -108,7 +119,7 @@ def _site(name: SiteName, site: SiteModel, owner: str) -> Site:
             for each in site.networks
         ),
         zookeeper=tuple(
-            ZooKeeperServer(HostName(z.name), name, z.address, z.myid, z.client_port)
+            ZooKeeperServer(HostName(z.name), name, z.address, z.myid, z.client_port, identity)
             for z in site.zookeeper
         ),
         controller=ControllerHost(
@@ -121,7 +132,7 @@ def _site(name: SiteName, site: SiteModel, owner: str) -> Site:
     )
 
 
-def _cluster(name: ClusterName, cluster: ClusterModel) -> Cluster:
+def _cluster(name: ClusterName, cluster: ClusterModel, tls: TransportSecurity) -> Cluster:
     return Cluster(
         name=name,
         hosts=tuple(
@@ -134,6 +145,7 @@ def _cluster(name: ClusterName, cluster: ClusterModel) -> Cluster:
                 patroni_port=host.patroni_port,
                 guard_port=host.guard_port,
                 pooler_ports=tuple(host.pooler_ports),
+                postgres_authorities=tls.postgres_authorities,
             )
             for site, hosts in cluster.hosts.items()
             for host in hosts

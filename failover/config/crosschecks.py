@@ -18,11 +18,10 @@ from failover.config.notification_checks import notification_checks
 from failover.config.problems import Location, did_you_mean
 from failover.config.residency_checks import residency_checks
 from failover.policy import Address, Purpose
-from failover.timing import lease_timing
+from failover.timing import WATCHDOG_LEASE_S_MIN, lease_timing
 
 COUNTRY = "ID"
 LEASE_MAX_S = 8.0
-LEASE_WATCHDOG_S = 20.0
 METRICS_PORT = 8404  # HAProxy's, on every proxy
 
 # Names of databases and roles that are somebody's already, and words that pg_hba.conf reads.
@@ -253,7 +252,7 @@ def _lease(document: Document, lease_s: float) -> None:
     except ValueError as error:
         document.problem(("lease",), str(error).removeprefix("lease: "))
         return
-    if lease_s > LEASE_MAX_S and lease_s != LEASE_WATCHDOG_S:
+    if lease_s > LEASE_MAX_S and lease_s != WATCHDOG_LEASE_S_MIN:
         document.problem(
             ("lease",),
             f"{lease_s:g}s is not a tried profile",

@@ -1,23 +1,18 @@
-"""The shape of failover.yaml as pydantic models, and their errors as problems with hints.
+"""The shape of failover.yaml as pydantic models, with what every key means.
 
-Invariant: a key that is not here is a mistake, never ignored. What concerns more than one value
-is in ``crosschecks``.
+Invariant: a key that is not here is a mistake, never ignored, and no key is without a description:
+docs/configuration.md is made from them. What concerns more than one value is in ``crosschecks``.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import date
-from types import UnionType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from failover.config import units
-from failover.config.document import Document
-from failover.config.problems import Location, did_you_mean
 from failover.model import Automation, ProtectionMode, SiteKind
 from failover.policy import (
     Address,
@@ -28,44 +23,75 @@ from failover.policy import (
     Url,
     WebhookFormat,
 )
+from failover.transport import Wire
 
 SECRETS_DIRECTORY = "/etc/failover/secrets"
-_SECRET_KEY = units.SECRET_WORD
-_SECRET_VALUE = re.compile(r"passw\w*\s*[=:]|://[^/\s:@]*:[^/\s@]+@|-----BEGIN", re.I)
 
-Duration = Annotated[float, BeforeValidator(units.checked(units.duration_s))]
-Size = Annotated[int, BeforeValidator(units.checked(units.size_bytes))]
-IpAddress = Annotated[
-    Address, BeforeValidator(units.checked(units.address)), Field(examples=["10.77.1.11"])
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How a value is written, for docs/configuration.md; pydantic passes it by."""
+
+    how: str
+
+
+Duration = Annotated[
+    float,
+    BeforeValidator(units.checked(units.duration_s)),
+    Written("duration: `500ms`, `6s`, `2h`"),
 ]
-IpNetwork = Annotated[Network, BeforeValidator(units.checked(units.network))]
-Port = Annotated[int, Field(ge=1, le=65535)]
+Size = Annotated[
+    int, BeforeValidator(units.checked(units.size_bytes)), Written("size: `512KiB`, `16MiB`")
+]
+IpAddress = Annotated[
+    Address,
+    BeforeValidator(units.checked(units.address)),
+    Field(examples=["10.77.1.11"]),
+    Written("IP address"),
+]
+IpNetwork = Annotated[
+    Network, BeforeValidator(units.checked(units.network)), Written("network: `10.77.1.0/24`")
+]
+Port = Annotated[int, Field(ge=1, le=65535), Written("port")]
 Day = Annotated[
-    date, BeforeValidator(units.checked(units.day)), Field(examples=["2027-06-30"])
+    date,
+    BeforeValidator(units.checked(units.day)),
+    Field(examples=["2027-06-30"]),
+    Written("day: `2027-06-30`"),
 ]  # the last one that counts
 Words = Annotated[
-    str, BeforeValidator(units.checked(units.words)), Field(examples=["PT Pasar Nusantara"])
+    str,
+    BeforeValidator(units.checked(units.words)),
+    Field(examples=["PT Pasar Nusantara"]),
+    Written("words"),
 ]
 Purposes = Annotated[
     list[Annotated[Purpose, BeforeValidator(units.checked(units.choice(Purpose)))]],
     Field(min_length=1, examples=["[client, backup]"]),
 ]
-Country = Annotated[str, Field(examples=["ID"])]
+Country = Annotated[str, Field(examples=["ID"]), Written("country: `ID`")]
 
 
 def _name(pattern: str, what: str, example: str) -> Any:
     return BeforeValidator(units.checked(units.word(pattern, what, example)))
 
 
-SiteKey = Annotated[str, _name(units.PLAIN, "site", "jakarta")]
-ClusterKey = Annotated[str, _name(units.PLAIN, "cluster", "marketplace")]
+SiteKey = Annotated[str, _name(units.PLAIN, "site", "jakarta"), Written("SITE")]
+ClusterKey = Annotated[str, _name(units.PLAIN, "cluster", "marketplace"), Written("CLUSTER")]
 GroupKey = Annotated[
-    str, _name(units.HOST, "group", "marketplace"), Field(examples=["marketplace"])
+    str,
+    _name(units.HOST, "group", "marketplace"),
+    Field(examples=["marketplace"]),
+    Written("name"),
 ]
-HostKey = Annotated[str, _name(units.HOST, "host", "jkt-db1"), Field(examples=["jkt-db1"])]
-TableKey = Annotated[str, _name(units.TABLE, "table", "shop.public.payment")]
-SettingKey = Annotated[str, _name(units.SETTING, "setting", "archive_command")]
-ColumnKey = Annotated[str, _name(units.COLUMN, "column", "id")]
+HostKey = Annotated[
+    str, _name(units.HOST, "host", "jkt-db1"), Field(examples=["jkt-db1"]), Written("name")
+]
+TableKey = Annotated[
+    str, _name(units.TABLE, "table", "shop.public.payment"), Written("DATABASE.SCHEMA.TABLE")
+]
+SettingKey = Annotated[str, _name(units.SETTING, "setting", "archive_command"), Written("SETTING")]
+ColumnKey = Annotated[str, _name(units.COLUMN, "column", "id"), Written("column")]
 
 
 class _Model(BaseModel):
@@ -73,21 +99,28 @@ class _Model(BaseModel):
 
 
 class ZooKeeperModel(_Model):
-    name: HostKey
-    address: IpAddress
-    myid: int = Field(ge=1, le=255, examples=[1])
-    client_port: Port = 2181
+    name: HostKey = Field(description="Of the host.")
+    address: IpAddress = Field(description="Where controllers, guards and Patroni connect.")
+    myid: int = Field(
+        ge=1,
+        le=255,
+        examples=[1],
+        description="Its number in the ensemble. The witness has the highest: it should lead.",
+    )
+    client_port: Port = Field(
+        default=2181, description="Of clients; 2888 and 3888 are between servers."
+    )
 
 
 class ControllerModel(_Model):
-    name: HostKey
-    address: IpAddress
-    metrics_port: Port = 9187
+    name: HostKey = Field(description="Of the host.")
+    address: IpAddress = Field(description="Of the host; allowed in the rendered `pg_hba` lines.")
+    metrics_port: Port = Field(default=9187, description="Of `/metrics` and of the console.")
 
 
 class ProxyModel(_Model):
-    name: HostKey
-    address: IpAddress
+    name: HostKey = Field(description="Of the host that runs HAProxy.")
+    address: IpAddress = Field(description="Where customers of that site connect.")
 
 
 def _in_full(value: Any) -> Any:
@@ -98,11 +131,19 @@ def _in_full(value: Any) -> Any:
 class NetworkModel(_Model):
     """One declared network. What is not said comes from its site."""
 
-    network: IpNetwork
-    owner: Words | None = None
-    country: Country | None = None
-    purpose: Purposes | None = None
-    expires: Day | None = None
+    network: IpNetwork = Field(description="A network of that site alone; none may overlap.")
+    owner: Words | None = Field(
+        default=None, description="Whose it is. Default: `owner` of the file."
+    )
+    country: Country | None = Field(default=None, description="Default: that of the site.")
+    purpose: Purposes | None = Field(
+        default=None,
+        description="What may stand there. Default: all at a data site, `operations` at the "
+        "witness.",
+    )
+    expires: Day | None = Field(
+        default=None, description="The last day that counts (UTC). Default: no end."
+    )
 
 
 class SiteModel(_Model):
@@ -110,31 +151,49 @@ class SiteModel(_Model):
         SiteKind,
         BeforeValidator(units.checked(units.choice(SiteKind))),
         Field(examples=["data", "witness"]),
-    ]
-    country: str = Field(examples=["ID"])
+    ] = Field(description="Two sites hold data, at least one is a witness without any.")
+    country: str = Field(examples=["ID"], description="`ID`; anything else is refused.")
     networks: list[Annotated[NetworkModel, BeforeValidator(_in_full)]] = Field(
-        min_length=1, examples=["[10.77.1.0/24]"]
+        min_length=1,
+        examples=["[10.77.1.0/24]"],
+        description="The site's declared networks. In short, one is written as its address range.",
     )
-    zookeeper: list[ZooKeeperModel] = Field(min_length=1)
-    controller: ControllerModel
-    proxies: list[ProxyModel] = []
+    zookeeper: list[ZooKeeperModel] = Field(
+        min_length=1,
+        description="Its ZooKeeper servers: 3 in all (one at each site) or 5 (two at each data "
+        "site).",
+    )
+    controller: ControllerModel = Field(description="The host of its controller.")
+    proxies: list[ProxyModel] = Field(
+        default=[], description="Its HAProxy hosts; none at a witness."
+    )
 
 
 class DatabaseHostModel(_Model):
-    name: HostKey
-    address: IpAddress
-    postgres_port: Port = 5432
-    patroni_port: Port = 8008
-    guard_port: Port = 8009
-    pooler_ports: list[Port] = []  # of a pooler on this host, held to the lease like PostgreSQL's
+    name: HostKey = Field(description="Also Patroni's member name: one in all sites.")
+    address: IpAddress = Field(description="In a network of its site for `replication`.")
+    postgres_port: Port = Field(default=5432, description="Of PostgreSQL; held to the lease.")
+    patroni_port: Port = Field(default=8008, description="Of Patroni's REST interface.")
+    guard_port: Port = Field(
+        default=8009, description="Of the guard: HAProxy's question, `/metrics`, `/host`."
+    )
+    pooler_ports: list[Port] = Field(
+        default=[], description="Of a pooler on this host, held to the lease like PostgreSQL's."
+    )
 
 
 class ClusterModel(_Model):
-    proxy_port: Port = 5000
-    hosts: dict[SiteKey, list[DatabaseHostModel]]
-    loss_receipt: dict[
-        TableKey, Annotated[list[ColumnKey], Field(min_length=1)]
-    ] = {}  # database.schema.table: its key columns
+    proxy_port: Port = Field(
+        default=5000, description="Where HAProxy takes its clients; one per cluster."
+    )
+    hosts: dict[SiteKey, list[DatabaseHostModel]] = Field(
+        description="Its database hosts, by data site: at least one at each, better two."
+    )
+    loss_receipt: dict[TableKey, Annotated[list[ColumnKey], Field(min_length=1)]] = Field(
+        default={},
+        description="Tables of which a loss receipt names the rows, by these key columns. Names as "
+        "in the catalogue, without quotes.",
+    )
 
 
 def _default(name: str) -> Any:
@@ -143,51 +202,71 @@ def _default(name: str) -> Any:
 
 
 class LossBudgetModel(_Model):
-    bytes: Size = _default("loss_budget").bytes
-    time: Duration = _default("loss_budget").seconds
+    bytes: Size = Field(
+        default=_default("loss_budget").bytes,
+        description="WAL that an automatic takeover may give up.",
+    )
+    time: Duration = Field(
+        default=_default("loss_budget").seconds,
+        description="Acknowledged commits that it may give up, in time. The isolation window (one "
+        "lease) counts.",
+    )
 
 
 class EndpointModel(_Model):
-    name: HostKey
+    name: HostKey = Field(description="In findings and metrics.")
     host: Annotated[
         Address | str,
         BeforeValidator(units.checked(units.address_or_name)),
         Field(examples=["10.77.1.51", "backup.example.id"]),
-    ]
-    port: Port = Field(examples=[443])
+        Written("IP address or full name"),
+    ] = Field(description="Inside a declared network; a name is resolved again and again.")
+    port: Port = Field(examples=[443], description="What the rendered firewall lets out to.")
     purpose: Annotated[Purpose, BeforeValidator(units.checked(units.choice(Purpose)))] = Field(
-        examples=["backup"]
+        examples=["backup"], description="The network has to be for that."
     )
 
 
 class ExceptionModel(_Model):
     """A network that the rule forbids, and who answers for it."""
 
-    network: IpNetwork
-    owner: Words
-    country: Country
-    purpose: Purposes
-    approver: Words
-    reason: Words
-    expires: Day
+    network: IpNetwork = Field(description="The network that the rule forbids.")
+    owner: Words = Field(description="Whose it is.")
+    country: Country = Field(description="Where it is.")
+    purpose: Purposes = Field(description="Never `replication` or `backup` abroad.")
+    approver: Words = Field(description="Who answers for it.")
+    reason: Words = Field(description="Why; it stands in the report.")
+    expires: Day = Field(description="The last day that counts (UTC).")
 
 
 class AcceptedModel(_Model):
     """A finding, and who answers for it."""
 
-    way: Words
-    subject: Words
-    approver: Words
-    reason: Words
-    expires: Day
+    way: Words = Field(description="Its kind, as in the table of [ways](residency.md).")
+    subject: Words = Field(description="Its subject, as `failover residency check` names it.")
+    approver: Words = Field(description="Who answers for it.")
+    reason: Words = Field(description="Why; it stands in the report.")
+    expires: Day = Field(description="The last day that counts (UTC).")
 
 
 class ResidencyModel(_Model):
-    endpoints: list[EndpointModel] = []
-    exceptions: list[ExceptionModel] = []
-    accepted: list[AcceptedModel] = []
-    settings: dict[SettingKey, str] = {}
-    cut: bool = True
+    endpoints: list[EndpointModel] = Field(
+        default=[], description="Where a database host sends anything besides the group itself."
+    )
+    exceptions: list[ExceptionModel] = Field(
+        default=[], description="Networks that the rule forbids, each with who answers for it."
+    )
+    accepted: list[AcceptedModel] = Field(
+        default=[], description="Findings that somebody answers for, until a day."
+    )
+    settings: dict[SettingKey, str] = Field(
+        default={},
+        description="PostgreSQL's settings that run a command or name a place, as they are meant "
+        "to be; any other value is a finding.",
+    )
+    cut: bool = Field(
+        default=True, description="Sessions from outside are ended; false: only reported."
+    )
 
 
 Event = Annotated[NotificationKind, BeforeValidator(units.checked(units.choice(NotificationKind)))]
@@ -196,155 +275,129 @@ AbsolutePath = Annotated[
     str,
     BeforeValidator(units.checked(units.absolute_path)),
     Field(examples=["/usr/lib/failover/notify"]),
+    Written("absolute path"),
 ]
 
 
 class WebhookModel(_Model):
-    name: HostKey
-    url: Annotated[Url, BeforeValidator(units.checked(units.url))] = Field(
-        examples=["https://hooks.example.id/failover"]
+    name: HostKey = Field(description="Names its place in ZooKeeper, and in metrics.")
+    url: Annotated[Url, BeforeValidator(units.checked(units.url)), Written("URL")] = Field(
+        examples=["https://hooks.example.id/failover"],
+        description="http or https, in a declared network for `operations`, without a secret.",
     )
     format: Annotated[
         WebhookFormat, BeforeValidator(units.checked(units.choice(WebhookFormat)))
-    ] = WebhookFormat.JSON
-    events: Events = list(NotificationKind)
-    bearer_file: AbsolutePath | None = None
+    ] = Field(default=WebhookFormat.JSON, description="What is sent.")
+    events: Events = Field(default=list(NotificationKind), description="What it is told of.")
+    bearer_file: AbsolutePath | None = Field(
+        default=None,
+        description="Its one word is sent as a bearer; only with https. Default: none.",
+    )
 
 
 class CommandHookModel(_Model):
-    name: HostKey
-    path: AbsolutePath
-    events: Events = list(NotificationKind)
+    name: HostKey = Field(description="Names its place in ZooKeeper, and in metrics.")
+    path: AbsolutePath = Field(description="Of the program, on every controller's host.")
+    events: Events = Field(default=list(NotificationKind), description="What it is told of.")
 
 
 class NotificationModel(_Model):
     """One of the two."""
 
-    webhook: WebhookModel | None = None
-    command: CommandHookModel | None = None
+    webhook: WebhookModel | None = Field(
+        default=None, description="A receiver of HTTP requests; or"
+    )
+    command: CommandHookModel | None = Field(default=None, description="a program.")
+
+
+WireMode = Annotated[
+    Wire, BeforeValidator(units.checked(units.wire)), Field(examples=["require", "off"])
+]
+
+
+class TlsModel(_Model):
+    """Of each wire, how far it has gone: off, accept, use, require (decision 0018)."""
+
+    zookeeper: WireMode = Field(
+        default=_default("tls").zookeeper,
+        description="To ZooKeeper, and between its servers: off, accept, use or require "
+        "([0018](decisions/0018-transport-security.md)).",
+    )
+    postgresql: WireMode = Field(
+        default=_default("tls").postgresql,
+        description="To PostgreSQL: customers, replication, controllers; the same positions.",
+    )
+    directory: Annotated[str, BeforeValidator(units.checked(units.plain_directory))] = Field(
+        default=_default("tls").directory,
+        description="Where a host has its certificate and the authorities that it believes.",
+    )
 
 
 class FileModel(_Model):
     """The whole file. Defaults are those of ``Policy``."""
 
-    group: GroupKey
-    owner: Words  # of every network that names no other
-    lease: Duration = _default("lease_s")
+    group: GroupKey = Field(description="Of the failover group; `/failover/GROUP` in ZooKeeper.")
+    owner: Words = Field(description="Of every network that names no other.")
+    lease: Duration = Field(
+        default=_default("lease_s"),
+        description="How long the active site may write without the ensemble: 6 to 8 s, or 20 s "
+        "with a hardware watchdog. Every time-out follows "
+        "([0002](decisions/0002-lease-arithmetic.md)).",
+    )
     protection: Annotated[
         ProtectionMode, BeforeValidator(units.checked(units.choice(ProtectionMode)))
-    ] = _default("protection")
-    automation: Annotated[Automation, BeforeValidator(units.checked(units.choice(Automation)))] = (
-        _default("automation")
+    ] = Field(
+        default=_default("protection"),
+        description="What commits wait for, when the group is made; later `failover protection`.",
     )
-    loss_budget: LossBudgetModel = LossBudgetModel()
-    local_recovery: Duration = _default("local_recovery_s")
-    cooldown: Duration = _default("cooldown_s")
-    max_slot_wal_keep_size: Size = _default("max_slot_wal_keep_bytes")
-    salvage_size_max: Size = _default("salvage_bytes_max")
-    initial_site: str = Field(examples=["jakarta"])
-    zookeeper_restart_command: str | None = None
-    patroni_namespace: str = Field(_default("patroni_namespace"), pattern=r"^(/[A-Za-z0-9_-]+)+$")
-    residency: ResidencyModel = ResidencyModel()
-    notifications: list[NotificationModel] = []
-    sites: dict[SiteKey, SiteModel]
-    clusters: dict[ClusterKey, ClusterModel] = Field(min_length=1)
-
-
-def validate(document: Document) -> FileModel | None:
-    """The file's values in their types; None, with every mistake noted, where they have none."""
-    _refuse_secrets(document, document.value, ())
-    try:
-        return FileModel.model_validate(document.value)
-    except ValidationError as error:
-        for detail in error.errors(include_url=False, include_input=False):
-            _note(document, detail)
-        return None
-
-
-def _refuse_secrets(document: Document, value: Any, location: Location) -> None:
-    """Secrets are refused by the look of their key or value, and never repeated in a message."""
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            if _SECRET_KEY.search(key):
-                _refuse(document, (*location, key), "secrets do not belong in this file")
-            else:
-                _refuse_secrets(document, inner, (*location, key))
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            _refuse_secrets(document, inner, (*location, index))
-    elif isinstance(value, str) and _SECRET_VALUE.search(value):
-        _refuse(document, location, "this looks like a secret")
-
-
-def _refuse(document: Document, location: Location, message: str) -> None:
-    hint = f"put it into {SECRETS_DIRECTORY}/, mode 0600; this file is the same at every site"
-    document.problem(location, message, hint)
-    document.secrets.add(location)
-
-
-_KINDS = {
-    "string_type": ("must be text", ""),
-    "bool_type": ("must be true or false", ""),
-    "int_type": ("must be a whole number", ""),
-    "dict_type": ("must be a mapping", "lines of `key: value`"),
-    "model_type": ("must be a mapping", "lines of `key: value`"),
-    "list_type": ("must be a list", "[one, two], or lines of `- one`"),
-    "too_short": ("must not be empty", ""),
-    "string_pattern_mismatch": ("is not a path in ZooKeeper", "for example /service"),
-}
-
-
-def _note(document: Document, detail: Any) -> None:
-    """One error of pydantic as a problem."""
-    kind, context = detail["type"], detail.get("ctx", {})
-    location: Location = tuple(detail["loc"])
-    if location and location[-1] == "[key]":
-        location = location[:-1]
-    if location and location[-1] == "network" and location not in document.lines:
-        location = location[:-1]  # said in short
-    if kind == "extra_forbidden":
-        hint = did_you_mean(str(location[-1]), _fields(location[:-1]))
-        document.problem(location, "unknown key", hint)
-    elif kind == "missing":
-        document.problem(location, "is missing", _example(location))
-    elif kind == "wrong":
-        document.problem(location, context["message"], context["hint"])
-    elif kind in ("greater_than_equal", "less_than_equal"):
-        limit = "at least" if kind == "greater_than_equal" else "at most"
-        document.problem(location, f"must be {limit} {context.get('ge', context.get('le'))}")
-    else:
-        message, hint = _KINDS.get(kind, (detail["msg"], ""))
-        document.problem(location, message, hint)
-
-
-def _fields(location: Location) -> dict[str, FieldInfo]:
-    """The fields of the model at a location; empty where there is no model."""
-    current: Any = FileModel
-    for part in location:
-        current = _unwrapped(current)
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            info = current.model_fields.get(str(part))
-            current = info.annotation if info else None
-        elif get_origin(current) in (dict, list):
-            current = get_args(current)[-1]
-        else:
-            return {}
-    current = _unwrapped(current)
-    if isinstance(current, type) and issubclass(current, BaseModel):
-        return current.model_fields
-    return {}
-
-
-def _unwrapped(annotation: Any) -> Any:
-    """Without what only validates, and without ``| None``."""
-    if get_origin(annotation) is Annotated:
-        return get_args(annotation)[0]
-    given = [each for each in get_args(annotation) if each is not type(None)]
-    return given[0] if get_origin(annotation) is UnionType and len(given) == 1 else annotation
-
-
-def _example(location: Location) -> str:
-    info = _fields(location[:-1]).get(str(location[-1]))
-    if info is None or not info.examples:
-        return ""
-    return "for example " + " or ".join(f"`{location[-1]}: {each}`" for each in info.examples)
+    automation: Annotated[Automation, BeforeValidator(units.checked(units.choice(Automation)))] = (
+        Field(
+            default=_default("automation"),
+            description="Who decides, when the group is made; later `failover automation`.",
+        )
+    )
+    loss_budget: LossBudgetModel = Field(
+        default=LossBudgetModel(), description="How much acknowledged data automation may give up."
+    )
+    local_recovery: Duration = Field(
+        default=_default("local_recovery_s"),
+        description="How long a site with a living host may help itself before a takeover.",
+    )
+    cooldown: Duration = Field(
+        default=_default("cooldown_s"), description="No second automatic takeover for so long."
+    )
+    max_slot_wal_keep_size: Size = Field(
+        default=_default("max_slot_wal_keep_bytes"),
+        description="How much WAL the primary keeps for a lost site.",
+    )
+    salvage_size_max: Size = Field(
+        default=_default("salvage_bytes_max"),
+        description="How much WAL of a returned host is copied; more fails the salvage.",
+    )
+    initial_site: str = Field(
+        examples=["jakarta"], description="The data site that is active when the group is made."
+    )
+    zookeeper_restart_command: str | None = Field(
+        default=None,
+        description="Restarts the ZooKeeper server `{server}`, to move a misplaced leader. "
+        "Default: a human does.",
+    )
+    patroni_namespace: str = Field(
+        default=_default("patroni_namespace"),
+        pattern=r"^(/[A-Za-z0-9_-]+)+$",
+        description="Where Patroni's scopes are in ZooKeeper.",
+    )
+    residency: ResidencyModel = Field(
+        default=ResidencyModel(), description="Where data may go, beside the sites' networks."
+    )
+    notifications: list[NotificationModel] = Field(
+        default=[], description="Who is told, and of what."
+    )
+    tls: TlsModel = Field(default=TlsModel(), description="Which wires have TLS.")
+    sites: dict[SiteKey, SiteModel] = Field(
+        description="By name (a small letter, then small letters, digits or `_`)."
+    )
+    clusters: dict[ClusterKey, ClusterModel] = Field(
+        min_length=1,
+        description="By name, which is also that of its database and of its clients' role.",
+    )

@@ -18,11 +18,13 @@ from pydantic_core import PydanticCustomError
 
 from failover.config.problems import did_you_mean
 from failover.policy import Address, Network, Url
+from failover.transport import Wire
 
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES = {"B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3, "TiB": 1024**4}
 _QUANTITY = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) *([A-Za-z]+)")
 
+_PLAIN_PATH = re.compile("(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
 _PREFIX = re.compile("[0-9]{1,3}")
 # IPv6 that ends at an IPv4 address somewhere: mapped, NAT64 (RFC 6052, 8215), Teredo, 6to4.
 TRANSLATED = tuple(
@@ -239,6 +241,21 @@ def network(value: Any) -> Network:
     if str(parsed.network_address) != text.split("/")[0]:
         raise Wrong(f"{text} has bits outside its prefix", f"did you mean {parsed}?")
     return parsed
+
+
+def plain_directory(value: Any) -> str:
+    """An absolute path that every file format that it is written into takes as it is."""
+    text = absolute_path(value)
+    if _PLAIN_PATH.fullmatch(text) is None:
+        raise Wrong(f"{said(text)} has characters that not every file takes", "A-Z a-z 0-9 . _ - /")
+    return text
+
+
+def wire(value: Any) -> Wire:
+    """``off``, ``accept``, ``use``, ``require``; true and false are the two ends."""
+    if isinstance(value, bool):  # which is also what YAML makes of a bare `off`
+        return Wire.REQUIRE if value else Wire.OFF
+    return choice(Wire)(value)
 
 
 def choice(options: type[Choice]) -> Callable[[Any], Choice]:

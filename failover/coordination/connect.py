@@ -53,9 +53,11 @@ class Connection:
         timing = lease_timing(policy.lease_s)
         self._servers = servers_text(policy)
         self._client = SessionClient(
-            [Server("127.0.0.1", only.client_port)]
+            [Server("127.0.0.1", only.client_port, only.identity)]
             if only is not None
-            else [Server(str(s.address), s.client_port) for s in policy.zookeeper_servers],
+            else [
+                Server(str(s.address), s.client_port, s.identity) for s in policy.zookeeper_servers
+            ],
             session_ms=timing.controller_session_ms,
             answer_limit_s=timing.answer_limit_s,
         )

@@ -31,7 +31,7 @@ def granted(
 
 def _ask(server: ZooKeeperServer, asked_ms: int, limit_s: float) -> int | NoAnswer:
     client = SessionClient(
-        [Server(str(server.address), server.client_port)],
+        [Server(str(server.address), server.client_port, server.identity)],
         session_ms=asked_ms,
         answer_limit_s=limit_s,
     )

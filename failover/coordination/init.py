@@ -7,7 +7,9 @@ and said.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from failover.coordination.history import record
 from failover.coordination.store import Store, StoreUnavailable
@@ -42,6 +44,7 @@ class Refused:
 
 def first_state(policy: Policy, *, now_unix_s: float) -> GroupState:
     """The state of a new group: epoch 1 at the policy's initial site, the other site following.
+    Whether ``automation: auto`` may be that already is the caller's to say.
 
     There is nothing to lose yet, so any host of the initial site may take the first permit:
     ``min_lsn`` 0/0, ``promoted``.
@@ -62,9 +65,15 @@ def first_state(policy: Policy, *, now_unix_s: float) -> GroupState:
 
 
 def initialise(
-    store: Store, policy: Policy, *, now_unix_s: float, by: str
+    store: Store,
+    policy: Policy,
+    *,
+    now_unix_s: float,
+    by: str,
+    details: Mapping[str, str] = MappingProxyType({}),
 ) -> Initialised | Refused:
-    """Create what is missing. StoreUnavailable where the ensemble does not answer.
+    """Create what is missing. StoreUnavailable where the ensemble does not answer. ``details``:
+    what else goes on record.
 
     StateError where a ``state`` is there that cannot be understood.
     """
@@ -80,7 +89,7 @@ def initialise(
         event="initialised",
         summary=f"group {policy.group} starts with {wanted.active_site} active",
         by=by,
-        details={"automation": wanted.automation, "protection": wanted.protection},
+        details={"automation": wanted.automation, "protection": wanted.protection, **details},
     )
     outcome = record(store, paths, entry, Create(paths.state, encode_state(wanted)))
     if isinstance(outcome, Committed):
@@ -111,12 +120,14 @@ def _read_back(
 
 
 def _compare(wanted: GroupState, found: GroupState, path: str) -> Initialised | Refused:
-    same_start = replace(wanted, epoch_started_unix_s=found.epoch_started_unix_s)
+    same_start = replace(
+        wanted, epoch_started_unix_s=found.epoch_started_unix_s, automation=found.automation
+    )
     if found == same_start:
         return Initialised(found, created=False)
     different = [
         f"{name}: there {getattr(found, name)}, wanted {getattr(same_start, name)}"
-        for name in ("group", "epoch", "active_site", "protection", "automation")
+        for name in ("group", "epoch", "active_site", "protection")
         if getattr(found, name) != getattr(same_start, name)
     ]
     if set(found.clusters) != set(wanted.clusters):

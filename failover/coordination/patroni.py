@@ -17,9 +17,15 @@ import sys
 from typing import Any
 
 import kazoo.client
+import kazoo.handlers.utils
 from kazoo.retry import KazooRetry
 
-from failover.coordination.session import PROBE_PAUSE_S, ImpatientConnection
+from failover.coordination.session import (
+    PROBE_PAUSE_S,
+    SEALED_PAUSE_S,
+    ImpatientConnection,
+    dial_sealed,
+)
 
 CONNECT_LIMIT_S = 2  # the least that libpq knows; Patroni has 3
 
@@ -30,15 +36,26 @@ class PatroniConnection(ImpatientConnection):
     def __init__(
         self, client: Any, retry_sleeper: KazooRetry, logger: Any = None, sasl_options: Any = None
     ) -> None:
-        retry_sleeper.delay = PROBE_PAUSE_S
+        retry_sleeper.delay = SEALED_PAUSE_S if client.use_ssl else PROBE_PAUSE_S
         retry_sleeper.backoff = 1
         retry_sleeper.max_jitter = 0.0
         super().__init__(client, retry_sleeper, logger, sasl_options)
 
 
+_connect_plainly = kazoo.handlers.utils.create_tcp_connection
+
+
+def _connect(module: Any, *args: Any, **kwargs: Any) -> Any:
+    """With TLS as the guard does, the address verified too, for which Patroni has no word."""
+    if kwargs.get("use_ssl"):
+        return dial_sealed(**kwargs)
+    return _connect_plainly(module, *args, **kwargs)
+
+
 def run(config_file: str) -> None:
     """Patroni's own main program. Returns or exits as it does."""
     kazoo.client.ConnectionHandler = PatroniConnection
+    kazoo.handlers.utils.create_tcp_connection = _connect
     databases: Any = importlib.import_module("patroni.postgresql.connection")
     databases.DEFAULT_CONNECT_TIMEOUT = CONNECT_LIMIT_S
     sys.argv = ["patroni", config_file]

@@ -5,6 +5,8 @@ For what is shown, never for a decision. Read on a thread of its own, so that no
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from failover.coordination.reads import read_all
 from failover.coordination.store import Store
 from failover.history import NO_HEAD, HeadSeen
@@ -12,6 +14,15 @@ from failover.history_check import Stored, understood
 from failover.znode import GroupPaths
 
 ENTRIES_MAX = 100
+
+
+def newest_first(store: Store, paths: GroupPaths, most: int) -> Iterator[Stored]:
+    """Read as far back as somebody asks for, and ``most`` at the most. StoreUnavailable."""
+    names = sorted(store.children(paths.history), reverse=True)[:most]
+    for start in range(0, len(names), ENTRIES_MAX):
+        part = [f"{paths.history}/{name}" for name in names[start : start + ENTRIES_MAX]]
+        found = read_all(store, part)
+        yield from (understood(znode) for path in part if (znode := found[path]) is not None)
 
 
 class RecentHistory:

@@ -14,7 +14,6 @@ Invariant: nothing here closes a session but ``stop``. Who holds a claim must no
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import math
 import select
@@ -33,6 +32,8 @@ from kazoo.protocol.connection import ConnectionHandler
 from kazoo.retry import ForceRetryError, KazooRetry
 
 from failover.coordination.store import StoreUnavailable
+from failover.sealed import Question, break_off, context_of, dial
+from failover.transport import Identity
 from failover.znode import Set
 
 PROBE_LIMIT_S = 0.3  # for one question to all servers; the sites are tens of milliseconds apart
@@ -41,6 +42,10 @@ PROBE_PAUSE_S = (
     0.1  # all clients ask all servers meanwhile, which an election has to share its CPU with
 )
 POLL_MAX_S = 86_400.0  # poll counts milliseconds in a C int
+# With TLS every question is a handshake for both ends, 4 ms of a core for each, and there are a
+# dozen clients: more often they would slow down the election that they wait for.
+SEALED_PAUSE_S = 0.2
+_WORD = b"srvr"
 _NOT_SERVING = b"not currently serving"
 
 
@@ -50,6 +55,7 @@ class Server:
 
     address: str
     port: int
+    identity: Identity | None = None  # TLS, and what is proved; None: without
 
     def __str__(self) -> str:
         return f"{self.address}:{self.port}"
@@ -79,12 +85,12 @@ def serving(
             _dial(selector, server)
         while selector.get_map() and (left_s := end_s - time.monotonic()) > 0:
             for key, _ in selector.select(left_s):
+                asked: _Asked = key.data
                 says = _progress(selector, key)
-                if says is True and key.data != avoid:
-                    found: Server = key.data
-                    return found
+                if says is True and asked.server != avoid:
+                    return asked.server
                 if says is True:
-                    avoided = key.data
+                    avoided = asked.server
                 if says is not None:
                     end_s = min(end_s, time.monotonic() + PROBE_GRACE_S)
     finally:
@@ -99,7 +105,30 @@ def _dial(selector: selectors.BaseSelector, server: Server) -> None:
     sock = socket.socket(family, socket.SOCK_STREAM)
     sock.setblocking(False)
     sock.connect_ex((server.address, server.port))
-    selector.register(sock, selectors.EVENT_WRITE, server)
+    selector.register(sock, selectors.EVENT_WRITE, _Asked(server))
+
+
+class _Asked:
+    """A server while it is being asked."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self._sealed: Question | None = None
+
+    def begin(self) -> bytes:
+        """What to send once connected. OSError where our own files are no good."""
+        where = self.server
+        if where.identity is None:
+            return _WORD
+        self._sealed = Question(where.identity, where.address, _WORD)
+        return self._sealed.begin()
+
+    def answer(self, data: bytes) -> tuple[bytes, bytes]:
+        """What was said so far, and what to send to hear more. OSError: not believed."""
+        if self._sealed is None:
+            return data, b""
+        more = self._sealed.received(data)
+        return bytes(self._sealed.answer), more
 
 
 def _progress(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> bool | None:
@@ -108,10 +137,15 @@ def _progress(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> b
     assert isinstance(sock, socket.socket)
     try:
         if key.events & selectors.EVENT_WRITE:
-            sock.send(b"srvr")
+            sock.send(key.data.begin())  # it fits into the empty buffer of a new connection
             selector.modify(sock, selectors.EVENT_READ, key.data)
             return None
-        answer = sock.recv(4096)
+        data = sock.recv(16384)
+        answer, more = key.data.answer(data)
+        if more:
+            sock.send(more)
+        if data and not answer:
+            return None  # the handshake goes on
     except OSError:
         answer = b""
     _hang_up(selector, sock)
@@ -143,6 +177,14 @@ def renew(client: SessionClient, token: Set) -> bool:
     return True
 
 
+def dial_sealed(
+    *, address: tuple[str, int], timeout: float, ca: str, certfile: str, **_: Any
+) -> socket.socket:
+    """In the place of kazoo's own, which believes the system's authorities, reads all of them for
+    every connection, looks names up, and gives each part of a handshake the whole time-out."""
+    return dial(*address, Identity(certfile, ca), timeout)
+
+
 class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
     def __init__(self, limit_s: float) -> None:
         super().__init__()
@@ -150,6 +192,8 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
 
     def create_connection(self, *args: Any, **kwargs: Any) -> Any:
         kwargs["timeout"] = self._limit_s
+        if kwargs.get("use_ssl"):
+            return dial_sealed(**kwargs)
         return super().create_connection(*args, **kwargs)
 
     def select(
@@ -201,7 +245,9 @@ class ImpatientConnection(ConnectionHandler):  # type: ignore[misc]
 
     def _expand_client_hosts(self) -> list[tuple[str, str, int]]:
         """One server that serves now, another than the last one where there is a choice."""
-        listed = [Server(address, port) for address, port in self.client.hosts]
+        client = self.client
+        identity = Identity(client.certfile, client.ca) if client.use_ssl else None
+        listed = [Server(address, port, identity) for address, port in client.hosts]
         found = serving(listed, avoid=self._last_tried)
         if found is None:
             raise ForceRetryError("no server serves")
@@ -218,6 +264,29 @@ class _Connection(ImpatientConnection):
         read_timeout_ms, connect_timeout_ms = super()._connect(host, hostip, port)
         self.client.negotiated_ms = round(read_timeout_ms * 3 / 2)  # kazoo keeps two thirds of it
         return read_timeout_ms, connect_timeout_ms
+
+
+def _usable(identity: Identity) -> None:
+    """StoreUnavailable where no server can be reached for our own files' sake, said at once."""
+    try:
+        context_of(identity)
+    except OSError as error:
+        what = f"{identity.host_file}, {identity.authority_file}"
+        raise StoreUnavailable(
+            f"our own key or authorities cannot be used: {error} ({what})"
+        ) from None
+
+
+def _sealed_with(identity: Identity) -> dict[str, Any]:
+    """In kazoo's words."""
+    return {
+        "use_ssl": True,
+        "verify_certs": True,
+        "check_hostname": True,
+        "ca": identity.authority_file,
+        "certfile": identity.host_file,
+        "keyfile": identity.host_file,
+    }
 
 
 class SessionClient(KazooClient):  # type: ignore[misc]
@@ -243,7 +312,11 @@ class SessionClient(KazooClient):  # type: ignore[misc]
         self.negotiated_ms = 0  # what the ensemble gave; 0 until it is known
         self._on_session = on_session
         self._on_suspended = on_suspended
-        retry = KazooRetry(max_tries=-1, delay=PROBE_PAUSE_S, backoff=1, max_jitter=0.0)
+        identity = servers[0].identity
+        if identity is not None:
+            _usable(identity)
+        pause_s = PROBE_PAUSE_S if identity is None else SEALED_PAUSE_S
+        retry = KazooRetry(max_tries=-1, delay=pause_s, backoff=1, max_jitter=0.0)
         super().__init__(
             hosts=",".join(str(server) for server in servers),
             timeout=session_ms / 1000,
@@ -252,6 +325,7 @@ class SessionClient(KazooClient):  # type: ignore[misc]
             connection_retry=retry,
             randomize_hosts=False,
             logger=logger,
+            **(_sealed_with(identity) if identity else {}),
         )
         self._connection = _Connection(self, retry, answer_limit_s)
         self.add_listener(self._state_changed)
@@ -274,8 +348,7 @@ class SessionClient(KazooClient):  # type: ignore[misc]
         """End the connection, not the session: the next server is dialled at once."""
         sock = self._connection._socket
         if sock is not None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+            break_off(sock)
 
     def _state_changed(self, state: str) -> None:
         if state == KazooState.CONNECTED:

@@ -26,6 +26,7 @@ from failover.guard.nftables import KernelRefused, Nftables
 from failover.guard.records import Places
 
 AGAIN_EVERY_S = 2.0  # somebody may have flushed the rules
+STUCK_SAID_EVERY_S = 60.0
 _SS_LIMIT_S = 2.0
 
 log = structlog.get_logger(__name__)
@@ -49,6 +50,7 @@ class DoorKeeper:
         self._asked_s = 0.0
         self._noted = self._form
         self._stuck = False  # what stood behind the door could not be destroyed
+        self._told_stuck: tuple[tuple[Form, str] | None, float] = (None, 0.0)  # what, and when
         self.enforced: bool | None = None  # None: not tried yet
 
     def want(self, door: Door | None) -> None:
@@ -84,10 +86,11 @@ class DoorKeeper:
             self._stuck = self._form is not None
             self._say_enforced(False, str(refusal))
         except (OSError, subprocess.SubprocessError) as error:
-            log.error("acknowledgement_barrier_stuck", wanted=door.form, error=str(error))
             self._stuck, self._asked_s = True, 0.0
+            self._say_stuck(door.form, str(error))
         else:
             self._stuck = False
+            self._say_moves()
             self._say_enforced(True, "")
 
     def _to(self, door: Door) -> None:
@@ -127,6 +130,20 @@ class DoorKeeper:
             raise OSError(f"ss: {done.stderr.decode(errors='replace').strip()}")
 
     # ----------------------------------------------------------------------- what it says
+
+    def _say_stuck(self, wanted: Form, why: str) -> None:
+        """When it begins or is for another reason, and every minute: it is tried 20 times a
+        second."""
+        now_s = time.monotonic()
+        news = self._told_stuck[0] != (wanted, why)
+        if news or now_s - self._told_stuck[1] >= STUCK_SAID_EVERY_S:
+            self._told_stuck = ((wanted, why), now_s)
+            log.error("acknowledgement_barrier_stuck", wanted=wanted, error=why)
+
+    def _say_moves(self) -> None:
+        if self._told_stuck[0] is not None:
+            self._told_stuck = (None, 0.0)
+            log.info("acknowledgement_barrier_moves_again")
 
     def _say_enforced(self, enforced: bool, why: str) -> None:
         if not enforced:

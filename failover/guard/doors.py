@@ -15,9 +15,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import TypeAdapter
 
-from failover.checks.host_report import HostReport
 from failover.guard.guard_metrics import GuardMetrics
-from failover.guard.host_report import HostReporter
 from failover.guard.messages import Purpose
 from failover.guard.minder import Minder, Reply
 from failover.guard.records import Places
@@ -29,7 +27,6 @@ _HTTP_RETRY_S = 0.5
 log = structlog.get_logger(__name__)
 
 _STATUS: TypeAdapter[GuardSeen] = TypeAdapter(GuardSeen)
-_REPORT: TypeAdapter[HostReport] = TypeAdapter(HostReport)
 
 
 async def open_barrier_door(minder: Minder, places: Places) -> asyncio.Server:
@@ -106,14 +103,9 @@ async def _unless_gone(answer: Awaitable[Reply], reader: asyncio.StreamReader) -
                 await answering
 
 
-def http_application(
-    minder: Minder, metrics: GuardMetrics, reporter: HostReporter | None = None
-) -> web.Application:
-    """``reporter``: who looks at the host for `failover check`; None: nobody does."""
-
+def http_application(minder: Minder, metrics: GuardMetrics) -> web.Application:
     async def writable(request: web.Request) -> web.Response:
-        if reporter is not None:
-            reporter.asked(str(request.remote))
+        minder.host_question.asked(str(request.remote))
         says = await minder.writable_at_last(
             str(request.remote), _seconds(request.query.get("wait"))
         )
@@ -128,10 +120,10 @@ def http_application(
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def host(_request: web.Request) -> web.Response:
-        found = await reporter.report() if reporter is not None else None
-        if found is None:
-            return web.Response(status=503, text="the host's disk does not answer\n")
-        return web.Response(body=_REPORT.dump_json(found), content_type="application/json")
+        report = await minder.host_question.report()
+        if report is None:
+            return web.Response(status=503, text="the guard's worker, or a disk, does not answer\n")
+        return web.Response(text=report, content_type="application/json")
 
     application = web.Application()
     application.router.add_get("/writable", writable)
@@ -149,14 +141,10 @@ def _seconds(text: str | None) -> float:
 
 
 async def open_http_door(
-    minder: Minder,
-    metrics: GuardMetrics,
-    address: str,
-    port: int,
-    reporter: HostReporter | None = None,
+    minder: Minder, metrics: GuardMetrics, address: str, port: int
 ) -> web.AppRunner:
     """Listen, also while the host's network is down: the guard must come up all the same."""
-    runner = web.AppRunner(http_application(minder, metrics, reporter), access_log=None)
+    runner = web.AppRunner(http_application(minder, metrics), access_log=None)
     await runner.setup()
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
@@ -169,11 +157,7 @@ async def open_http_door(
 
 
 async def open_http_door_at_last(
-    minder: Minder,
-    metrics: GuardMetrics,
-    address: str,
-    port: int,
-    reporter: HostReporter | None = None,
+    minder: Minder, metrics: GuardMetrics, address: str, port: int
 ) -> web.AppRunner:
     """Try until it opens: an address that is not there yet, at boot, must not end the guard.
 
@@ -182,7 +166,7 @@ async def open_http_door_at_last(
     told = ""
     while True:
         try:
-            return await open_http_door(minder, metrics, address, port, reporter)
+            return await open_http_door(minder, metrics, address, port)
         except OSError as error:
             if str(error) != told:
                 log.error("http_door_closed", address=address, port=port, error=str(error))

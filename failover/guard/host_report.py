@@ -1,24 +1,28 @@
 """What the guard sees of its own host, for ``failover check``: files, disks, Patroni's process.
 
-Nothing here decides anything. Invariant: one look at a time, in a thread of its own and only when
-somebody asks; a disk that hangs costs the asker his answer and nobody else anything.
+A thread of the worker: the minder has a deadline to keep, and passes the question and the answer on
+(``host_question``). Nothing here decides anything. Invariant: one look at a time and only when
+somebody asks, of no more than ``FILE_MAX_BYTES`` of a file; a disk that hangs costs the asker his
+answer and nobody else anything.
 """
 
 from __future__ import annotations
 
-import asyncio
+import errno
 import hashlib
 import os
 import shutil
 import socket
+import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import structlog
 import yaml
+from pydantic import TypeAdapter
 
-from failover import __version__
 from failover.checks.flat import flat, only
 from failover.checks.host_report import (
     BARRIER_DIRECTORY,
@@ -31,23 +35,28 @@ from failover.checks.host_report import (
     HostReport,
     PatroniOnHost,
 )
+from failover.guard.messages import HOST_REPORT_MAX, FromWorker, HostAnswer, HostAsk
 from failover.guard.records import Places
 from failover.timing import LeaseTiming
 
-LOOK_LIMIT_S = 2.0
 DOOR_LIMIT_S = 1.0
-ASKERS_MAX = 64
+SHIPPED = Path(__file__).parent  # what the barriers of this version are
+FILE_MAX_BYTES = 1024**2  # what is longer is none of ours, and is not as rendered
 _PATRONI = "PATRONI_"
+_REPORT: TypeAdapter[HostReport] = TypeAdapter(HostReport)
+
+log = structlog.get_logger(__name__)
 
 
 class HostReporter:
-    """One guard's. ``asked`` is called for every question of a proxy, ``report`` by its door."""
+    """One guard's. ``ask`` from any thread; ``run`` in its own."""
 
     def __init__(
         self,
         places: Places,
         timing: LeaseTiming,
         config: Path,
+        send: Callable[[FromWorker], None],
         *,
         root: Path = Path("/"),
         proc: Path = Path("/proc"),
@@ -55,48 +64,63 @@ class HostReporter:
         self._places = places
         self._timing = timing
         self._config = config
+        self._send = send
         self._root = root
         self._proc = proc
-        self._loaded_sha256 = _sha256(config)
-        self._asked_s: dict[str, float] = {}
-        self._thread = ThreadPoolExecutor(1, "host-report")
-        self._looking: Future[HostReport] | None = None
+        self._asked: HostAsk | None = None
+        self._wake = threading.Event()
 
-    def asked(self, address: str) -> None:
-        if address in self._asked_s or len(self._asked_s) < ASKERS_MAX:
-            self._asked_s[address] = time.monotonic()
+    def ask(self, ask: HostAsk) -> None:
+        """While a look hangs only the latest question is kept."""
+        self._asked = ask
+        self._wake.set()
 
-    async def report(self) -> HostReport | None:
-        """None: the look takes too long. While one hangs no other is begun."""
-        if self._looking is None or self._looking.done():
-            self._looking = self._thread.submit(self.look)
-        looking = asyncio.wrap_future(self._looking)
+    def run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if (ask := self._asked) is not None:
+                self._answer(ask)
+
+    def _answer(self, ask: HostAsk) -> None:
+        """Whatever goes wrong here: a report is not worth the end of a worker."""
         try:
-            found = await asyncio.wait_for(asyncio.shield(looking), LOOK_LIMIT_S)
-        except TimeoutError:
-            return None
-        now_s = time.monotonic()
-        asked = tuple(Asked(who, round(now_s - at_s, 1)) for who, at_s in self._asked_s.items())
-        return replace(found, at_unix_s=time.time(), asked=asked)
+            report = _REPORT.dump_json(self.look(ask)).decode()
+        except Exception:
+            log.exception("no_host_report")
+            return
+        if len(report) > HOST_REPORT_MAX:
+            log.error("no_host_report", characters=len(report), most=HOST_REPORT_MAX)
+            return
+        self._send(HostAnswer(ask.request, report))
 
-    def look(self) -> HostReport:
+    def look(self, ask: HostAsk) -> HostReport:
         """Waits for disks, and for the guard's own door."""
-        return HostReport(
-            at_unix_s=time.time(),
-            version=__version__,
+        seen = HostReport(
+            at_unix_s=0.0,
+            version=ask.version,
             session_ms=self._timing.session_ms,
-            deadline_s=self._timing.deadline_s,
-            configuration_loaded_sha256=self._loaded_sha256,
-            configuration_sha256=_sha256(self._config),
+            deadline_s=ask.deadline_s,
+            configuration_loaded_sha256=ask.configuration_sha256,
+            configuration_sha256=sha256_of(self._config),
             disks=self._disks(),
             salvage_held_bytes=_bytes_below(self._places.salvage),
             barriers_missing=self._barriers_missing(),
             door_problem=_door_problem(self._places.socket),
             patroni=self._patroni(),
             files=tuple(
-                (path, digest) for path in RENDERED_FILES if (digest := _sha256(self._root / path))
+                (path, digest)
+                for path in RENDERED_FILES
+                if (digest := sha256_of(self._root / path))
+            ),
+            asked=tuple(Asked(who, ago_s) for who, ago_s in ask.asked),
+            barriers=tuple(
+                (name, digest)
+                for name in BARRIERS
+                if (digest := sha256_of(self._barrier_directory / name))
             ),
         )
+        return replace(seen, at_unix_s=time.time())  # who asked still waits for it
 
     def _disks(self) -> tuple[Disk, ...]:
         places = (
@@ -113,9 +137,15 @@ class HostReporter:
             found.append(Disk(what, str(path.resolve()), usage.total, usage.free))
         return tuple(found)
 
+    @property
+    def _barrier_directory(self) -> Path:
+        return self._root / BARRIER_DIRECTORY.lstrip("/")
+
     def _barriers_missing(self) -> tuple[tuple[str, str], ...]:
-        directory = self._root / BARRIER_DIRECTORY.lstrip("/")
-        found = ((name, _barrier_problem(directory / name)) for name in BARRIERS)
+        found = (
+            (name, _barrier_problem(self._barrier_directory / name, SHIPPED / shipped))
+            for name, shipped in BARRIERS.items()
+        )
         return tuple((name, problem) for name, problem in found if problem)
 
     def _patroni(self) -> PatroniOnHost:
@@ -124,9 +154,9 @@ class HostReporter:
         settings: tuple[tuple[str, str], ...] = ()
         try:
             changed_unix_s = file.stat().st_mtime
-            document = yaml.safe_load(file.read_text(encoding="utf-8"))
+            document = yaml.load(_read(file).decode("utf-8"), _WithoutAliases)
             settings = tuple(sorted(only(flat(document), PATRONI_KEYS).items()))
-        except (OSError, ValueError, yaml.YAMLError) as error:
+        except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
             problem = f"{type(error).__name__}: {file}"  # never what stands in it
         pid, by_guard = self._patroni_process()
         return PatroniOnHost(
@@ -170,18 +200,38 @@ class HostReporter:
         return int(boot.split("\n", 1)[0]) + ticks / os.sysconf("SC_CLK_TCK")
 
 
-def _sha256(path: Path) -> str:
+class _WithoutAliases(yaml.SafeLoader):
+    """What is rendered has none; a few of them can stand for more than any memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias")
+        return super().compose_node(parent, index)
+
+
+def _read(path: Path) -> bytes:
+    """OSError where it cannot be read, or is too long."""
+    with path.open("rb") as file:
+        found = file.read(FILE_MAX_BYTES + 1)
+    if len(found) > FILE_MAX_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return found
+
+
+def sha256_of(path: Path) -> str:
     """Empty where it cannot be read."""
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return hashlib.sha256(_read(path)).hexdigest()
     except OSError:
         return ""
 
 
-def _barrier_problem(path: Path) -> str:
+def _barrier_problem(path: Path, shipped: Path) -> str:
     if not path.exists():
         return "a broken link" if path.is_symlink() else "missing"
-    return "" if os.access(path, os.X_OK) else "not executable"
+    if not os.access(path, os.X_OK):
+        return "not executable"
+    return "" if sha256_of(path) == sha256_of(shipped) else "not the program of this version"
 
 
 def _bytes_below(directory: Path) -> int:

@@ -15,6 +15,7 @@ from pydantic.dataclasses import dataclass
 from failover.fields import Count, EpochNumber, SessionId, TimelineNumber
 
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
+HOST_REPORT_MAX = 64 * 1024  # characters; as rendered it has some 6,000
 
 
 class Purpose(StrEnum):
@@ -114,6 +115,15 @@ class SalvageAnswer:
     type: Literal["salvage_answer"] = "salvage_answer"
 
 
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class HostAnswer:
+    """``report``: a ``HostReport`` as JSON, which the minder passes on unread."""
+
+    request: Count
+    report: Annotated[str, Field(max_length=HOST_REPORT_MAX)]
+    type: Literal["host_answer"] = "host_answer"
+
+
 FromWorker = Annotated[
     WorkerAlive
     | SessionOpened
@@ -123,7 +133,8 @@ FromWorker = Annotated[
     | LeaderRead
     | PermitAnswer
     | ServerAnswered
-    | SalvageAnswer,
+    | SalvageAnswer
+    | HostAnswer,
     Field(discriminator="type"),
 ]
 
@@ -172,8 +183,23 @@ class SalvageAsk:
     type: Literal["salvage_ask"] = "salvage_ask"
 
 
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class HostAsk:
+    """`failover check` asks for this host. What only the minder knows of it: its own version and
+    deadline, the failover.yaml that it has read, and who asked it for writability, so many seconds
+    ago."""
+
+    request: Count
+    version: str
+    deadline_s: float
+    configuration_sha256: str
+    asked: tuple[tuple[str, float], ...]
+    type: Literal["host_ask"] = "host_ask"
+
+
 FromMinder = Annotated[
-    MinderStatus | PermitAsk | PermitWithdrawn | SalvageAsk, Field(discriminator="type")
+    MinderStatus | PermitAsk | PermitWithdrawn | SalvageAsk | HostAsk,
+    Field(discriminator="type"),
 ]
 
 _FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(FromWorker)

@@ -19,11 +19,13 @@ from failover.clock import boottime_s
 from failover.guard import acknowledgement, logic, server
 from failover.guard.door_keeper import DoorKeeper
 from failover.guard.guard_metrics import GuardMetrics
+from failover.guard.host_question import HostQuestion
 from failover.guard.memory import Memory
 from failover.guard.messages import (
     Answer,
     ClaimRead,
     FromWorker,
+    HostAnswer,
     LeaderRead,
     MinderStatus,
     PermitAnswer,
@@ -106,6 +108,7 @@ class Minder:
         metrics: GuardMetrics,
         worker_command: tuple[str, ...],
         door: DoorKeeper,
+        configuration_sha256: str = "",
     ) -> None:
         self._places = places
         self._host = host
@@ -113,6 +116,9 @@ class Minder:
         self._metrics = metrics
         self._door = door
         self._worker = WorkerProcess(worker_command, self._on_message, self._worker_ended)
+        self.host_question = HostQuestion(
+            self._worker.send, limits.deadline_s, configuration_sha256
+        )
         self._memory = Memory(places, boot)
         self.guard = self._memory.recall(limits)
         self._told = self.guard.grant is not None  # somebody heard a yes and may act on it
@@ -411,6 +417,8 @@ class Minder:
                 self._salvaged_epoch = epoch if ok else self._salvaged_epoch
                 if (waiting := self._salvages.get(request)) and not waiting.done():
                     waiting.set_result(message)
+            case HostAnswer():
+                self.host_question.answered(message)
             case _:
                 pass  # the sign of life has been counted
 

@@ -24,7 +24,7 @@ from failover.receipt.document import FromIs, Receipt, ReceiptError, decode_rece
 from failover.state import ReceiptRecord
 
 RECEIPT = "receipt.json"
-LIMIT_S = 10.0  # a returned host's server may only be starting
+LIMIT_S = 20.0  # a returned host's server may only be starting, and the host be busy with that
 WAL_SHARE = 0.5  # of the time, for reading the WAL
 _ASK_AGAIN_S = 0.25
 

@@ -112,7 +112,8 @@ def _dump(
         try:
             assert process.stdout is not None
             for line in process.stdout:
-                reader.take(line)
+                if line.endswith("\n"):  # a torn one, of who was killed, may name another row
+                    reader.take(line)
         except NotUnderstood:
             process.kill()
             raise

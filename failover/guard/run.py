@@ -17,7 +17,7 @@ from failover.guard.acknowledgement import Barrier
 from failover.guard.door_keeper import DoorKeeper
 from failover.guard.doors import open_barrier_door, open_http_door_at_last
 from failover.guard.guard_metrics import GuardMetrics
-from failover.guard.host_report import HostReporter
+from failover.guard.host_report import sha256_of
 from failover.guard.logic import Limits
 from failover.guard.minder import Minder
 from failover.guard.records import boot_id, default_places
@@ -45,12 +45,14 @@ async def _run(policy: Policy, config: Path, host_name: HostName) -> None:
     limits = Limits.of(lease_timing(policy.lease_s))
     command = worker_command(str(config), host.name)
     door_keeper = DoorKeeper(Barrier(host.cluster, host.client_ports), places)
-    minder = Minder(places, host.name, limits, boot_id(), metrics, command, door_keeper)
+    minder = Minder(
+        *(places, host.name, limits, boot_id(), metrics, command, door_keeper),
+        configuration_sha256=sha256_of(config),
+    )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, 0)
     guarding = asyncio.create_task(minder.run())
     door = await open_barrier_door(minder, places)
-    reporter = HostReporter(places, lease_timing(policy.lease_s), config)
-    http = open_http_door_at_last(minder, metrics, str(host.address), host.guard_port, reporter)
+    http = open_http_door_at_last(minder, metrics, str(host.address), host.guard_port)
     try:
         await asyncio.gather(guarding, http)
     finally:

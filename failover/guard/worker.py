@@ -1,10 +1,10 @@
 """The worker: everything of the guard that needs ZooKeeper, in a process of its own.
 
 It renews the session (``session_keeper``), gives permits and gives claims back (``desk``),
-salvages (``salvager``) and keeps an idle primary writing (``heartbeat``); this module is its main
-thread: the link to the minder. Invariant: when the minder is dead or silent the worker stops
-renewing and enforces the last known deadline itself, unless a new minder has taken over; and it
-never closes its session.
+salvages (``salvager``), keeps an idle primary writing (``heartbeat``) and looks at its host for
+`failover check` (``host_report``); this module is its main thread: the link to the minder.
+Invariant: when the minder is dead or silent the worker stops renewing and enforces the last known
+deadline itself, unless a new minder has taken over; and it never closes its session.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ from failover.guard.announcer import Announcer
 from failover.guard.catch_up import CatchUp
 from failover.guard.desk import Desk
 from failover.guard.heartbeat import Heartbeat
+from failover.guard.host_report import HostReporter
 from failover.guard.link import Link
 from failover.guard.local_connection import SOCKET_DIR
 from failover.guard.logic import Limits
 from failover.guard.messages import (
+    HostAsk,
     MinderStatus,
     PermitAsk,
     PermitWithdrawn,
@@ -79,6 +81,7 @@ class Worker:
         keeper: SessionKeeper,
         desk: Desk,
         salvager: Salvager,
+        reporter: HostReporter,
         status: MinderStatus | None,
     ) -> None:
         """``status``: what its minder began with, until it says more itself."""
@@ -88,6 +91,7 @@ class Worker:
         self._keeper = keeper
         self._desk = desk
         self._salvager = salvager
+        self._reporter = reporter
         self._status = status
         self._minder_pid = minder_pid
 
@@ -123,6 +127,8 @@ class Worker:
                 self._desk.withdraw(request)
             case SalvageAsk(request):
                 self._salvager.ask(request)
+            case HostAsk():
+                self._reporter.ask(message)
 
     def _granted(self) -> bool:
         return self._status is not None and self._status.granted
@@ -186,7 +192,7 @@ Threads = tuple[Callable[[], None], ...]
 
 
 def build(
-    policy: Policy, host_name: HostName, link: Link, minder_pid: int
+    policy: Policy, config: Path, host_name: HostName, link: Link, minder_pid: int
 ) -> tuple[Worker, Threads]:
     """The worker and what runs in threads beside it."""
     host = policy.host(host_name)
@@ -197,7 +203,8 @@ def build(
     if record.session_id is not None:
         saved = SavedSession(record.session_id, bytes.fromhex(record.password))
     servers = tuple(
-        Server(str(s.address), s.client_port) for s in policy.patroni_zookeeper(host.site)
+        Server(str(s.address), s.client_port, s.identity)
+        for s in policy.patroni_zookeeper(host.site)
     )
     timing = lease_timing(policy.lease_s)
     announcer = Announcer(Barrier(host.cluster, host.client_ports), timing.deadline_s)
@@ -219,14 +226,15 @@ def build(
         armed=record.armed,
     )
     begun = inherited(record, read_lease(places, boot), Limits.of(timing))
-    worker = Worker(link, places, boot, minder_pid, keeper, desk, salvager, begun)
+    reporter = HostReporter(places, timing, config, link.send)
+    worker = Worker(link, places, boot, minder_pid, keeper, desk, salvager, reporter, begun)
     heartbeat = Heartbeat(
         SOCKET_DIR,
         host.postgres_port,
         lambda: desk.serves,
         lambda: link.send(ServerAnswered()),
     )
-    return worker, (keeper.run, desk.run, salvager.run, heartbeat.run)
+    return worker, (keeper.run, desk.run, salvager.run, heartbeat.run, reporter.run)
 
 
 @click.command()
@@ -247,7 +255,7 @@ def main(config: Path, host: str, fd: int, minder: int, spare: bool) -> None:
     _call_myself("guard-worker")
     link = Link(connection)
     link.send(WorkerAlive())
-    worker, threads = build(policy, HostName(host), link, minder)
+    worker, threads = build(policy, config, HostName(host), link, minder)
     for run in threads:
         threading.Thread(target=_or_die, args=(run,), daemon=True).start()
     _or_die(worker.run)

@@ -2,7 +2,8 @@
 
 Windows with the barrier and without, by turns, on the primary of a whole group. In each, sixteen
 sessions straight to the primary write without a pause, then a few alone at an even pace, where the
-latency is that of the commit. Before every window, of both kinds, the guard of that host is
+latency is that of the commit, then one session asks for nothing again and again (answer_time.py).
+Before every window, of both kinds, the guard of that host is
 restarted. Each window says by what was looked at before and after it which kind it was.
 """
 
@@ -12,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from failover.clock import boottime_s
+from failover.lab.answer_time import answer_us
 from failover.lab.barrier_seen import Seen
 from failover.lab.bench_barrier_cost_result import Load, Window, load_of
 from failover.lab.errors import LabError
@@ -28,6 +30,7 @@ NO_PAUSE_RATE = 100_000.0  # a pace that nobody keeps
 LIGHT_SESSIONS = 4
 LIGHT_RATE = 100.0
 LIGHT_PART = 0.5  # of a window's seconds, after it
+ANSWERS_PART = 0.3  # of a window's seconds, after that
 WHOLE_LIMIT_S = 180.0
 WARM_UP_S = 10.0  # an empty shop is not what is measured
 SWITCH_LIMIT_S = 20.0
@@ -155,6 +158,9 @@ class BarrierCostBench:
         many.pause()
         time.sleep(DRAINS_S)
         light_s = self._sleep(self._seconds * LIGHT_PART)
+        few.pause()
+        time.sleep(DRAINS_S)
+        answers = self._answer_us(primary)
         after = self._seen(primary)
         window = Window(
             number=number,
@@ -166,10 +172,17 @@ class BarrierCostBench:
             busy=many.told(*busy_s),
             light=few.told(*light_s),
             others_cores=others_cores,
+            answer_us=answers,
         )
         many.window_over()
         few.window_over()
         return window
+
+    def _answer_us(self, primary: LabHost) -> float:
+        database = self._lab.policy.host(primary.name)
+        cluster = self._lab.policy.cluster(database.cluster)
+        seconds = max(1, round(self._seconds * ANSWERS_PART))
+        return answer_us(self._lab.containers, cluster, database, seconds)
 
     def _sleep(self, seconds: float) -> tuple[float, float]:
         """From when until when, boot time."""

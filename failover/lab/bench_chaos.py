@@ -58,15 +58,17 @@ COMMANDS = (["failover", "status"], ["failover", "explain"], ["failover", "histo
 def cases(modes: Sequence[str], runs: int, seed: int, only: Sequence[str] = ()) -> list[Case]:
     """``runs`` of each mode: every fault by turns, in a random order, and pairs of them.
 
+    What a mode gets follows from seed and mode alone: more runs, or another mode, go on from there.
+
     ``only``: these by turns, in this order, and no pairs but those that are named ``A + B``.
     """
     if only:
         turns = [tuple(name.split(AND)) for name in only]
         numbers = range(1, runs + 1)
         return [Case(mode, n, *turns[(n - 1) % len(turns)]) for mode in modes for n in numbers]
-    chance = random.Random(seed)
     found = []
     for mode in modes:
+        chance = random.Random(f"{seed} {mode}")
         pack: list[str] = []
         for number in range(1, runs + 1):
             if not pack:

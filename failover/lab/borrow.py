@@ -16,10 +16,17 @@ Say = Callable[[str], None]
 
 
 @contextmanager
-def borrowed(what: str, say: Say, *, keep: bool = False, stall_shim: bool = False) -> Iterator[Lab]:
+def borrowed(
+    what: str,
+    say: Say,
+    *,
+    keep: bool = False,
+    stall_shim: bool = False,
+    own_disks: bool = False,
+) -> Iterator[Lab]:
     """A whole lab without faults, for ``what``. LabError when there is none to be had.
 
-    ``stall_shim``: one that can stall WAL fsyncs.
+    ``stall_shim``: one that can stall WAL fsyncs; ``own_disks``: and fill disks.
 
     Left as it was found: taken down again where it was brought up for this, unless ``keep``.
     """
@@ -27,13 +34,18 @@ def borrowed(what: str, say: Say, *, keep: bool = False, stall_shim: bool = Fals
     lab = found or Lab()
     with lab.reserved(what):
         if found is None:
-            lab.up(stall_shim=stall_shim, say=say)
+            lab.up(stall_shim=stall_shim, own_disks=own_disks, say=say)
         try:
             _complete(lab, say)
             if stall_shim and not lab.stall_shim:
                 raise LabError(
                     "the lab that is up cannot stall WAL fsyncs",
                     todo="`failover lab up --stall-shim`, or `failover lab down` first",
+                )
+            if own_disks and not lab.own_disks:
+                raise LabError(
+                    "the hosts of the lab that is up have no disks that can be filled",
+                    todo="`failover lab up --own-disks`, or `failover lab down` first",
                 )
             yield lab
         finally:

@@ -177,6 +177,10 @@ FAULTS: dict[str, ChaosFault] = {
     "standby leader without power": ChaosFault(
         lambda r: r.faults.kill_host(r.standby_leader.name), harmless=True, stalls=True
     ),
+    "primary's disk full": ChaosFault(lambda r: r.faults.fill_disk(r.primary.name)),
+    "standby leader's disk full": ChaosFault(
+        lambda r: r.faults.fill_disk(r.standby_leader.name), harmless=True, stalls=True
+    ),
     # processes of the primary's host
     "postmaster killed": ChaosFault(_once(Process.POSTMASTER, _primary)),
     "postmaster stopped": ChaosFault(_stop(Process.POSTMASTER, _primary)),

@@ -17,6 +17,7 @@ from enum import StrEnum
 from ipaddress import ip_network
 from pathlib import Path
 
+from failover.lab import disks
 from failover.lab.barrier_switch import BarrierSwitch
 from failover.lab.containers import Containers, in_parallel
 from failover.lab.errors import LabError, LabMistake
@@ -38,6 +39,7 @@ class Kind(StrEnum):
     KILL_FOR_GOOD = "kill-for-good"
     STOP = "stop"
     STALL_FSYNC = "stall-fsync"
+    FILL_DISK = "fill-disk"
     NO_BARRIER = "no-barrier"
 
 
@@ -101,6 +103,7 @@ class Faults:
             Kind.KILL_FOR_GOOD: self._revive,
             Kind.STOP: self._continue,
             Kind.STALL_FSYNC: self._flow_again,
+            Kind.FILL_DISK: self._empty_again,
             Kind.NO_BARRIER: self._hold_back_again,
         }
 
@@ -172,6 +175,20 @@ class Faults:
         self._add(Fault(Kind.STALL_FSYNC, host))
         self._containers.exec(where.name, ["touch", STALL_TRIGGER])
 
+    def fill_disk(self, host: str) -> None:
+        """Nothing can be written any more where PostgreSQL and the guard of a host keep what is
+        theirs; what is there can be written over."""
+        where = self._host(host)
+        if self._containers.exec(where.name, ["mountpoint", "-q", "/var/lib/postgresql"]).code != 0:
+            raise LabError(
+                f"{host} has no disk of its own that could be filled",
+                todo="start the lab with `failover lab up --own-disks`",
+            )
+        self._add(Fault(Kind.FILL_DISK, host))
+        ended = self._containers.exec(where.name, ["sh", "-c", disks.FILL])
+        if ended.code != 0:
+            raise LabError(f"{host}: its disk is not full", log=ended.out)
+
     def no_barrier(self, host: str) -> None:
         """The acknowledgement barrier of a database host goes; its guard may make no other."""
         where = self._host(host)
@@ -226,6 +243,9 @@ class Faults:
 
     def _flow_again(self, fault: Fault) -> None:
         self._containers.exec(fault.target, ["rm", "-f", STALL_TRIGGER])
+
+    def _empty_again(self, fault: Fault) -> None:
+        self._containers.exec(fault.target, ["sh", "-c", disks.EMPTY])
 
     def _hold_back_again(self, fault: Fault) -> None:
         self.barrier_switch.give_back(self._host(fault.target))

@@ -13,6 +13,7 @@ from failover.host_secrets import CONTROLLER_FILES, DATABASE_FILES
 from failover.lab.workload.control import CLIENT_HOSTS
 from failover.model import HostName, SiteName
 from failover.policy import Address, Policy, Site
+from failover.transport import Identity
 
 CLIENT_ADDRESS_OFFSET = 51  # x.x.x.51 in the site's first network
 
@@ -40,7 +41,11 @@ UNITS: dict[Role, tuple[str, ...]] = {
 }
 
 # The user of the units: what may read the secrets of the host.
-OWNERS: dict[Role, str] = {Role.DATABASE: "postgres", Role.CONTROLLER: "failover"}
+OWNERS: dict[Role, str] = {
+    Role.DATABASE: "postgres",
+    Role.CONTROLLER: "failover",
+    Role.ZOOKEEPER: "zookeeper",
+}
 
 SECRETS: dict[Role, tuple[str, ...]] = {
     Role.DATABASE: DATABASE_FILES,
@@ -55,6 +60,7 @@ class LabHost:
     site: SiteName
     address: Address
     role: Role
+    identity: Identity | None = None  # of this machine, for dialling its ZooKeeper; None: plainly
 
     @property
     def units(self) -> tuple[str, ...]:
@@ -76,7 +82,7 @@ def hosts_of(policy: Policy) -> tuple[LabHost, ...]:
 
 def _at(policy: Policy, site: Site) -> Iterator[LabHost]:
     for server in site.zookeeper:
-        yield LabHost(server.name, site.name, server.address, Role.ZOOKEEPER)
+        yield LabHost(server.name, site.name, server.address, Role.ZOOKEEPER, server.identity)
     for cluster in policy.clusters:
         for host in cluster.at(site.name):
             yield LabHost(host.name, site.name, host.address, Role.DATABASE)

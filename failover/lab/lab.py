@@ -17,8 +17,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from failover.config import load
-from failover.lab import image, netem, secrets, stages
+from failover.lab import certificates, image, netem, secrets, stages
 from failover.lab.containers import PACKAGE, Containers, ExecResult, in_parallel
+from failover.lab.disks import Disks
 from failover.lab.errors import LabError, LabMistake
 from failover.lab.faults import Faults
 from failover.lab.files import files_of, kernel_settings
@@ -50,6 +51,7 @@ class Running:
     netem: bool
     stall_shim: bool
     monitoring: bool = False  # the operations host is there
+    own_disks: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +67,13 @@ class Lab:
     def __init__(self, config: Path = CONFIG, directory: Path = DIRECTORY) -> None:
         self.config = config
         self.directory = directory
-        self.policy: Policy = load(config)
+        self.policy: Policy = certificates.seen_from_here(load(config), directory / "pki")
         self.all_hosts: tuple[LabHost, ...] = hosts_of(self.policy)
         self._reserved = False
         client = image.engine()
         self.containers = Containers(client)
         self.network = LabNetwork(client, image.tag())
+        self._disks = Disks(directory)
         self.faults = Faults(self.policy, self.all_hosts, self.containers, self.network, directory)
 
     @classmethod
@@ -89,26 +92,35 @@ class Lab:
     # ------------------------------------------------------------------ up and down
 
     def up(
-        self, *, until: Stage = Stage.CLIENTS, stall_shim: bool = False, say: Say = lambda _: None
+        self,
+        *,
+        until: Stage = Stage.CLIENTS,
+        stall_shim: bool = False,
+        own_disks: bool = False,
+        say: Say = lambda _: None,
     ) -> None:
         """Start everything up to and with a stage, from nothing. LabError says who is late.
 
-        ``stall_shim``: load the shim that can stall WAL fsyncs into PostgreSQL.
+        ``stall_shim``: load the shim that can stall WAL fsyncs into PostgreSQL. ``own_disks``: for
+        database hosts, so that they can be filled.
         """
         if not self._reserved:
             with self.reserved("lab up"):
-                self.up(until=until, stall_shim=stall_shim, say=say)
+                self.up(until=until, stall_shim=stall_shim, own_disks=own_disks, say=say)
             return
         name = image.ensure(say)
         self._remove(say)
         self.all_hosts = hosts_of(self.policy)
         say(f"starting {len(self.all_hosts)} hosts")
         secrets.generate(self.directory / "secrets")
+        certificates.generate(load(self.config), self.directory / "pki")
         self.containers.compile_package(name)
         self.network.create()
-        in_parallel(lambda host: self._start(host, name, stall_shim), self.all_hosts)
+        in_parallel(lambda host: self._start(host, name, stall_shim, own_disks), self.all_hosts)
         delayed = netem.apply(self.policy, self.containers, self.all_hosts)
-        self._remember(Running(str(self.config), Stage.HOSTS, delayed, stall_shim))
+        self._remember(
+            Running(str(self.config), Stage.HOSTS, delayed, stall_shim, own_disks=own_disks)
+        )
         self.go_on(until=until, say=say)
 
     def go_on(self, *, until: Stage = Stage.CLIENTS, say: Say = lambda _: None) -> None:
@@ -146,21 +158,27 @@ class Lab:
         gone = self.containers.remove_all()
         if gone:
             say(f"removed {gone} hosts")
+        self._disks.remove()
         self.network.remove()
         self.faults.forget()
-        shutil.rmtree(self.directory / "secrets", ignore_errors=True)
+        for made in ("secrets", "pki"):
+            shutil.rmtree(self.directory / made, ignore_errors=True)
 
-    def _start(self, host: LabHost, name: str, stall_shim: bool) -> None:
+    def _start(self, host: LabHost, name: str, stall_shim: bool, own_disks: bool) -> None:
         records = self.directory / "records"  # customers write theirs; nothing else is theirs
         records.mkdir(exist_ok=True)
         mounts = {records: str(MOUNTED_AT / records.name)} if host.role is Role.CLIENT else {}
+        if own_disks and host.role is Role.DATABASE:
+            mounts |= self._disks.make(host.name)
         self.containers.start(host, name, mounts, kernel_settings(host, self.config))
         shim = stall_shim and host.role is Role.DATABASE
-        self.containers.put(host.name, files_of(host, self.config, self.directory, shim))
-        self.shell(
-            host.name,
-            f"chown -R {host.secrets_owner}: /etc/failover/secrets && systemctl daemon-reload",
-        )
+        files = files_of(host, self.config, self.directory, shim)
+        proofs = certificates.certificate_files(load(self.config), host, self.directory / "pki")
+        self.containers.put(host.name, (*files, *proofs))
+        owned = "/etc/failover/secrets"
+        if (tls := load(self.config).tls).any:
+            owned += f" {tls.directory}"
+        self.shell(host.name, f"chown -R {host.secrets_owner}: {owned} && systemctl daemon-reload")
 
     @contextmanager
     def reserved(self, what: str) -> Iterator[None]:
@@ -201,6 +219,11 @@ class Lab:
     def stall_shim(self) -> bool:
         """Whether WAL fsyncs can be stalled."""
         return self._known().stall_shim
+
+    @property
+    def own_disks(self) -> bool:
+        """Whether database hosts have disks that can be filled."""
+        return self._known().own_disks
 
     def hosts(self, role: Role | None = None, site: SiteName | None = None) -> tuple[LabHost, ...]:
         """The hosts with a role, at a site, in starting order."""

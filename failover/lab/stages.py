@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 from failover.lab.containers import in_parallel
 from failover.lab.errors import LabError
 from failover.lab.hosts import LabHost, Role
-from failover.model import SiteKind, SiteName
+from failover.model import Automation, SiteKind, SiteName
 from failover.policy import DatabaseHost
+from failover.sealed import dial
 
 if TYPE_CHECKING:
     from failover.lab.lab import Lab
@@ -108,8 +109,7 @@ def _zookeeper(lab: Lab) -> None:
 def zookeeper_mode(host: LabHost) -> str:
     """leader, follower, or why there is no answer."""
     try:
-        with socket.create_connection((str(host.address), CLIENT_PORT), ANSWER_LIMIT_S) as link:
-            link.settimeout(ANSWER_LIMIT_S)
+        with dial(str(host.address), CLIENT_PORT, host.identity, ANSWER_LIMIT_S) as link:
             link.sendall(b"srvr")
             answer = b"".join(iter(lambda: link.recv(4096), b"")).decode(errors="replace")
     except OSError as error:
@@ -142,9 +142,10 @@ def _port_problem(host: LabHost, port: int) -> str:
 
 def _state(lab: Lab) -> None:
     (host,) = lab.hosts(Role.CONTROLLER, lab.policy.initial_site)
-    ended = lab.exec(
-        host.name, ["failover", "init", "--config", "/etc/failover/failover.yaml"], user="failover"
-    )
+    command = ["failover", "init", "--config", "/etc/failover/failover.yaml"]
+    if lab.policy.automation is Automation.AUTO:  # in the lab nothing is to be proven first
+        command += ["--unproven", "--reason", "the lab"]
+    ended = lab.exec(host.name, command, user="failover")
     if ended.code != 0:
         raise LabError(f"`failover init` on {host.name} failed (exit {ended.code})", log=ended.out)
 

@@ -6,7 +6,6 @@ any decision: the bench, the demo and the tests look through it.
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +28,7 @@ from failover.health.observation import (
 )
 from failover.model import ClusterName, HostName, SiteName
 from failover.policy import Cluster, Policy, ZooKeeperServer
+from failover.sealed import dial
 from failover.state import (
     GroupState,
     StandbyScope,
@@ -338,9 +338,9 @@ def zookeeper_leader(policy: Policy) -> ZooKeeperServer | None:
 
 def four_letter(server: ZooKeeperServer, word: str) -> str:
     """ZooKeeper's answer to a four-letter word; empty where it gives none."""
-    address = (str(server.address), server.client_port)
+    where = (str(server.address), server.client_port)
     try:
-        with socket.create_connection(address, timeout=FOUR_LETTER_LIMIT_S) as connection:
+        with dial(*where, server.identity, FOUR_LETTER_LIMIT_S) as connection:
             connection.sendall(word.encode())
             chunks = iter(lambda: connection.recv(4096), b"")
             return b"".join(chunks).decode(errors="replace")

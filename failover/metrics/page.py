@@ -1,6 +1,6 @@
 """docs/metrics.md, from the tables. Pure.
 
-``tests/unit/test_metrics.py`` demands that the page is current; REWRITE_GOLDEN=1 writes it anew.
+``tests/unit/test_metrics.py`` demands that the page is current; `make reference` writes it anew.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ Chapter = tuple[str, Sequence[Metric]]
 _TOP = """\
 # Metrics
 
-Made from `failover/metrics/names.py` and `failover/guard/guard_metrics.py`; do not edit.
-`REWRITE_GOLDEN=1 .venv/bin/python -m pytest tests/unit/test_metrics.py` writes it anew.
+Made from `failover/metrics/names.py` and `failover/guard/guard_metrics.py` by `make reference`; do
+not edit.
 
 Every controller serves its own under `/metrics` on `controller.metrics_port` (9187), every guard
 under `/metrics` on `guard_port` (8009). Units are seconds and bytes. What is not known is not

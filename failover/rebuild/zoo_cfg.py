@@ -13,7 +13,7 @@ from collections.abc import Iterable
 
 _SERVER = re.compile(r"^server\.([0-9]{1,3})=")
 _ALONE = "standaloneEnabled=false"
-_ADDRESS = "clientPortAddress"
+_ADDRESSES = ("clientPortAddress", "secureClientPortAddress")
 _WHY = "# A part of the ensemble, by `failover break-glass`; docs/operations/two-sites-lost.md"
 
 
@@ -34,7 +34,7 @@ def part(text: str, keep: Iterable[int], *, unseen: bool = False) -> str:
         raise ValueError(f"no server.{min(missing, default=0)} in zoo.cfg")
     lines = [_WHY, *(line for line in text.splitlines() if _stays(line, kept)), _ALONE]
     if unseen:
-        lines = [f"{_ADDRESS}=127.0.0.1" if is_address(line) else line for line in lines]
+        lines = [f"{_key(line)}=127.0.0.1" if is_address(line) else line for line in lines]
     return "\n".join(lines) + "\n"
 
 
@@ -44,7 +44,11 @@ def _stays(line: str, kept: frozenset[int]) -> bool:
 
 
 def is_address(line: str) -> bool:
-    return line.partition("=")[0].strip() == _ADDRESS
+    return _key(line) in _ADDRESSES
+
+
+def _key(line: str) -> str:
+    return line.partition("=")[0].strip()
 
 
 def is_part(text: str) -> bool:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from hashlib import sha256
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import yaml
 
+import failover
 from failover.checks.flat import flat, only, without
-from failover.checks.found import Expected, ExpectedHost, ExpectedScope
-from failover.checks.host_report import PATRONI_FILE, PATRONI_KEYS, RENDERED_FILES
+from failover.checks.found import Expected, ExpectedFunction, ExpectedHost, ExpectedScope
+from failover.checks.host_report import BARRIERS, PATRONI_FILE, PATRONI_KEYS, RENDERED_FILES
 from failover.policy import DatabaseHost, Policy
 from failover.render.files import Tree, render
+
+_SHIPPED = Path(failover.__file__).parent / "guard"
 
 
 def expected(policy: Policy, configuration: bytes) -> Expected:
@@ -28,16 +33,38 @@ def expected(policy: Policy, configuration: bytes) -> Expected:
             for (cluster, site), document in scopes.items()
         ),
         configuration_sha256=sha256(configuration).hexdigest(),
+        barriers=tuple(
+            (name, sha256((_SHIPPED / file).read_bytes()).hexdigest())
+            for name, file in BARRIERS.items()
+        ),
     )
 
 
 def _host(tree: Tree, host: DatabaseHost) -> ExpectedHost:
-    digests = ((path, tree[_path(host, path)]) for path in RENDERED_FILES)
+    texts = {path: tree.get(_path(host, path), "") for path in RENDERED_FILES}
+    sql = "".join(text for path, text in texts.items() if path.endswith(".sql"))
     return ExpectedHost(
         host=host.name,
         patroni=only(flat(_patroni(tree, host)), PATRONI_KEYS),
-        files=tuple((path, sha256(text.encode()).hexdigest()) for path, text in digests),
+        files=tuple(
+            (path, sha256(text.encode()).hexdigest()) for path, text in texts.items() if text
+        ),
+        functions=tuple(_functions(sql)),
     )
+
+
+_TEXT = re.compile(
+    r"^CREATE (?:OR REPLACE )?FUNCTION (failover\.\w+)\(.*?\$\$(.*?)\$\$;", re.DOTALL | re.MULTILINE
+)
+_OWNER = re.compile(r"^ALTER FUNCTION ((failover\.\w+)\(.*\)) OWNER TO (\w+);$", re.MULTILINE)
+
+
+def _functions(sql: str) -> Iterator[ExpectedFunction]:
+    """Those with an owner of their own; a signature as PostgreSQL writes it (regprocedure)."""
+    texts = dict(_TEXT.findall(sql))
+    for signature, name, owner in _OWNER.findall(sql):
+        digest = sha256(texts[name].encode()).hexdigest()
+        yield ExpectedFunction(signature.replace(", ", ","), owner, digest)
 
 
 def _patroni(tree: Tree, host: DatabaseHost) -> dict[str, dict[str, object]]:

@@ -16,6 +16,7 @@ from failover.timing import INIT_LIMIT_TICKS, lease_timing
 
 Tree = dict[PurePosixPath, str]  # "<site>/<host>/<path on the host>" and the file's text
 
+WATCHDOG = "etc/systemd/system.conf.d/60-failover-watchdog.conf"
 _UNITS = "etc/systemd/system"
 _TMPFILES = "etc/tmpfiles.d/failover.conf"
 
@@ -155,6 +156,8 @@ def _database_files(policy: Policy, cluster: Cluster, host: DatabaseHost) -> Ite
     for name in ("post-bootstrap", "post-bootstrap.sql", "residency.sql"):
         yield directory, f"usr/lib/failover/{name}", f"{name}.j2", values
     yield directory, "etc/failover/residency.nft", "residency.nft.j2", values
+    if lease_timing(policy.lease_s).watchdog_s is not None:
+        yield directory, WATCHDOG, "failover-watchdog.conf.j2", values
     guard = ("failover-guard", "failover-guard-again", "failover-fence")
     for name in ("failover-residency", *guard, "patroni"):
         yield directory, f"{_UNITS}/{name}.service", f"{name}.service.j2", values

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import aiohttp
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from failover.checks.host_report import HostReport
+from failover.fields import NotExactly, read_exactly
 from failover.health.observation import GuardSeen, NoAnswer, NoAnswerKind
 from failover.policy import DatabaseHost
 from failover.sites.trouble import no_answer
@@ -35,10 +36,9 @@ async def ask_host_report(
             body = await response.read()
             if response.status != 200:
                 return NoAnswer(NoAnswerKind.REJECTED, f"HTTP {response.status}: {body[:80]!r}")
-        return _REPORT.validate_json(body)
-    except ValidationError as error:
-        where = ".".join(str(part) for part in error.errors()[0]["loc"])
-        return NoAnswer(NoAnswerKind.MALFORMED, f"guard's report: {where}: not understood")
+        return read_exactly(_REPORT, body)
+    except NotExactly as error:
+        return NoAnswer(NoAnswerKind.MALFORMED, f"guard's report: {error.where}: not understood")
     except (aiohttp.ClientError, OSError) as error:
         return no_answer(error, limit_s)
 
@@ -46,8 +46,6 @@ async def ask_host_report(
 def seen(body: bytes) -> GuardSeen | NoAnswer:
     """The guard's document as an observation."""
     try:
-        return _ADAPTER.validate_json(body, strict=True)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return NoAnswer(NoAnswerKind.MALFORMED, f"guard's status: {where}: {first['msg']}")
+        return read_exactly(_ADAPTER, body)
+    except NotExactly as error:
+        return NoAnswer(NoAnswerKind.MALFORMED, f"guard's status: {error}")

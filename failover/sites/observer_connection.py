@@ -18,6 +18,7 @@ from psycopg.rows import dict_row
 
 from failover.policy import DatabaseHost
 from failover.sites.trouble import one_line
+from failover.transport import libpq_parameters
 
 OBSERVER_ROLE = "failover_observer"
 OBSERVER_DATABASE = "postgres"
@@ -96,6 +97,7 @@ class ObserverConnection:
                 options=f"-c statement_timeout={limit_ms} {self._options}".strip(),
                 autocommit=True,
                 row_factory=dict_row,
+                **libpq_parameters(self._host.postgres_authorities),
             )
         return self._connection
 

@@ -12,14 +12,19 @@ import os
 import socket
 
 from failover.policy import Address
+from failover.sealed import Question
+from failover.transport import Identity
 
 ANSWER_BYTES_MAX = 1 << 20
 CHUNK_BYTES = 65536
 
 
-async def answer_to(question: bytes, address: Address, port: int) -> bytes:
+async def answer_to(
+    question: bytes, address: Address, port: int, identity: Identity | None = None
+) -> bytes:
     """All bytes of the answer, none where it was closed without one. OSError; ValueError above a
-    megabyte. Bounded in time by the caller alone."""
+    megabyte. Bounded in time by the caller alone. ``identity``: with TLS."""
+    sealed = Question(identity, str(address), question) if identity else None
     loop = asyncio.get_running_loop()
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     answer = bytearray()
@@ -30,9 +35,14 @@ async def answer_to(question: bytes, address: Address, port: int) -> bytes:
         begun = sock.connect_ex((str(address), port))
         if begun not in (0, errno.EINPROGRESS):
             raise OSError(begun, os.strerror(begun))
-        await loop.sock_sendall(sock, question)
+        await loop.sock_sendall(sock, sealed.begin() if sealed else question)
         while part := await loop.sock_recv(sock, CHUNK_BYTES):
-            answer += part
+            if sealed is None:
+                answer += part
+            else:
+                if more := sealed.received(part):
+                    await loop.sock_sendall(sock, more)
+                answer = sealed.answer
             if len(answer) > ANSWER_BYTES_MAX:
                 raise ValueError(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
     return bytes(answer)

@@ -29,6 +29,7 @@ from failover.sites.observer_connection import (
     PasswordUnread,
 )
 from failover.sites.trouble import no_answer, one_line, timed_out
+from failover.transport import libpq_parameters
 
 # The timeline of a primary is in the name of the file it writes; a standby's is what it receives
 # or, while it receives nothing, that of the file it received last. Its control file is older, by
@@ -120,6 +121,7 @@ async def ask_size(host: DatabaseHost, password: str) -> int | NoAnswer:
                 dbname=OBSERVER_DATABASE,
                 application_name="failover reseed",
                 autocommit=True,
+                **libpq_parameters(host.postgres_authorities),
             ) as connection:
                 cursor = await connection.execute("SELECT failover.databases_bytes()")
                 row = await cursor.fetchone()

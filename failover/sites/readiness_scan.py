@@ -35,7 +35,11 @@ from failover.sites.trouble import timed_out
 
 LIMIT_S = 3.0
 # A database's owner must not be able to put his own functions in the place of PostgreSQL's.
-_OPTIONS = "-c search_path=pg_catalog,pg_temp -c default_transaction_read_only=on"
+# Given up here, a question must not go on there.
+_OPTIONS = (
+    "-c search_path=pg_catalog,pg_temp -c default_transaction_read_only=on "
+    f"-c statement_timeout={LIMIT_S * 1000:.0f}"
+)
 
 SERVER_QUERY = """
 SELECT current_setting('server_version') AS version,
@@ -61,6 +65,8 @@ SELECT current_setting('server_version') AS version,
         FROM pg_database WHERE datallowconn) AS collations,
        (SELECT coalesce(json_agg(DISTINCT name || ' ' || version), '[]')
         FROM pg_available_extension_versions) AS available,
+       (SELECT coalesce(json_agg(ARRAY[name::text, default_version]), '[]')
+        FROM pg_available_extensions) AS extensions,
        (SELECT coalesce(json_agg(datname ORDER BY datname), '[]')
         FROM pg_database WHERE datallowconn AND NOT datistemplate) AS databases
 """
@@ -86,12 +92,18 @@ SELECT (SELECT coalesce(json_agg(ARRAY[extname::text, extversion]), '[]')
           AND (has_table_privilege(r.oid, c.oid, 'SELECT')
                OR has_any_column_privilege(r.oid, c.oid, 'SELECT'))) AS readable,
        (SELECT coalesce(json_agg(json_build_object(
-            'name', n.nspname || '.' || p.proname, 'owner', pg_get_userbyid(p.proowner),
+            'signature', p.oid::regprocedure::text, 'owner', pg_get_userbyid(p.proowner),
             'public', p.proacl IS NULL OR EXISTS (
                 SELECT FROM aclexplode(p.proacl) a WHERE a.grantee = 0),
-            'observer', has_function_privilege(%(observer)s, p.oid, 'EXECUTE'))), '[]')
+            'observer', has_function_privilege(%(observer)s, p.oid, 'EXECUTE'),
+            'definer', p.prosecdef,
+            'callers', (SELECT coalesce(json_agg(DISTINCT pg_get_userbyid(a.grantee)), '[]')
+                        FROM aclexplode(p.proacl) a
+                        WHERE a.grantee NOT IN (0, p.proowner)),
+            'settings', coalesce(to_json(p.proconfig), '[]'),
+            'sha256', encode(sha256(convert_to(p.prosrc, 'UTF8')), 'hex'))), '[]')
         FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-        WHERE p.prosecdef AND p.oid >= 16384
+        WHERE (p.prosecdef OR n.nspname = 'failover') AND p.oid >= 16384
           AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass
                           AND d.objid = p.oid AND d.deptype = 'e')) AS functions
 """
@@ -183,6 +195,7 @@ def server_found(
         ),
         collations=tuple(CollationFound(*found) for found in row["collations"]),
         available=frozenset(row["available"]),
+        extensions=tuple((name, version) for name, version in row["extensions"]),
         databases=databases,
         unread=unread,
     )
@@ -199,7 +212,16 @@ def database_found(name: str, row: dict[str, Any]) -> DatabaseFound:
         ),
         readable=tuple((role, relation) for role, relation in row["readable"]),
         functions=tuple(
-            FunctionFound(f["name"], f["owner"], f["public"], f["observer"])
+            FunctionFound(
+                signature=f["signature"],
+                owner=f["owner"],
+                public=f["public"],
+                observer=f["observer"],
+                definer=f["definer"],
+                callers=tuple(sorted(f["callers"])),
+                settings=tuple(f["settings"]),
+                sha256=f["sha256"],
+            )
             for f in row["functions"]
         ),
     )

@@ -1,5 +1,5 @@
 """What a ZooKeeper server says of itself: the four-letter words ``srvr`` and, for `failover check`
-alone, ``conf``, over a plain socket.
+alone, ``conf``, over a connection of its own, with TLS where the wire has it.
 
 Asked of every server on its own, so that a misplaced leader and a server that does not serve are
 seen. Needs no session and proves nothing about one.
@@ -23,7 +23,7 @@ async def ask_zookeeper(server: ZooKeeperServer, limit_s: float) -> ZooKeeperSee
     """One answer or the reason for none, within ``limit_s``."""
     try:
         async with asyncio.timeout(limit_s):
-            answer = await answer_to(b"srvr", server.address, server.client_port)
+            answer = await _word(b"srvr", server)
         return seen(answer.decode(errors="replace"))
     except (OSError, ValueError) as error:
         return no_answer(error, limit_s)
@@ -33,10 +33,14 @@ async def ask_settings(server: ZooKeeperServer, limit_s: float) -> dict[str, str
     """What the server runs with, members included, by name; nothing in it is secret."""
     try:
         async with asyncio.timeout(limit_s):
-            answer = await answer_to(b"conf", server.address, server.client_port)
+            answer = await _word(b"conf", server)
     except (OSError, ValueError) as error:
         return no_answer(error, limit_s)
     return settings(answer.decode(errors="replace"))
+
+
+async def _word(word: bytes, server: ZooKeeperServer) -> bytes:
+    return await answer_to(word, server.address, server.client_port, server.identity)
 
 
 def settings(text: str) -> dict[str, str] | NoAnswer:

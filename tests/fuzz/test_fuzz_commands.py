@@ -143,7 +143,7 @@ def test_who_gives_a_command(word: str) -> None:
 @fuzzed(4)
 def test_seconds(text: str) -> None:
     """NaN is in every range that click knows."""
-    kind = options.Seconds(min=2.0, max=300.0)
+    kind = options.Number(min=2.0, max=300.0)
     try:
         found = kind.convert(text, None, None)
     except options.click.BadParameter:

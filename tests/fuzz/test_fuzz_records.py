@@ -183,7 +183,6 @@ KINDS = (
         ),
         encode_observation,
         lambda data: decode_observation(data, path="x"),
-        unique=False,
     ),
     Kind(
         "ledger",
@@ -226,6 +225,11 @@ KINDS = (
                 messages.MinderStatus(True, 1, 7, 1.0, True, True, False),
             ),
             (messages.decode_from_minder, messages.PermitAsk(1, messages.Purpose.START, 1.0)),
+            (messages.decode_from_worker, messages.HostAnswer(1, "{}")),
+            (
+                messages.decode_from_minder,
+                messages.HostAsk(1, "0.1", 4.5, "ab", (("10.0.0.1", 0.5),)),
+            ),
         )
     ),
 )

@@ -243,7 +243,12 @@ TOGETHER: dict[str, Broken] = {
         "false/'"
     ),
     "permit-hook": moved(f"{BARRIERS}/pre_promote"),
-    "start-barrier": moved(f"{BARRIERS}/pg_rewind"),
+    "start-barrier": on_host(  # something that runs, and is not the barrier
+        f"mv {BARRIERS}/pg_rewind /var/tmp/pg_rewind && "
+        f"printf '#!/bin/sh\\nexec /var/tmp/pg_rewind \"$@\"\\n' >{BARRIERS}/pg_rewind && "
+        f"chmod 755 {BARRIERS}/pg_rewind",
+        f"mv /var/tmp/pg_rewind {BARRIERS}/pg_rewind",
+    ),
     "barrier-door": moved("/run/failover/guard-marketplace.sock"),
     "rendered-files": on_host(
         "cp -p /etc/failover/residency.nft /var/tmp/nft && echo '# by hand' "

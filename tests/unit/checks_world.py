@@ -43,7 +43,7 @@ from failover.checks.found import (
 from failover.checks.host_report import Asked, Disk, HostReport, PatroniOnHost
 from failover.checks.lease import sessions_ms
 from failover.checks.postgresql import wanted_settings
-from failover.checks.privileges import MEANT
+from failover.checks.privileges import MEANT, OBSERVER, SEARCH_PATH
 from failover.health.inputs import ConfigSeen, StateSeen, ViewInputs
 from failover.health.observation import GuardSeen, HostObservation, PostgresSeen
 from failover.health.view import build_view
@@ -270,15 +270,34 @@ def _postgres(host: DatabaseHost, names: tuple[str, ...]) -> PostgresFound:
         roles=(*roles, RoleFound(str(CLUSTER), ("login",), ())),
         collations=(CollationFound("database marketplace", None, None),),
         available=frozenset({"plpgsql 1.0", "pg_trgm 1.6"}),
+        extensions=(("plpgsql", "1.0"), ("pg_trgm", "1.6")),
         databases=(
             DatabaseFound(
                 "marketplace",
                 (("plpgsql", "1.0"), ("pg_trgm", "1.6")),
                 (CollationFound("collation und-x-icu in marketplace", "153.128", "153.128"),),
                 (),
-                (FunctionFound("failover.walsenders", "failover_functions", False, True),),
+                (),
             ),
+            DatabaseFound("postgres", (("plpgsql", "1.0"),), (), (), functions(host)),
         ),
+    )
+
+
+def functions(host: DatabaseHost) -> tuple[FunctionFound, ...]:
+    """The narrow ones, as rendered."""
+    return tuple(
+        FunctionFound(
+            signature=wanted.signature,
+            owner=wanted.owner,
+            public=False,
+            observer=True,
+            definer=True,
+            callers=(OBSERVER,),
+            settings=(SEARCH_PATH,),
+            sha256=wanted.sha256,
+        )
+        for wanted in EXPECTED.host(host.name).functions
     )
 
 
@@ -310,6 +329,7 @@ def _report(host: DatabaseHost) -> HostReport:
         asked=tuple(
             Asked(str(proxy.address), 0.5) for site in POLICY.sites for proxy in site.proxies
         ),
+        barriers=EXPECTED.barriers,
     )
 
 

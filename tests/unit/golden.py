@@ -36,3 +36,23 @@ def check_golden_file(name: str, text: str) -> None:
         path.parent.mkdir(exist_ok=True)
         path.write_text(text, encoding="utf-8")
     assert text == path.read_text(encoding="utf-8")
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def check_page(name: str, text: str) -> None:
+    """The page ``docs/<name>`` is what the code makes of it. ``make reference`` writes them all."""
+    path = DOCS / name
+    if os.environ.get("REWRITE_GOLDEN"):
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8"), "`make reference` writes it anew"
+
+
+def check_part(name: str, begin: str, end: str, text: str) -> None:
+    """The same of what stands between two lines of a page that is written by hand."""
+    before, found, rest = (DOCS / name).read_text(encoding="utf-8").partition(f"{begin}\n")
+    assert found, f"{name}: {begin}"
+    _old, found, after = rest.partition(end)
+    assert found, f"{name}: {end}"
+    check_page(name, f"{before}{begin}\n{text}{end}{after}")

@@ -1,6 +1,7 @@
 """A worker without ZooKeeper: renews while the file ``renew`` exists, says yes to every permit.
 
-While the file ``stop`` exists, a plan has this guard stop its server.
+While the file ``stop`` exists, a plan has this guard stop its server; while ``mute`` exists, it
+says nothing of its host.
 The n-th question is promised timeline 100 + n.
 """
 
@@ -14,6 +15,8 @@ from pathlib import Path
 from failover.guard.link import Link
 from failover.guard.messages import (
     Answer,
+    HostAnswer,
+    HostAsk,
     PermitAnswer,
     PermitAsk,
     Renewed,
@@ -52,6 +55,8 @@ def main() -> None:
                 number = message.request
                 answer = PermitAnswer(number, Answer.YES, "granted", "", SESSION, 1, 100 + number)
                 link.send(answer)
+            elif isinstance(message, HostAsk) and not (said.directory / "mute").exists():
+                link.send(HostAnswer(message.request, "{}"))
 
 
 if __name__ == "__main__":

@@ -89,8 +89,13 @@ def test_only_what_is_named_is_tried_by_turns() -> None:
 
 
 def test_a_longer_campaign_begins_as_the_shorter_one() -> None:
-    """So a campaign that was stopped can go on with more runs of the first mode."""
+    """So a campaign that was stopped can go on with more runs, or another mode."""
     assert cases(MODES[:1], 50, seed=1) == cases(MODES[:1], 80, seed=1)[:50]
+    longer = cases(MODES, 80, seed=1)
+    assert (
+        cases(MODES[1:], 50, seed=1) == [one for one in longer if one.protection == MODES[1]][:50]
+    )
+    assert {one.fault for one in longer if one.number <= 40} == set(FAULTS)
 
 
 @pytest.mark.parametrize(

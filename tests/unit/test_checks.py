@@ -31,6 +31,7 @@ from cli_world import REFUSED, SILENT, observer
 from golden import check_golden
 
 from failover.checks.found import (
+    CertificateFound,
     ClockFound,
     CollationFound,
     EndpointFound,
@@ -41,12 +42,13 @@ from failover.checks.found import (
     RoleFound,
     SlotFound,
 )
-from failover.checks.privileges import OBSERVER
+from failover.checks.host_report import HostReport
+from failover.checks.privileges import OBSERVER, SEARCH_PATH
 from failover.checks.result import Verdict
 from failover.checks.table import CHECKS, NAMES, run
 from failover.checks.text import as_text
 from failover.health.observation import NoAnswer
-from failover.model import Automation, Lsn, ProtectionMode
+from failover.model import Automation, HostName, Lsn, ProtectionMode
 from failover.residency.findings import Finding, HostScan
 
 Break = Callable[[Found], Found]
@@ -65,9 +67,64 @@ def role(name: str, attributes: tuple[str, ...], member_of: tuple[str, ...] = ()
 def database(**changes: object) -> Break:
     def made(postgres: PostgresFound) -> PostgresFound:
         inside = replace(postgres.databases[0], **changes)  # type: ignore[arg-type]
-        return replace(postgres, databases=(inside,))
+        return replace(postgres, databases=(inside, *postgres.databases[1:]))
 
     return read_as("jkt-db1", made)
+
+
+def narrow(name: str, **changes: object) -> Break:
+    """Breaks one of the functions through which controllers look."""
+
+    def made(postgres: PostgresFound) -> PostgresFound:
+        *others, theirs = postgres.databases
+        functions = tuple(
+            replace(f, **changes) if f.signature.startswith(name) else f  # type: ignore[arg-type]
+            for f in theirs.functions
+        )
+        return replace(postgres, databases=(*others, replace(theirs, functions=functions)))
+
+    return read_as("jkt-db1", made)
+
+
+def one_more(signature: str, owner: str = "failover_functions", **changes: object) -> Break:
+    """A function with its owner's rights that the controllers may call, in the group's database."""
+    made = FunctionFound(
+        *(signature, owner, False, True, True, (OBSERVER,), (SEARCH_PATH,)), sha256="0" * 64
+    )
+    return database(functions=(replace(made, **changes),))  # type: ignore[arg-type]
+
+
+def older_files(*names: str) -> Break:
+    """The files of these hosts do not know the version of pg_trgm that is in use."""
+    older = (("plpgsql", "1.0"), ("pg_trgm", "1.5"))
+    known = frozenset({"plpgsql 1.0", "pg_trgm 1.5"})
+
+    def made(found: Found) -> Found:
+        for name in names:
+            found = read_as(name, lambda p: replace(p, available=known, extensions=older))(found)
+        return found
+
+    return made
+
+
+def sorted_by(**versions: str | None) -> Break:
+    """A database with no version of its collation on record; what each host's libraries have."""
+
+    def made(found: Found) -> Found:
+        for name, version in versions.items():
+            collations = (CollationFound("database x", None, version),)
+            host = name.replace("_", "-")
+            found = read_as(host, lambda p, c=collations: replace(p, collations=c))(found)  # type: ignore[misc]
+        return found
+
+    return made
+
+
+def shown(days: float | None = None, problem: str = "", answered: bool = True) -> Break:
+    until_unix_s = None if days is None else NOW_UNIX_S + days * 86400
+    bad = CertificateFound(HostName("jkt-db1"), "postgresql", until_unix_s, problem, answered)
+    good = CertificateFound(HostName("jkt-zk1"), "zookeeper", NOW_UNIX_S + 1e7, "", True)
+    return lambda found: replace(found, certificates=(good, bad))
 
 
 def setting(name: str, *now: str, host: str = "mks-db1") -> Break:
@@ -88,6 +145,14 @@ def file_says(key: str, value: str) -> Break:
             ),
         ),
     )
+
+
+def other_program(report: HostReport, name: str) -> tuple[tuple[str, str], ...]:
+    return tuple({**dict(report.barriers), name: "0" * 64}.items())
+
+
+def without_program(report: HostReport, name: str) -> tuple[tuple[str, str], ...]:
+    return tuple(each for each in report.barriers if each[0] != name)
 
 
 def lost_hba(known: object) -> Break:
@@ -321,6 +386,24 @@ BROKEN: list[tuple[str, str, Verdict, Break]] = [
         F,
         reported("mks-db2", lambda r: replace(r, barriers_missing=(("pre_promote", "missing"),))),
     ),
+    (
+        "permit-hook",
+        "another program",
+        F,
+        reported("mks-db2", lambda r: replace(r, barriers=other_program(r, "pre_promote"))),
+    ),
+    (
+        "start-barrier",
+        "another program",
+        F,
+        reported("mks-db2", lambda r: replace(r, barriers=other_program(r, "pg_ctl"))),
+    ),
+    (
+        "start-barrier",
+        "a program that cannot be read",
+        U,
+        reported("mks-db2", lambda r: replace(r, barriers=without_program(r, "pg_ctl"))),
+    ),
     ("start-barrier", "file", F, file_says("postgresql.bin_name.postgres", "/usr/bin/postgres")),
     (
         "start-barrier",
@@ -458,7 +541,34 @@ BROKEN: list[tuple[str, str, Verdict, Break]] = [
         "extensions",
         "no files",
         F,
-        read_as("mks-db2", lambda p: replace(p, available=frozenset({"plpgsql 1.0"}))),
+        read_as(
+            "mks-db2",
+            lambda p: replace(
+                p, available=frozenset({"plpgsql 1.0"}), extensions=(("plpgsql", "1.0"),)
+            ),
+        ),
+    ),
+    ("extensions", "older files at one site", F, older_files("mks-db1", "mks-db2")),
+    (
+        "extensions",
+        "newer files everywhere",
+        W,
+        older_files("jkt-db1", "jkt-db2", "mks-db1", "mks-db2"),
+    ),
+    (
+        "extensions",
+        "newer files at one site",
+        W,
+        read_as(
+            "mks-db1",
+            lambda p: replace(p, extensions=(("plpgsql", "1.0"), ("pg_trgm", "1.7"))),
+        ),
+    ),
+    (
+        "collations",
+        "no version on record, and hosts differ",
+        F,
+        sorted_by(jkt_db1="2.36", jkt_db2="2.36", mks_db1="2.41", mks_db2="2.41"),
     ),
     (
         "wal-disk",
@@ -530,6 +640,10 @@ BROKEN: list[tuple[str, str, Verdict, Break]] = [
         F,
         reported("mks-db1", lambda r: replace(r, configuration_loaded_sha256="x")),
     ),
+    ("certificates", "ends soon", W, shown(days=20.0)),
+    ("certificates", "ends now", F, shown(days=3.0)),
+    ("certificates", "is not believed", F, shown(problem="certificate verify failed")),
+    ("certificates", "silent", U, shown(problem="timed out", answered=False)),
     ("versions", "older", W, reported("mks-db1", lambda r: replace(r, version="0.0.1"))),
     (
         "haproxy",
@@ -569,31 +683,27 @@ BROKEN: list[tuple[str, str, Verdict, Break]] = [
         "observer-privileges",
         "borrowed rights",
         F,
-        database(
-            functions=(
-                FunctionFound("failover.walsenders", "failover_functions", False, True),
-                FunctionFound("public.all_orders", "marketplace", False, True),
-            )
-        ),
+        one_more("public.all_orders()", "marketplace"),
     ),
     ("role-privileges", "createdb", F, role("rewinder", ("login", "createdb"))),
     ("role-privileges", "member", F, role("marketplace", ("login",), ("pg_monitor",))),
     ("role-privileges", "reads", F, database(readable=(("replicator", "public.customer_order"),))),
+    ("narrow-functions", "public", F, narrow("failover.walsenders()", public=True)),
+    ("narrow-functions", "others", F, narrow("failover.walsenders()", callers=(OBSERVER, "shop"))),
+    ("narrow-functions", "nobody", F, narrow("failover.walsenders()", observer=False)),
+    ("narrow-functions", "a superuser's", F, narrow("failover.walsenders()", owner="postgres")),
+    ("narrow-functions", "its caller's", F, narrow("failover.walsenders()", definer=False)),
+    ("narrow-functions", "search_path", F, narrow("failover.walsenders()", settings=())),
+    ("narrow-functions", "another text", F, narrow("failover.walsenders()", sha256="0" * 64)),
     (
         "narrow-functions",
-        "public",
+        "other arguments",
         F,
-        database(
-            functions=(FunctionFound("failover.walsenders", "failover_functions", True, True),)
-        ),
+        narrow("failover.end_sessions(inet,boolean,text[])", signature="failover.end_sessions()"),
     ),
-    (
-        "narrow-functions",
-        "a superuser's",
-        F,
-        database(functions=(FunctionFound("failover.walsenders", "postgres", False, True),)),
-    ),
-    ("narrow-functions", "gone", F, database(functions=())),
+    ("narrow-functions", "gone", F, narrow("failover.walsenders()", signature="failover.x()")),
+    ("narrow-functions", "left over", W, one_more("failover.old()")),
+    ("narrow-functions", "left over and wide", F, one_more("failover.old()", public=True)),
     ("residency", "open", F, lost_hba(None)),
     ("automation", "observe", W, stated(lambda s: replace(s, automation=Automation.OBSERVE))),
     (
@@ -696,6 +806,63 @@ def test_what_an_operator_sizes_alike_at_both_sites_is_in_order() -> None:
     (said,) = run(found, ("postgresql-settings",))
     assert "shared_preload_libraries" in said.sentence
     assert not said.fails
+
+
+@pytest.mark.parametrize("version", [None, "2.36"])
+def test_a_collation_with_no_version_on_record_that_is_one_everywhere_is_in_order(
+    version: str | None,
+) -> None:
+    """C has none; an old database may have none of libc's."""
+    hosts = dict.fromkeys(("jkt_db1", "jkt_db2", "mks_db1", "mks_db2"), version)
+    assert not_ok(sorted_by(**hosts)(world())) == {}
+
+
+def test_functions_of_a_database_that_cannot_be_looked_into_are_not_missing() -> None:
+    closed = read_as(
+        "jkt-db1",
+        lambda p: replace(p, databases=p.databases[:1], unread=(("postgres", "no answer"),)),
+    )(world())
+    (said,) = run(closed, ("narrow-functions",))
+    assert said.verdict is Verdict.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("address", "in_order"),
+    [
+        ("10.77.2.99", True),  # the host behind a virtual address
+        ("10.77.1.99", False),  # of another site
+        ("10.77.2.31", False),  # the controller's
+    ],
+)
+def test_a_proxy_behind_a_virtual_address_asks_from_its_own(address: str, in_order: bool) -> None:
+    found = world()
+    for host in found.hosts:
+        found = reported(
+            host.host.name,
+            lambda r: replace(
+                r,
+                asked=tuple(
+                    replace(a, address=address) if a.address == "10.77.2.41" else a for a in r.asked
+                ),
+            ),
+        )(found)
+    assert not_ok(found) == ({} if in_order else {"haproxy": F})
+
+
+def test_what_is_written_out_as_patroni_has_it_anyway_is_in_order() -> None:
+    tags = {
+        "tags.nofailover": "off",
+        "tags.noloadbalance": "off",
+        "tags.clonefrom": "off",
+        "tags.nosync": "off",
+    }
+
+    def written(report: HostReport) -> HostReport:
+        settings = {k: v for k, v in report.patroni.settings if k != "tags"} | tags
+        return replace(report, patroni=replace(report.patroni, settings=tuple(settings.items())))
+
+    found = configured(MAKASSAR, lambda d: d.update(maximum_lag_on_syncnode=-1))(world())
+    assert not_ok(reported("mks-db2", written)(found)) == {}
 
 
 def test_not_knowing_what_is_safety_critical_counts_as_a_failure_and_says_so() -> None:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import golden
+import pytest
 
 from failover.checks.page import page
 from failover.checks.table import CHECKS
 
-PAGE = Path(__file__).parents[2] / "docs" / "checks.md"
 
-
+@pytest.mark.reference
 def test_the_page_is_current() -> None:
-    text = page(CHECKS)
-    if os.environ.get("REWRITE_GOLDEN"):
-        PAGE.write_text(text, encoding="utf-8")
-    assert text == PAGE.read_text(encoding="utf-8")
+    golden.check_page("checks.md", page(CHECKS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from failover.cli import options
 from failover.cli.main import cli
 from failover.cli.output import UserError
+from failover.lab.workload import inside
 
 
 @pytest.fixture
@@ -59,3 +61,30 @@ def test_every_mistake_of_the_file_at_once(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert all(word in result.stderr for word in ("sites", "clusters", "lease", "colour"))
     assert "Traceback" not in result.output
+
+
+def commands(command: click.Command, path: str = "failover") -> Iterator[tuple[str, click.Command]]:
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from commands(found, f"{path} {name}")
+
+
+def test_every_number_on_the_command_line_is_one_and_has_an_end() -> None:
+    """NaN is inside of every range of click's own."""
+    numbers = [
+        (path, parameter)
+        for path, command in (*commands(cli), *commands(inside.command, "inside"))
+        for parameter in command.params
+        if isinstance(parameter.type, click.types.FloatParamType)
+    ]
+    assert len(numbers) > 8
+    for path, parameter in numbers:
+        assert isinstance(parameter.type, options.Number), f"{path}: {parameter.name}"
+        assert parameter.type.min is not None, f"{path}: {parameter.name} may be negative"
+        for odd in ("nan", "inf", "-inf", "-1"):
+            with pytest.raises(click.BadParameter):
+                parameter.type.convert(odd, parameter, None)

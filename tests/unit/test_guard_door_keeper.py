@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from structlog.testing import capture_logs
 
+from failover.guard import door_keeper
 from failover.guard.acknowledgement import FREE, SHUT, Barrier, Door, Form
 from failover.guard.door_keeper import DoorKeeper
 from failover.guard.nftables import KernelRefused, Nftables
@@ -125,3 +127,38 @@ def test_a_kernel_that_refuses_is_doubt_where_it_has_a_door_and_absence_where_it
         assert keeper.enforced is False
 
     asyncio.run(story())
+
+
+def test_a_door_that_is_stuck_is_said_when_it_begins_ends_and_now_and_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands behind it cannot be destroyed, and it is tried again and again."""
+    stuck = True
+
+    def destroy(_keeper: DoorKeeper) -> None:
+        if stuck:
+            raise OSError("ss: not installed")
+
+    monkeypatch.setattr(DoorKeeper, "_destroy_connections", destroy)
+    places = Places(CLUSTER, tmp_path, tmp_path)
+    places.door.write_text("shut\n", encoding="ascii")
+    kernel = SlowKernel()
+    kernel.goes_on.release(100)
+    keeper = DoorKeeper(BARRIER, places, cast("Callable[[], Nftables]", lambda: kernel))
+
+    def events(times: int) -> list[str]:
+        with capture_logs() as said:
+            for _ in range(times):
+                keeper.wanted = Door(Form.LEASED, 1)
+                keeper._make(keeper.wanted)
+        return [each["event"].removeprefix("acknowledgement_barrier") for each in said]
+
+    assert events(50) == ["_stuck"]
+    monkeypatch.setattr(door_keeper, "STUCK_SAID_EVERY_S", 0.0)
+    assert events(2) == ["_stuck", "_stuck"]
+    stuck = False
+    assert events(2) == ["_moves_again", ""]
+    stuck = True
+    keeper._make(SHUT)
+    monkeypatch.setattr(door_keeper, "STUCK_SAID_EVERY_S", 60.0)
+    assert events(2)[-1:] == ["_stuck"]

@@ -16,13 +16,15 @@ import pytest
 from guard_world import CLUSTER, Host
 
 from failover.clock import boottime_s
+from failover.guard import host_question
 from failover.guard import minder as minder_module
 from failover.guard.acknowledgement import Barrier
 from failover.guard.door_keeper import DoorKeeper
 from failover.guard.doors import open_barrier_door, open_http_door_at_last
 from failover.guard.guard_metrics import GuardMetrics
+from failover.guard.host_question import HostQuestion
 from failover.guard.logic import Limits
-from failover.guard.messages import Purpose, Renewed
+from failover.guard.messages import HostAnswer, HostAsk, Purpose, Renewed
 from failover.guard.minder import Minder
 from failover.guard.nftables import KernelRefused, Nftables
 from failover.guard.records import boot_id, read_record
@@ -376,3 +378,42 @@ def test_a_port_that_is_taken_is_waited_for(host: Host) -> None:
             await runner.cleanup()
 
     asyncio.run(story())
+
+
+def test_what_a_host_is_like_is_the_workers_to_say(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker that says nothing costs who asks an answer, and the next one who asks nothing."""
+    mute = host.places.run_dir.parent / "mute"
+
+    async def story() -> None:
+        async with minding(host) as minder:
+            question = minder.host_question
+            assert await question.report() == "{}"
+            mute.touch()
+            monkeypatch.setattr(host_question, "ANSWER_LIMIT_S", 0.1)
+            assert await question.report() is None
+            mute.unlink()
+            monkeypatch.setattr(host_question, "ANSWER_LIMIT_S", 30.0)
+            both = await asyncio.gather(question.report(), question.report())
+            assert both == ["{}", "{}"]
+
+    asyncio.run(story())
+
+
+def test_a_proxy_that_asks_is_told_to_the_worker_up_to_a_number() -> None:
+    sent: list[HostAsk] = []
+    question = HostQuestion(sent.append, 4.5, "ab")
+    for number in range(host_question.ASKERS_MAX + 10):
+        question.asked(f"10.0.0.{number}")
+
+    async def story() -> None:
+        asking = asyncio.create_task(question.report())
+        await until(lambda: bool(sent))
+        question.answered(HostAnswer(sent[0].request, "{}"))
+        assert await asking == "{}"
+
+    asyncio.run(story())
+    assert len(sent[0].asked) == host_question.ASKERS_MAX
+    assert sent[0].asked[0][0] == "10.0.0.0"
+    assert (sent[0].deadline_s, sent[0].configuration_sha256) == (4.5, "ab")

@@ -82,6 +82,7 @@ def worker_that_heard_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> tu
         Keeper(),  # type: ignore[arg-type]
         desk,  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]
+        None,  # type: ignore[arg-type]
         begun,
     )
     return made, desk

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
+import queue
+import shutil
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from cli_world import CLUSTER, CONFIG, POLICY
 from pydantic import TypeAdapter
 
-from failover.checks.host_report import BARRIERS, PATRONI_FILE, RENDERED_FILES, HostReport
+from failover.checks.host_report import BARRIERS, PATRONI_FILE, RENDERED_FILES, Asked, HostReport
 from failover.guard import host_report
-from failover.guard.host_report import HostReporter
+from failover.guard.host_report import HostReporter, sha256_of
+from failover.guard.messages import HOST_REPORT_MAX, FromWorker, HostAnswer, HostAsk
 from failover.guard.records import Places
 from failover.render.expected import expected
 from failover.render.files import render
@@ -26,6 +29,7 @@ from failover.timing import lease_timing
 
 HOST = POLICY.cluster(CLUSTER).hosts[0]
 SECRET = "never-to-be-shown"
+ASK = HostAsk(3, "1.2.3", 4.5, sha256_of(CONFIG), (("10.77.1.41", 0.5),))
 
 
 @pytest.fixture
@@ -38,8 +42,8 @@ def root(tmp_path: Path) -> Path:
             target.write_text(text, encoding="utf-8")
     directory = tmp_path / "usr/lib/failover/barrier"
     directory.mkdir(parents=True)
-    for name in BARRIERS:
-        (directory / name).write_text("#!/bin/sh\n", encoding="utf-8")
+    for name, shipped in BARRIERS.items():
+        shutil.copy(host_report.SHIPPED / shipped, directory / name)
         (directory / name).chmod(0o755)
     (tmp_path / "data/pg_wal").mkdir(parents=True)
     (tmp_path / "state/salvage/3").mkdir(parents=True)
@@ -76,19 +80,25 @@ def door(places: Places) -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def reporter(root: Path, places: Places) -> HostReporter:
-    return HostReporter(places, lease_timing(POLICY.lease_s), CONFIG, root=root)
+def sent() -> queue.SimpleQueue[FromWorker]:
+    return queue.SimpleQueue()
+
+
+@pytest.fixture
+def reporter(root: Path, places: Places, sent: queue.SimpleQueue[FromWorker]) -> HostReporter:
+    return HostReporter(places, lease_timing(POLICY.lease_s), CONFIG, sent.put, root=root)
 
 
 @pytest.mark.usefixtures("door")
 def test_a_host_as_it_is_rendered(reporter: HostReporter) -> None:
-    found = reporter.look()
+    found = reporter.look(ASK)
     wanted = expected(POLICY, CONFIG.read_bytes()).host(HOST.name)
     assert found.files == wanted.files
     assert [path for path, _ in found.files] == list(RENDERED_FILES)
     assert dict(found.patroni.settings) == dict(wanted.patroni)
     assert found.patroni.problem == ""
     assert found.barriers_missing == ()
+    assert found.barriers == expected(POLICY, CONFIG.read_bytes()).barriers
     assert found.door_problem == ""
     assert found.salvage_held_bytes == 1000
     assert {disk.what for disk in found.disks} == {"data", "wal", "salvage"}
@@ -101,13 +111,15 @@ def test_what_is_not_there_is_said(reporter: HostReporter, root: Path) -> None:
     directory = root / "usr/lib/failover/barrier"
     (directory / "postgres").unlink()
     (directory / "pg_ctl").chmod(0o644)
+    (directory / "promote").write_text('#!/bin/sh\nexec pg_ctl "$@"\n', encoding="utf-8")
     (directory / "pre_promote").unlink()
     (directory / "pre_promote").symlink_to("/nowhere")
     (root / RENDERED_FILES[0]).unlink()
-    found = reporter.look()
+    found = reporter.look(ASK)
     assert dict(found.barriers_missing) == {
         "postgres": "missing",
         "pg_ctl": "not executable",
+        "promote": "not the program of this version",
         "pre_promote": "a broken link",
     }
     assert "No such file" in found.door_problem
@@ -121,11 +133,11 @@ def test_no_secret_is_in_it(reporter: HostReporter, root: Path) -> None:
         text.replace("username: patroni", f"username: patroni\n    password: {SECRET}"), "utf-8"
     )
     assert SECRET in file.read_text(encoding="utf-8")
-    found = reporter.look()
+    found = reporter.look(ASK)
     assert found.patroni.problem == ""
     assert SECRET.encode() not in TypeAdapter(HostReport).dump_json(found)
     file.write_text(f"a: [{SECRET}", encoding="utf-8")
-    broken = reporter.look()
+    broken = reporter.look(ASK)
     assert broken.patroni.problem
     assert SECRET.encode() not in TypeAdapter(HostReport).dump_json(broken)
 
@@ -138,15 +150,17 @@ def test_patronis_process_its_start_and_the_names_in_its_environment(
     proc = root / "proc"
     proc.mkdir()
     (proc / "stat").symlink_to("/proc/stat")
-    reporter = HostReporter(places, lease_timing(POLICY.lease_s), CONFIG, root=root, proc=proc)
+    reporter = HostReporter(
+        *(places, lease_timing(POLICY.lease_s), CONFIG, lambda _: None), root=root, proc=proc
+    )
     command = [sys.executable, "-c", "import time; time.sleep(60)", *words, PATRONI_FILE]
     environment = {**os.environ, "PATRONI_POSTGRESQL_BIN_POSTGRES": SECRET}
-    assert reporter.look().patroni.started_unix_s is None
+    assert reporter.look(ASK).patroni.started_unix_s is None
     before_s = time.time()
     with subprocess.Popen(command, env=environment) as process:
         (proc / str(process.pid)).symlink_to(f"/proc/{process.pid}")
         try:
-            found = reporter.look().patroni
+            found = reporter.look(ASK).patroni
         finally:
             process.kill()
     assert found.by_guard is by_guard
@@ -156,31 +170,60 @@ def test_patronis_process_its_start_and_the_names_in_its_environment(
     assert SECRET not in str(found)
 
 
-def test_who_asked_for_writability_is_remembered_up_to_a_number(reporter: HostReporter) -> None:
-    for number in range(host_report.ASKERS_MAX + 10):
-        reporter.asked(f"10.0.0.{number}")
-    found = asyncio.run(reporter.report())
-    assert found is not None
-    assert len(found.asked) == host_report.ASKERS_MAX
-    assert found.asked[0].address == "10.0.0.0"
+def test_what_the_minder_alone_knows_is_passed_on(reporter: HostReporter) -> None:
+    found = reporter.look(ASK)
+    assert (found.version, found.deadline_s) == ("1.2.3", 4.5)
+    assert found.asked == (Asked("10.77.1.41", 0.5),)
+    assert found.session_ms == lease_timing(POLICY.lease_s).session_ms
 
 
-def test_a_look_that_hangs_costs_the_asker_his_answer_and_is_not_begun_twice(
-    reporter: HostReporter, root: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_file_with_no_end_is_read_to_a_limit(reporter: HostReporter, root: Path) -> None:
+    for path in (RENDERED_FILES[0], PATRONI_FILE.lstrip("/")):
+        (root / path).unlink()
+        (root / path).symlink_to("/dev/zero")
+    found = reporter.look(ASK)
+    assert RENDERED_FILES[0] not in dict(found.files)
+    assert found.patroni.problem
+
+
+def test_aliases_that_stand_for_more_than_any_memory_holds(
+    reporter: HostReporter, root: Path
+) -> None:
+    lines = ["a0: &a0 [x]", *(f"a{n}: &a{n} [{f'*a{n - 1},' * 9}]" for n in range(1, 30))]
+    (root / PATRONI_FILE.lstrip("/")).write_text("\n".join(lines), encoding="utf-8")
+    assert reporter.look(ASK).patroni.problem.startswith("YAMLError")
+
+
+def test_a_look_that_fails_or_is_too_long_ends_no_worker(
+    reporter: HostReporter,
+    root: Path,
+    sent: queue.SimpleQueue[FromWorker],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = root / PATRONI_FILE.lstrip("/")
+    file.write_text(f"scope: {'x' * HOST_REPORT_MAX}", encoding="utf-8")
+    reporter._answer(ASK)
+    file.write_text("[" * 5000, encoding="utf-8")
+    monkeypatch.setattr(host_report, "_bytes_below", lambda _: 1 / 0)
+    reporter._answer(ASK)
+    assert sent.empty()
+
+
+def test_a_look_that_hangs_is_not_begun_twice_and_the_latest_question_is_kept(
+    reporter: HostReporter, root: Path, sent: queue.SimpleQueue[FromWorker]
 ) -> None:
     """A pipe that nobody writes to: reading it waits, as a disk that hangs."""
-    monkeypatch.setattr(host_report, "LOOK_LIMIT_S", 0.2)
     pipe = root / RENDERED_FILES[0]
     pipe.unlink()
     os.mkfifo(pipe)
-    threads = threading.active_count()
-    assert asyncio.run(reporter.report()) is None
-    assert asyncio.run(reporter.report()) is None
-    assert threading.active_count() <= threads + 1
-    held = root / "held"
-    os.link(pipe, held)
-    (root / "file").write_bytes(b"a file again")
-    (root / "file").replace(pipe)  # a look that begins now does not wait
-    held.write_bytes(b"at last")  # and the one that waits goes on
-    monkeypatch.setattr(host_report, "LOOK_LIMIT_S", 20.0)
-    assert asyncio.run(reporter.report()) is not None
+    threading.Thread(target=reporter.run, daemon=True).start()
+    reporter.ask(ASK)
+    with pipe.open("wb"):  # waits until somebody reads: the look hangs here
+        threads = threading.active_count()
+        reporter.ask(replace(ASK, request=4))
+        reporter.ask(replace(ASK, request=5))
+        assert threading.active_count() == threads
+        assert sent.empty()
+        pipe.unlink()  # a look that begins now does not wait
+    answers = [sent.get(timeout=30.0), sent.get(timeout=30.0)]
+    assert [a.request for a in answers if isinstance(a, HostAnswer)] == [3, 5]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from failover.guard.acknowledgement import Barrier
+from failover.lab.answer_time import answer_us_of
 from failover.lab.barrier_seen import Rules, Seen, may_admin, metric_of, rules_of
 from failover.lab.bench_barrier_cost_result import (
     Load,
@@ -28,6 +29,7 @@ from failover.lab.bench_barrier_cost_result import (
     run_line,
     table_lines,
 )
+from failover.lab.errors import LabError
 from failover.lab.workload.attempt import Attempt, Outcome, Via
 from failover.model import ClusterName, HostName, SiteName
 
@@ -118,6 +120,7 @@ def window(number: int, barrier: bool, rate: float = 800.0) -> Window:
         busy=Load(1000, 0, rate, 16_000 / rate, 40_000 / rate),
         light=Load(500, 0, 100.0, 1_600 / rate, 6_000 / rate),
         others_cores=0.1,
+        answer_us=80_000 / rate,
     )
 
 
@@ -182,7 +185,7 @@ def windows(cost: Callable[[float], float], spread: float, count: int = 12) -> l
 
 def test_no_cost_in_quiet_windows_is_within_noise() -> None:
     found = windows(lambda rate: rate, spread=0.03)
-    assert {one.verdict for one in figures(found)} == {Verdict.WITHIN_NOISE}
+    assert {one.verdict for one in figures(found)} == {Verdict.WITHIN_NOISE, None}
     assert passed(found)
     assert "12 pairs of windows; of 24 windows 0 not counted." in table_lines(found)
 
@@ -192,6 +195,31 @@ def test_a_difference_is_seen_in_either_direction(factor: float) -> None:
     found = windows(lambda rate: factor * rate, spread=0.03)
     assert figures(found)[0].verdict is Verdict.DIFFERS
     assert not passed(found)
+
+
+def test_the_cost_of_one_answer_is_told_and_fails_nothing() -> None:
+    found = [
+        replace(one, answer_us=101.0 if one.barrier else 100.0)
+        for one in windows(lambda rate: rate, spread=0.03)
+    ]
+    cost = figures(found)[-1]
+    assert (cost.low, cost.high, cost.verdict) == (1.0, 1.0, None)
+    assert passed(found)
+    assert "| one answer, µs | 101 | 100 | +1 (+1 to +1) | 0 |  |" in table_lines(found)
+
+
+PGBENCH = """transaction type: /dev/stdin
+number of transactions actually processed: 30211
+latency average = 0.099 ms
+initial connection time = 5.214 ms
+tps = 10088.412764 (without initial connection time)
+"""
+
+
+def test_the_time_of_an_answer_is_read_from_what_pgbench_prints() -> None:
+    assert answer_us_of(PGBENCH) == 99.12
+    with pytest.raises(LabError, match="no rate"):
+        answer_us_of("pgbench: error: connection to server failed")
 
 
 def test_noise_that_could_hide_a_cost_is_no_proof_of_none() -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
 
 import cli_world
+import golden
 import pytest
 from controller_world import JAKARTA, SURABAYA, Group
 from prometheus_client import CollectorRegistry, generate_latest
@@ -40,7 +40,6 @@ from tests.scenarios.test_scenarios import CASES
 from tests.scenarios.test_scenarios import load as load_case
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "metrics.md"
 ALL = (*METRICS, *GUARD_METRICS)
 SERIES_MAX = 1000  # of one controller with one group
 
@@ -87,12 +86,10 @@ def test_no_name_twice() -> None:
     assert len(found) == len(set(found))
 
 
+@pytest.mark.reference
 def test_the_page_is_current() -> None:
     labels = names.CONSTANT_LABELS, guard_metrics.CONSTANT_LABELS
-    text = page(CHAPTERS, GUARD_METRICS, *labels)
-    if os.environ.get("REWRITE_GOLDEN"):
-        PAGE.write_text(text, encoding="utf-8")
-    assert text == PAGE.read_text(encoding="utf-8")
+    golden.check_page("metrics.md", page(CHAPTERS, GUARD_METRICS, *labels))
 
 
 # --------------------------------------------------------------------------- what is exported

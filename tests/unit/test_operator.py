@@ -239,6 +239,7 @@ def test_automation_pause_and_acknowledge(
         (["pause", "--for", "soon", "--reason", "x"], ExitCode.BAD_INPUT, "a number and a unit"),
         (["pause", "--for", "30d", "--reason", "x"], ExitCode.BAD_INPUT, "7 days"),
         (["pause", "--for", "2h"], ExitCode.BAD_INPUT, "--reason"),
+        (["automation", "observe", "--unproven", "--reason", "x"], ExitCode.BAD_INPUT, "for auto"),
         (["automation", "auto", "--reason", " "], ExitCode.BAD_INPUT, "--reason TEXT"),
         (["switchover", "--to", "bandung"], ExitCode.BAD_INPUT, "jakarta, makassar"),
         (["switchover", "--to", "surabaya"], ExitCode.BAD_INPUT, "witness"),

@@ -8,8 +8,10 @@ from typing import Any
 import aiohttp
 import psycopg
 import pytest
+from pydantic import TypeAdapter
 
 from failover.health.observation import (
+    GuardSeen,
     NoAnswer,
     NoAnswerKind,
     PatroniSeen,
@@ -18,7 +20,7 @@ from failover.health.observation import (
     ZooKeeperMode,
     ZooKeeperSeen,
 )
-from failover.model import Lsn
+from failover.model import Epoch, Lsn
 from failover.sites import guard_http, patroni, postgres, zookeeper_status
 from failover.sites.trouble import no_answer
 
@@ -165,6 +167,16 @@ def test_half_a_document_is_not_understood() -> None:
     found = patroni.seen_in(b'HTTP/1.0 200 OK\r\n\r\n{"state": "runn')
     assert isinstance(found, NoAnswer)
     assert found.kind is NoAnswerKind.MALFORMED
+
+
+def test_a_guard_that_says_a_thing_twice_has_said_nothing() -> None:
+    """Readers of JSON take the last one, or the first."""
+    said = GuardSeen(True, True, True, True, True, Epoch(4), 3.0, None)
+    whole = TypeAdapter(GuardSeen).dump_json(said)
+    assert isinstance(guard_http.seen(whole), GuardSeen)
+    twice = guard_http.seen(whole.replace(b"{", b'{"granted":false,', 1))
+    assert isinstance(twice, NoAnswer)
+    assert "granted: it is given twice" in twice.detail
 
 
 def test_a_guard_of_another_version_is_not_guessed() -> None:

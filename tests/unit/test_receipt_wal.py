@@ -142,3 +142,15 @@ def test_it_takes_no_longer_than_it_may(copy: Copy) -> None:
     assert time.monotonic() - began_s < 20
     assert wal.branch.committed == 13
     assert wal.problem.startswith("the WAL was read for 0.5 s only")
+
+
+@pytest.mark.parametrize("cut", [2, 15, 45])
+def test_a_line_that_is_torn_when_the_time_is_up_is_no_record(copy: Copy, cut: int) -> None:
+    lines = RECORDED.read_text().splitlines(keepends=True)
+    last_commit = max(n for n, line in enumerate(lines) if "desc: COMMIT" in line)
+    torn = "".join(lines[: last_commit + 1])[:-cut]
+    (copy.directory / "torn").write_text(torn)
+    copy.says(f"cat {copy.directory}/torn; exec sleep 60")
+    wal = copy.read(limit_s=0.5)
+    assert wal.branch.committed == 12
+    assert wal.problem.startswith("the WAL was read for 0.5 s only")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import stat
+from hashlib import sha256
 from ipaddress import ip_address
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -12,13 +13,16 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from failover.checks.privileges import FUNCTION_OWNERS
 from failover.cli.config import command
 from failover.config import load
 from failover.model import ClusterName, HostName, SiteName
 from failover.policy import Cluster, DatabaseHost, Policy, ZooKeeperServer
 from failover.render import Tree, compare, render, write
+from failover.render.expected import expected as expected_of
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+WATCHDOG = PurePosixPath("jakarta/jkt-db1/etc/systemd/system.conf.d/60-failover-watchdog.conf")
 JAKARTA, MAKASSAR = SiteName("jakarta"), SiteName("makassar")
 
 
@@ -188,6 +192,10 @@ def test_the_guards_unit(tree: Tree) -> None:
         assert expected in lines
 
 
+def test_systemd_holds_the_watchdog_device(tree: Tree) -> None:
+    assert "RuntimeWatchdogSec=20s" in tree[WATCHDOG].splitlines()
+
+
 def test_a_guard_that_was_given_up_gets_another_chance_once_nothing_lives(tree: Tree) -> None:
     assert "OnSuccess=failover-guard-again.service" in unit(
         tree, "jakarta/jkt-db1", "failover-fence"
@@ -262,6 +270,10 @@ def test_several_clusters_and_ipv6(policy: Policy) -> None:
 def test_the_long_lease_demands_a_hardware_watchdog(policy: Policy) -> None:
     tree = render(dataclasses.replace(policy, lease_s=20.0))
     assert patroni(tree, "jakarta/jkt-db1")["watchdog"] == {"mode": "required"}
+    assert WATCHDOG not in tree, "two cannot hold one device"
+    assert (
+        expected_of(dataclasses.replace(policy, lease_s=20.0), b"").host(HostName("jkt-db1")).files
+    )
     zoo = tree[PurePosixPath("jakarta/jkt-zk1/etc/zookeeper/zoo.cfg")]
     assert "maxSessionTimeout=20000\n" in zoo
 
@@ -278,3 +290,18 @@ def _with_five_zookeeper_servers(policy: Policy) -> Policy:
         policy,
         sites=(more(JAKARTA, "10.77.1.22", 4), more(MAKASSAR, "10.77.2.22", 5), policy.sites[2]),
     )
+
+
+def test_every_function_with_its_owners_rights_is_expected_as_it_is_rendered(
+    tree: Tree, policy: Policy
+) -> None:
+    """`failover check` compares them with what is on the primary."""
+    host = policy.clusters[0].hosts[0]
+    directory = PurePosixPath(host.site, host.name, "usr/lib/failover")
+    sql = tree[directory / "post-bootstrap.sql"] + tree[directory / "residency.sql"]
+    texts = [sha256(part.encode()).hexdigest() for part in sql.split("$$")[1::2]]
+    found = expected_of(policy, b"").host(host.name).functions
+    assert len({each.signature for each in found}) == sql.count("SECURITY DEFINER") == len(found)
+    assert {each.sha256 for each in found} < set(texts)
+    assert len({each.sha256 for each in found}) == len(found)
+    assert all(each.owner in FUNCTION_OWNERS for each in found)

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from failover.cli.exit_codes import ExitCode
-from failover.cli.options import known_site, output_option
+from failover.cli.options import Number, known_site, output_option
 from failover.cli.output import UserError, print_json
 from failover.clock import boottime_s
 from failover.lab.errors import LabError
@@ -37,8 +37,16 @@ def command() -> None:
 @click.option(
     "--via", default="proxy", show_default=True, help="proxy, direct or direct:HOST (no HAProxy)."
 )
-@click.option("--clients", default=4, show_default=True, type=click.IntRange(1, 200))
-@click.option("--rate", default=50.0, show_default=True, help="Transactions a second per site.")
+@click.option(
+    "--clients", default=4, show_default=True, type=click.IntRange(1, 200), help="At each site."
+)
+@click.option(
+    "--rate",
+    default=50.0,
+    show_default=True,
+    type=Number(min=0, min_open=True),
+    help="Transactions a second per site.",
+)
 def start(sites: tuple[str, ...], via: str, clients: int, rate: float) -> None:
     """Start customers in the background. They stay until `stop`."""
     lab = _lab()

@@ -26,6 +26,7 @@ from failover.lab.workload.attempt import Attempt, Outcome, Recorder, Via
 from failover.lab.workload.marketplace import INSTEAD, STATEMENTS, Kind, Purchase, pick
 from failover.model import SiteName
 from failover.policy import Policy
+from failover.transport import libpq_parameters
 
 # From one attempt that did not get through until the next. HAProxy turns away for next to nothing;
 # a database host pays for every login that it refuses.
@@ -53,6 +54,7 @@ class Target:
 
     host: str
     port: int
+    authorities: str | None = None  # of the database behind it; None: it is not verified
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ def connect(target: Target, login: Login, name: str) -> psycopg.Connection[tuple
         application_name=name,
         autocommit=True,
         **CONNECTION_SETTINGS,
+        **libpq_parameters(target.authorities),
     )
 
 

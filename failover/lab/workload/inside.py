@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 import psycopg
 
+from failover.cli.options import Number
 from failover.config import load
 from failover.lab.workload.attempt import Recorder, Via
 from failover.lab.workload.client import Client, ClientSettings, Login, Target, connect, site_of
@@ -41,14 +42,17 @@ def targets_of(policy: Policy, cluster: Cluster, site: SiteName, via: str) -> tu
     kind, _, name = via.partition(":")
     if kind == Via.PROXY and not name:
         proxies = policy.site(site).proxies
-        return tuple(Target(str(proxy.address), cluster.proxy_port) for proxy in proxies)
+        authorities = cluster.hosts[0].postgres_authorities
+        return tuple(Target(str(p.address), cluster.proxy_port, authorities) for p in proxies)
     if kind != Via.DIRECT:
         raise click.BadParameter(f"{via!r}: expected proxy, direct or direct:HOST")
     hosts = [host for host in cluster.at(site) if name in ("", host.name)]
     if not hosts:
         known = ", ".join(host.name for host in cluster.at(site))
         raise click.BadParameter(f"no database host {name!r} at {site}; known: {known}")
-    return tuple(Target(str(host.address), host.postgres_port) for host in hosts)
+    return tuple(
+        Target(str(host.address), host.postgres_port, host.postgres_authorities) for host in hosts
+    )
 
 
 config_option = click.option(
@@ -67,7 +71,13 @@ def command() -> None:
 @config_option
 @site_option
 @cluster_option
-@click.option("--wait", "wait_s", default=60.0, help="Seconds to wait for a writable database.")
+@click.option(
+    "--wait",
+    "wait_s",
+    default=60.0,
+    type=Number(min=0),
+    help="Seconds to wait for a writable database.",
+)
 def setup(config: Path, site: str, cluster: str | None, wait_s: float) -> None:
     """Create the empty shop where it is not there yet."""
     policy, found = _policy_and_cluster(config, cluster)
@@ -98,13 +108,19 @@ def create_shop(target: Target, login: Login) -> None:
 @cluster_option
 @click.option("--via", default="proxy", show_default=True, help="proxy, direct or direct:HOST.")
 @click.option("--clients", default=4, show_default=True, type=click.IntRange(1, 200))
-@click.option("--rate", default=50.0, show_default=True, help="Transactions a second, in all.")
+@click.option(
+    "--rate",
+    default=50.0,
+    show_default=True,
+    type=Number(min=0, min_open=True),
+    help="Transactions a second, in all.",
+)
 @click.option("--record", required=True, type=click.Path(path_type=Path), help="Appended to.")
 @click.option("--run", "run_name", default="workload", show_default=True)
 @click.option("--seed", type=int, help="Of the customers' choices. Default: a new one.")
 @click.option("--pid-file", type=click.Path(path_type=Path))
 @click.option("--pause-file", type=click.Path(path_type=Path), help="Idle while it exists.")
-@click.option("--seconds", type=float, help="Stop after so long.")
+@click.option("--seconds", type=Number(min=0), help="Stop after so long.")
 @click.option("--until-stopped", is_flag=True, help="Go on until SIGTERM; the default.")
 def run(
     config: Path,

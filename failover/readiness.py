@@ -31,11 +31,12 @@ from failover.checks.found import (
 from failover.checks.host_report import HostReport
 from failover.checks.lease import sessions_ms
 from failover.checks.postgresql import wanted_settings
-from failover.cli.look import Observer, Seen
 from failover.coordination.grants import granted
-from failover.coordination.recent_history import RecentHistory
+from failover.coordination.recent_history import newest_first
 from failover.coordination.store import StoreUnavailable
+from failover.health.inputs import ViewInputs
 from failover.health.observation import NoAnswer
+from failover.health.view import View, build_view
 from failover.policy import (
     Address,
     ControllerHost,
@@ -49,6 +50,7 @@ from failover.rehearsal.text import EVENT as REHEARSED
 from failover.render.expected import expected
 from failover.render.files import endpoint
 from failover.residency.allowlist import permits
+from failover.sites.certificates import ask_certificates
 from failover.sites.guard_http import ask_host_report
 from failover.sites.haproxy import ask_haproxy
 from failover.sites.readiness_scan import ask_readiness
@@ -63,43 +65,48 @@ if TYPE_CHECKING:
 
 ANSWER_LIMIT_S = 3.0  # a guard waits for a hanging disk for 2 s before it says so
 SESSION_LIMIT_S = 2.0
+HISTORY_MAX = 2000  # entries back to the newest rehearsal: more than a restless quarter has
 
 Answer = TypeVar("Answer")
 
 
 def gather(
-    policy: Policy, configuration: Path, store: Store, observer: Observer, password_file: Path
-) -> tuple[Seen, Found]:
-    """One look at everything, within about ten seconds whatever is silent."""
+    policy: Policy,
+    configuration: Path,
+    store: Store,
+    settle: Callable[[], ViewInputs],
+    password_file: Path,
+) -> Found:
+    """One look at everything, within about ten seconds whatever is silent. ``settle``: a look at
+    the group that is long enough to know ages."""
     sessions = ThreadPoolExecutor(1, "sessions")
     asked_ms = sessions_ms(lease_timing(policy.lease_s))
     granting = sessions.submit(granted, policy.zookeeper_servers, asked_ms, SESSION_LIMIT_S)
-    seen = observer.settle()
+    inputs = settle()
     by_server = granting.result()
     sessions.shutdown()
 
     def grants(server: ZooKeeperServer) -> tuple[Grant, ...]:
         return tuple(Grant(ms, by_server[server.name, ms]) for ms in asked_ms)
 
-    found = asyncio.run(
-        _ask(policy, seen, configuration.read_bytes(), grants, store, password_file)
+    return asyncio.run(
+        _ask(policy, inputs, configuration.read_bytes(), grants, store, password_file)
     )
-    return seen, found
 
 
 async def _ask(
     policy: Policy,
-    seen: Seen,
+    inputs: ViewInputs,
     configuration: bytes,
     grants: Callable[[ZooKeeperServer], tuple[Grant, ...]],
     store: Store,
     password_file: Path,
 ) -> Found:
-    view = seen.view
+    view = build_view(policy, inputs)
     names = wanted_settings(view)
     limit = aiohttp.ClientTimeout(total=ANSWER_LIMIT_S)
     async with aiohttp.ClientSession(timeout=limit) as session:
-        hosts, servers, proxies, controllers, endpoints = await asyncio.gather(
+        hosts, servers, proxies, controllers, endpoints, certificates = await asyncio.gather(
             _all(
                 _host(session, host, password_file, names)
                 for cluster in policy.clusters
@@ -109,13 +116,14 @@ async def _ask(
             _all(_proxy(session, proxy) for site in policy.sites for proxy in site.proxies),
             _all(_controller(session, site.controller) for site in policy.sites),
             _all(_endpoint(policy, each, view.now_unix_s) for each in policy.endpoints),
+            ask_certificates(policy, ANSWER_LIMIT_S),
         )
     clocks = [clock for _, each in hosts for clock in each]
     clocks += [clock for _, clock in controllers if clock is not None]
     return Found(
         view=view,
         version=__version__,
-        versions=_versions(seen),
+        versions=_versions(view, inputs),
         expected=expected(policy, configuration),
         servers=tuple(
             ServerFound(server.name, settings, grants(server))
@@ -126,7 +134,8 @@ async def _ask(
         controllers=tuple(controller for controller, _ in controllers),
         clocks=tuple(clocks),
         endpoints=endpoints,
-        rehearsed=_rehearsed(policy, store, seen),
+        rehearsed=_rehearsed(policy, store, inputs),
+        certificates=certificates,
     )
 
 
@@ -186,24 +195,23 @@ async def _endpoint(policy: Policy, declared: Endpoint, now_unix_s: float) -> En
     return EndpointFound(declared.name, tuple(map(str, addresses)), tuple(map(str, outside)))
 
 
-def _versions(seen: Seen) -> tuple[tuple[str, str], ...]:
-    living = seen.view.living_observers
+def _versions(view: View, inputs: ViewInputs) -> tuple[tuple[str, str], ...]:
     return tuple(
         (observer.site, observer.observation.version)
-        for observer in seen.inputs.observers
-        if observer.observation is not None and observer.site in living
+        for observer in inputs.observers
+        if observer.observation is not None and observer.site in view.living_observers
     )
 
 
-def _rehearsed(policy: Policy, store: Store, seen: Seen) -> Rehearsed:
-    history = RecentHistory(store, GroupPaths(policy.group))
+def _rehearsed(policy: Policy, store: Store, inputs: ViewInputs) -> Rehearsed:
+    paths, looked_back = GroupPaths(policy.group), 0
     try:
-        history.read(seen.inputs.history_head)
+        for stored in newest_first(store, paths, HISTORY_MAX):
+            looked_back += 1
+            if stored.entry is not None and stored.entry.event == REHEARSED:
+                age_s = max(0.0, inputs.now_unix_s - stored.entry.at_unix_s)
+                passed = stored.entry.details.get("result") == "passed"
+                return Rehearsed(passed, age_s, looked_back)
     except StoreUnavailable as error:
         return Rehearsed(False, None, 0, str(error))
-    entries = [each.entry for each in history.entries if each.entry is not None]
-    newest = next((entry for entry in reversed(entries) if entry.event == REHEARSED), None)
-    if newest is None:
-        return Rehearsed(False, None, len(entries))
-    age_s = max(0.0, seen.inputs.now_unix_s - newest.at_unix_s)
-    return Rehearsed(newest.details.get("result") == "passed", age_s, len(entries))
+    return Rehearsed(False, None, looked_back)

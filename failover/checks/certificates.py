@@ -1,0 +1,53 @@
+"""Whether every server proves itself, and for how long still. Pure."""
+
+from __future__ import annotations
+
+from failover.checks.found import CertificateFound, Found
+from failover.checks.result import Check, Said, Subject, of
+
+DAYS_FAILED = 7.0
+DAYS_WARNING = 30.0
+_DAY_S = 86400.0
+
+
+def served(found: Found) -> Said:
+    """Of the wires that have TLS; the others have nothing to prove."""
+    if not found.certificates:
+        return of("no wire of `tls` is on")
+    now_unix_s = found.view.now_unix_s
+    left = [
+        (each, (each.until_unix_s - now_unix_s) / _DAY_S)
+        for each in found.certificates
+        if each.until_unix_s is not None
+    ]
+    wrong = [f"{_name(e)}: {e.problem}" for e in found.certificates if e.answered and e.problem]
+    wrong += [f"{_name(e)} ends in {days:.1f} days" for e, days in left if days < DAYS_FAILED]
+    least = min((days for _, days in left), default=0.0)
+    return of(
+        f"{len(left)} servers prove themselves, for {least:.0f} days more at the least",
+        wrong=wrong,
+        doubtful=[
+            f"{_name(each)} ends in {days:.0f} days"
+            for each, days in left
+            if DAYS_FAILED <= days < DAYS_WARNING
+        ],
+        unseen=[f"{_name(e)}: {e.problem}" for e in found.certificates if not e.answered],
+        unseen_fix="Is the server there, and are this host's own files in tls.directory?",
+    )
+
+
+def _name(each: CertificateFound) -> str:
+    return f"{each.host} ({each.wire})"
+
+
+CERTIFICATE_CHECKS = (
+    Check(
+        "certificates",
+        Subject.HOSTS,
+        "Where a wire has TLS every server shows a certificate of the group's authority for its "
+        "address, with a month to run.",
+        "`failover pki issue`, the new files to the host, reload.",
+        "docs/operations/certificates.md",
+        served,
+    ),
+)

@@ -1,0 +1,106 @@
+"""TLS at the dialling end: who is believed, one question without I/O, a connection in time.
+
+Invariant: nobody is believed but who proves, by the group's own authorities, the address that was
+dialled. The system's authorities are never asked. Files are read again once they have changed, so
+that a renewal needs no restart.
+"""
+
+from __future__ import annotations
+
+import functools
+import socket
+import ssl
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from failover.transport import Identity
+
+CHUNK_BYTES = 65536
+
+
+def context_of(identity: Identity) -> ssl.SSLContext:
+    """For dialling, as of what the files say now. OSError, ssl.SSLError where they are no good."""
+    return _context(identity, _version(identity.host_file), _version(identity.authority_file))
+
+
+def _version(path: str) -> tuple[int, int]:
+    """Changes with every rename. OSError says which file it is."""
+    found = Path(path).stat()
+    return found.st_mtime_ns, found.st_ino
+
+
+@functools.lru_cache(maxsize=4)
+def _context(identity: Identity, *_versions: tuple[int, int]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies, the name too
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(identity.authority_file)
+    context.load_cert_chain(identity.host_file)
+    return context
+
+
+class Question:
+    """One question to one server and what comes back, sealed. Give it bytes, send what it gives.
+
+    A whole handshake each time: ZooKeeper gives no tickets that it would take back (measured).
+    """
+
+    def __init__(self, identity: Identity, address: str, question: bytes) -> None:
+        self.answer = bytearray()
+        self._question = question
+        self._asked = False
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._end = context_of(identity).wrap_bio(
+            self._incoming, self._outgoing, server_hostname=address
+        )
+
+    def begin(self) -> bytes:
+        """What is to be sent first."""
+        return self.received(b"")
+
+    def received(self, data: bytes) -> bytes:
+        """What is to be sent now; ``answer`` has what was said so far. SSLError: not believed."""
+        self._incoming.write(data)
+        with suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
+            if not self._asked:
+                self._end.do_handshake()
+                self._end.write(self._question)
+                self._asked = True
+            while part := self._end.read(CHUNK_BYTES):
+                self.answer += part
+        return self._outgoing.read()
+
+
+def dial(address: str, port: int, identity: Identity | None, limit_s: float) -> socket.socket:
+    """A connection, with TLS where there is an identity; the handshake is inside of the limit.
+
+    OSError (ssl.SSLError is one) where there is none by then. The limit is that of every later
+    operation too.
+    """
+    until_s = time.monotonic() + limit_s
+    sock = socket.create_connection((address, port), limit_s)
+    try:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if identity is None:
+            return sock
+        sealed = context_of(identity).wrap_socket(
+            sock, server_hostname=address, do_handshake_on_connect=False
+        )
+    except BaseException:
+        sock.close()
+        raise
+    try:
+        sealed.settimeout(max(0.001, until_s - time.monotonic()))
+        sealed.do_handshake()  # all of it within that time
+        sealed.settimeout(limit_s)
+    except BaseException:
+        sealed.close()
+        raise
+    return sealed
+
+
+def break_off(sock: socket.socket) -> None:
+    """End a connection under whoever uses it. Not as SSLSocket does, which first makes the socket
+    a plain one: what another thread sends in that instant would go out in the open."""
+    with suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)

@@ -1,0 +1,143 @@
+"""The switches of ``tls``: what each position renders, and who dials how."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pytest
+import yaml
+
+from failover.config import ConfigError, parse
+from failover.lab.workload.inside import targets_of
+from failover.model import SiteName
+from failover.policy import Policy
+from failover.rebuild.zoo_cfg import part
+from failover.render import Tree, render
+from failover.transport import Identity, Wire, libpq_parameters
+
+TEXT = (Path(__file__).parents[2] / "deploy" / "failover.yaml").read_text(encoding="utf-8")
+DB1 = PurePosixPath("jakarta/jkt-db1/etc/patroni/patroni.yml")
+WORDS = ("off", "accept", "use", "require")
+
+
+def switched(**wires: str) -> Policy:
+    lines = [f"  {name}: {mode}" for name, mode in wires.items()]
+    return parse("\n".join([TEXT, "tls:", *lines, ""]))
+
+
+def patroni(tree: Tree) -> dict[str, Any]:
+    loaded = yaml.safe_load(tree[DB1])
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def test_a_switch_has_four_positions_and_its_ends_have_two_names() -> None:
+    assert [switched(postgresql=word).tls.postgresql for word in WORDS] == list(Wire)
+    assert switched(postgresql="true").tls.postgresql is Wire.REQUIRE
+    assert switched(postgresql="false").tls.postgresql is Wire.OFF
+    with pytest.raises(ConfigError, match="'yes please' is not known"):
+        switched(postgresql="yes please")
+
+
+@pytest.mark.parametrize("directory", ["relative/tls", '"/etc/a, b"', "/etc/../tls", "/etc/tls/"])
+def test_a_directory_that_some_file_would_not_take_is_a_mistake(directory: str) -> None:
+    with pytest.raises(ConfigError, match=r"tls\.directory"):
+        switched(directory=directory)
+
+
+def test_off_is_what_is_rendered_without_a_word_about_it() -> None:
+    assert render(switched(postgresql="off", directory="/elsewhere")) == render(parse(TEXT))
+
+
+def test_neighbouring_positions_understand_one_another() -> None:
+    """Of servers and clients that are one step apart, in both orders."""
+    for one, other in zip(list(Wire), list(Wire)[1:], strict=False):
+        for server, client in ((one, other), (other, one)):
+            assert server.served or not client.dialled
+            assert client.dialled or not server.required
+
+
+@pytest.mark.parametrize("mode", WORDS)
+def test_postgresql(mode: str) -> None:
+    policy = switched(postgresql=mode)
+    wire, local = policy.tls.postgresql, patroni(render(policy))["postgresql"]
+    assert local["parameters"].get("ssl", "off") == ("on" if wire.served else "off")
+    ways = {line.split()[0] for line in local["pg_hba"] if not line.endswith("reject")}
+    assert ways == {"local", "hostssl" if wire.required else "host"}
+    assert ("hostnossl all all all reject" in local["pg_hba"]) is wire.required
+    for role in ("replication", "rewind"):
+        verified = local["authentication"][role].get("sslmode") == "verify-full"
+        assert verified is wire.dialled
+    assert "sslmode" not in local["authentication"]["superuser"], "it stays on the local socket"
+    hosts = policy.clusters[0].hosts
+    dialled = libpq_parameters(hosts[0].postgres_authorities)
+    assert (dialled.get("sslmode") == "verify-full") is wire.dialled
+
+
+def zoo_cfg(policy: Policy) -> dict[str, str]:
+    text = render(policy)[PurePosixPath("jakarta/jkt-zk1/etc/zookeeper/zoo.cfg")]
+    lines = (line.partition("=") for line in text.splitlines() if not line.startswith("#"))
+    return {key: value for key, _, value in lines}
+
+
+@pytest.mark.parametrize("mode", WORDS)
+def test_zookeeper(mode: str) -> None:
+    """What they do to real servers: tests/integration/test_transport_zookeeper.py."""
+    policy = switched(zookeeper=mode)
+    wire, found = policy.tls.zookeeper, zoo_cfg(policy)
+    assert ("secureClientPort" in found) is wire.required
+    assert ("clientPort" in found) is not wire.required
+    assert found.get("sslQuorum") == (None if not wire.served else str(wire.dialled).lower())
+    for name in ("portUnification", "client.portUnification"):
+        assert found.get(name) == (None if not wire.served else str(not wire.required).lower())
+    for prefix in ("ssl", "ssl.quorum"):
+        place = found.get(f"{prefix}.keyStore.location")
+        assert place == ("/etc/failover/tls/host.pem" if wire.served else None)
+    document = patroni(render(policy))["zookeeper"]
+    assert document.get("use_ssl", False) is wire.dialled
+    assert document.get("verify", False) is wire.dialled
+    identity = Identity("/etc/failover/tls/host.pem", "/etc/failover/tls/ca.pem")
+    for server in policy.zookeeper_servers:
+        assert server.identity == (identity if wire.dialled else None)
+
+
+def test_the_unit_has_what_tls_needs_on_its_class_path() -> None:
+    unit = PurePosixPath("surabaya/sby-zk1/etc/systemd/system/zookeeper.service")
+    assert "netty" not in render(switched(zookeeper="off"))[unit]
+    assert ":/usr/share/java/netty-codec.jar" in render(switched(zookeeper="accept"))[unit]
+
+
+def test_who_is_on_no_host_of_the_group_has_his_files_elsewhere() -> None:
+    policy = switched(zookeeper="require", postgresql="use").with_tls_in("/home/me/tls")
+    assert {s.identity for s in policy.zookeeper_servers} == {
+        Identity("/home/me/tls/host.pem", "/home/me/tls/ca.pem")
+    }
+    hosts = policy.clusters[0].hosts
+    assert {host.postgres_authorities for host in hosts} == {"/home/me/tls/ca.pem"}
+    assert switched(zookeeper="off").with_tls_in("/elsewhere").zookeeper_servers[0].identity is None
+
+
+def test_a_server_alone_lets_no_other_host_in_with_tls_neither() -> None:
+    """`break-glass` keeps clients of other hosts out: its address, under whichever name."""
+    for mode in ("off", "require"):
+        policy = switched(zookeeper=mode)
+        text = render(policy)[PurePosixPath("jakarta/jkt-zk1/etc/zookeeper/zoo.cfg")]
+        lines = part(text, [1], unseen=True).splitlines()
+        assert "10.77.1.21" not in [line.partition("=")[2] for line in lines]
+        assert [line for line in lines if line.lower().endswith("clientportaddress=127.0.0.1")]
+
+
+def test_key_and_certificate_are_where_the_operator_says() -> None:
+    policy = switched(postgresql="require", directory="/srv/tls")
+    local = patroni(render(policy))["postgresql"]
+    assert local["parameters"]["ssl_cert_file"] == "/srv/tls/host.pem"
+    assert local["parameters"]["ssl_key_file"] == "/srv/tls/host.pem"
+    assert local["authentication"]["rewind"]["sslrootcert"] == "/srv/tls/ca.pem"
+
+
+@pytest.mark.parametrize("via", ["proxy", "direct"])
+def test_customers_of_the_lab_verify_through_the_proxy_too(via: str) -> None:
+    policy = switched(postgresql="use")
+    targets = targets_of(policy, policy.clusters[0], SiteName("makassar"), via)
+    assert {one.authorities for one in targets} == {"/etc/failover/tls/ca.pem"}
