@@ -6,11 +6,11 @@ that is there is never replaced. Files are for their owner alone.
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from failover.durable import replace_file
 from failover.policy import Policy
 
 PLACE = PurePosixPath("etc/failover/secrets")  # on a host
@@ -66,9 +66,4 @@ def _hosts(policy: Policy) -> Iterator[tuple[PurePosixPath, tuple[str, ...]]]:
 
 def _write(path: Path, text: str) -> None:
     """Whole or not at all: a password cut short would be believed."""
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    new.replace(path)
+    replace_file(path, text.encode(), 0o600)

@@ -38,6 +38,22 @@ directory_option = click.option(
 )
 
 
+authority_days_option = click.option(
+    "--days",
+    default=3650,
+    show_default=True,
+    type=click.IntRange(1, 36500),
+    help="How long the authority is good.",
+)
+warn_days_option = click.option(
+    "--warn-days",
+    default=WARN_DAYS,
+    show_default=True,
+    type=Number(0, 3650),
+    help="One that ends within so many days is not in order.",
+)
+
+
 @click.group("pki")
 def command() -> None:
     """Certificates for every host, from a private authority in a directory."""
@@ -45,7 +61,7 @@ def command() -> None:
 
 @command.command()
 @directory_option
-@click.option("--days", default=3650, show_default=True, type=click.IntRange(1, 36500))
+@authority_days_option
 @config_option
 def init(directory: Path, days: int) -> None:
     """Make the certificate authority; changes nothing where there is one.
@@ -63,7 +79,13 @@ def init(directory: Path, days: int) -> None:
 @command.command()
 @directory_option
 @click.argument("hosts", nargs=-1, metavar="[HOST]...")
-@click.option("--days", default=365, show_default=True, type=click.IntRange(1, 3650))
+@click.option(
+    "--days",
+    default=365,
+    show_default=True,
+    type=click.IntRange(1, 3650),
+    help="How long a new certificate is good.",
+)
 @click.option("--renew", is_flag=True, help="Also those that have long to run; keys stay.")
 @click.option("--new-keys", is_flag=True, help="Make new keys too; the old ones are gone.")
 @config_option
@@ -85,7 +107,7 @@ def issue(directory: Path, hosts: tuple[str, ...], days: int, renew: bool, new_k
 
 @command.command()
 @directory_option
-@click.option("--warn-days", default=WARN_DAYS, show_default=True, type=Number(0, 3650))
+@warn_days_option
 @output_option
 @config_option
 def show(directory: Path, warn_days: float, output: str) -> None:
@@ -106,7 +128,7 @@ def show(directory: Path, warn_days: float, output: str) -> None:
 
 @command.command("show-file")
 @click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--warn-days", default=WARN_DAYS, show_default=True, type=Number(0, 3650))
+@warn_days_option
 @output_option
 def show_file(files: tuple[Path, ...], warn_days: float, output: str) -> None:
     """The certificates in files, for example /etc/failover/tls/host.pem; needs no failover.yaml.
@@ -160,7 +182,7 @@ def authority() -> None:
 
 @authority.command("next")
 @directory_option
-@click.option("--days", default=3650, show_default=True, type=click.IntRange(1, 36500))
+@authority_days_option
 @config_option
 def ca_next(directory: Path, days: int) -> None:
     """Make the next authority: trusted beside the present one, and signing nothing yet."""

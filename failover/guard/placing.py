@@ -8,9 +8,10 @@ begun to read the old one reads on in it.
 
 from __future__ import annotations
 
-import os
 from importlib.resources import files
 from pathlib import Path
+
+from failover.durable import replace_file
 
 # In this order: what calls another comes after it (pg_ctl calls promote).
 SOURCES = {
@@ -35,7 +36,7 @@ def place(directory: Path) -> tuple[str, ...]:
     directory.mkdir(mode=MODE, parents=True, exist_ok=True)
     changed = stale(directory)
     for name in changed:
-        _replace(directory / name, _wanted(name))
+        replace_file(directory / name, _wanted(name), MODE)
     return changed
 
 
@@ -49,21 +50,3 @@ def _in_order(path: Path, wanted: bytes) -> bool:
         return mode == 0o100000 | MODE and path.read_bytes() == wanted
     except OSError:
         return False
-
-
-def _replace(path: Path, wanted: bytes) -> None:
-    """On the disk before it has its name: after a power cut there is the old one or the new one."""
-    new = path.with_name(f".{path.name}.new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, MODE)
-    with os.fdopen(descriptor, "wb") as file:
-        os.fchmod(descriptor, MODE)  # whatever the umask
-        file.write(wanted)
-        file.flush()
-        os.fsync(descriptor)
-    new.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

@@ -7,12 +7,12 @@ may read.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from failover.durable import replace_file
 from failover.guard.receipt_rows import NotReady, Server, ask
 from failover.guard.receipt_wal import read_wal
 from failover.guard.salvage import Copied
@@ -68,7 +68,7 @@ class ReceiptWriter:
         if before is not None and before.complete and not receipt.complete:
             receipt = before  # asked again for keys on a busy host: the whole list is worth more
         else:
-            _write_private(path, encode_receipt(receipt))
+            replace_file(path, encode_receipt(receipt), 0o600)
         return summary(receipt, str(path))
 
     def _read(
@@ -125,20 +125,3 @@ def _read(path: Path) -> Receipt | None:
 
 def _may_wait(patience: Patience, until_s: float) -> bool:
     return time.monotonic() < until_s and patience.server_may_come()
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    """On the disk when this returns, 0600 from the first byte on."""
-    new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(descriptor)
-    new.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)

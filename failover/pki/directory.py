@@ -11,7 +11,6 @@ key is readable by anybody else at any instant.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TypeVar
 
+from failover.durable import replace_file
 from failover.pki.authority import (
     AUTHORITY_DAYS,
     HOST_DAYS,
@@ -300,11 +300,4 @@ def read(path: Path, parse: Callable[[bytes], Found]) -> Found:
 def _write(path: Path, data: bytes, mode: int) -> None:
     """In one rename; nobody else can read it before or after."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = path.with_name(f"{path.name}.new")
-    new.unlink(missing_ok=True)
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    replace_file(path, data, mode)
