@@ -301,7 +301,7 @@ class Policy:
 
     def with_tls_in(self, directory: str) -> Policy:
         """For a process whose key and certificate are elsewhere than on the group's hosts."""
-        tls = replace(self.tls, directory=directory)
+        tls = replace(self.tls, here=directory)
         sites = tuple(
             replace(
                 site,

@@ -2,7 +2,7 @@
 
 Invariant: nobody is believed but who proves, by the group's own authorities, the address that was
 dialled. The system's authorities are never asked. Files are read again once they have changed, so
-that a renewal needs no restart.
+that a renewal needs no restart; a renewal that is no good changes nothing.
 """
 
 from __future__ import annotations
@@ -14,14 +14,36 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import structlog
+
 from failover.transport import Identity
 
 CHUNK_BYTES = 65536
 
+log = structlog.get_logger(__name__)
+_in_force: dict[Identity, ssl.SSLContext] = {}
+_told: dict[Identity, str] = {}
+
 
 def context_of(identity: Identity) -> ssl.SSLContext:
-    """For dialling, as of what the files say now. OSError, ssl.SSLError where they are no good."""
-    return _context(identity, _version(identity.host_file), _version(identity.authority_file))
+    """For dialling, as of what the files say now.
+
+    Files that are no good leave the ones before in force, in this process: a renewal that was
+    copied wrongly must not cost a running guard its lease. OSError, ssl.SSLError without any.
+    """
+    try:
+        found = _context(identity, _version(identity.host_file), _version(identity.authority_file))
+    except OSError as error:
+        last = _in_force.get(identity)
+        if last is None:
+            raise
+        if _told.get(identity) != str(error):
+            _told[identity] = str(error)
+            log.error("certificate_unusable", files=identity.host_file, error=str(error))
+        return last
+    _in_force[identity] = found
+    _told.pop(identity, None)
+    return found
 
 
 def _version(path: str) -> tuple[int, int]:

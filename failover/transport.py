@@ -49,11 +49,13 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class TransportSecurity:
-    """One switch per wire, and where the files are on every host."""
+    """One switch per wire, and where the files are on every host; ``here``: where this process has
+    its own, on a machine that is none of them."""
 
     zookeeper: Wire = Wire.OFF
     postgresql: Wire = Wire.OFF
     directory: str = TLS_DIRECTORY
+    here: str = ""
 
     @property
     def any(self) -> bool:
@@ -69,16 +71,22 @@ class TransportSecurity:
         return str(PurePosixPath(self.directory, AUTHORITY_FILE))
 
     @property
+    def identity(self) -> Identity:
+        """Of this process, whatever is dialled with it."""
+        own = PurePosixPath(self.here or self.directory)
+        return Identity(str(own / HOST_FILE), str(own / AUTHORITY_FILE))
+
+    @property
     def zookeeper_identity(self) -> Identity | None:
         """For dialling ZooKeeper; None: without TLS."""
         if not self.zookeeper.dialled:
             return None
-        return Identity(self.host_file, self.authority_file)
+        return self.identity
 
     @property
     def postgres_authorities(self) -> str | None:
         """For dialling PostgreSQL; None: without TLS."""
-        return self.authority_file if self.postgresql.dialled else None
+        return self.identity.authority_file if self.postgresql.dialled else None
 
 
 NO_TLS = TransportSecurity()

@@ -16,15 +16,16 @@ _NUMBERS = ConfigDict(allow_inf_nan=False)
 
 PATRONI_FILE = "/etc/patroni/patroni.yml"
 BARRIER_DIRECTORY = "/usr/lib/failover/barrier"
-# Each in its place, and the file of failover/guard/ that it has to be.
+# Each in its place, and the file of failover/guard/ that it has to be. In this order they are put
+# there: what calls another comes after it (pg_ctl calls promote).
 BARRIERS = {
     "postgres": "barrier.py",
-    "pg_ctl": "pg_ctl.sh",
-    "pg_rewind": "barrier.py",
     "promote": "barrier.py",
-    "recovery_end.sh": "recovery_end.sh",
-    "recovery_end": "barrier.py",
+    "pg_rewind": "barrier.py",
     "pre_promote": "barrier.py",
+    "recovery_end": "barrier.py",
+    "pg_ctl": "pg_ctl.sh",
+    "recovery_end.sh": "recovery_end.sh",
 }
 
 # Files of `failover config render` on a database host that are the same when they run: patroni.yml

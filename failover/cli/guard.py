@@ -14,11 +14,10 @@ from typing import Any
 
 import click
 
+from failover.checks.host_report import BARRIER_DIRECTORY
 from failover.cli.exit_codes import ExitCode
 from failover.cli.options import Number, config_option, config_path, load_policy
 from failover.cli.output import UserError
-
-BARRIER_DIR = "/usr/lib/failover/barrier"  # as patroni.yml names it
 
 host_option = click.option(
     "--host", required=True, metavar="NAME", help="This database host's name in failover.yaml."
@@ -124,7 +123,7 @@ def status(host: str) -> None:
 @click.option(
     "--to",
     "directory",
-    default=BARRIER_DIR,
+    default=BARRIER_DIRECTORY,
     show_default=True,
     metavar="DIR",
     type=click.Path(file_okay=False, path_type=Path),

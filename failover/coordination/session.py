@@ -19,6 +19,7 @@ import math
 import select
 import selectors
 import socket
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,6 +46,9 @@ POLL_MAX_S = 86_400.0  # poll counts milliseconds in a C int
 # With TLS every question is a handshake for both ends, 4 ms of a core for each, and there are a
 # dozen clients: more often they would slow down the election that they wait for.
 SEALED_PAUSE_S = 0.2
+# A handshake is a round trip more, and a dozen clients may want one of the same server at once.
+SEALED_LIMIT_S = 0.7
+SEALED_GRACE_S = 0.35
 _WORD = b"srvr"
 _NOT_SERVING = b"not currently serving"
 
@@ -70,13 +74,16 @@ class SavedSession:
 
 
 def serving(
-    servers: Sequence[Server], avoid: Server | None = None, limit_s: float = PROBE_LIMIT_S
+    servers: Sequence[Server], avoid: Server | None = None, limit_s: float | None = None
 ) -> Server | None:
     """The first server that says it serves clients; ``avoid`` only where no other one does.
 
     After any answer, also a bad one, the others have a short grace: one of two servers being dead
     must not slow down the discovery that the other has finished its election.
     """
+    sealed = any(server.identity for server in servers)
+    limit_s = limit_s or (SEALED_LIMIT_S if sealed else PROBE_LIMIT_S)
+    grace_s = SEALED_GRACE_S if sealed else PROBE_GRACE_S
     avoided: Server | None = None
     selector = selectors.DefaultSelector()
     end_s = time.monotonic() + limit_s
@@ -92,7 +99,7 @@ def serving(
                 if says is True:
                     avoided = asked.server
                 if says is not None:
-                    end_s = min(end_s, time.monotonic() + PROBE_GRACE_S)
+                    end_s = min(end_s, time.monotonic() + grace_s)
     finally:
         for key in list(selector.get_map().values()):
             _hang_up(selector, key.fileobj)
@@ -220,8 +227,14 @@ class _Handler(SequentialThreadingHandler):  # type: ignore[misc]
         poll = select.poll()
         for number, events in wanted.items():
             poll.register(number, events)
-        found = dict(poll.poll(_poll_ms(timeout)))
-        readable = [file for number, file in readers if found.get(number, 0) & ~select.POLLOUT]
+        # What TLS has taken off the socket already no descriptor tells of.
+        held = [file for _, file in readers if isinstance(file, ssl.SSLSocket) and file.pending()]
+        found = dict(poll.poll(0 if held else _poll_ms(timeout)))
+        readable = [
+            file
+            for number, file in readers
+            if file in held or found.get(number, 0) & ~select.POLLOUT
+        ]
         writable = [file for number, file in writers if found.get(number, 0) & ~select.POLLIN]
         return readable, writable, []
 

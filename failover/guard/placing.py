@@ -11,24 +11,15 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
+from failover.checks.host_report import BARRIERS
 from failover.durable import replace_file
 
-# In this order: what calls another comes after it (pg_ctl calls promote).
-SOURCES = {
-    "postgres": "barrier.py",
-    "promote": "barrier.py",
-    "pg_rewind": "barrier.py",
-    "pre_promote": "barrier.py",
-    "recovery_end": "barrier.py",
-    "pg_ctl": "pg_ctl.sh",
-    "recovery_end.sh": "recovery_end.sh",
-}
 MODE = 0o755
 
 
 def stale(directory: Path) -> tuple[str, ...]:
     """The barriers that are absent, of another version, or cannot be executed by everybody."""
-    return tuple(name for name in SOURCES if not _in_order(directory / name, _wanted(name)))
+    return tuple(name for name in BARRIERS if not _in_order(directory / name, _wanted(name)))
 
 
 def place(directory: Path) -> tuple[str, ...]:
@@ -41,7 +32,7 @@ def place(directory: Path) -> tuple[str, ...]:
 
 
 def _wanted(name: str) -> bytes:
-    return files("failover.guard").joinpath(SOURCES[name]).read_bytes()
+    return files("failover.guard").joinpath(BARRIERS[name]).read_bytes()
 
 
 def _in_order(path: Path, wanted: bytes) -> bool:

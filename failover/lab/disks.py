@@ -50,8 +50,9 @@ class Disks:
         """All of them, of a crashed lab too; the containers are gone already. LabError."""
         if not self._directory.exists():
             return
-        for mounted in (path for path in self._directory.iterdir() if path.is_mount()):
-            _run("umount", str(mounted))
+        for mounted in self._directory.iterdir():
+            while not mounted.is_symlink() and mounted.is_mount():
+                _run("umount", str(mounted))
         shutil.rmtree(self._directory)
 
 

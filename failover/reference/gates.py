@@ -44,7 +44,8 @@ TAKEOVER = (
         "automation_auto",
         "`automation: auto` in `state`",
         "`observe` (the installed default) and `manual` only say what they would do: "
-        "`failover automation`",
+        "a site that is lost is taken over from by hand (`failover takeover`); `failover "
+        "automation auto` refuses then, since not every check is in order",
     ),
     Row(
         "automation_not_paused",

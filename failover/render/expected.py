@@ -41,14 +41,12 @@ def expected(policy: Policy, configuration: bytes) -> Expected:
 
 
 def _host(tree: Tree, host: DatabaseHost) -> ExpectedHost:
-    texts = {path: tree.get(_path(host, path), "") for path in RENDERED_FILES}
+    texts = {path: tree[_path(host, path)] for path in RENDERED_FILES}
     sql = "".join(text for path, text in texts.items() if path.endswith(".sql"))
     return ExpectedHost(
         host=host.name,
         patroni=only(flat(_patroni(tree, host)), PATRONI_KEYS),
-        files=tuple(
-            (path, sha256(text.encode()).hexdigest()) for path, text in texts.items() if text
-        ),
+        files=tuple((path, sha256(text.encode()).hexdigest()) for path, text in texts.items()),
         functions=tuple(_functions(sql)),
     )
 

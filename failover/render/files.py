@@ -19,6 +19,7 @@ Tree = dict[PurePosixPath, str]  # "<site>/<host>/<path on the host>" and the fi
 WATCHDOG = "etc/systemd/system.conf.d/60-failover-watchdog.conf"
 _UNITS = "etc/systemd/system"
 _TMPFILES = "etc/tmpfiles.d/failover.conf"
+_TLS_TMPFILES = "etc/tmpfiles.d/failover-tls.conf"
 
 
 def endpoint(address: Address, port: int) -> str:
@@ -118,6 +119,7 @@ def _site_files(policy: Policy, site: Site) -> Iterator[_Planned]:
         yield directory, "etc/zookeeper/zoo.cfg", "zoo.cfg.j2", values
         yield directory, f"{_UNITS}/zookeeper.service", "zookeeper.service.j2", values
         yield directory, "etc/sysctl.d/60-failover.conf", "zookeeper-sysctl.conf.j2", values
+        yield directory, _TLS_TMPFILES, "tls-tmpfiles.conf.j2", {"user": "zookeeper"}
     for proxy in site.proxies:
         directory = PurePosixPath(site.name, proxy.name)
         values = {"site": site, "proxy": proxy, "client_networks": client_networks(policy)}
@@ -131,6 +133,7 @@ def _site_files(policy: Policy, site: Site) -> Iterator[_Planned]:
         yield directory, path, f"prometheus-{targets}.yml.j2", {"site": site}
     yield directory, "etc/sysusers.d/failover.conf", "sysusers.conf.j2", {}
     yield directory, _TMPFILES, "tmpfiles.conf.j2", {"group": "failover"}
+    yield directory, _TLS_TMPFILES, "tls-tmpfiles.conf.j2", {"user": "failover"}
 
 
 def _database_files(policy: Policy, cluster: Cluster, host: DatabaseHost) -> Iterator[_Planned]:
@@ -152,12 +155,12 @@ def _database_files(policy: Policy, cluster: Cluster, host: DatabaseHost) -> Ite
     }
     yield directory, "etc/patroni/patroni.yml", "patroni.yml.j2", values
     yield directory, _TMPFILES, "tmpfiles.conf.j2", {"group": "postgres"}
+    yield directory, _TLS_TMPFILES, "tls-tmpfiles.conf.j2", {"user": "postgres"}
     yield directory, "usr/local/bin/patronictl", "patronictl.j2", values
     for name in ("post-bootstrap", "post-bootstrap.sql", "residency.sql"):
         yield directory, f"usr/lib/failover/{name}", f"{name}.j2", values
     yield directory, "etc/failover/residency.nft", "residency.nft.j2", values
-    if lease_timing(policy.lease_s).watchdog_s is not None:
-        yield directory, WATCHDOG, "failover-watchdog.conf.j2", values
+    yield directory, WATCHDOG, "failover-watchdog.conf.j2", values
     guard = ("failover-guard", "failover-guard-again", "failover-fence")
     for name in ("failover-residency", *guard, "patroni"):
         yield directory, f"{_UNITS}/{name}.service", f"{name}.service.j2", values

@@ -1,7 +1,8 @@
 """A rendered tree on disk: write it, or compare it with what is there.
 
 Only the directories of the sites in the tree are looked at or changed; whatever else lies next
-to them (failover.yaml itself, notes) is not ours.
+to them (failover.yaml itself, notes) is not ours, and neither are secrets and certificates that
+lie where a host has them: they are not read, not shown and not removed.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from failover.render.files import Tree
+
+NOT_OURS = (PurePosixPath("etc/failover/secrets"), PurePosixPath("etc/failover/tls"))
+_NOT_OURS_SUFFIXES = (".pem", ".key", ".password", ".env")  # wherever tls.directory is
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ def write(tree: Tree, root: Path) -> tuple[Difference, ...]:
             target.unlink()
             _remove_empty_parents(target, root)
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_parents(target, root)
         target.write_text(difference.rendered, encoding="utf-8")
         target.chmod(0o755 if difference.rendered.startswith("#!") else 0o644)
     return differences
@@ -62,8 +66,25 @@ def write(tree: Tree, root: Path) -> tuple[Difference, ...]:
 def _existing(tree: Tree, root: Path) -> Iterator[PurePosixPath]:
     for site in sorted({path.parts[0] for path in tree}):
         for path in sorted((root / site).rglob("*")):
-            if path.is_file():
-                yield PurePosixPath(path.relative_to(root))
+            found = PurePosixPath(path.relative_to(root))
+            if path.is_file() and not _not_ours(found):
+                yield found
+
+
+def _not_ours(path: PurePosixPath) -> bool:
+    """``path``: site, host, and the path on the host."""
+    on_host = PurePosixPath(*path.parts[2:])
+    kept = any(on_host.is_relative_to(directory) for directory in NOT_OURS)
+    return kept or path.suffix in _NOT_OURS_SUFFIXES
+
+
+def _make_parents(target: Path, root: Path) -> None:
+    """Their modes are those of the hosts' directories: whatever the umask here."""
+    for parent in reversed(target.relative_to(root).parents[:-1]):
+        made = root / parent
+        if not made.is_dir():
+            made.mkdir(parents=True)
+            made.chmod(0o755)
 
 
 def _remove_empty_parents(target: Path, root: Path) -> None:

@@ -29,8 +29,7 @@ async def ask_certificates(policy: Policy, limit_s: float) -> tuple[CertificateF
         for host in (host for cluster in policy.clusters for host in cluster.hosts):
             where = (host.address, host.postgres_port)
             asked.append((host.name, "postgresql", *where, _SSL_REQUEST))
-    identity = Identity(tls.host_file, tls.authority_file)
-    questions = (asyncio.to_thread(_ask, identity, limit_s, *each) for each in asked)
+    questions = (asyncio.to_thread(_ask, tls.identity, limit_s, *each) for each in asked)
     return tuple(await asyncio.gather(*questions))
 
 

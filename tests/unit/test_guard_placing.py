@@ -9,23 +9,22 @@ import pytest
 from click.testing import CliRunner
 
 from failover.checks.host_report import BARRIER_DIRECTORY, BARRIERS
-from failover.cli.guard import BARRIER_DIR, command
+from failover.cli.guard import command
 from failover.guard import barrier
-from failover.guard.placing import SOURCES, place, stale
+from failover.guard.placing import place, stale
 
 
-def test_they_are_what_the_check_and_patroni_look_for() -> None:
-    assert set(SOURCES) == set(BARRIERS)
-    assert BARRIER_DIR == BARRIER_DIRECTORY == barrier.BARRIER_DIR
+def test_they_are_where_the_check_and_patroni_look_for_them() -> None:
+    assert barrier.BARRIER_DIR == BARRIER_DIRECTORY
 
 
 def test_once_placed_they_are_in_order_and_are_left_alone(tmp_path: Path) -> None:
     there = tmp_path / "barrier"
-    assert set(place(there)) == set(SOURCES)
+    assert set(place(there)) == set(BARRIERS)
     before = {path.name: path.stat().st_ino for path in there.iterdir()}
     assert place(there) == stale(there) == ()
     assert {path.name: path.stat().st_ino for path in there.iterdir()} == before
-    assert set(before) == set(SOURCES)
+    assert set(before) == set(BARRIERS)
     assert {stat.S_IMODE(path.stat().st_mode) for path in there.iterdir()} == {0o755}
 
 
@@ -38,7 +37,7 @@ def test_another_version_a_link_and_a_lost_right_are_put_right(tmp_path: Path) -
     (tmp_path / ".promote.new").write_text("of a run that was killed")
     assert set(place(tmp_path)) == {"promote", "pre_promote", "postgres"}
     assert stale(tmp_path) == ()
-    assert {path.name for path in tmp_path.iterdir()} == set(SOURCES)
+    assert {path.name for path in tmp_path.iterdir()} == set(BARRIERS)
 
 
 def test_who_has_begun_to_read_the_old_one_reads_on_in_it(tmp_path: Path) -> None:
@@ -80,7 +79,7 @@ def test_a_place_that_is_a_file_is_a_sentence_and_not_a_traceback(tmp_path: Path
     assert "cannot be written" in ended.output
 
 
-@pytest.mark.parametrize("name", SOURCES)
+@pytest.mark.parametrize("name", BARRIERS)
 def test_each_knows_itself_by_its_name(tmp_path: Path, name: str) -> None:
     """A copy under another name would refuse everything: barrier.py goes by what it is called."""
     place(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import stat
 from hashlib import sha256
 from ipaddress import ip_address
@@ -270,10 +271,7 @@ def test_several_clusters_and_ipv6(policy: Policy) -> None:
 def test_the_long_lease_demands_a_hardware_watchdog(policy: Policy) -> None:
     tree = render(dataclasses.replace(policy, lease_s=20.0))
     assert patroni(tree, "jakarta/jkt-db1")["watchdog"] == {"mode": "required"}
-    assert WATCHDOG not in tree, "two cannot hold one device"
-    assert (
-        expected_of(dataclasses.replace(policy, lease_s=20.0), b"").host(HostName("jkt-db1")).files
-    )
+    assert "RuntimeWatchdogSec=0" in tree[WATCHDOG].splitlines(), "two cannot hold one device"
     zoo = tree[PurePosixPath("jakarta/jkt-zk1/etc/zookeeper/zoo.cfg")]
     assert "maxSessionTimeout=20000\n" in zoo
 
@@ -305,3 +303,36 @@ def test_every_function_with_its_owners_rights_is_expected_as_it_is_rendered(
     assert {each.sha256 for each in found} < set(texts)
     assert len({each.sha256 for each in found}) == len(found)
     assert all(each.owner in FUNCTION_OWNERS for each in found)
+
+
+def test_secrets_and_certificates_beside_what_is_rendered_are_not_ours(
+    tree: Tree, tmp_path: Path
+) -> None:
+    write(tree, tmp_path)
+    laid_out = [
+        tmp_path / "jakarta/jkt-db1" / path
+        for path in ("etc/failover/secrets/patroni.env", "etc/failover/tls/host.pem", "srv/ca.pem")
+    ]
+    for path in laid_out:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("a secret")
+    forgotten = tmp_path / "jakarta/jkt-db1/etc/failover/old.conf"
+    forgotten.write_text("of an earlier version")
+    assert [str(one.path) for one in compare(tree, tmp_path)] == [
+        "jakarta/jkt-db1/etc/failover/old.conf"
+    ]
+    write(tree, tmp_path)
+    assert not forgotten.exists()
+    assert all(path.read_text() == "a secret" for path in laid_out)
+
+
+def test_directories_can_be_entered_on_the_hosts_whatever_the_umask_here(
+    tree: Tree, tmp_path: Path
+) -> None:
+    before = os.umask(0o077)
+    try:
+        write(tree, tmp_path / "rendered")
+    finally:
+        os.umask(before)
+    made = [path for path in (tmp_path / "rendered").rglob("*") if path.is_dir()]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in made} == {0o755}

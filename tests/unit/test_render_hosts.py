@@ -66,3 +66,17 @@ def test_every_host_keeps_its_logs_on_disk_and_bounded(tree: Tree) -> None:
         text = tree[PurePosixPath(*host, "etc/systemd/journald.conf.d/60-failover.conf")]
         assert "\nStorage=persistent\n" in text
         assert "\nSystemMaxUse=" in text
+
+
+@pytest.mark.parametrize(
+    ("host", "user"),
+    [
+        ("jakarta/jkt-db1", "postgres"),
+        ("surabaya/sby-ctl1", "failover"),
+        ("makassar/mks-zk1", "zookeeper"),
+    ],
+)
+def test_a_hosts_key_is_its_services_alone(tree: Tree, host: str, user: str) -> None:
+    found = rows(tree, host, "etc/tmpfiles.d/failover-tls.conf")
+    assert ("d", "/etc/failover/tls", "0755", "root", "root", "-") in found
+    assert ("z", "/etc/failover/tls/host.pem", "0600", user, user, "-") in found

@@ -185,3 +185,15 @@ def test_files_that_are_no_good_are_said_at_once(pki: Directory) -> None:
     pki.host_file(CLIENT).write_text("nonsense")
     with pytest.raises(StoreUnavailable, match="cannot be used"):
         SessionClient([Server("127.0.0.1", 1, identity(pki))], session_ms=6000, answer_limit_s=1.0)
+
+
+def test_a_renewal_that_is_no_good_leaves_the_one_before_in_force(pki: Directory) -> None:
+    """A key that the service cannot read, copied everywhere: no guard that runs loses its lease."""
+    own = identity(pki)
+    before = context_of(own)
+    Path(own.host_file).write_text("not a key")
+    assert context_of(own) is before
+    Path(own.host_file).unlink()
+    assert context_of(own) is before
+    pki.issue(CLIENT, datetime.now(UTC))
+    assert context_of(own) is not before

@@ -47,7 +47,10 @@ def test_a_directory_that_some_file_would_not_take_is_a_mistake(directory: str) 
 
 
 def test_off_is_what_is_rendered_without_a_word_about_it() -> None:
-    assert render(switched(postgresql="off", directory="/elsewhere")) == render(parse(TEXT))
+    said = render(switched(postgresql="off", directory="/elsewhere"))
+    without = render(parse(TEXT))
+    changed = {path.name for path in without if said[path] != without[path]}
+    assert (changed, said.keys()) == ({"failover-tls.conf"}, without.keys())
 
 
 def test_neighbouring_positions_understand_one_another() -> None:
@@ -116,6 +119,7 @@ def test_who_is_on_no_host_of_the_group_has_his_files_elsewhere() -> None:
     hosts = policy.clusters[0].hosts
     assert {host.postgres_authorities for host in hosts} == {"/home/me/tls/ca.pem"}
     assert switched(zookeeper="off").with_tls_in("/elsewhere").zookeeper_servers[0].identity is None
+    assert render(policy) == render(switched(zookeeper="require", postgresql="use"))
 
 
 def test_a_server_alone_lets_no_other_host_in_with_tls_neither() -> None:
