@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from residency_server import PASSWORD, Server, server
+from residency_server import CONFIG, PASSWORD, Server, server
 
 from failover.checks.found import ClockFound, DatabaseFound, PostgresFound
 from failover.checks.privileges import MEANT, OBSERVER
+from failover.config import load
 from failover.health.observation import NoAnswer
+from failover.render.expected import expected
 from failover.sites.readiness_scan import ask_readiness
 
 pytestmark = pytest.mark.lab
@@ -59,8 +61,12 @@ def test_a_rendered_server_has_what_is_meant_and_no_more(db: Server, password_fi
     assert all(each.readable == () for each in found.databases)
     functions = database(found, "postgres").functions
     assert len(functions) > 8
-    assert {f.owner for f in functions} == {"failover_functions", "failover_cutter"}
-    assert not any(f.public for f in functions)
+    narrow = [f for f in functions if f.definer]
+    assert {f.owner for f in narrow} == {"failover_functions", "failover_cutter"}
+    assert not any(f.public for f in narrow)
+    there = {(f.signature, f.owner, f.sha256) for f in narrow}
+    rendered = expected(load(CONFIG), b"").host(db.host.name).functions
+    assert {(f.signature, f.owner, f.sha256) for f in rendered} == there
     assert "plpgsql 1.0" in found.available
     every = [*found.collations, *(c for d in found.databases for c in d.collations)]
     assert [c for c in every if c.recorded != c.actual] == []
@@ -82,8 +88,8 @@ def test_what_is_granted_too_much_is_seen(db: Server, password_file: Path) -> No
         found, _ = look(db, password_file)
         assert (OBSERVER, "public.customer") in database(found).readable
         assert ("failover_functions", "public.customer") in database(found).readable
-        (made,) = database(found).functions
-        assert (made.name, made.observer, made.public) == ("public.everything", True, True)
+        (made,) = (f for f in database(found).functions if f.signature == "public.everything()")
+        assert (made.definer, made.observer, made.public) == (True, True, True)
         observer = next(role for role in found.roles if role.name == OBSERVER)
         assert "createdb" in observer.attributes
     finally:
