@@ -19,11 +19,14 @@ from failover.health import observation as observations
 from failover.health.observation import SiteObservation
 from failover.simulation import checker, guard_worker, world
 
-OBSERVATIONS_MAX = 256
-
 _NAME = b"observation "
 _numbers = count()
-_observations: dict[bytes, SiteObservation] = {}
+
+
+class _Carried(bytes):
+    """The bytes of a znode, and what they were made from: as long as the znode is there."""
+
+    observation: SiteObservation
 
 
 def remember_what_was_decoded() -> None:
@@ -46,14 +49,12 @@ def _remember(name: str, source: ModuleType, *users: ModuleType) -> None:
 
 def _encode_observation(observation: SiteObservation) -> bytes:
     """A name for it instead of its JSON: nobody but ``_decode_observation`` looks inside."""
-    data = b"%s%d" % (_NAME, next(_numbers))
-    while len(_observations) >= OBSERVATIONS_MAX:
-        del _observations[next(iter(_observations))]
-    _observations[data] = observation
+    data = _Carried(b"%s%d" % (_NAME, next(_numbers)))
+    data.observation = observation
     return data
 
 
 def _decode_observation(data: bytes, *, path: str) -> SiteObservation:
-    if not data.startswith(_NAME):
-        return observations.decode_observation(data, path=path)
-    return _observations[data]
+    if isinstance(data, _Carried):
+        return data.observation
+    return observations.decode_observation(data, path=path)
