@@ -69,7 +69,21 @@ def _could_be_promoted(view: View, cluster: ClusterView, host: HostView) -> bool
         return False
     enough = recorded.promoted or _end(host) >= recorded.min_lsn
     ready = bool(cluster.may_lead(host)) and _in_recovery(host)
-    return ready and enough and allowed(view.policy, host.host, view.now_unix_s)
+    whole = _has_what_it_had(view, cluster, host)
+    return ready and enough and whole and allowed(view.policy, host.host, view.now_unix_s)
+
+
+def _has_what_it_had(view: View, cluster: ClusterView, host: HostView) -> bool:
+    """While the other site has everything on record, only the very server that is on record too.
+
+    Whoever wrote last and is behind now may have come back with an older disk; the takeover that
+    follows in a few seconds loses nothing then.
+    """
+    recorded, seen = cluster.recorded, host.postgres
+    if view.state is None or recorded is None or not view.state.in_sync:
+        return True
+    run = recorded.runs.get(host.host.name)
+    return bool(run) and seen is not None and seen.started == run
 
 
 def _refused(cluster: ClusterView, host: HostView) -> bool:

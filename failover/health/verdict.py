@@ -167,7 +167,8 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         "permitted_host_outrun",
-        "In {active} a host without a permit is ahead of the permitted one: Patroni is told of that",
+        "A host in {active} without a permit outruns the one with it: "
+        "Patroni is told whom to promote",
         when.permitted_host_outrun,
         candidate.lines,
         Consequence.NAME_CANDIDATE,

@@ -11,13 +11,13 @@ import json
 
 from failover.health.candidate import Outrun, outrun
 from failover.health.view import View
-from failover.model import Invariant
+from failover.model import HostName, Invariant
 from failover.planning.gates import claim_gone, no_working_primary, state_readable, unpaused
 from failover.planning.plan import Gate, Hold, Plan, StepName, held, passing
 from failover.planning.step_gates import automation_acts
 from failover.planning.steps import step
 from failover.planning.transactions import history, known, scope_paths
-from failover.znode import Check, Create, Delete, GroupPaths, Op, Set, Transaction
+from failover.znode import Check, Create, Delete, GroupPaths, Op, ScopePaths, Set, Transaction
 
 Found = tuple[Outrun, ...]
 
@@ -87,14 +87,17 @@ def _name(view: View, paths: GroupPaths, found: Outrun) -> tuple[Op, ...]:
     """Created and deleted: nobody holds the claim, nobody Patroni's key."""
     cluster = found.cluster
     claim, scope = paths.writer(cluster.name), scope_paths(view, cluster, cluster.active)
-    version = known(cluster.active.scope).failover_version
-    data = json.dumps({"member": found.candidate.host.name}).encode()
-    named = Create(scope.failover, data) if version is None else Set(scope.failover, data, version)
     return (
         Check(paths.last_writer(cluster.name), known(cluster.last_writer).version),
         Create(claim, b""),
         Delete(claim),
         Create(scope.leader, b""),
         Delete(scope.leader, version=0),
-        named,
+        name_in(scope, found.candidate.host.name, known(cluster.active.scope).failover_version),
     )
+
+
+def name_in(scope: ScopePaths, host: HostName, version: int | None) -> Create | Set:
+    """Patroni's own form of a manual failover. ``version``: of what stands there; None: nothing."""
+    data = json.dumps({"member": host}).encode()
+    return Create(scope.failover, data) if version is None else Set(scope.failover, data, version)
