@@ -300,6 +300,14 @@ _OTHERS = (
         "the list of who is waited for is proved to be in force",
         "[protection-degraded](operations/protection-degraded.md)",
     ),
+    Row(
+        "active_scope_not_paused", "Patroni of the active site is not paused", "`patronictl resume`"
+    ),
+    Row(
+        "last_writer_known",
+        "there is a record of who wrote last: who gets a permit follows from it",
+        "[no-writer](operations/no-writer.md)",
+    ),
 )
 
 _RESEED = (

@@ -91,14 +91,14 @@ ADVICE: dict[str, Advice] = {
         "Wait a moment. Where it stays, `failover explain` names the gate.",
         f"{_O}protection-degraded.md",
     ),
+    "permitted_host_outrun": Advice(
+        "Nothing: Patroni promotes the host that it is told.",
+        f"{_O}protection-degraded.md#a-host-is-refused-with-not_in_sync",
+    ),
     "takeover_stuck": Advice(
         "Patroni's log at that site; where that site is lost as well, a takeover by hand to the "
         "site before it.",
         f"{_O}takeover.md#afterwards",
-    ),
-    "permitted_host_outrun": Advice(
-        "Nothing: Patroni promotes the host that it is told.",
-        f"{_O}protection-degraded.md#a-host-is-refused-with-not_in_sync",
     ),
     "takeover_in_progress": Advice("Wait for the promotion: about a second.", f"{_O}site-lost.md"),
     "switchover_requested": Advice("Wait for the answer: seconds.", f"{_O}switchover.md"),
