@@ -37,15 +37,14 @@ def _outrun(view: View, cluster: ClusterView) -> Outrun | None:
     if not (_may_be_told(view, cluster) and _nobody_leads(cluster)):
         return None
     able = [host for host in cluster.active.hosts if _could_be_promoted(view, cluster, host)]
-    if not able or _named(cluster) in [host.host.name for host in able]:
+    if _named(cluster) in [host.host.name for host in able]:
         return None
-    candidate = max(able, key=lambda host: (_end(host), host.host.name))
-    ahead = tuple(
-        host.host.name
-        for host in cluster.active.hosts
-        if _refused(cluster, host) and _end(host) > _end(candidate)
-    )
-    return Outrun(cluster, candidate, ahead) if ahead else None
+    found = ((host, ahead) for host in able if (ahead := _ahead_of(cluster, host)))
+    whole = [(h, ahead) for h, ahead in found if _lacks_nothing(view, cluster, h, ahead)]
+    if not whole:
+        return None
+    candidate, ahead = max(whole, key=lambda each: (_end(each[0]), each[0].host.name))
+    return Outrun(cluster, candidate, tuple(host.host.name for host in ahead))
 
 
 def _may_be_told(view: View, cluster: ClusterView) -> bool:
@@ -58,32 +57,54 @@ def _may_be_told(view: View, cluster: ClusterView) -> bool:
 
 
 def _nobody_leads(cluster: ClusterView) -> bool:
-    """Neither claim nor leader key: a key that is held is its holder's to be refused."""
-    scope = cluster.active.scope
-    return cluster.claim_held is False and scope is not None and scope.leader is None
+    """Neither claim nor leader key: a key that is held is its holder's to be refused.
+
+    What the gates of the step would hold for is no match either: it would hide the rows below.
+    """
+    scope, known = cluster.active.scope, cluster.last_writer is not None
+    free = cluster.claim_held is False and scope is not None and scope.leader is None
+    return free and known and not cluster.active.working_primaries
 
 
 def _could_be_promoted(view: View, cluster: ClusterView, host: HostView) -> bool:
-    recorded, permitted = cluster.recorded, cluster.permitted
-    if recorded is None or permitted is None or host.host.name not in permitted:
+    permitted = cluster.permitted
+    if permitted is None or host.host.name not in permitted:
         return False
-    enough = recorded.promoted or _end(host) >= recorded.min_lsn
-    ready = bool(cluster.may_lead(host)) and _in_recovery(host)
-    whole = _has_what_it_had(view, cluster, host)
-    return ready and enough and whole and allowed(view.policy, host.host, view.now_unix_s)
+    ready = bool(cluster.may_lead(host)) and _in_recovery(host) and _enough(cluster, host)
+    return ready and allowed(view.policy, host.host, view.now_unix_s)
 
 
-def _has_what_it_had(view: View, cluster: ClusterView, host: HostView) -> bool:
-    """While the other site has everything on record, only the very server that is on record too.
+def _enough(cluster: ClusterView, host: HostView) -> bool:
+    """As its guard asks before a promotion is on record (``guard/permits.py``)."""
+    recorded = cluster.recorded
+    if recorded is None:
+        return False
+    judged = _end(host) >= recorded.min_lsn and _timeline(host) >= recorded.timeline
+    return recorded.promoted or judged
 
-    Whoever wrote last and is behind now may have come back with an older disk; the takeover that
-    follows in a few seconds loses nothing then.
+
+def _ahead_of(cluster: ClusterView, candidate: HostView) -> tuple[HostView, ...]:
+    """Who runs for Patroni's key before it, and is refused."""
+    hosts = (host for host in cluster.active.hosts if _refused(cluster, host))
+    return tuple(host for host in hosts if _end(host) > _end(candidate))
+
+
+def _lacks_nothing(
+    view: View, cluster: ClusterView, candidate: HostView, ahead: tuple[HostView, ...]
+) -> bool:
+    """Nobody needs what the others have more of.
+
+    The very run of its server that is on record has everything. Else what is ahead has to be on
+    another branch, an older one: a primary sends only what it has flushed, so a last writer that is
+    behind on its own timeline has come back with an older disk, and what it lost is there. Nor
+    while the other site has everything on record: the takeover, seconds later, loses nothing.
     """
-    recorded, seen = cluster.recorded, host.postgres
-    if view.state is None or recorded is None or not view.state.in_sync:
+    state, recorded, seen = view.state, cluster.recorded, candidate.postgres
+    run = recorded.runs.get(candidate.host.name) if recorded is not None else None
+    if run and seen is not None and seen.started == run:
         return True
-    run = recorded.runs.get(host.host.name)
-    return bool(run) and seen is not None and seen.started == run
+    in_sync = state is not None and state.in_sync
+    return not in_sync and all(_timeline(host) < _timeline(candidate) for host in ahead)
 
 
 def _refused(cluster: ClusterView, host: HostView) -> bool:
@@ -91,6 +112,10 @@ def _refused(cluster: ClusterView, host: HostView) -> bool:
     permitted = cluster.permitted
     outside = permitted is not None and host.host.name not in permitted
     return outside and host.could_take_lease is not False and _in_recovery(host)
+
+
+def _timeline(host: HostView) -> int:
+    return int(host.postgres.timeline) if host.postgres is not None else 0
 
 
 def _in_recovery(host: HostView) -> bool:

@@ -228,3 +228,8 @@ def _first_permit(world: World, host: str) -> None:
         world.writers[cluster.name] = LastWriterSeen(
             cluster.name, HostName(host), WRITER_VERSION, site, None, judged_unix_s
         )
+
+
+@change("nothing says who wrote last")
+def _no_writer(world: World) -> None:
+    world.writers.clear()
