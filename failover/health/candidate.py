@@ -16,13 +16,17 @@ from failover.health.view import View
 from failover.model import Automation, HostName, Lsn
 from failover.residency.allowlist import allowed
 
+DOWN_S = 10.0  # a server that Patroni starts again is seen before that
+
 
 @dataclass(frozen=True, slots=True)
 class Outrun:
-    """``candidate``: the permitted host with the most WAL. ``ahead``: who stands before it."""
+    """``candidate``: the permitted host with the most WAL; None: whom Patroni ranks first, since
+    the host that it was told does not come up. ``ahead``: before whom the others step back.
+    """
 
     cluster: ClusterView
-    candidate: HostView
+    candidate: HostView | None
     ahead: tuple[HostName, ...]
 
 
@@ -42,9 +46,17 @@ def _outrun(view: View, cluster: ClusterView) -> Outrun | None:
     found = ((host, ahead) for host in able if (ahead := _ahead_of(cluster, host)))
     whole = [(h, ahead) for h, ahead in found if _lacks_nothing(view, cluster, h, ahead)]
     if not whole:
-        return None
+        return _waits_in_vain(cluster)
     candidate, ahead = max(whole, key=lambda each: (_end(each[0]), each[0].host.name))
     return Outrun(cluster, candidate, tuple(host.host.name for host in ahead))
+
+
+def _waits_in_vain(cluster: ClusterView) -> Outrun | None:
+    """All others step back before the named host while its Patroni answers, server or not."""
+    named = (host for host in cluster.active.hosts if host.host.name == _named(cluster))
+    waiting = (host for host in named if host.patroni is not None)
+    down = tuple(host.host.name for host in waiting if host.unreachable_s >= DOWN_S)
+    return Outrun(cluster, None, down) if down else None
 
 
 def _may_be_told(view: View, cluster: ClusterView) -> bool:
@@ -136,8 +148,14 @@ def _named(cluster: ClusterView) -> str:
 
 def lines(view: View) -> tuple[str, ...]:
     """The evidence, per cluster."""
-    return tuple(
-        f"{found.cluster.name}: {found.candidate.host.name} may be promoted and has WAL up to "
-        f"{_end(found.candidate)}; refused and ahead of it: {', '.join(found.ahead)}"
-        for found in outrun(view)
+    return tuple(_line(found) for found in outrun(view))
+
+
+def _line(found: Outrun) -> str:
+    name, names = found.cluster.name, ", ".join(found.ahead)
+    if found.candidate is None:
+        return f"{name}: Patroni waits for {names}, whose PostgreSQL does not answer"
+    return (
+        f"{name}: {found.candidate.host.name} may be promoted and has WAL up to "
+        f"{_end(found.candidate)}; refused and ahead of it: {names}"
     )

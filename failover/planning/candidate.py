@@ -34,8 +34,9 @@ def name_candidates(view: View) -> Plan | Hold:
 
 
 def _sentence(view: View, found: Found) -> str:
-    names = ", ".join(each.candidate.host.name for each in found)
-    return f"Patroni in {view.active_site} is told to promote {names}"
+    told = [f"to promote {host.host.name}" for each in found if (host := each.candidate)]
+    told += [f"not to wait for {', '.join(o.ahead)}" for o in found if o.candidate is None]
+    return f"Patroni in {view.active_site} is told {', '.join(told)}"
 
 
 # --------------------------------------------------------------------------- gates
@@ -72,10 +73,14 @@ def _last_writer_known(found: Outrun) -> Gate:
 
 def _transaction(view: View, found: Found) -> Transaction:
     paths, state = GroupPaths(view.policy.group), known(view.state)
-    details: dict[str, str] = {
-        f"{each.cluster.name}.candidate": str(each.candidate.host.name) for each in found
-    }
-    details |= {f"{each.cluster.name}.refused_ahead": ", ".join(each.ahead) for each in found}
+    details: dict[str, str] = {}
+    for each in found:
+        name, names = each.cluster.name, ", ".join(each.ahead)
+        if each.candidate is None:
+            details[f"{name}.withdrawn"] = names
+        else:
+            details[f"{name}.candidate"] = each.candidate.host.name
+            details[f"{name}.refused_ahead"] = names
     return (
         Check(paths.state, known(view.state_version)),
         *(op for each in found for op in _name(view, paths, each)),
@@ -87,17 +92,21 @@ def _name(view: View, paths: GroupPaths, found: Outrun) -> tuple[Op, ...]:
     """Created and deleted: nobody holds the claim, nobody Patroni's key."""
     cluster = found.cluster
     claim, scope = paths.writer(cluster.name), scope_paths(view, cluster, cluster.active)
+    host = found.candidate.host.name if found.candidate is not None else None
     return (
         Check(paths.last_writer(cluster.name), known(cluster.last_writer).version),
         Create(claim, b""),
         Delete(claim),
         Create(scope.leader, b""),
         Delete(scope.leader, version=0),
-        name_in(scope, found.candidate.host.name, known(cluster.active.scope).failover_version),
+        name_in(scope, host, known(cluster.active.scope).failover_version),
     )
 
 
-def name_in(scope: ScopePaths, host: HostName, version: int | None) -> Create | Set:
-    """Patroni's own form of a manual failover. ``version``: of what stands there; None: nothing."""
-    data = json.dumps({"member": host}).encode()
+def name_in(scope: ScopePaths, host: HostName | None, version: int | None) -> Create | Set:
+    """Patroni's own form of a manual failover; ``host`` None: of none.
+
+    ``version``: of what stands there; None: nothing.
+    """
+    data = json.dumps({"member": host} if host is not None else {}).encode()
     return Create(scope.failover, data) if version is None else Set(scope.failover, data, version)

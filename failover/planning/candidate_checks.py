@@ -13,6 +13,8 @@ from failover.model import Automation
 from failover.planning.linting import Problem, Problems, Reading, declared, document
 from failover.znode import Check, Create, Delete, Set
 
+SILENT_S_MIN = 10.0
+
 
 def nothing_but_the_candidate(reading: Reading) -> Problems:
     """State and record are checked, proofs come and go, and ``failover`` is written."""
@@ -45,7 +47,8 @@ def nobody_leads(reading: Reading) -> Problems:
 
 
 def candidate_may_write(reading: Reading) -> Problems:
-    """It stands at the active site, in the country, and the guards would permit it."""
+    """It stands at the active site, in the country, and the guards would permit it; or nobody is
+    named any more, because the server of the one that was does not answer."""
     name, state = "candidate_may_write", reading.before
     for cluster in reading.clusters:
         op, writer = _named(reading, cluster), cluster.last_writer
@@ -53,6 +56,8 @@ def candidate_may_write(reading: Reading) -> Problems:
         check = reading.find(Check, reading.paths.last_writer(cluster.name))
         if writer is None or check is None or check.version != writer.version:
             yield Problem(name, f"{cluster.name}: last_writer is not checked as it was judged")
+            continue
+        if after == {} and not _candidate_works(cluster):
             continue
         permitted = permitted_hosts(
             state, cluster.name, writer.host, marked=True, judged_unix_s=writer.judged_unix_s
@@ -62,6 +67,14 @@ def candidate_may_write(reading: Reading) -> Problems:
         able = {h.name for h in hosts if declared(reading, site, h.address)} & (permitted or set())
         if after is None or set(after) != {"member"} or after["member"] not in able:
             yield Problem(name, f"{cluster.name}: {after} names nobody who may write")
+
+
+def _candidate_works(cluster: ClusterView) -> bool:
+    """Of who is named so far: nothing says that its server is down."""
+    scope = cluster.active.scope
+    named = scope.failover_candidate if scope is not None else ""
+    silent_s = [h.unreachable_s for h in cluster.active.hosts if h.host.name == named]
+    return not silent_s or silent_s[0] < SILENT_S_MIN
 
 
 def as_judged(reading: Reading) -> Problems:

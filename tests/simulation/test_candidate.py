@@ -5,10 +5,15 @@ The invariants are in simulation/sync_checker.py and asserted at every step of e
 
 from __future__ import annotations
 
-from failover.model import ClusterName
+from dataclasses import replace
+
+import pytest
+
+from failover.model import ClusterName, ProtectionMode
 from failover.planning.plan import StepName
 from failover.simulation.controller import Stack
 from failover.simulation.world import World
+from failover.state import decode_state, encode_state
 from tests.simulation.stories import primary, synchronous_world, until_well
 
 CLUSTER = ClusterName("marketplace")
@@ -74,3 +79,30 @@ def test_a_last_writer_is_named_before_a_longer_older_branch() -> None:
     world.heal()
     until_well(world, 120.0)
     world.close()
+
+
+def test_a_name_is_withdrawn_when_its_server_does_not_come_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Else the way out in docs/operations/protection-degraded.md would lead nowhere."""
+    world = synchronous_world(5)
+    first, second = left_behind_on_an_older_branch(world)
+    world.power_on(second.host.name)
+    world.power_on(first.host.name)
+    while not world.coverage.steps[StepName.NAME_CANDIDATE]:
+        world.run(0.01)
+    monkeypatch.setattr(first.server, "start", lambda *, standby: False)
+    first.server.kill()
+    world.run(15.0)
+    assert first.patroni.answers
+    assert not world.writable(CLUSTER)
+    world.operator_patches(world.paths.state, weakest)
+    world.run(25.0)  # Patroni bars a refused host for 20 s
+    assert primary(world) is second
+    world.close()
+
+
+def weakest(state: bytes) -> bytes:
+    """``failover protection max-performance --accept-data-loss``."""
+    before = decode_state(state)
+    return encode_state(replace(before, protection=ProtectionMode.MAX_PERFORMANCE))

@@ -313,6 +313,7 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("no name", C, lambda c: without(c, (Create, NAMED)), "candidate_may_write"),
     ("a refused host", C, lambda c: changed(c, Create, NAMED, data=b'{"member": "mks-db1"}'), "candidate_may_write"),
     ("of the other site", C, lambda c: changed(c, Create, NAMED, data=b'{"member": "jkt-db1"}'), "candidate_may_write"),
+    ("withdrawn too early", C, lambda c: changed(c, Create, NAMED, data=b"{}"), "candidate_may_write"),
     ("a switchover", C, lambda c: changed(c, Create, NAMED, data=b'{"leader": "mks-db1", "member": "mks-db2"}'), "candidate_may_write"),
     ("any permit since", C, lambda c: without(c, (Check, LAST)), "candidate_may_write"),
     ("abroad", C, lambda c: foreign(c, "makassar"), "candidate_may_write"),
