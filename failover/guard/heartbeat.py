@@ -63,10 +63,10 @@ class Heartbeat:
                 self.beat(always=time.monotonic() < self._hurried_until_s)
 
     def beat(self, *, always: bool = False) -> bool:
-        """Write a record where nobody has written since the last beat, or ``always``; whether it did.
+        """Write a record where nobody has written since the last beat, or ``always``.
 
-        The record is a snapshot of the running transactions, which PostgreSQL writes every
-        15 seconds itself while there is anything to say (a hundred bytes).
+        Returns whether it did. The record is a snapshot of the running transactions, which
+        PostgreSQL writes every 15 seconds itself while there is anything to say (a hundred bytes).
         """
         try:
             with connected_locally(self._socket_dir, self._port) as connection:
