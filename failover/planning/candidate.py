@@ -16,7 +16,7 @@ from failover.planning.gates import claim_gone, no_working_primary, state_readab
 from failover.planning.plan import Gate, Hold, Plan, StepName, held, passing
 from failover.planning.step_gates import automation_acts
 from failover.planning.steps import step
-from failover.planning.transactions import history, known, scope_paths
+from failover.planning.transactions import config_version, history, known, scope_paths
 from failover.znode import Check, Create, Delete, GroupPaths, Op, ScopePaths, Set, Transaction
 
 Found = tuple[Outrun, ...]
@@ -95,6 +95,7 @@ def _name(view: View, paths: GroupPaths, found: Outrun) -> tuple[Op, ...]:
     host = found.candidate.host.name if found.candidate is not None else None
     return (
         Check(paths.last_writer(cluster.name), known(cluster.last_writer).version),
+        Check(scope.config, config_version(cluster.active)),  # not paused since
         Create(claim, b""),
         Delete(claim),
         Create(scope.leader, b""),

@@ -25,7 +25,7 @@ def nothing_but_the_candidate(reading: Reading) -> Problems:
         scope = reading.scope(cluster, cluster.active)
         proofs = (paths.writer(cluster.name), scope.leader)
         wanted |= {(kind, path) for kind in (Create, Delete) for path in proofs}
-        wanted |= {(Check, paths.last_writer(cluster.name))}
+        wanted |= {(Check, paths.last_writer(cluster.name)), (Check, scope.config)}
         wanted |= {(Create, scope.failover), (Set, scope.failover)}
     for op in reading.ops:
         if (type(op), op.path) not in wanted:
@@ -78,8 +78,18 @@ def _candidate_works(cluster: ClusterView) -> bool:
 
 
 def as_judged(reading: Reading) -> Problems:
-    """Another's wish in ``failover`` is replaced only at the version that was read."""
+    """Another's wish in ``failover`` is replaced only at the version that was read, and only while
+    Patroni is not paused, as it was."""
     for cluster in reading.clusters:
+        config = reading.find(Check, reading.scope(cluster, cluster.active).config)
+        seen = cluster.active.scope.config if cluster.active.scope is not None else None
+        if (
+            seen is None
+            or config is None
+            or config.version != seen.version
+            or cluster.active.paused
+        ):
+            yield Problem("as_judged", f"{cluster.name}: another configuration was judged")
         op, scope = _named(reading, cluster), cluster.active.scope
         before = scope.failover_version if scope is not None else None
         if (op.version if isinstance(op, Set) else None) != before:

@@ -318,6 +318,7 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("any permit since", C, lambda c: without(c, (Check, LAST)), "candidate_may_write"),
     ("abroad", C, lambda c: foreign(c, "makassar"), "candidate_may_write"),
     ("another's wish", C, lambda c: plus(without(c, (Create, NAMED)), Set(NAMED, b'{"member": "mks-db2"}', 5)), "as_judged"),
+    ("paused since", C, lambda c: without(c, (Check, f"{MAKASSAR}/config")), "as_judged"),
     ("only observes", C, lambda c: before(c, automation=Automation.OBSERVE, clusters=promoted(c)), "of_who_may"),
     ("a gate is unknown", T, lambda c: (replace(c[0], gates=(HOLDING,)), c[1]), "gates_pass"),
     ("no gates", F, lambda c: (replace(c[0], gates=()), c[1]), "gates_pass"),
