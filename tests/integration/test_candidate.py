@@ -26,7 +26,7 @@ SOME_WAL = "select pg_logical_emit_message(false, 'drill', repeat('x', 100000))"
 
 
 def test_patroni_takes_the_candidate_that_is_named_and_not_who_has_more_wal(lab: Lab) -> None:
-    roles = Roles.of(lab)
+    roles = Roles.now(lab)
     cluster = lab.policy.clusters[0]
     ahead = roles.standby_leader
     (behind,) = (host for host in cluster.at(roles.standby) if host.name != ahead.name)
