@@ -6,6 +6,7 @@ added but time and level. Must stay cheap to import: the guard's minder logs too
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import logging
 import os
@@ -32,8 +33,8 @@ def configure(
 ) -> None:
     """To standard output, or standard error. ``log_format`` None: by ``FAILOVER_LOG_FORMAT``, and
     ``auto`` where that says nothing usable: a log must not keep anything from starting."""
-    if sys.__stderr__ is not None:
-        faulthandler.enable(sys.__stderr__)  # a crash of a library says where, in the journal
+    with contextlib.suppress(OSError, ValueError, RuntimeError):  # no such file
+        faulthandler.enable()  # a crash of a library says where, in the journal
     stream = sys.stderr if to_stderr else sys.stdout
     rendering = _rendering(log_format or _said(), stream.isatty())
     shared: list[Any] = [
