@@ -14,7 +14,6 @@ from types import ModuleType
 from failover import controller, history
 from failover.coordination import gather
 from failover.guard import permits
-from failover.health import cluster_view, scope
 from failover.health import observation as observations
 from failover.health.observation import SiteObservation
 from failover.simulation import checker, guard_worker, world
@@ -33,7 +32,6 @@ def remember_what_was_decoded() -> None:
     """From now on, in this process."""
     _remember("decode_state", gather, gather, permits, guard_worker, checker, world)
     _remember("decode_record", gather, gather, permits, history)
-    _remember("parse_config", scope, gather, cluster_view)
     controller.encode_observation = _encode_observation  # type: ignore[attr-defined]
     gather.decode_observation = _decode_observation  # type: ignore[attr-defined]
 
