@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from enum import StrEnum
+from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from failover.model import (
@@ -223,7 +224,7 @@ class ReceiptTable:
         return f"{self.schema}.{self.table}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: every look at the group asks who is where
 class Cluster:
     name: ClusterName
     hosts: tuple[DatabaseHost, ...]
@@ -232,7 +233,12 @@ class Cluster:
 
     def at(self, site: SiteName) -> tuple[DatabaseHost, ...]:
         """The hosts of this cluster at one site."""
-        return tuple(host for host in self.hosts if host.site == site)
+        return self._by_site.get(site, ())
+
+    @cached_property
+    def _by_site(self) -> dict[SiteName, tuple[DatabaseHost, ...]]:
+        sites = dict.fromkeys(host.site for host in self.hosts)
+        return {site: tuple(h for h in self.hosts if h.site == site) for site in sites}
 
     def scope(self, site: SiteName) -> ScopeName:
         """The Patroni scope of this cluster at one data site."""
@@ -247,7 +253,7 @@ class LossBudget:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, as Cluster
 class Policy:
     """One failover group: everything the operator said, with defaults filled in."""
 
@@ -322,11 +328,11 @@ class Policy:
         )
         return replace(self, tls=tls, sites=sites, clusters=clusters)
 
-    @property
+    @cached_property
     def data_sites(self) -> tuple[Site, ...]:
         return tuple(site for site in self.sites if site.kind is SiteKind.DATA)
 
-    @property
+    @cached_property
     def zookeeper_servers(self) -> tuple[ZooKeeperServer, ...]:
         return tuple(server for site in self.sites for server in site.zookeeper)
 

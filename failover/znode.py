@@ -7,6 +7,7 @@ it on the real ensemble, the simulation on one in memory. Pure.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from failover.model import ClusterName, Epoch, GroupName, HostName, ScopeName, SiteName
 
@@ -95,35 +96,35 @@ Outcome = Committed | Conflict | OutcomeUnknown
 # --------------------------------------------------------------------------- paths
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: each path is made once, and asked for all the time
 class GroupPaths:
     """The znodes of one failover group."""
 
     group: GroupName
 
-    @property
+    @cached_property
     def root(self) -> str:
         return f"/failover/{self.group}"
 
-    @property
+    @cached_property
     def state(self) -> str:
         return f"{self.root}/state"
 
-    @property
+    @cached_property
     def writers(self) -> str:
         return f"{self.root}/writers"
 
     def writer(self, cluster: ClusterName) -> str:
         return f"{self.writers}/{cluster}"
 
-    @property
+    @cached_property
     def sessions(self) -> str:
         return f"{self.root}/sessions"
 
     def session(self, session_id: int) -> str:
         return f"{self.sessions}/{session_id:016x}"
 
-    @property
+    @cached_property
     def stopped_all(self) -> str:
         return f"{self.root}/stopped"
 
@@ -135,26 +136,26 @@ class GroupPaths:
         written in the permit's transaction."""
         return f"{self.stopped_all}/{cluster}.last_writer"
 
-    @property
+    @cached_property
     def history(self) -> str:
         return f"{self.root}/history"
 
-    @property
+    @cached_property
     def history_entry(self) -> str:
         """The path to create an entry at, with ``sequence=True``."""
         return f"{self.history}/e-"
 
-    @property
+    @cached_property
     def history_head(self) -> str:
         """Which entry is the newest; written in the transaction that creates the entry."""
         return f"{self.root}/history_head"
 
-    @property
+    @cached_property
     def residency(self) -> str:
         """The ledger of open findings; written in the transaction of its history entry."""
         return f"{self.root}/residency"
 
-    @property
+    @cached_property
     def notifications(self) -> str:
         return f"{self.root}/notifications"
 
@@ -162,27 +163,27 @@ class GroupPaths:
         """Up to which entry of the history this target has been told. Made with the first one."""
         return f"{self.notifications}/{target}"
 
-    @property
+    @cached_property
     def observers(self) -> str:
         return f"{self.root}/observers"
 
     def observer(self, site: SiteName) -> str:
         return f"{self.observers}/{site}"
 
-    @property
+    @cached_property
     def leadership(self) -> str:
         return f"{self.root}/leadership"
 
-    @property
+    @cached_property
     def requests(self) -> str:
         return f"{self.root}/requests"
 
-    @property
+    @cached_property
     def request(self) -> str:
         """The one request of an operator that stands, or the last one with its outcome."""
         return f"{self.requests}/operator"
 
-    @property
+    @cached_property
     def salvage(self) -> str:
         return f"{self.root}/salvage"
 
@@ -196,7 +197,7 @@ class GroupPaths:
         """One host's salvage before a rewind that no takeover was the reason for."""
         return f"{self.salvaged(epoch, cluster, host)}.{name}"
 
-    @property
+    @cached_property
     def all_parents(self) -> tuple[str, ...]:
         """What ``failover init`` creates before ``state``, in order."""
         return (
@@ -213,46 +214,46 @@ class GroupPaths:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots, as GroupPaths
 class ScopePaths:
     """The znodes of one Patroni scope that we read or write."""
 
     namespace: str
     scope: ScopeName
 
-    @property
+    @cached_property
     def root(self) -> str:
         return f"{self.namespace.rstrip('/')}/{self.scope}"
 
-    @property
+    @cached_property
     def leader(self) -> str:
         return f"{self.root}/leader"
 
-    @property
+    @cached_property
     def leader_child(self) -> str:
         """Under the fence: it keeps Patroni from deleting the fenced key as stale."""
         return f"{self.root}/leader/fence"
 
-    @property
+    @cached_property
     def config(self) -> str:
         return f"{self.root}/config"
 
-    @property
+    @cached_property
     def status(self) -> str:
         return f"{self.root}/status"
 
-    @property
+    @cached_property
     def failover(self) -> str:
         return f"{self.root}/failover"
 
-    @property
+    @cached_property
     def sync(self) -> str:
         return f"{self.root}/sync"
 
-    @property
+    @cached_property
     def history(self) -> str:
         return f"{self.root}/history"
 
-    @property
+    @cached_property
     def members(self) -> str:
         return f"{self.root}/members"

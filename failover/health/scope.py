@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, TypeGuard
 
 from failover.foreign import is_whole, json_object
@@ -73,6 +74,7 @@ def is_fence(leader: LeaderKeySeen | None) -> bool:
     )
 
 
+@lru_cache(maxsize=256)  # every look at the group reads the same few texts, which change seldom
 def parse_config(config: ConfigSeen | None) -> PatroniConfig | None:
     """The configuration, or None where there is none or it is not a JSON object."""
     if config is None:

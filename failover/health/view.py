@@ -42,7 +42,7 @@ class ObserverView:
 
 @dataclass(frozen=True)  # without slots, as HostView
 class View:
-    """Everything known at one moment. ``missing``: what the core would have liked to know.
+    """Everything known at one moment.
 
     Where there is no usable ``state``, ``active_site`` is the policy's first; the rows of the
     verdict table that say so come before every row that looks at a cluster.
@@ -65,7 +65,16 @@ class View:
     request: RequestSeen | None
     history_head: HeadSeen
     residency: ResidencyView
-    missing: tuple[str, ...]
+
+    @cached_property
+    def missing(self) -> tuple[str, ...]:
+        """What the core would have liked to know; in words, so only when somebody asks."""
+        return (
+            *_missing(self.clusters, self.observers),
+            *_request_missing(self.request),
+            *_head_missing(self.history_head),
+            *self.residency.missing,
+        )
 
     @cached_property
     def living_observers(self) -> tuple[SiteName, ...]:
@@ -141,12 +150,6 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
         request=inputs.request,
         history_head=inputs.history_head,
         residency=residency,
-        missing=(
-            *_missing(clusters, observers),
-            *_request_missing(inputs.request),
-            *_head_missing(inputs.history_head),
-            *residency.missing,
-        ),
     )
 
 

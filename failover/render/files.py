@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import PurePosixPath
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -61,6 +62,7 @@ def quoted(names: Iterable[str]) -> str:
     return ", ".join(f"'{name}'" for name in names)
 
 
+@cache  # compiling the templates is most of the work, and they are what they are
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("failover.render"),

@@ -103,6 +103,8 @@ class Guard:
         self._permits_seen = 0
         self._pending: list[Question] = []
         self._seen: logic.ServerSeen | None = None  # as long as nothing has changed
+        # From what ``status_sent`` was made: nearly always it is still that.
+        self._status_of: tuple[logic.Guard, logic.ServerSeen, int, Status] | None = None
         self._told = False  # somebody heard a yes and may act on it
         self._minder: Process | None = None
         self._inbox: list[Callable[[], None]] = []
@@ -282,7 +284,15 @@ class Guard:
         self._send_status()
 
     def _send_status(self) -> None:
-        seen, renewals = self.server_seen, self.logic.renewals
+        seen, renewals, made = self.server_seen, self.logic.renewals, self._status_of
+        if (
+            made is not None
+            and made[0] is self.logic
+            and made[1] is seen
+            and made[2] == self._permits_seen
+            and made[3] is self.status_sent
+        ):
+            return
         status = Status(
             granted=self.logic.grant is not None,
             permits_seen=self._permits_seen,
@@ -293,6 +303,7 @@ class Guard:
             demoted=seen.note is not None and seen.note.mode is logic.StartMode.STANDBY,
         )
         before, self.status_sent = self.status_sent, status
+        self._status_of = (self.logic, seen, self._permits_seen, status)
         changed = before is None or (before.granted, before.server_alive) != (
             status.granted,
             status.server_alive,

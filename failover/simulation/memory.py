@@ -7,6 +7,7 @@ that an observation comes back from its bytes as it was is tested (test_campaign
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from itertools import count
 from types import ModuleType
@@ -14,10 +15,10 @@ from types import ModuleType
 from failover import controller, history
 from failover.coordination import gather
 from failover.guard import permits
-from failover.health import cluster_view, scope
 from failover.health import observation as observations
 from failover.health.observation import SiteObservation
 from failover.simulation import checker, guard_worker, world
+from failover.znode import Create, Op, Set
 
 _NAME = b"observation "
 _numbers = count()
@@ -33,9 +34,15 @@ def remember_what_was_decoded() -> None:
     """From now on, in this process."""
     _remember("decode_state", gather, gather, permits, guard_worker, checker, world)
     _remember("decode_record", gather, gather, permits, history)
-    _remember("parse_config", scope, gather, cluster_view)
     controller.encode_observation = _encode_observation  # type: ignore[attr-defined]
     gather.decode_observation = _decode_observation  # type: ignore[attr-defined]
+
+
+def told(op: Op) -> str:
+    """One operation with all that it writes, an observation in place of its name."""
+    if isinstance(op, Create | Set) and isinstance(op.data, _Carried):
+        return repr((replace(op, data=b""), op.data.observation))
+    return repr(op)
 
 
 def _remember(name: str, source: ModuleType, *users: ModuleType) -> None:

@@ -69,6 +69,8 @@ class Postgres:
         self.kernel = kernel
         self.network = network
         self.host = host
+        self.name = host.name
+        self.site = host.site
         self.cluster = cluster
         self.run = Run.DOWN
         self.control = Control.SHUT_DOWN_IN_RECOVERY
@@ -91,14 +93,6 @@ class Postgres:
         self.peers: tuple[Postgres, ...] = ()
 
     # ------------------------------------------------------------------ what is true of it
-
-    @property
-    def name(self) -> str:
-        return self.host.name
-
-    @property
-    def site(self) -> str:
-        return self.host.site
 
     @property
     def position(self) -> Position:
@@ -276,6 +270,8 @@ class Postgres:
         self._answer_waiting()
 
     def _answer_waiting(self) -> None:
+        if not self.waiting_commits:  # nearly always
+            return
         if self.host.answers and not self.fsync_stalled and self.hang is not Hang.FROZEN:
             for _ in range(self.waiting_commits):
                 self.sync.commit(self.position)
@@ -370,6 +366,8 @@ class Postgres:
 
     def miss_standbys(self) -> None:
         """Walsenders whose standby streams from here no more, once that is noticed."""
+        if not self.sync.walsenders:  # three servers of four are standbys
+            return
         for standby in self.peers:
             if standby.name not in self.sync.walsenders:
                 continue

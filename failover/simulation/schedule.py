@@ -67,8 +67,10 @@ def run_schedule(
     protection: ProtectionMode = ProtectionMode.MAX_PERFORMANCE,
     *,
     log: bool = False,
+    begun: Callable[[World], None] | None = None,
 ) -> Result:
-    """Everything that happens follows from the two numbers and the mode."""
+    """Everything that happens follows from the two numbers and the mode. ``begun``: told of the
+    world before its time begins."""
     random = Random(seed)
     chosen = policy(
         clusters=random.choice((1, 1, 1, 2)),
@@ -81,6 +83,8 @@ def run_schedule(
     remember_what_was_decoded()
     world = World(seed, chosen, log=log, round_s=random.choice((0.5, 1.0, 1.0)))
     result = Result(seed, steps, protection)
+    if begun is not None:
+        begun(world)
     try:
         _faults(world, random, steps)
         _heal(world, result)

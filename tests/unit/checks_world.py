@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import yaml
@@ -75,16 +76,21 @@ SHOWN = {  # as pg_settings shows what is rendered with a unit: value, unit
 }
 
 
-def dynamic(site: SiteName) -> dict[str, Any]:
-    """A scope's configuration as the rendered patroni.yml of its first host makes it."""
+@cache  # four times in every world: rendering it was nearly all of these tests' time
+def _dynamic(site: SiteName) -> str:
     host = POLICY.cluster(CLUSTER).at(site)[0]
     text = next(t for p, t in render(POLICY).items() if p.parts[1:] == (host.name, *_PATRONI))
-    document: dict[str, Any] = yaml.safe_load(text)["bootstrap"]["dcs"]
+    return json.dumps(yaml.safe_load(text)["bootstrap"]["dcs"])
+
+
+def dynamic(site: SiteName) -> dict[str, Any]:
+    """A scope's configuration as the rendered patroni.yml of its first host makes it."""
+    document: dict[str, Any] = json.loads(_dynamic(site))
     return document
 
 
 _PATRONI = ("etc", "patroni", "patroni.yml")
-_JAKARTA, _MAKASSAR = json.dumps(dynamic(JAKARTA)), json.dumps(dynamic(MAKASSAR))
+_JAKARTA, _MAKASSAR = _dynamic(JAKARTA), _dynamic(MAKASSAR)
 
 
 def inputs() -> ViewInputs:
