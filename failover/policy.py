@@ -168,6 +168,7 @@ class DatabaseHost:
     pooler_ports: tuple[int, ...] = ()  # of a pooler on this host: it answers clients too
     # PostgreSQL is dialled with TLS, verified by the authorities in this file; None: without.
     postgres_authorities: str | None = None
+    patroni_identity: Identity | None = None  # the same of Patroni's REST interface, proving this
 
     @property
     def client_ports(self) -> tuple[int, ...]:
@@ -315,7 +316,12 @@ class Policy:
             replace(
                 cluster,
                 hosts=tuple(
-                    replace(h, postgres_authorities=tls.postgres_authorities) for h in cluster.hosts
+                    replace(
+                        h,
+                        postgres_authorities=tls.postgres_authorities,
+                        patroni_identity=tls.patroni_identity,
+                    )
+                    for h in cluster.hosts
                 ),
             )
             for cluster in self.clusters

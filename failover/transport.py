@@ -54,13 +54,14 @@ class TransportSecurity:
 
     zookeeper: Wire = Wire.OFF
     postgresql: Wire = Wire.OFF
+    patroni: Wire = Wire.OFF
     directory: str = TLS_DIRECTORY
     here: str = ""
 
     @property
     def any(self) -> bool:
         """Hosts need certificates."""
-        return self.zookeeper.served or self.postgresql.served
+        return any(wire.served for wire in (self.zookeeper, self.postgresql, self.patroni))
 
     @property
     def host_file(self) -> str:
@@ -82,6 +83,11 @@ class TransportSecurity:
         if not self.zookeeper.dialled:
             return None
         return self.identity
+
+    @property
+    def patroni_identity(self) -> Identity | None:
+        """For dialling Patroni's REST interface; None: without TLS."""
+        return self.identity if self.patroni.dialled else None
 
     @property
     def postgres_authorities(self) -> str | None:

@@ -63,7 +63,12 @@ def build(file: FileModel) -> Policy:
 
 
 def _transport(said: TlsModel) -> TransportSecurity:
-    return TransportSecurity(said.zookeeper, said.postgresql, said.directory)
+    return TransportSecurity(
+        zookeeper=said.zookeeper,
+        postgresql=said.postgresql,
+        patroni=said.patroni,
+        directory=said.directory,
+    )
 
 
 def _targets(said: NotificationModel) -> Iterator[NotificationTarget]:
@@ -146,6 +151,7 @@ def _cluster(name: ClusterName, cluster: ClusterModel, tls: TransportSecurity) -
                 guard_port=host.guard_port,
                 pooler_ports=tuple(host.pooler_ports),
                 postgres_authorities=tls.postgres_authorities,
+                patroni_identity=tls.patroni_identity,
             )
             for site, hosts in cluster.hosts.items()
             for host in hosts

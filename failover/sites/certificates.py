@@ -25,10 +25,12 @@ async def ask_certificates(policy: Policy, limit_s: float) -> tuple[CertificateF
     if tls.zookeeper.served:
         for server in policy.zookeeper_servers:
             asked.append((server.name, "zookeeper", server.address, server.client_port, b""))
-    if tls.postgresql.served:
-        for host in (host for cluster in policy.clusters for host in cluster.hosts):
+    for host in (host for cluster in policy.clusters for host in cluster.hosts):
+        if tls.postgresql.served:
             where = (host.address, host.postgres_port)
             asked.append((host.name, "postgresql", *where, _SSL_REQUEST))
+        if tls.patroni.served:
+            asked.append((host.name, "patroni", host.address, host.patroni_port, b""))
     questions = (asyncio.to_thread(_ask, tls.identity, limit_s, *each) for each in asked)
     return tuple(await asyncio.gather(*questions))
 

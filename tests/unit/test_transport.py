@@ -105,6 +105,22 @@ def test_zookeeper(mode: str) -> None:
         assert server.identity == (identity if wire.dialled else None)
 
 
+@pytest.mark.parametrize("mode", WORDS)
+def test_patroni(mode: str) -> None:
+    """What they do to real ones: tests/integration/test_transport_patroni.py."""
+    policy = switched(patroni=mode)
+    wire, document = policy.tls.patroni, patroni(render(policy))
+    rest, host, ca = document["restapi"], "/etc/failover/tls/host.pem", "/etc/failover/tls/ca.pem"
+    assert (rest.get("certfile") == host) is wire.served
+    assert (rest.get("cafile") == ca) is wire.dialled, "the others are told to come with TLS"
+    assert (rest.get("verify_client") == "required") is wire.required
+    ctl = {"cacert": ca, "certfile": host, "keyfile": host}
+    assert document.get("ctl") == (ctl if wire.served else None)
+    assert rest["authentication"] == {"username": "patroni"}
+    for database in policy.clusters[0].hosts:
+        assert database.patroni_identity == (Identity(host, ca) if wire.dialled else None)
+
+
 def test_the_unit_has_what_tls_needs_on_its_class_path() -> None:
     unit = PurePosixPath("surabaya/sby-zk1/etc/systemd/system/zookeeper.service")
     assert "netty" not in render(switched(zookeeper="off"))[unit]
