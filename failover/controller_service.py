@@ -111,7 +111,8 @@ def run(
         notifier.start()
     collect_garbage_rarely()
     try:
-        uvloop.run(_run(groups, partial(open_door, made, metrics_address or "0.0.0.0", port)))
+        where = (metrics_address or "0.0.0.0", port, policies[0].tls.http_served)
+        uvloop.run(_run(groups, partial(open_door, made, *where)))
     finally:
         for notifier in notifiers:
             notifier.stop()

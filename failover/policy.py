@@ -169,6 +169,7 @@ class DatabaseHost:
     # PostgreSQL is dialled with TLS, verified by the authorities in this file; None: without.
     postgres_authorities: str | None = None
     patroni_identity: Identity | None = None  # the same of Patroni's REST interface, proving this
+    http_identity: Identity | None = None  # and of the guard's HTTP
 
     @property
     def client_ports(self) -> tuple[int, ...]:
@@ -182,6 +183,7 @@ class ControllerHost:
     site: SiteName
     address: Address
     metrics_port: int = 9187
+    http_identity: Identity | None = None  # its HTTP is dialled with TLS; None: without
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +311,7 @@ class Policy:
                 zookeeper=tuple(
                     replace(s, identity=tls.zookeeper_identity) for s in site.zookeeper
                 ),
+                controller=replace(site.controller, http_identity=tls.http_identity),
             )
             for site in self.sites
         )
@@ -320,6 +323,7 @@ class Policy:
                         h,
                         postgres_authorities=tls.postgres_authorities,
                         patroni_identity=tls.patroni_identity,
+                        http_identity=tls.http_identity,
                     )
                     for h in cluster.hosts
                 ),

@@ -67,6 +67,7 @@ def _transport(said: TlsModel) -> TransportSecurity:
         zookeeper=said.zookeeper,
         postgresql=said.postgresql,
         patroni=said.patroni,
+        http=said.http,
         directory=said.directory,
     )
 
@@ -132,6 +133,7 @@ def _site(name: SiteName, site: SiteModel, owner: str, tls: TransportSecurity) -
             name,
             site.controller.address,
             site.controller.metrics_port,
+            tls.http_identity,
         ),
         proxies=tuple(Proxy(HostName(p.name), name, p.address) for p in site.proxies),
     )
@@ -152,6 +154,7 @@ def _cluster(name: ClusterName, cluster: ClusterModel, tls: TransportSecurity) -
                 pooler_ports=tuple(host.pooler_ports),
                 postgres_authorities=tls.postgres_authorities,
                 patroni_identity=tls.patroni_identity,
+                http_identity=tls.http_identity,
             )
             for site, hosts in cluster.hosts.items()
             for host in hosts

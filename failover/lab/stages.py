@@ -190,13 +190,18 @@ def patroni(host: DatabaseHost) -> dict[str, Any] | str:
     return found
 
 
+def ask_guard(host: DatabaseHost, path: str) -> tuple[int | None, str]:
+    """As ``http_get``."""
+    return http_get(str(host.address), host.guard_port, path, host.http_identity)
+
+
 def _wait_writable(lab: Lab, hosts: tuple[DatabaseHost, ...]) -> None:
     """One guard of these says that its host may take writes."""
     said: dict[str, str] = {}
     give_up_s = time.monotonic() + 20
     while time.monotonic() < give_up_s:
         for host in hosts:
-            code, body = http_get(str(host.address), host.guard_port, "/writable")
+            code, body = ask_guard(host, "/writable")
             if code == 200:
                 return
             said[host.name] = body.strip()

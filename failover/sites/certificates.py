@@ -31,6 +31,10 @@ async def ask_certificates(policy: Policy, limit_s: float) -> tuple[CertificateF
             asked.append((host.name, "postgresql", *where, _SSL_REQUEST))
         if tls.patroni.served:
             asked.append((host.name, "patroni", host.address, host.patroni_port, b""))
+        if tls.http.served:
+            asked.append((host.name, "http", host.address, host.guard_port, b""))
+    for one in (site.controller for site in policy.sites if tls.http.served):
+        asked.append((one.name, "http", one.address, one.metrics_port, b""))
     questions = (asyncio.to_thread(_ask, tls.identity, limit_s, *each) for each in asked)
     return tuple(await asyncio.gather(*questions))
 
