@@ -75,7 +75,8 @@ class BothWays(web.BaseSite):
                 link, _ = await loop.sock_accept(self._listener)
             except OSError as error:  # a client that has gone already; or no descriptor is left
                 if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
-                    log.error("http_door_closed", address=self.name, error=str(error))
+                    address, port, *_ = self._listener.getsockname()
+                    log.error("http_door_closed", address=address, port=port, error=str(error))
                 await asyncio.sleep(FULL_PAUSE_S)
                 continue
             self._begin(asyncio.ensure_future(self._answer(link)))

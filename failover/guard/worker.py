@@ -226,7 +226,7 @@ def build(
         armed=record.armed,
     )
     begun = inherited(record, read_lease(places, boot), Limits.of(timing))
-    reporter = HostReporter(places, timing, config, link.send)
+    reporter = HostReporter(places, timing, config, link.send, tls=policy.tls)
     worker = Worker(link, places, boot, minder_pid, keeper, desk, salvager, reporter, begun)
     heartbeat = Heartbeat(
         SOCKET_DIR,

@@ -66,4 +66,4 @@ def _until_unix_s(
                 raise ValueError("it does not take TLS")
         with context.wrap_socket(link, server_hostname=address) as sealed:
             found = sealed.getpeercert() or {}
-    return float(ssl.cert_time_to_seconds(str(found["notAfter"])))
+    return float(ssl.cert_time_to_seconds(str(found.get("notAfter", ""))))
