@@ -47,10 +47,13 @@ from failover.phases import moves
 from failover.planning.turn import TICK_INTERVAL_S, asked_once_more
 from failover.policy import Policy
 from failover.scanner import Scanner
+from failover.sites.certificates import ask_certificates
 from failover.znode import GroupPaths
 
 GARBAGE_THRESHOLDS = (20_000, 20, 20)  # Python: 700 (2,000 since 3.13), 10, 10
 STAND_IN_END_LIMIT_S = 3.0
+CERTIFICATES_EVERY_S = 60.0
+CERTIFICATE_LIMIT_S = 3.0
 OBSERVER_PASSWORD_FILE = Path("/etc/failover/secrets/observer.password")
 
 
@@ -58,6 +61,7 @@ OBSERVER_PASSWORD_FILE = Path("/etc/failover/secrets/observer.password")
 class _Group:
     """What one group needs in this process."""
 
+    policy: Policy
     connection: Connection
     controller: Controller
     observer: Observer
@@ -111,7 +115,8 @@ def run(
         notifier.start()
     collect_garbage_rarely()
     try:
-        uvloop.run(_run(groups, partial(open_door, made, metrics_address or "0.0.0.0", port)))
+        where = (metrics_address or "0.0.0.0", port, policies[0].tls.http_served)
+        uvloop.run(_run(groups, partial(open_door, made, *where)))
     finally:
         for notifier in notifiers:
             notifier.stop()
@@ -158,6 +163,7 @@ def _group(policy: Policy, site: SiteName, instruments: Instruments, password_fi
     connection = Connection(policy)
     scanner = Scanner(policy, site, password_file=password_file)
     return _Group(
+        policy=policy,
         connection=connection,
         controller=Controller(policy, site, connection.store, boottime=boottime_s),
         observer=Observer(
@@ -208,6 +214,15 @@ async def _run_group(group: _Group) -> None:
         tasks.create_task(group.scanner.run())
         tasks.create_task(_turns(group, watches, wake))
         tasks.create_task(keep_history(group.latest, group.reader, history_read))
+        if group.policy.tls.any:
+            tasks.create_task(_look_at_certificates(group))
+
+
+async def _look_at_certificates(group: _Group) -> None:
+    """As `failover check` does, for the metrics alone."""
+    while True:
+        group.metrics.certificates_seen(await ask_certificates(group.policy, CERTIFICATE_LIMIT_S))
+        await asyncio.sleep(CERTIFICATES_EVERY_S)
 
 
 def _from_thread(loop: asyncio.AbstractEventLoop, wake: asyncio.Event) -> Callable[[], None]:

@@ -169,6 +169,8 @@ class DatabaseHost:
     pooler_ports: tuple[int, ...] = ()  # of a pooler on this host: it answers clients too
     # PostgreSQL is dialled with TLS, verified by the authorities in this file; None: without.
     postgres_authorities: str | None = None
+    patroni_identity: Identity | None = None  # the same of Patroni's REST interface, proving this
+    http_identity: Identity | None = None  # and of the guard's HTTP
 
     @property
     def client_ports(self) -> tuple[int, ...]:
@@ -182,6 +184,7 @@ class ControllerHost:
     site: SiteName
     address: Address
     metrics_port: int = 9187
+    http_identity: Identity | None = None  # its HTTP is dialled with TLS; None: without
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +317,7 @@ class Policy:
                 zookeeper=tuple(
                     replace(s, identity=tls.zookeeper_identity) for s in site.zookeeper
                 ),
+                controller=replace(site.controller, http_identity=tls.http_identity),
             )
             for site in self.sites
         )
@@ -321,7 +325,13 @@ class Policy:
             replace(
                 cluster,
                 hosts=tuple(
-                    replace(h, postgres_authorities=tls.postgres_authorities) for h in cluster.hosts
+                    replace(
+                        h,
+                        postgres_authorities=tls.postgres_authorities,
+                        patroni_identity=tls.patroni_identity,
+                        http_identity=tls.http_identity,
+                    )
+                    for h in cluster.hosts
                 ),
             )
             for cluster in self.clusters

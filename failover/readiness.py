@@ -48,9 +48,9 @@ from failover.policy import (
 )
 from failover.rehearsal.text import EVENT as REHEARSED
 from failover.render.expected import expected
-from failover.render.files import endpoint
 from failover.residency.allowlist import permits
 from failover.sites.certificates import ask_certificates
+from failover.sites.doors import door, proof
 from failover.sites.guard_http import ask_host_report
 from failover.sites.haproxy import ask_haproxy
 from failover.sites.readiness_scan import ask_readiness
@@ -172,10 +172,9 @@ async def _controller(
 ) -> tuple[ControllerFound, ClockFound | None]:
     """Its console's page: whether it answers, and by its ``Date`` (whole seconds) what time it
     is."""
-    url = f"http://{endpoint(controller.address, controller.metrics_port)}/"
     sent_s = time.time()
     try:
-        async with session.get(url) as response:
+        async with session.get(door(controller, "/"), ssl=proof(controller)) as response:
             await response.read()
             date_s = parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
     except (aiohttp.ClientError, OSError) as error:

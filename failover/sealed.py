@@ -1,4 +1,4 @@
-"""TLS at the dialling end: who is believed, one question without I/O, a connection in time.
+"""TLS: who is believed, at both ends; one question without I/O, a connection in time.
 
 Invariant: nobody is believed but who proves, by the group's own authorities, the address that was
 dialled. The system's authorities are never asked. Files are read again once they have changed, so
@@ -12,6 +12,7 @@ import socket
 import ssl
 import time
 from contextlib import suppress
+from enum import Enum
 from pathlib import Path
 
 import structlog
@@ -20,28 +21,40 @@ from failover.transport import Identity
 
 CHUNK_BYTES = 65536
 
+HANDSHAKE = b"\x16"  # how TLS begins (RFC 8446, 5.1); no word of HTTP does
+
+
+class End(Enum):
+    """Of a connection."""
+
+    DIALS = "dials"
+    ANSWERS = "answers"
+    ANSWERS_KNOWN = "answers_known"  # only who proves himself too
+
+
 log = structlog.get_logger(__name__)
-_in_force: dict[Identity, ssl.SSLContext] = {}
+_in_force: dict[tuple[Identity, End], ssl.SSLContext] = {}
 _told: dict[Identity, str] = {}
 
 
-def context_of(identity: Identity) -> ssl.SSLContext:
-    """For dialling, as of what the files say now.
+def context_of(identity: Identity, end: End = End.DIALS) -> ssl.SSLContext:
+    """For one end of a connection, as of what the files say now.
 
     Files that are no good leave the ones before in force, in this process: a renewal that was
     copied wrongly must not cost a running guard its lease. OSError, ssl.SSLError without any.
     """
     try:
-        found = _context(identity, _version(identity.host_file), _version(identity.authority_file))
+        versions = _version(identity.host_file), _version(identity.authority_file)
+        found = _context(identity, end, *versions)
     except OSError as error:
-        last = _in_force.get(identity)
+        last = _in_force.get((identity, end))
         if last is None:
             raise
         if _told.get(identity) != str(error):
             _told[identity] = str(error)
             log.error("certificate_unusable", files=identity.host_file, error=str(error))
         return last
-    _in_force[identity] = found
+    _in_force[identity, end] = found
     _told.pop(identity, None)
     return found
 
@@ -52,9 +65,12 @@ def _version(path: str) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_ino
 
 
-@functools.lru_cache(maxsize=4)
-def _context(identity: Identity, *_versions: tuple[int, int]) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # verifies, the name too
+@functools.lru_cache(maxsize=8)
+def _context(identity: Identity, end: End, *_versions: tuple[int, int]) -> ssl.SSLContext:
+    dials = end is End.DIALS  # then it verifies, the name too
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT if dials else ssl.PROTOCOL_TLS_SERVER)
+    if end is End.ANSWERS_KNOWN:
+        context.verify_mode = ssl.CERT_REQUIRED
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_verify_locations(identity.authority_file)
     context.load_cert_chain(identity.host_file)
@@ -69,6 +85,7 @@ class Question:
 
     def __init__(self, identity: Identity, address: str, question: bytes) -> None:
         self.answer = bytearray()
+        self.over = False  # the other end has said that nothing more comes
         self._question = question
         self._asked = False
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -83,13 +100,14 @@ class Question:
     def received(self, data: bytes) -> bytes:
         """What is to be sent now; ``answer`` has what was said so far. SSLError: not believed."""
         self._incoming.write(data)
-        with suppress(ssl.SSLWantReadError, ssl.SSLZeroReturnError, ssl.SSLEOFError):
+        with suppress(ssl.SSLWantReadError):
             if not self._asked:
                 self._end.do_handshake()
                 self._end.write(self._question)
                 self._asked = True
             while part := self._end.read(CHUNK_BYTES):
                 self.answer += part
+            self.over = True
         return self._outgoing.read()
 
 

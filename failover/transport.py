@@ -48,19 +48,30 @@ class Identity:
 
 
 @dataclass(frozen=True, slots=True)
+class Served:
+    """How a door answers with TLS. ``required``: who comes without is not let in."""
+
+    identity: Identity
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
 class TransportSecurity:
     """One switch per wire, and where the files are on every host; ``here``: where this process has
     its own, on a machine that is none of them."""
 
     zookeeper: Wire = Wire.OFF
     postgresql: Wire = Wire.OFF
+    patroni: Wire = Wire.OFF
+    http: Wire = Wire.OFF
     directory: str = TLS_DIRECTORY
     here: str = ""
 
     @property
     def any(self) -> bool:
         """Hosts need certificates."""
-        return self.zookeeper.served or self.postgresql.served
+        wires = (self.zookeeper, self.postgresql, self.patroni, self.http)
+        return any(wire.served for wire in wires)
 
     @property
     def host_file(self) -> str:
@@ -82,6 +93,21 @@ class TransportSecurity:
         if not self.zookeeper.dialled:
             return None
         return self.identity
+
+    @property
+    def patroni_identity(self) -> Identity | None:
+        """For dialling Patroni's REST interface; None: without TLS."""
+        return self.identity if self.patroni.dialled else None
+
+    @property
+    def http_identity(self) -> Identity | None:
+        """For dialling guards and controllers; None: without TLS."""
+        return self.identity if self.http.dialled else None
+
+    @property
+    def http_served(self) -> Served | None:
+        """For answering as a guard or a controller; None: without TLS."""
+        return Served(self.identity, self.http.required) if self.http.served else None
 
     @property
     def postgres_authorities(self) -> str | None:

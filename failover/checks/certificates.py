@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from failover.checks.found import CertificateFound, Found
-from failover.checks.result import Check, Said, Subject, of
+from failover.checks.result import Check, Said, Subject, of, together
+from failover.health.observation import NoAnswer
 
 DAYS_FAILED = 7.0
 DAYS_WARNING = 30.0
@@ -40,6 +41,32 @@ def _name(each: CertificateFound) -> str:
     return f"{each.host} ({each.wire})"
 
 
+def own(found: Found) -> Said:
+    """What database hosts would start with, as their guards see it."""
+    if not found.policy.tls.any:
+        return of("no wire of `tls` is on")
+    wrong: list[str] = []
+    doubtful: list[str] = []
+    unseen: list[tuple[str, str]] = []
+    for host in found.hosts:
+        report = host.report
+        if isinstance(report, NoAnswer):
+            unseen.append((host.host.name, report.detail))
+        elif (seen := report.certificate) is None:
+            unseen.append((host.host.name, "its guard was started before, or is older"))
+        elif seen.until_unix_s is None:
+            wrong.append(f"{host.host.name}: {seen.file}: {seen.problem}")
+        elif (days := (seen.until_unix_s - found.view.now_unix_s) / _DAY_S) < DAYS_WARNING:
+            ends = f"{host.host.name}: {seen.file} ends in {days:.0f} days"
+            (wrong if days < DAYS_FAILED else doubtful).append(ends)
+    return of(
+        f"{len(found.hosts)} database hosts would start with what they have",
+        wrong=wrong,
+        doubtful=doubtful,
+        unseen=together(unseen, "not known"),
+    )
+
+
 CERTIFICATE_CHECKS = (
     Check(
         "certificates",
@@ -49,5 +76,14 @@ CERTIFICATE_CHECKS = (
         "`failover pki issue`, the new files to the host, reload.",
         "docs/operations/certificates.md",
         served,
+    ),
+    Check(
+        "certificate-files",
+        Subject.HOSTS,
+        "Where a wire has TLS PostgreSQL, Patroni and the guard of a database host could start "
+        "with the files that are there, and dial with them for a month.",
+        "Owner and mode as in /etc/tmpfiles.d/failover-tls.conf, or the right file; then reload.",
+        "docs/operations/certificates.md",
+        own,
     ),
 )

@@ -53,6 +53,13 @@ PATRONI_KEYS = (
     "restapi.listen",
     "restapi.connect_address",
     "restapi.authentication.username",
+    "restapi.certfile",
+    "restapi.keyfile",
+    "restapi.cafile",
+    "restapi.verify_client",
+    "ctl.cacert",
+    "ctl.certfile",
+    "ctl.keyfile",
     "zookeeper.hosts",
     "zookeeper.use_ssl",
     "zookeeper.verify",
@@ -122,12 +129,25 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, config=_NUMBERS)
+class OwnCertificate:
+    """What the guard's user, who is PostgreSQL's, would prove itself with if it were started now.
+
+    ``problem``: why it would have nothing; empty where it is in order.
+    """
+
+    file: str
+    problem: str
+    until_unix_s: float | None
+
+
+@dataclass(frozen=True, slots=True, config=_NUMBERS)
 class HostReport:
     """One database host as its guard sees it. ``barriers_missing``: name and why it is no barrier;
     ``barriers``: SHA-256 of those that can be read.
 
     ``door_problem``: why the barriers' own door does not answer; empty where it does.
     ``files``: SHA-256 of ``RENDERED_FILES``; those that are not there are absent.
+    ``certificate``: None where no wire of `tls` is on, and of an older guard.
     """
 
     at_unix_s: float
@@ -144,3 +164,4 @@ class HostReport:
     files: tuple[tuple[str, str], ...]
     asked: tuple[Asked, ...] = ()
     barriers: tuple[tuple[str, str], ...] = ()
+    certificate: OwnCertificate | None = None

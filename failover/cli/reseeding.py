@@ -197,9 +197,10 @@ class _Guest:
 
     def enter(self, check: Check) -> None:
         source = self._reseed.source
+        scheme = "https" if source.patroni_identity else "http"
         document = {
             "conn_url": f"postgres://{_endpoint(source.address)}:{source.postgres_port}/postgres",
-            "api_url": f"http://{_endpoint(source.address)}:{source.patroni_port}/patroni",
+            "api_url": f"{scheme}://{_endpoint(source.address)}:{source.patroni_port}/patroni",
             "state": "running",
             "role": "replica",
             "tags": {"clonefrom": True, "nofailover": True, "nostream": True, "nosync": True},

@@ -63,7 +63,13 @@ def build(file: FileModel) -> Policy:
 
 
 def _transport(said: TlsModel) -> TransportSecurity:
-    return TransportSecurity(said.zookeeper, said.postgresql, said.directory)
+    return TransportSecurity(
+        zookeeper=said.zookeeper,
+        postgresql=said.postgresql,
+        patroni=said.patroni,
+        http=said.http,
+        directory=said.directory,
+    )
 
 
 def _targets(said: NotificationModel) -> Iterator[NotificationTarget]:
@@ -127,6 +133,7 @@ def _site(name: SiteName, site: SiteModel, owner: str, tls: TransportSecurity) -
             name,
             site.controller.address,
             site.controller.metrics_port,
+            tls.http_identity,
         ),
         proxies=tuple(Proxy(HostName(p.name), name, p.address) for p in site.proxies),
     )
@@ -146,6 +153,8 @@ def _cluster(name: ClusterName, cluster: ClusterModel, tls: TransportSecurity) -
                 guard_port=host.guard_port,
                 pooler_ports=tuple(host.pooler_ports),
                 postgres_authorities=tls.postgres_authorities,
+                patroni_identity=tls.patroni_identity,
+                http_identity=tls.http_identity,
             )
             for site, hosts in cluster.hosts.items()
             for host in hosts

@@ -327,6 +327,14 @@ class TlsModel(_Model):
         default=_default("tls").postgresql,
         description="To PostgreSQL: customers, replication, controllers; the same positions.",
     )
+    patroni: WireMode = Field(
+        default=_default("tls").patroni,
+        description="To Patroni's REST interface: its peers, controllers, commands; the same.",
+    )
+    http: WireMode = Field(
+        default=_default("tls").http,
+        description="To guards and controllers: proxies' checks, metrics, the console; the same.",
+    )
     directory: Annotated[str, BeforeValidator(units.checked(units.plain_directory))] = Field(
         default=_default("tls").directory,
         description="Where a host has its certificate and the authorities that it believes.",

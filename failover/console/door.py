@@ -11,6 +11,7 @@ import base64
 import hashlib
 import json
 import re
+import socket
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
@@ -20,10 +21,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from failover import __version__
+from failover.answering import BothWays
 from failover.clock import boottime_s
 from failover.controller import TickResult
 from failover.history_check import Stored
 from failover.latest import Latest
+from failover.transport import Served
 
 CONSOLE_SCHEMA = 1
 STALE_AFTER_S = 5.0  # ten turns
@@ -135,12 +138,23 @@ def _sha256(text: str) -> str:
     return f"'sha256-{base64.b64encode(digest).decode()}'"
 
 
-async def open_door(made: web.Application, address: str, port: int) -> web.AppRunner:
-    """Listen. OSError where the port is taken."""
+async def open_door(
+    made: web.Application, address: str, port: int, served: Served | None = None
+) -> web.AppRunner:
+    """Listen. OSError where the port is taken, or the files for TLS cannot be used."""
     runner = web.AppRunner(made, access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        await web.TCPSite(runner, address, port).start()
+        if served is None:
+            await web.TCPSite(runner, address, port).start()
+        else:
+            family = socket.AF_INET6 if ":" in address else socket.AF_INET
+            listener = socket.create_server((address, port), family=family)
+            try:
+                await BothWays(runner, listener, served).start()
+            except OSError:
+                listener.close()
+                raise
     except OSError:
         await runner.cleanup()
         raise

@@ -5,9 +5,10 @@ host's kernel accepts, and the handshake is waited for as long as ``ttl`` / numb
 Patroni demotes a healthy primary after ``retry_timeout``, 5 s (docs/decisions/0006). Patroni has
 no setting for this, so the class of the connection is replaced before it is loaded.
 
-The other change is how long Patroni waits for a connection to another PostgreSQL. A standby leader
+The other changes: how long Patroni waits for a connection to another PostgreSQL (a standby leader
 whose WAL receiver is gone asks its upstream in every loop, black-holed or not, and notices only
-then that its configuration names another one by now.
+then that its configuration names another one by now), and TLS at its REST interface
+(``patroni_rest``).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import kazoo.client
 import kazoo.handlers.utils
 from kazoo.retry import KazooRetry
 
+from failover.coordination.patroni_rest import seal
 from failover.coordination.session import (
     PROBE_PAUSE_S,
     SEALED_PAUSE_S,
@@ -56,6 +58,8 @@ def run(config_file: str) -> None:
     """Patroni's own main program. Returns or exits as it does."""
     kazoo.client.ConnectionHandler = PatroniConnection
     kazoo.handlers.utils.create_tcp_connection = _connect
+    rest: Any = importlib.import_module("patroni.api")
+    seal(rest.RestApiServer)
     databases: Any = importlib.import_module("patroni.postgresql.connection")
     databases.DEFAULT_CONNECT_TIMEOUT = CONNECT_LIMIT_S
     sys.argv = ["patroni", config_file]

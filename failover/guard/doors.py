@@ -15,11 +15,13 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import TypeAdapter
 
+from failover.answering import BothWays
 from failover.guard.guard_metrics import GuardMetrics
 from failover.guard.messages import Purpose
 from failover.guard.minder import Minder, Reply
 from failover.guard.records import Places
 from failover.health.observation import GuardSeen
+from failover.transport import Served
 
 _IP_FREEBIND = 15  # linux/in.h; holds for IPv6 sockets too
 _HTTP_RETRY_S = 0.5
@@ -141,23 +143,32 @@ def _seconds(text: str | None) -> float:
 
 
 async def open_http_door(
-    minder: Minder, metrics: GuardMetrics, address: str, port: int
+    minder: Minder, metrics: GuardMetrics, address: str, port: int, served: Served | None = None
 ) -> web.AppRunner:
-    """Listen, also while the host's network is down: the guard must come up all the same."""
+    """Listen, also while the host's network is down: the guard must come up all the same.
+
+    OSError where that cannot be, also where the files for TLS cannot be used.
+    """
     runner = web.AppRunner(http_application(minder, metrics), access_log=None)
     await runner.setup()
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)
-    listener.bind((address, port))
-    listener.setblocking(False)
-    await web.SockSite(runner, listener).start()
+    try:
+        listener.bind((address, port))
+        listener.setblocking(False)
+        site = BothWays(runner, listener, served) if served else web.SockSite(runner, listener)
+        await site.start()
+    except OSError:
+        listener.close()
+        await runner.cleanup()
+        raise
     return runner
 
 
 async def open_http_door_at_last(
-    minder: Minder, metrics: GuardMetrics, address: str, port: int
+    minder: Minder, metrics: GuardMetrics, address: str, port: int, served: Served | None = None
 ) -> web.AppRunner:
     """Try until it opens: an address that is not there yet, at boot, must not end the guard.
 
@@ -166,7 +177,7 @@ async def open_http_door_at_last(
     told = ""
     while True:
         try:
-            return await open_http_door(minder, metrics, address, port)
+            return await open_http_door(minder, metrics, address, port, served)
         except OSError as error:
             if str(error) != told:
                 log.error("http_door_closed", address=address, port=port, error=str(error))

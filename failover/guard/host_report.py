@@ -36,8 +36,10 @@ from failover.checks.host_report import (
     PatroniOnHost,
 )
 from failover.guard.messages import HOST_REPORT_MAX, FromWorker, HostAnswer, HostAsk
+from failover.guard.own_certificate import own_certificate
 from failover.guard.records import Places
 from failover.timing import LeaseTiming
+from failover.transport import NO_TLS, TransportSecurity
 
 DOOR_LIMIT_S = 1.0
 SHIPPED = Path(__file__).parent  # what the barriers of this version are
@@ -58,6 +60,7 @@ class HostReporter:
         config: Path,
         send: Callable[[FromWorker], None],
         *,
+        tls: TransportSecurity = NO_TLS,
         root: Path = Path("/"),
         proc: Path = Path("/proc"),
     ) -> None:
@@ -65,6 +68,7 @@ class HostReporter:
         self._timing = timing
         self._config = config
         self._send = send
+        self._tls = tls
         self._root = root
         self._proc = proc
         self._asked: HostAsk | None = None
@@ -119,6 +123,7 @@ class HostReporter:
                 for name in BARRIERS
                 if (digest := sha256_of(self._barrier_directory / name))
             ),
+            certificate=own_certificate(self._tls, self._root),
         )
         return replace(seen, at_unix_s=time.time())  # who asked still waits for it
 

@@ -52,7 +52,8 @@ async def _run(policy: Policy, config: Path, host_name: HostName) -> None:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, 0)
     guarding = asyncio.create_task(minder.run())
     door = await open_barrier_door(minder, places)
-    http = open_http_door_at_last(minder, metrics, str(host.address), host.guard_port)
+    where = (str(host.address), host.guard_port, policy.tls.http_served)
+    http = open_http_door_at_last(minder, metrics, *where)
     try:
         await asyncio.gather(guarding, http)
     finally:

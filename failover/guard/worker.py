@@ -233,7 +233,7 @@ def build(
         armed=record.armed,
     )
     begun = inherited(record, read_lease(places, boot), Limits.of(timing))
-    reporter = HostReporter(places, timing, config, link.send)
+    reporter = HostReporter(places, timing, config, link.send, tls=policy.tls)
     worker = Worker(link, places, boot, minder_pid, keeper, desk, salvager, reporter, begun)
     return worker, (keeper.run, desk.run, salvager.run, heartbeat.run, reporter.run)
 

@@ -16,7 +16,7 @@ from failover.lab.containers import Containers
 from failover.lab.errors import LabError
 from failover.lab.hosts import LabHost
 from failover.lab.processes import Process, Processes
-from failover.lab.stages import http_get
+from failover.lab.stages import ask_guard
 from failover.policy import DatabaseHost, Policy
 
 UNIT = "failover-guard.service"
@@ -67,10 +67,10 @@ class BarrierSwitch:
         ruleset = self._run(host, "nft -j list ruleset")
         return Seen(
             rules=rules_of(ruleset, _barrier(database)),
-            metric=metric_of(http_get(str(host.address), database.guard_port, "/metrics")[1]),
+            metric=metric_of(ask_guard(database, "/metrics")[1]),
             may=may_admin(sets),
             pids=(*minder, *worker),
-            writable=http_get(str(host.address), database.guard_port, "/writable")[0] == 200,
+            writable=ask_guard(database, "/writable")[0] == 200,
         )
 
     def _run(self, host: LabHost, script: str) -> str:

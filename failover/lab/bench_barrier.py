@@ -20,7 +20,7 @@ from failover.lab.hosts import LabHost
 from failover.lab.lab import Lab
 from failover.lab.mode import protect
 from failover.lab.processes import Process
-from failover.lab.stages import http_get
+from failover.lab.stages import ask_guard
 from failover.lab.watch import ClaimWatch, NotWhole, wait_whole, watch_claim
 from failover.lab.workload.attempt import Attempt, Outcome
 from failover.lab.workload.checker import judge
@@ -145,9 +145,7 @@ class BarrierBench:
 
     def _guard(self, host: LabHost) -> str:
         """What its guard says of itself; empty where it does not."""
-        return http_get(str(host.address), self._lab.policy.host(host.name).guard_port, "/status")[
-            1
-        ]
+        return ask_guard(self._lab.policy.host(host.name), "/status")[1]
 
     def _held_back(self, host: LabHost) -> int:
         """Packets counted by its kernel and not let out, since the last run that asked."""

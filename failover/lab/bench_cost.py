@@ -24,6 +24,8 @@ from failover.lab.hosts import LabHost, Role
 from failover.lab.lab import Lab
 from failover.lab.watch import wait_whole
 from failover.model import HostName
+from failover.sealed import dial
+from failover.transport import Identity
 
 CPU_PERCENT_MAX = 3.0  # of one core (issue 8)
 SCRAPED_EXTRA_PERCENT_MAX = 0.5
@@ -66,6 +68,7 @@ class CostBench:
     def __init__(self, lab: Lab, windows: int, seconds: float, tell: Callable[[str], None]) -> None:
         self._hosts = lab.hosts(Role.CONTROLLER)
         self._lab = lab
+        self._identity = lab.policy.tls.http_identity
         self._windows = windows
         self._seconds = seconds
         self._tell = tell
@@ -79,7 +82,7 @@ class CostBench:
                 yield from self._window(window, scraped)
 
     def _window(self, window: int, scraped: bool) -> list[CostRun]:
-        with scraping(self._hosts if scraped else ()):
+        with scraping(self._hosts if scraped else (), self._identity):
             before = [self._usage(host) for host in self._hosts]
             time.sleep(self._seconds)
             after = [self._usage(host) for host in self._hosts]
@@ -98,7 +101,7 @@ class CostBench:
         return usage_of(text, boottime_s())
 
     def _leads(self, host: LabHost) -> bool:
-        _, text = _page(str(host.address), {})
+        _, text = _page(host, {}, self._identity)
         return any(line.startswith("failover_leader{") and line.endswith(" 1.0") for line in text)
 
 
@@ -126,13 +129,13 @@ def run_of(
 
 
 @contextmanager
-def scraping(hosts: Sequence[LabHost]) -> Iterator[None]:
+def scraping(hosts: Sequence[LabHost], identity: Identity | None) -> Iterator[None]:
     """Each host's metrics are read every 5 s meanwhile. LabError at the end where one was not."""
     stop = threading.Event()
 
     def scrape(host: LabHost) -> None:
         while not stop.wait(SCRAPE_INTERVAL_S):
-            code, _ = _page(str(host.address), HEADERS)
+            code, _ = _page(host, HEADERS, identity)
             if code != 200:
                 raise LabError(f"{host.name}: /metrics answers {code}")
 
@@ -146,9 +149,14 @@ def scraping(hosts: Sequence[LabHost]) -> Iterator[None]:
             one.result()
 
 
-def _page(address: str, headers: dict[str, str]) -> tuple[int, list[str]]:
+def _page(
+    host: LabHost, headers: dict[str, str], identity: Identity | None
+) -> tuple[int, list[str]]:
+    address = str(host.address)
     link = HTTPConnection(address, METRICS_PORT, timeout=5.0)
     try:
+        if identity is not None:
+            link.sock = dial(address, METRICS_PORT, identity, 5.0)
         link.request("GET", "/metrics", headers=headers)
         answer = link.getresponse()
         body = answer.read()

@@ -140,7 +140,12 @@ class Lab:
         running = self._known()
         if running.monitoring:
             return monitoring.operations_host(self.policy)
-        host = monitoring.start(self.containers, self.policy, self.config, say)
+        host = monitoring.start(
+            *(self.containers, self.policy, self.config, say),
+            lambda host: certificates.certificate_files(
+                load(self.config), host, self.directory / "pki"
+            ),
+        )
         self.all_hosts += (host,)
         self._remember(replace(running, monitoring=True))
         return host
@@ -266,7 +271,7 @@ class Lab:
         """The host of a cluster (the first one's) whose guard says that it takes writes."""
         wanted = self.policy.cluster(cluster) if cluster else self.policy.clusters[0]
         for host in wanted.hosts:
-            if stages.http_get(str(host.address), host.guard_port, "/writable")[0] == 200:
+            if stages.ask_guard(host, "/writable")[0] == 200:
                 return self.host(host.name)
         return None
 

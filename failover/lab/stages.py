@@ -21,6 +21,7 @@ from failover.lab.hosts import LabHost, Role
 from failover.model import Automation, SiteKind, SiteName
 from failover.policy import DatabaseHost
 from failover.sealed import dial
+from failover.transport import Identity
 
 if TYPE_CHECKING:
     from failover.lab.lab import Lab
@@ -178,7 +179,7 @@ def _receives(found: dict[str, Any]) -> bool:
 
 def patroni(host: DatabaseHost) -> dict[str, Any] | str:
     """What ``GET /patroni`` says, or why there is no answer."""
-    code, body = http_get(str(host.address), host.patroni_port, "/patroni")
+    code, body = http_get(str(host.address), host.patroni_port, "/patroni", host.patroni_identity)
     if code is None:
         return f"Patroni: {body}"
     try:
@@ -189,13 +190,18 @@ def patroni(host: DatabaseHost) -> dict[str, Any] | str:
     return found
 
 
+def ask_guard(host: DatabaseHost, path: str) -> tuple[int | None, str]:
+    """As ``http_get``."""
+    return http_get(str(host.address), host.guard_port, path, host.http_identity)
+
+
 def _wait_writable(lab: Lab, hosts: tuple[DatabaseHost, ...]) -> None:
     """One guard of these says that its host may take writes."""
     said: dict[str, str] = {}
     give_up_s = time.monotonic() + 20
     while time.monotonic() < give_up_s:
         for host in hosts:
-            code, body = http_get(str(host.address), host.guard_port, "/writable")
+            code, body = ask_guard(host, "/writable")
             if code == 200:
                 return
             said[host.name] = body.strip()
@@ -273,10 +279,15 @@ def wait_for(
         time.sleep(POLL_S)
 
 
-def http_get(address: str, port: int, path: str) -> tuple[int | None, str]:
-    """Status and body; None and the reason where there is no answer within a second."""
+def http_get(
+    address: str, port: int, path: str, identity: Identity | None = None
+) -> tuple[int | None, str]:
+    """Status and body; None and the reason where there is no answer within a second.
+    ``identity``: with TLS."""
     link = HTTPConnection(address, port, timeout=ANSWER_LIMIT_S)
     try:
+        if identity is not None:
+            link.sock = dial(address, port, identity, ANSWER_LIMIT_S)
         link.request("GET", path)
         answer = link.getresponse()
         return answer.status, answer.read().decode(errors="replace")

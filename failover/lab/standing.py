@@ -16,7 +16,7 @@ from failover.coordination.kazoo_store import KazooStore
 from failover.lab.errors import LabError
 from failover.lab.lab import Lab
 from failover.lab.processes import DATA
-from failover.lab.stages import http_get
+from failover.lab.stages import ask_guard
 from failover.model import ClusterName, Epoch, HostName, SiteName
 from failover.policy import DatabaseHost
 from failover.state import WriterClaim, decode_record, decode_state
@@ -125,7 +125,7 @@ def _primary(lab: Lab, store: KazooStore, cluster: ClusterName) -> Primary:
 
 def _kills(host: DatabaseHost) -> float | None:
     """Since that guard's start."""
-    code, text = http_get(str(host.address), host.guard_port, "/metrics")
+    code, text = ask_guard(host, "/metrics")
     if code != 200:
         return None
     return sum(

@@ -16,6 +16,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from failover import __version__
+from failover.checks.found import CertificateFound
 from failover.controller import TickResult
 from failover.executor import Execution
 from failover.health import predicates as ask
@@ -76,6 +77,7 @@ class ControllerMetrics:
         self._wanted: dict[tuple[str, tuple[str, ...]], float] = {}
         self._shown: set[tuple[str, tuple[str, ...]]] = set()
         self._moves: tuple[Move, ...] = ()
+        self._certificates: tuple[CertificateFound, ...] = ()
         self._looked = False
         self._request_counted = ""
         self._newest: TickResult | None = None  # a turn that is not shown yet
@@ -116,6 +118,7 @@ class ControllerMetrics:
             self._cluster(cluster)
             self._loss(result.view, cluster)
         self._residency(result)
+        self._proven()
         self._show()
         self._newest = None
 
@@ -135,6 +138,19 @@ class ControllerMetrics:
     def history_read(self, moves: tuple[Move, ...]) -> None:
         """The changes of the active site that are on record, oldest first."""
         self._moves = moves
+
+    def certificates_seen(self, found: tuple[CertificateFound, ...]) -> None:
+        """What servers showed where their wire has TLS, as it is from now on."""
+        self._certificates = found
+
+    def _proven(self) -> None:
+        for each in self._certificates:
+            labels = {"target": str(each.host), "wire": each.wire}
+            if each.answered:
+                self._set("failover_certificate_believed", float(not each.problem), **labels)
+            if each.until_unix_s is not None:
+                name = "failover_certificate_expires_timestamp_seconds"
+                self._set(name, each.until_unix_s, **labels)
 
     def _show(self) -> None:
         for (name, labels), value in self._wanted.items():

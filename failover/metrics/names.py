@@ -196,6 +196,21 @@ _EYES = (
     _gauge("zookeeper_reachable", "1 while ZooKeeper answers this process."),
 )
 
+_PROVEN = (
+    _gauge(
+        "certificate_expires_timestamp_seconds",
+        "When the certificate ends that the server shows where its wire has TLS.",
+        "target",
+        "wire",
+    ),
+    _gauge(
+        "certificate_believed",
+        "1 while the server proves itself, 0 while it answers and does not.",
+        "target",
+        "wire",
+    ),
+)
+
 _TOLD = (
     _counter("notifications_delivered_total", "Notifications that a target has taken.", "target"),
     _counter("notifications_failed_total", "Tries that a target has not taken.", "target"),
@@ -233,6 +248,7 @@ CHAPTERS: tuple[tuple[str, tuple[Metric, ...]], ...] = (
     ("Who may write", _ARRANGEMENT),
     ("What would be lost", _DATA),
     ("What is seen, and from where", _EYES),
+    ("Who proves himself", _PROVEN),
     ("Who is told", _TOLD),
     ("The process itself", _PROCESS),
 )

@@ -37,7 +37,9 @@ LABELS = {
     "site": "a site of `failover.yaml`",
     "host": "a database host of `failover.yaml`",
     "server": "a ZooKeeper server of `failover.yaml`",
-    "target": "a database host, ZooKeeper server or target of notifications of `failover.yaml`",
+    "target": "a database host, ZooKeeper server, controller or target of notifications of "
+    "`failover.yaml`",
+    "wire": "a wire of `tls` in `failover.yaml`",
     "part": "what was asked: postgres, patroni, guard, zookeeper",
     "kind": "of a move: takeover, switchover; of a missing answer: timed_out, refused, rejected, "
     "malformed; of a finding: a way out, as `failover/residency/ways.py` names it",

@@ -25,10 +25,16 @@ async def ask_certificates(policy: Policy, limit_s: float) -> tuple[CertificateF
     if tls.zookeeper.served:
         for server in policy.zookeeper_servers:
             asked.append((server.name, "zookeeper", server.address, server.client_port, b""))
-    if tls.postgresql.served:
-        for host in (host for cluster in policy.clusters for host in cluster.hosts):
+    for host in (host for cluster in policy.clusters for host in cluster.hosts):
+        if tls.postgresql.served:
             where = (host.address, host.postgres_port)
             asked.append((host.name, "postgresql", *where, _SSL_REQUEST))
+        if tls.patroni.served:
+            asked.append((host.name, "patroni", host.address, host.patroni_port, b""))
+        if tls.http.served:
+            asked.append((host.name, "http", host.address, host.guard_port, b""))
+    for one in (site.controller for site in policy.sites if tls.http.served):
+        asked.append((one.name, "http", one.address, one.metrics_port, b""))
     questions = (asyncio.to_thread(_ask, tls.identity, limit_s, *each) for each in asked)
     return tuple(await asyncio.gather(*questions))
 
@@ -60,4 +66,4 @@ def _until_unix_s(
                 raise ValueError("it does not take TLS")
         with context.wrap_socket(link, server_hostname=address) as sealed:
             found = sealed.getpeercert() or {}
-    return float(ssl.cert_time_to_seconds(str(found["notAfter"])))
+    return float(ssl.cert_time_to_seconds(str(found.get("notAfter", ""))))

@@ -9,6 +9,7 @@ from failover.checks.host_report import HostReport
 from failover.fields import NotExactly, read_exactly
 from failover.health.observation import GuardSeen, NoAnswer, NoAnswerKind
 from failover.policy import DatabaseHost
+from failover.sites.doors import door, proof
 from failover.sites.trouble import no_answer
 
 _ADAPTER: TypeAdapter[GuardSeen] = TypeAdapter(GuardSeen)
@@ -20,7 +21,7 @@ async def ask_guard(
 ) -> GuardSeen | NoAnswer:
     """One answer or the reason for none. ``session`` carries the time limit."""
     try:
-        async with session.get(f"http://{host.address}:{host.guard_port}/status") as response:
+        async with session.get(door(host, "/status"), ssl=proof(host)) as response:
             body = await response.read()
         return seen(body)
     except (aiohttp.ClientError, OSError) as error:
@@ -32,7 +33,7 @@ async def ask_host_report(
 ) -> HostReport | NoAnswer:
     """What the guard says of its host (``GET /host``), for `failover check`."""
     try:
-        async with session.get(f"http://{host.address}:{host.guard_port}/host") as response:
+        async with session.get(door(host, "/host"), ssl=proof(host)) as response:
             body = await response.read()
             if response.status != 200:
                 return NoAnswer(NoAnswerKind.REJECTED, f"HTTP {response.status}: {body[:80]!r}")

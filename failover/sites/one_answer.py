@@ -1,6 +1,6 @@
 """One question over a connection of its own, and everything that comes back until it is closed.
 
-For the two that close it anyway: ZooKeeper's four-letter words and Patroni's REST interface. It is
+For the two that end it anyway: ZooKeeper's four-letter words and Patroni's REST interface. It is
 asked several times a second by every controller, so it goes without transports and streams.
 """
 
@@ -43,6 +43,8 @@ async def answer_to(
                 if more := sealed.received(part):
                     await loop.sock_sendall(sock, more)
                 answer = sealed.answer
+                if sealed.over:  # Patroni says so, and then waits for the connection's end
+                    break
             if len(answer) > ANSWER_BYTES_MAX:
                 raise ValueError(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
     return bytes(answer)

@@ -18,6 +18,8 @@ from failover.foreign import json_object, json_value, whole_number
 from failover.health.observation import NoAnswer, NoAnswerKind, PatroniSeen
 from failover.model import LSN_MAX, TIMELINE_MAX, HostName, Lsn, TimelineId
 from failover.policy import DatabaseHost
+from failover.render.files import endpoint
+from failover.sealed import context_of
 from failover.sites.one_answer import answer_to
 from failover.sites.trouble import no_answer, one_line
 
@@ -33,7 +35,9 @@ async def ask_patroni(host: DatabaseHost, limit_s: float) -> PatroniSeen | NoAns
     question = f"GET /patroni HTTP/1.0\r\nHost: {host.address}\r\n\r\n".encode()
     try:
         async with asyncio.timeout(limit_s):
-            answer = await answer_to(question, host.address, host.patroni_port)
+            answer = await answer_to(
+                question, host.address, host.patroni_port, host.patroni_identity
+            )
     except (OSError, ValueError) as error:
         return no_answer(error, limit_s)
     return seen_in(answer)
@@ -95,7 +99,7 @@ async def ask_member(host: DatabaseHost) -> MemberSeen | NoAnswer:
         async with session.get(_url(host, "patroni")) as response:
             return member_in(await response.read())
 
-    return await _asked(get, READ_LIMIT_S)
+    return await _asked(host, get, READ_LIMIT_S)
 
 
 def member_in(body: bytes) -> MemberSeen | NoAnswer:
@@ -129,7 +133,7 @@ async def ask_members(host: DatabaseHost) -> tuple[HostName, ...] | NoAnswer:
         async with session.get(_url(host, "cluster")) as response:
             return members_in(await response.read())
 
-    return await _asked(get, READ_LIMIT_S)
+    return await _asked(host, get, READ_LIMIT_S)
 
 
 def members_in(body: bytes) -> tuple[HostName, ...] | NoAnswer:
@@ -164,18 +168,24 @@ async def _order(
         async with session.post(_url(host, what), json=body, auth=login) as response:
             return Ordered(response.status in (200, 202), (await response.text()).strip())
 
-    return await _asked(post, ORDER_LIMIT_S)
+    return await _asked(host, post, ORDER_LIMIT_S)
 
 
 async def _asked(
-    ask: Callable[[aiohttp.ClientSession], Awaitable[Answer | NoAnswer]], limit_s: float
+    host: DatabaseHost,
+    ask: Callable[[aiohttp.ClientSession], Awaitable[Answer | NoAnswer]],
+    limit_s: float,
 ) -> Answer | NoAnswer:
+    timeout = aiohttp.ClientTimeout(total=limit_s)
     try:
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=limit_s)) as session:
+        identity = host.patroni_identity
+        connector = aiohttp.TCPConnector(ssl=context_of(identity) if identity else True)
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
             return await ask(session)
     except (aiohttp.ClientError, OSError, ValueError) as error:
         return no_answer(error, limit_s)
 
 
 def _url(host: DatabaseHost, what: str) -> str:
-    return f"http://{host.address}:{host.patroni_port}/{what}"
+    scheme = "https" if host.patroni_identity else "http"
+    return f"{scheme}://{endpoint(host.address, host.patroni_port)}/{what}"

@@ -16,6 +16,7 @@ import aiohttp
 from failover.clock import boottime_s
 from failover.policy import DatabaseHost
 from failover.rehearsal.pause import Yes
+from failover.sites.doors import door, proof
 
 INTERVAL_S = 0.025
 LIMIT_S = 1.0
@@ -45,17 +46,16 @@ class WritableWatch:
             await asyncio.gather(*(self._ask_again(session, host) for host in self._hosts))
 
     async def _ask_again(self, session: aiohttp.ClientSession, host: DatabaseHost) -> None:
-        url = f"http://{host.address}:{host.guard_port}/writable"
         while not self._stop.is_set():
             sent_s = boottime_s()
-            if await _says_yes(session, url):
+            if await _says_yes(session, host):
                 self.said.append(Yes(host, sent_s, boottime_s()))
             await asyncio.sleep(max(0.0, sent_s + INTERVAL_S - boottime_s()))
 
 
-async def _says_yes(session: aiohttp.ClientSession, url: str) -> bool:
+async def _says_yes(session: aiohttp.ClientSession, host: DatabaseHost) -> bool:
     try:
-        async with session.get(url) as response:
+        async with session.get(door(host, "/writable"), ssl=proof(host)) as response:
             return response.status == 200
     except (aiohttp.ClientError, OSError):
         return False

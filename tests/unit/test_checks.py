@@ -42,7 +42,7 @@ from failover.checks.found import (
     RoleFound,
     SlotFound,
 )
-from failover.checks.host_report import HostReport
+from failover.checks.host_report import HostReport, OwnCertificate
 from failover.checks.privileges import OBSERVER, SEARCH_PATH
 from failover.checks.result import Verdict
 from failover.checks.table import CHECKS, NAMES, run
@@ -50,6 +50,7 @@ from failover.checks.text import as_text
 from failover.health.observation import NoAnswer
 from failover.model import Automation, HostName, Lsn, ProtectionMode
 from failover.residency.findings import Finding, HostScan
+from failover.transport import TransportSecurity, Wire
 
 Break = Callable[[Found], Found]
 ALWAYS_UNKNOWN = {"hypervisor-clock", "client-parameters"}
@@ -125,6 +126,27 @@ def shown(days: float | None = None, problem: str = "", answered: bool = True) -
     bad = CertificateFound(HostName("jkt-db1"), "postgresql", until_unix_s, problem, answered)
     good = CertificateFound(HostName("jkt-zk1"), "zookeeper", NOW_UNIX_S + 1e7, "", True)
     return lambda found: replace(found, certificates=(good, bad))
+
+
+def held(days: float | None = None, problem: str = "") -> Break:
+    """A wire is on, and this is what one guard has."""
+    until_unix_s = None if days is None else NOW_UNIX_S + days * 86400
+    good = OwnCertificate("/etc/failover/tls/host.pem", "", NOW_UNIX_S + 1e7)
+    bad = OwnCertificate(good.file, problem, until_unix_s)
+    nothing = days is None and not problem
+
+    def broken(found: Found) -> Found:
+        policy = replace(found.policy, tls=TransportSecurity(http=Wire.USE))
+        hosts = tuple(
+            replace(h, report=replace(h.report, certificate=good))
+            for h in found.hosts
+            if isinstance(h.report, HostReport)
+        )
+        found = replace(found, view=replace(found.view, policy=policy), hosts=hosts)
+        certificate = None if nothing else bad
+        return reported("mks-db1", lambda r: replace(r, certificate=certificate))(found)
+
+    return broken
 
 
 def setting(name: str, *now: str, host: str = "mks-db1") -> Break:
@@ -644,6 +666,10 @@ BROKEN: list[tuple[str, str, Verdict, Break]] = [
     ("certificates", "ends now", F, shown(days=3.0)),
     ("certificates", "is not believed", F, shown(problem="certificate verify failed")),
     ("certificates", "silent", U, shown(problem="timed out", answered=False)),
+    ("certificate-files", "PostgreSQL could not read it", F, held(problem="its mode is 0644")),
+    ("certificate-files", "ends now", F, held(days=3.0)),
+    ("certificate-files", "ends soon", W, held(days=20.0)),
+    ("certificate-files", "older guard", U, held()),
     ("versions", "older", W, reported("mks-db1", lambda r: replace(r, version="0.0.1"))),
     (
         "haproxy",

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,13 @@ from failover.checks.host_report import BARRIERS, PATRONI_FILE, RENDERED_FILES, 
 from failover.guard import host_report
 from failover.guard.host_report import HostReporter, sha256_of
 from failover.guard.messages import HOST_REPORT_MAX, FromWorker, HostAnswer, HostAsk
+from failover.guard.own_certificate import own_certificate
 from failover.guard.records import Places
+from failover.pki.directory import Directory
 from failover.render.expected import expected
 from failover.render.files import render
 from failover.timing import lease_timing
+from failover.transport import HostNames, TransportSecurity, Wire
 
 HOST = POLICY.cluster(CLUSTER).hosts[0]
 SECRET = "never-to-be-shown"
@@ -124,6 +128,48 @@ def test_what_is_not_there_is_said(reporter: HostReporter, root: Path) -> None:
     }
     assert "No such file" in found.door_problem
     assert [path for path, _ in found.files] == list(RENDERED_FILES[1:])
+
+
+@pytest.mark.parametrize(
+    ("breaks", "said"),
+    [
+        (lambda _, host, __: host.chmod(0o644), "its mode is 0644"),
+        (lambda _, host, __: host.chmod(0o400), ""),
+        (lambda _, host, __: host.unlink(), "No such file"),
+        (lambda _, __, ca: ca.unlink(), "No such file"),
+        (lambda _, host, __: host.write_text("nonsense"), "PEM"),
+        (lambda other, host, __: host.write_bytes(mixed(other, host)), "key values mismatch"),
+    ],
+)
+def test_what_postgresql_would_have_at_its_next_start(
+    tmp_path: Path, breaks: Callable[[Path, Path, Path], object], said: str
+) -> None:
+    tls = TransportSecurity(postgresql=Wire.REQUIRE)
+    pki = Directory(tmp_path / "pki", tls.directory)
+    pki.init("marketplace", datetime.now(UTC))
+    mine, other = (HostNames("jakarta", name, HOST.address) for name in ("jkt-db1", "jkt-db2"))
+    for names in (mine, other):
+        pki.issue(names, datetime.now(UTC))
+    host, ca = pki.host_file(mine), pki.authority_file(mine)
+    host.chmod(0o600)
+    root = tmp_path / "pki/jakarta/jkt-db1"
+    before = own_certificate(tls, root)
+    assert before is not None
+    assert before.file == "/etc/failover/tls/host.pem"
+    assert before.until_unix_s is not None
+    assert 360 < (before.until_unix_s - time.time()) / 86400 < 366
+    breaks(pki.host_file(other), host, ca)
+    found = own_certificate(tls, root)
+    assert found is not None
+    assert said in found.problem
+    assert (found.until_unix_s is None) is bool(said)
+    assert own_certificate(TransportSecurity(), root) is None
+
+
+def mixed(other: Path, host: Path) -> bytes:
+    """The key of one and the certificate of another."""
+    begin = b"-----BEGIN CERT"
+    return other.read_bytes().partition(begin)[0] + begin + host.read_bytes().partition(begin)[2]
 
 
 def test_no_secret_is_in_it(reporter: HostReporter, root: Path) -> None:

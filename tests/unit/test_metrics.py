@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
+from failover.checks.found import CertificateFound
 from failover.config import load
 from failover.controller import TickResult
 from failover.coordination.recent_history import RecentHistory
@@ -201,6 +202,25 @@ def test_what_is_read_is_of_the_newest_turn_and_counted_is_every_turn(policy: Po
     assert shown("zookeeper_reachable") == 1.0
     assert shown("lease_held", cluster="marketplace") == 1.0
     assert shown("lease_held", cluster="marketplace") == 1.0, "read twice, said twice"
+
+
+def test_certificates_are_told_as_they_were_last_seen(policy: Policy) -> None:
+    group = Group(policy)
+    shown = Exported(group.policy)
+    turns = group.run(2)
+    name, wire = HostName("jkt-db1"), "postgresql"
+    labels = {"target": name, "wire": wire}
+
+    def told(until_unix_s: float | None, problem: str, *, answered: bool) -> list[float | None]:
+        found = CertificateFound(name, wire, until_unix_s, problem, answered)
+        shown.metrics.certificates_seen((found,))
+        shown.feed(turns)
+        names = "certificate_expires_timestamp_seconds", "certificate_believed"
+        return [shown(each, **labels) for each in names]
+
+    assert told(2e9, "", answered=True) == [2e9, 1.0]
+    assert told(None, "certificate has expired", answered=True) == [None, 0.0]
+    assert told(None, "no answer", answered=False) == [None, None], "not known"
 
 
 def test_a_turn_that_cannot_be_shown_fails_the_scrape_and_not_the_turn(policy: Policy) -> None:

@@ -73,11 +73,22 @@ def test_every_alert_is_tested_for_firing() -> None:
     assert fired == set(ALERTS)
 
 
+def test_with_tls_it_is_the_same_and_believes_the_group() -> None:
+    plain, sealed = (
+        yaml.safe_load((DEPLOY / name).read_text(encoding="utf-8"))
+        for name in ("prometheus.yml", "prometheus-tls.yml")
+    )
+    believed = [job.pop("tls_config") for job in sealed["scrape_configs"]]
+    assert believed == [{"ca_file": "/etc/failover/tls/ca.pem"}] * 2
+    assert sealed == plain
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [
         ("check", "config", "prometheus.yml"),
+        ("check", "config", "--syntax-only", "prometheus-tls.yml"),
         ("check", "rules", "recording.rules.yml", "alerts.rules.yml"),
         ("test", "rules", "alerts_test.yml"),
     ],

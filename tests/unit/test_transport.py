@@ -14,7 +14,7 @@ from failover.model import SiteName
 from failover.policy import Policy
 from failover.rebuild.zoo_cfg import part
 from failover.render import Tree, render
-from failover.transport import Identity, Wire, libpq_parameters
+from failover.transport import Identity, Served, Wire, libpq_parameters
 
 TEXT = (Path(__file__).parents[2] / "deploy" / "failover.yaml").read_text(encoding="utf-8")
 DB1 = PurePosixPath("jakarta/jkt-db1/etc/patroni/patroni.yml")
@@ -105,6 +105,41 @@ def test_zookeeper(mode: str) -> None:
         assert server.identity == (identity if wire.dialled else None)
 
 
+@pytest.mark.parametrize("mode", WORDS)
+def test_patroni(mode: str) -> None:
+    """What they do to real ones: tests/integration/test_transport_patroni.py."""
+    policy = switched(patroni=mode)
+    wire, document = policy.tls.patroni, patroni(render(policy))
+    rest, host, ca = document["restapi"], "/etc/failover/tls/host.pem", "/etc/failover/tls/ca.pem"
+    assert (rest.get("certfile") == host) is wire.served
+    assert (rest.get("cafile") == ca) is wire.dialled, "the others are told to come with TLS"
+    assert (rest.get("verify_client") == "required") is wire.required
+    ctl = {"cacert": ca, "certfile": host, "keyfile": host}
+    assert document.get("ctl") == (ctl if wire.served else None)
+    assert rest["authentication"] == {"username": "patroni"}
+    for database in policy.clusters[0].hosts:
+        assert database.patroni_identity == (Identity(host, ca) if wire.dialled else None)
+
+
+@pytest.mark.parametrize("mode", WORDS)
+def test_http(mode: str) -> None:
+    """What they do to a real HAProxy: tests/integration/test_transport_http.py."""
+    policy = switched(http=mode)
+    wire, tree = policy.tls.http, render(policy)
+    haproxy = tree[PurePosixPath("jakarta/jkt-proxy1/etc/haproxy/haproxy.cfg")]
+    checked = "check-ssl verify required ca-file /etc/failover/tls/ca.pem" in haproxy
+    named = [f"port 8009 verifyhost {h.name}\n" in haproxy for h in policy.clusters[0].hosts]
+    assert {checked, *named} == {wire.dialled}
+    identity = Identity("/etc/failover/tls/host.pem", "/etc/failover/tls/ca.pem")
+    assert policy.tls.http_served == (Served(identity, wire.required) if wire.served else None)
+    for each in (*policy.clusters[0].hosts, *(site.controller for site in policy.sites)):
+        assert each.http_identity == (identity if wire.dialled else None)
+    for targets in ("guards", "controllers"):
+        path = PurePosixPath(f"surabaya/sby-ctl1/etc/failover/prometheus/{targets}.yml")
+        schemes = {each["labels"].get("__scheme__", "http") for each in yaml.safe_load(tree[path])}
+        assert schemes == {"https" if wire.dialled else "http"}
+
+
 def test_the_unit_has_what_tls_needs_on_its_class_path() -> None:
     unit = PurePosixPath("surabaya/sby-zk1/etc/systemd/system/zookeeper.service")
     assert "netty" not in render(switched(zookeeper="off"))[unit]
@@ -112,14 +147,18 @@ def test_the_unit_has_what_tls_needs_on_its_class_path() -> None:
 
 
 def test_who_is_on_no_host_of_the_group_has_his_files_elsewhere() -> None:
-    policy = switched(zookeeper="require", postgresql="use").with_tls_in("/home/me/tls")
+    wires = dict.fromkeys(("zookeeper", "postgresql", "patroni", "http"), "require")
+    policy = switched(**wires).with_tls_in("/home/me/tls")
     assert {s.identity for s in policy.zookeeper_servers} == {
         Identity("/home/me/tls/host.pem", "/home/me/tls/ca.pem")
     }
     hosts = policy.clusters[0].hosts
     assert {host.postgres_authorities for host in hosts} == {"/home/me/tls/ca.pem"}
+    mine = Identity("/home/me/tls/host.pem", "/home/me/tls/ca.pem")
+    assert {(h.patroni_identity, h.http_identity) for h in hosts} == {(mine, mine)}
+    assert {site.controller.http_identity for site in policy.sites} == {mine}
     assert switched(zookeeper="off").with_tls_in("/elsewhere").zookeeper_servers[0].identity is None
-    assert render(policy) == render(switched(zookeeper="require", postgresql="use"))
+    assert render(policy) == render(switched(**wires))
 
 
 def test_a_server_alone_lets_no_other_host_in_with_tls_neither() -> None:

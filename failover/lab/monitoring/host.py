@@ -6,7 +6,7 @@ that are rendered for the witness; what is added is the lab's receiver of notifi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from failover.lab import stages
@@ -36,13 +36,19 @@ def operations_host(policy: Policy) -> LabHost:
     raise LabError("monitoring stands at the witness, and there is none")
 
 
-def start(containers: Containers, policy: Policy, config: Path, say: Say) -> LabHost:
-    """The operations host, serving. LabError says what is late."""
+def start(
+    containers: Containers,
+    policy: Policy,
+    config: Path,
+    say: Say,
+    proofs: Callable[[LabHost], Iterator[HostFile]],
+) -> LabHost:
+    """The operations host, serving. LabError says what is late. ``proofs``: whom it believes."""
     host = operations_host(policy)
     name = image.ensure(say)
     say(f"Prometheus and Alertmanager on {host.name}")
     containers.start(host, name, {})
-    containers.put(host.name, files(policy, config))
+    containers.put(host.name, (*files(policy, config), *proofs(host)))
     ended = containers.exec(
         host.name,
         [
@@ -61,14 +67,20 @@ def start(containers: Containers, policy: Policy, config: Path, say: Say) -> Lab
 
 def files(policy: Policy, config: Path) -> Iterator[HostFile]:
     """What is written into the host."""
+    source = config.parent / "prometheus"
     for name in FILES:
-        yield HostFile(ETC / name, (config.parent / "prometheus" / name).read_bytes())
+        yield HostFile(ETC / name, (source / _ours(policy, name)).read_bytes())
     witness = next(site for site in policy.sites if site.kind is SiteKind.WITNESS)
     rendered = config.parent / witness.name / witness.controller.name / "etc/failover/prometheus"
     for path in sorted(rendered.iterdir()):
         yield HostFile(PurePosixPath("/etc/failover/prometheus") / path.name, path.read_bytes())
     unit = PurePosixPath("/etc/systemd/system") / RECEIVER_UNIT
     yield HostFile(unit, (HERE / RECEIVER_UNIT).read_bytes())
+
+
+def _ours(policy: Policy, name: str) -> str:
+    tls = name == "prometheus.yml" and policy.tls.http.dialled
+    return "prometheus-tls.yml" if tls else name
 
 
 def _wait_ready(containers: Containers, host: LabHost, port: int) -> None:

@@ -1,0 +1,247 @@
+"""A real HAProxy with the rendered files asks a guard's door with TLS: whom it believes, and what
+it does at a renewal; from plain to TLS only and back, one end after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import io
+import tarfile
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import UTC, datetime
+from ipaddress import ip_address
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+from single_container import lab_container
+
+from failover import answering
+from failover.checks.found import ProxyServerFound
+from failover.config import parse
+from failover.console.door import open_door
+from failover.health.observation import NoAnswer
+from failover.model import HostName
+from failover.pki.directory import Directory
+from failover.pki.names import host_names
+from failover.policy import Policy
+from failover.render import render
+from failover.sites.certificates import ask_certificates
+from failover.sites.haproxy import ask_haproxy
+from failover.transport import HostNames
+
+pytestmark = pytest.mark.lab
+
+TEXT = Path("deploy/failover.yaml").read_text()
+CONFIG = "/etc/haproxy/haproxy.cfg"
+START = f"""
+mkdir -p /etc/failover/tls
+until test -e /put/ready; do sleep 0.1; done
+exec /usr/sbin/haproxy -W -f {CONFIG} -p /run/haproxy.pid 2>&1
+"""
+WAIT_S = 30.0
+DOWN = "L6RSP"  # the handshake
+UP = "L7OK"
+
+
+class Site:
+    """HAProxy in a container, and a guard's door on this machine, which it dials as jkt-db1."""
+
+    def __init__(self, container: Any, address: str, directory: Path) -> None:
+        self.container = container
+        self.address = ip_address(address)
+        self.gateway = ip_address(address) - int(ip_address(address)) % 65536 + 1
+        self.pki = Directory(directory, "/etc/failover/tls")
+        self.pki.init("marketplace", datetime.now(UTC))
+        self.port = 0
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+        self.runner: web.AppRunner | None = None
+        self.refused = 0
+        for name in ("jkt-db1", "jkt-ctl1", "mks-db1"):
+            self.pki.issue(self.names(name), datetime.now(UTC))
+
+    def here(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
+
+    def policy(self, mode: str) -> Policy:
+        policy = parse(f"{TEXT}\ntls: {{http: {mode}}}\n")
+        cluster = policy.clusters[0]
+        host = dataclasses.replace(
+            cluster.hosts[0], address=self.gateway, guard_port=self.port or 8009
+        )
+        first = policy.sites[0]
+        proxies = (dataclasses.replace(first.proxies[0], address=self.address),)
+        sites = (dataclasses.replace(first, proxies=proxies), *policy.sites[1:])
+        clusters = (dataclasses.replace(cluster, hosts=(host, *cluster.hosts[1:])),)
+        policy = dataclasses.replace(policy, clusters=clusters, sites=sites)
+        return policy.with_tls_in(str(self.pki.host_file(self.names("jkt-db1", policy)).parent))
+
+    def names(self, name: str, policy: Policy | None = None) -> HostNames:
+        return next(n for n in host_names(policy or self.plain()) if n.host == name)
+
+    def plain(self) -> Policy:
+        policy = parse(TEXT)
+        cluster = policy.clusters[0]
+        host = dataclasses.replace(cluster.hosts[0], address=self.gateway)
+        clusters = (dataclasses.replace(cluster, hosts=(host, *cluster.hosts[1:])),)
+        return dataclasses.replace(policy, clusters=clusters)
+
+    def open(self, mode: str) -> None:
+        """The guard's door at a position, anew, as a restart of the guard does."""
+
+        async def writable(_request: web.Request) -> web.Response:
+            return web.Response(text="yes\n")
+
+        async def again() -> int:
+            if self.runner is not None:
+                await self.runner.cleanup()
+            made = web.Application()
+            made.router.add_get("/writable", writable)
+            where = (str(self.gateway), self.port, self.policy(mode).tls.http_served)
+            self.runner = await open_door(made, *where)
+            port = next(iter(self.runner.sites)).name.rpartition(":")[2].rstrip("/")
+            return int(port) or int(self.runner.addresses[0][1])
+
+        self.port = self.here(again())
+
+    def give(self, mode: str) -> None:
+        policy = self.policy(mode)
+        text = render(policy)[PurePosixPath("jakarta/jkt-proxy1") / CONFIG.lstrip("/")]
+        ca = self.pki.authority_file(self.names("jkt-db1")).read_bytes()
+        self.put({CONFIG: text.encode(), "/etc/failover/tls/ca.pem": ca, "/put/ready": b""})
+
+    def put(self, files: dict[str, bytes]) -> None:
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for path, data in files.items():
+                info = tarfile.TarInfo(path.lstrip("/"))
+                info.size, info.mode = len(data), 0o644
+                tar.addfile(info, io.BytesIO(data))
+        assert self.container.put_archive("/", archive.getvalue())
+
+    def reload(self) -> None:
+        code, output = self.container.exec_run(
+            ["sh", "-c", f"haproxy -c -q -f {CONFIG} && kill -USR2 $(cat /run/haproxy.pid)"]
+        )
+        assert code == 0, output.decode()
+
+    def seen(self) -> ProxyServerFound | None:
+        async def ask() -> tuple[ProxyServerFound, ...] | NoAnswer:
+            limit = aiohttp.ClientTimeout(total=3)
+            async with aiohttp.ClientSession(timeout=limit) as session:
+                return await ask_haproxy(session, self.policy("off").sites[0].proxies[0], 3.0)
+
+        found = asyncio.run(ask())
+        if isinstance(found, NoAnswer):
+            return None
+        return next(server for server in found if server.host == "jkt-db1")
+
+    def times_down(self) -> int:
+        return int(self.container.logs().count(b"Server marketplace/jkt-db1 is DOWN"))
+
+    def wait(self, status: str, check: str) -> None:
+        def so() -> bool:
+            seen = self.seen()
+            return seen is not None and seen.status.startswith(status) and seen.check == check
+
+        wait_for(so, lambda: f"{self.seen()}\n{self.container.logs(tail=20).decode()}")
+
+
+def wait_for(so: Callable[[], bool], said: Callable[[], str]) -> None:
+    until = time.monotonic() + WAIT_S
+    while not so():
+        assert time.monotonic() < until, said()
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    with (
+        pytest.MonkeyPatch.context() as patched,
+        lab_container(["sh", "-c", START]) as (container, address),
+    ):
+        patched.setattr(answering, "REFRESH_S", 0.1)
+        found = Site(container, address, tmp_path_factory.mktemp("pki"))
+        found.open("off")
+        found.give("off")
+        found.wait("UP", UP)
+        yield found
+        if found.runner is not None:
+            with contextlib.suppress(TimeoutError):
+                found.here(found.runner.cleanup())
+        found.loop.call_soon_threadsafe(found.loop.stop)
+
+
+def test_from_plain_to_tls_only_and_back(site: Site) -> None:
+    """Guards first on the way to TLS, proxies first on the way back; in between both."""
+    way = ("off", "accept", "use", "require")
+    for mode in way[1:]:
+        site.open(mode)
+        site.wait("UP", UP)
+        site.give(mode)
+        site.reload()
+        site.wait("UP", UP)
+    for mode in way[-2::-1]:
+        site.give(mode)
+        site.reload()
+        site.wait("UP", UP)
+        site.open(mode)
+        site.wait("UP", UP)
+
+
+@pytest.fixture
+def sealed(site: Site) -> Site:
+    site.open("require")
+    site.give("require")
+    site.reload()
+    site.wait("UP", UP)
+    return site
+
+
+def test_the_check_sees_what_is_shown(sealed: Site) -> None:
+    found = asyncio.run(ask_certificates(sealed.policy("require"), 1.0))
+    mine = [(c.wire, c.problem) for c in found if c.host == HostName("jkt-db1")]
+    assert mine == [("http", "")]
+    assert {c.host for c in found} >= {"jkt-ctl1", "sby-ctl1", "mks-db2"}
+
+
+def test_another_hosts_certificate_and_a_strangers_are_not_believed(
+    sealed: Site, tmp_path: Path
+) -> None:
+    mine = sealed.pki.host_file(sealed.names("jkt-db1"))
+    good = mine.read_bytes()
+    stranger = Directory(tmp_path / "stranger", "/tls")
+    stranger.init("marketplace", datetime.now(UTC))
+    stranger.issue(sealed.names("jkt-db1"), datetime.now(UTC))
+    for wrong in (
+        sealed.pki.host_file(sealed.names("mks-db1")),
+        stranger.host_file(sealed.names("jkt-db1")),
+    ):
+        mine.write_bytes(wrong.read_bytes())
+        sealed.wait("DOWN", DOWN)
+        mine.write_bytes(good)
+        sealed.wait("UP", UP)
+
+
+def test_certificate_and_authority_change_without_a_failed_check(sealed: Site) -> None:
+    now = datetime.now(UTC)
+    hosts = tuple(sealed.names(name) for name in ("jkt-db1", "jkt-ctl1", "mks-db1"))
+    before = sealed.times_down()
+    for change in (
+        lambda: sealed.pki.begin_change("marketplace", now),
+        lambda: sealed.pki.switch(hosts),
+        lambda: sealed.pki.forget(hosts),
+    ):
+        change()
+        for names in hosts:
+            sealed.pki.issue(names, now)
+        sealed.give("require")
+        sealed.reload()
+        sealed.wait("UP", UP)
+        assert sealed.times_down() == before
