@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from failover.access import OPEN, ZooKeeperAccess
 from failover.model import (
     Automation,
     ClusterName,
@@ -268,6 +269,7 @@ class Policy:
     residency: Residency = Residency()
     notifications: tuple[NotificationTarget, ...] = ()
     tls: TransportSecurity = NO_TLS
+    access: ZooKeeperAccess = OPEN
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -298,6 +300,10 @@ class Policy:
                 if host.name == name:
                     return host
         raise KeyError(f"unknown database host {name!r}")
+
+    def with_keys_in(self, directory: str) -> Policy:
+        """For a process whose keys for ZooKeeper are elsewhere than on the group's hosts."""
+        return replace(self, access=replace(self.access, directory=directory))
 
     def with_tls_in(self, directory: str) -> Policy:
         """For a process whose key and certificate are elsewhere than on the group's hosts."""

@@ -183,6 +183,11 @@ class GroupPaths:
         return f"{self.requests}/operator"
 
     @property
+    def approvers_request(self) -> str:
+        """The same for an approver; there only where ZooKeeper tells roles apart (0019)."""
+        return f"{self.requests}/approver"
+
+    @property
     def salvage(self) -> str:
         return f"{self.root}/salvage"
 

@@ -264,7 +264,7 @@ class Gatherer:
 
     def _request(self, znodes: Znodes) -> RequestSeen | None:
         path = self._paths.request
-        if (found := znodes[path]) is None:
+        if (found := znodes[path]) is None or not found.data:  # only its place
             return None
         try:
             request = decode_record(OperatorRequest, found.data, path=path)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from failover.coordination.store import Store, StoreUnavailable
+from failover.coordination.store import FORBIDDEN, Store, StoreForbidden, StoreUnavailable
 from failover.state import (
     OperatorRequest,
     RequestPhase,
@@ -46,6 +46,8 @@ def ask(
         outcome = store.commit((_write(paths, request, found),))
         if isinstance(outcome, Committed):
             return None
+        if outcome.reason == FORBIDDEN:
+            raise StoreForbidden(f"{paths.request} {FORBIDDEN}")
         reason = outcome.reason
     raise StoreUnavailable(
         f"writing {paths.request}: {reason}; whether the request stands is not known, see "
@@ -91,7 +93,7 @@ def withdraw(store: Store, paths: GroupPaths, request_id: str, why: str) -> Oper
 
 
 def _request(found: Znode | None) -> OperatorRequest | None:
-    if found is None:
+    if found is None or not found.data:  # only its place
         return None
     try:
         return decode_record(OperatorRequest, found.data, path=found.path)
