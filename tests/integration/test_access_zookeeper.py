@@ -59,12 +59,11 @@ class World:
 
     server: ZooKeeperContainer
     directory: Path
+    base: Policy
 
     def policy(self, position: Access, place: str = "people/admin") -> Policy:
-        found = policy("shop", self.server.address)
-        return dataclasses.replace(
-            found, access=ZooKeeperAccess(position, str(self.directory / place))
-        )
+        access = ZooKeeperAccess(position, str(self.directory / place))
+        return dataclasses.replace(self.base, access=access)
 
     def make_keys(self) -> None:
         wanted, made = self.policy(Access.USE), self.directory / "passwords"
@@ -105,7 +104,7 @@ ME = Member(CLUSTER.hosts[0].name, JAKARTA, CLUSTER.name, PATHS)
 def fresh(tmp_path: Path) -> Iterator[World]:
     """Nothing is closed and nothing made yet."""
     with zookeeper_container() as server:
-        world = World(server, tmp_path)
+        world = World(server, tmp_path, policy("shop", server.address))
         world.make_keys()
         yield world
 
@@ -114,7 +113,8 @@ def fresh(tmp_path: Path) -> Iterator[World]:
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """Made with access lists from the beginning."""
     with zookeeper_container() as server:
-        world = World(server, tmp_path_factory.mktemp("keys"))
+        base = policy("shop", server.address)
+        world = World(server, tmp_path_factory.mktemp("keys"), base)
         world.make_keys()
         start(world, Access.REQUIRE)
         yield world
