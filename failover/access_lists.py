@@ -49,7 +49,13 @@ _GROUP: Mapping[str, Rights] = MappingProxyType(
             Role.APPROVER: May.WRITE,
             Role.CONTROLLER: May.WRITE,
         },
+        "requests/operator.setting": {
+            Role.OPERATOR: May.WRITE,
+            Role.APPROVER: May.WRITE,
+            Role.CONTROLLER: May.WRITE,
+        },
         "requests/approver": {Role.APPROVER: May.WRITE, Role.CONTROLLER: May.WRITE},
+        "requests/approver.setting": {Role.APPROVER: May.WRITE, Role.CONTROLLER: May.WRITE},
         "salvage": {Role.GUARD: May.CREATE},
         "salvage/*": {Role.GUARD: May.WRITE},
     }
@@ -138,8 +144,8 @@ def made_first(policy: Policy) -> tuple[str, ...]:
     return (
         *(path for path in lists.above if path not in OF_THE_SERVER),
         *(path for path in paths.all_parents if path not in lists.above),
-        paths.request,
-        paths.approvers_request,
+        *(paths.request_of(approver=each) for each in (False, True)),
+        *(paths.setting(approver=each) for each in (False, True)),
         *(path for scope in scopes for path in (scope.root, scope.members)),
     )
 

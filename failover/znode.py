@@ -187,6 +187,14 @@ class GroupPaths:
         """The same for an approver; there only where ZooKeeper tells roles apart (0019)."""
         return f"{self.requests}/approver"
 
+    def request_of(self, *, approver: bool) -> str:
+        """The place of requests of that role."""
+        return self.approvers_request if approver else self.request
+
+    def setting(self, *, approver: bool) -> str:
+        """The place where that role asks for a change of a setting."""
+        return f"{self.request_of(approver=approver)}.setting"
+
     @property
     def salvage(self) -> str:
         return f"{self.root}/salvage"

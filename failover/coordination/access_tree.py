@@ -122,16 +122,19 @@ def _wrong_of(policy: Policy, store: KazooStore, paths: list[str]) -> Iterator[_
             yield _Wrong(difference, wanted, seen.version)
 
 
+_EVERYBODY: Sequence[ACL] = OPEN_ACL_UNSAFE
+
+
 def _wanted(policy: Policy, store: KazooStore, path: str, *, ephemeral: bool) -> Sequence[ACL]:
     if not policy.access.position.closed:
-        return OPEN_ACL_UNSAFE
+        return _EVERYBODY
     if store.keys is None:
         raise StoreForbidden("no key is shown")
     try:
         acl = store.keys.acl(path, ephemeral=ephemeral)
     except KeyError as error:
         raise StoreForbidden(error.args[0]) from None
-    return acl if acl is not None else OPEN_ACL_UNSAFE
+    return acl if acl is not None else _EVERYBODY
 
 
 def _same(seen: AclSeen, wanted: Sequence[ACL]) -> bool:

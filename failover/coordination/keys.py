@@ -61,6 +61,11 @@ class KeyRing:
         return self._read.credentials
 
     @property
+    def names(self) -> frozenset[str]:
+        """Whose keys these are."""
+        return frozenset(map(_name, self.credentials))
+
+    @property
     def problem(self) -> str:
         """Why the files cannot be used; empty: they can."""
         return self._told

@@ -100,11 +100,15 @@ class StoppedSeen:
 
 @dataclass(frozen=True, slots=True)
 class RequestSeen:
-    """The operator's request. ``problem``: it is there, but cannot be understood."""
+    """The operator's request. ``problem``: it is there, but cannot be understood.
+
+    ``by_approver``: it stands where ZooKeeper lets only approvers write (decision 0019).
+    """
 
     version: int
     request: OperatorRequest | None
     problem: str = ""
+    by_approver: bool = False
 
 
 @dataclass(frozen=True, slots=True)

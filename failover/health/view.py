@@ -28,6 +28,7 @@ from failover.state import (
     OperatorRequest,
     RequestPhase,
 )
+from failover.znode import GroupPaths
 
 OBSERVATION_AGE_S_MAX = 3.0  # an observer that says nothing new for longer is not alive
 
@@ -88,6 +89,12 @@ class View:
         request = self.request.request if self.request is not None else None
         waits = request is not None and request.phase is RequestPhase.WAITING
         return request if waits else None
+
+    @property
+    def request_path(self) -> str:
+        """Where the request stands, and is answered."""
+        approver = self.request is not None and self.request.by_approver
+        return GroupPaths(self.policy.group).request_of(approver=approver)
 
     def request_of(self, plan_id: str) -> OperatorRequest | None:
         """The operator's request that this plan carries out, where it waits for the end of it."""

@@ -1,0 +1,31 @@
+"""Whether every znode lets in whom it should, and nobody else. Pure."""
+
+from __future__ import annotations
+
+from failover.checks.found import Found
+from failover.checks.result import Check, Said, Subject, of
+
+
+def lists(found: Found) -> Said:
+    """Where they are required; before that nothing is closed to anybody."""
+    position = found.policy.access.position
+    if not position.shown:
+        return of("`zookeeper.acl` is off: whoever reaches a server may write")
+    wrong = [f"{path} {what}" for path, what in found.access.wrong]
+    unseen = [found.access.problem] if found.access.problem else []
+    if position.closed:
+        return of("every znode lets in whom it should", wrong=wrong, unseen=unseen)
+    return of("keys are shown, and nothing is closed yet", doubtful=wrong, unseen=unseen)
+
+
+ACCESS_CHECKS = (
+    Check(
+        "access_lists",
+        Subject.ZOOKEEPER,
+        "Every znode has the access list that `zookeeper.acl` gives it.",
+        "`failover zookeeper acl apply`, with the admin's key.",
+        "docs/decisions/0019-access-in-zookeeper.md",
+        lists,
+        unknown_fails=True,
+    ),
+)
