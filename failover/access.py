@@ -1,4 +1,4 @@
-"""Who may do what in ZooKeeper: the positions of the switch, the roles, and how a key is named. Pure.
+"""Who may do what in ZooKeeper: the positions of the switch, the roles, how a key is named. Pure.
 
 Every process shows ZooKeeper the key of its role; ZooKeeper itself compares it with the access list
 of each znode. From an open tree to a closed one it goes in steps that can be taken host by host

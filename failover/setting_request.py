@@ -87,9 +87,7 @@ def answered(request: SettingRequest, phase: RequestPhase, outcome: str = "") ->
     return replace(request, phase=phase, outcome=outcome[:WORDS_MAX])
 
 
-def change_of(
-    request: SettingRequest, *, now_unix_s: float
-) -> Callable[[GroupState], GroupState]:
+def change_of(request: SettingRequest, *, now_unix_s: float) -> Callable[[GroupState], GroupState]:
     """What becomes of ``state``; protection modes are judged elsewhere. ValueError: what cannot be
     set."""
     if request.kind is SettingKind.AUTOMATION:

@@ -129,8 +129,7 @@ def raise_for_user(error: Exception) -> NoReturn:
         raise UserError(
             f"ZooKeeper does not allow it: {error}",
             where=f"the keys in ${KEYS_VARIABLE}, or in /etc/failover/secrets",
-            todo="use the key of a role that may, or ask who has one "
-            "(docs/operations/access.md)",
+            todo="use the key of a role that may, or ask who has one (docs/operations/access.md)",
             code=ExitCode.FORBIDDEN,
         ) from None
     if isinstance(error, StoreUnavailable):

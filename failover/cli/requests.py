@@ -43,7 +43,8 @@ class Following:
         *,
         approver: bool = False,
     ) -> None:
-        """``approver``: where it stands. ``serving``: whether a primary is seen to work under its claim, in every cluster."""
+        """``approver``: where it stands. ``serving``: whether a primary is seen to work under its
+        claim, in every cluster."""
         self._store = store
         self._paths = paths
         self._request = request

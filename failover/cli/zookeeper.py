@@ -109,7 +109,9 @@ def apply() -> None:
     policy = load_policy()
     with open_store(policy) as store:
         changed = apply_lists(policy, store)
-    click.echo(f"{changed} access lists changed; all are as zookeeper.acl: {policy.access.position}")
+    click.echo(
+        f"{changed} access lists changed; all are as zookeeper.acl: {policy.access.position}"
+    )
 
 
 def ask_all(policy: Policy) -> tuple[ServerAnswer, ...]:

@@ -83,7 +83,9 @@ def initialise(
     store.sync()
     if (found := store.read(paths.state)) is not None:
         return _compare(wanted, decode_state(found.data, path=paths.state), paths.state)
-    _create_parents(store, made_first(policy) if policy.access.position.shown else paths.all_parents)
+    _create_parents(
+        store, made_first(policy) if policy.access.position.shown else paths.all_parents
+    )
     entry = HistoryEntry(
         at_unix_s=now_unix_s,
         epoch=wanted.epoch,

@@ -61,8 +61,7 @@ def ask(
             raise StoreForbidden(f"{path} {FORBIDDEN}")
         reason = outcome.reason
     raise StoreUnavailable(
-        f"writing {path}: {reason}; whether the request stands is not known, see "
-        "`failover explain`"
+        f"writing {path}: {reason}; whether the request stands is not known, see `failover explain`"
     )
 
 

@@ -18,9 +18,7 @@ def places(policy: Policy) -> tuple[str, ...]:
     return (paths.request, paths.approvers_request)
 
 
-def request_seen(
-    where: tuple[str, ...], znodes: Mapping[str, Znode | None]
-) -> RequestSeen | None:
+def request_seen(where: tuple[str, ...], znodes: Mapping[str, Znode | None]) -> RequestSeen | None:
     """The one that is under way; else one that waits, an approver's first; else the newest."""
     found = [
         _seen(znode, by_approver=number > 0)

@@ -1,7 +1,7 @@
 """The leading controller's answer to people who ask for a setting, and their wait for it.
 
-Invariant: what is asked for and its answer are one transaction, on condition of the request that was
-read; where it stands says which role asks, and nothing in it does.
+Invariant: what is asked for and its answer are one transaction, on condition of the request that
+was read; where it stands says which role asks, and nothing in it does.
 """
 
 from __future__ import annotations
@@ -87,9 +87,7 @@ def _carry_out(
         raise Refused("no controller took it up in time")
     if request.needs_approver and not approver and policy.access.position.closed:
         raise Refused("accepting loss takes an approver's key")
-    done = Set(
-        found.path, encode_setting(answered(request, RequestPhase.DONE)), found.version
-    )
+    done = Set(found.path, encode_setting(answered(request, RequestPhase.DONE)), found.version)
     details = dict(request.details)
     if policy.access.position.closed:
         details["role"] = Role.APPROVER if approver else Role.OPERATOR

@@ -10,7 +10,6 @@ from typing import Protocol
 
 from failover.znode import Outcome, Transaction, Znode
 
-
 FORBIDDEN = "may not be touched so by the key that was shown"  # the reason of a Conflict
 
 

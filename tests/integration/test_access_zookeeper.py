@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError
 from kazoo.security import OPEN_ACL_UNSAFE
@@ -22,6 +23,10 @@ from single_container import ZooKeeperContainer, zookeeper_container
 from failover import host_secrets
 from failover.access import Access, Role, ZooKeeperAccess
 from failover.access_lists import made_first
+from failover.cli.exit_codes import ExitCode
+from failover.cli.main import cli
+from failover.cli.output import UserError
+from failover.cli.roles import as_approver
 from failover.coordination.access_tree import apply, differences
 from failover.coordination.connect import Connection
 from failover.coordination.history import record
@@ -30,11 +35,12 @@ from failover.coordination.kazoo_store import KazooStore
 from failover.coordination.keys import KeyRing, ring_of
 from failover.coordination.requests import ask, look
 from failover.coordination.session import SavedSession, Server, SessionClient, renew
+from failover.coordination.setting_desk import answer_settings
 from failover.coordination.store import FORBIDDEN, StoreForbidden
 from failover.guard.permits import Member, open_session, renewal
 from failover.model import Epoch
 from failover.policy import Policy
-from failover.state import HistoryEntry, OperatorRequest, PlanKind
+from failover.state import HistoryEntry, OperatorRequest, PlanKind, decode_record, decode_state
 from failover.znode import (
     Check,
     Committed,
@@ -265,7 +271,8 @@ def test_patroni_has_its_own_scope_alone(closed: World) -> None:
                 with pytest.raises(NoAuthError):
                     act(*what)
             assert client.get(SCOPE.leader)[0] == b"fence"
-            assert isinstance(one(store, Delete(SCOPE.leader_child), Delete(SCOPE.leader)), Committed)
+            lifted = (Delete(SCOPE.leader_child), Delete(SCOPE.leader))
+            assert isinstance(store.commit(lifted), Committed)
 
 
 @pytest.mark.parametrize(
@@ -291,6 +298,64 @@ def test_people_write_requests_and_nothing_else(
                 store._client.create(f"{path}/x", b"")
         with pytest.raises(StoreForbidden, match="no admin"):
             apply(closed.policy(Access.REQUIRE, PEOPLE[role]), store)
+
+
+@contextlib.contextmanager
+def controller_that_answers(world: World) -> Iterator[KazooStore]:
+    """What the leading one does of a turn: it carries out what people ask for."""
+    over = threading.Event()
+    with world.store(CONTROLLER) as store:
+
+        def answer() -> None:
+            while not over.wait(0.1):
+                answer_settings(store, world.policy(Access.REQUIRE), now_unix_s=time.time())
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield store
+        finally:
+            over.set()
+            thread.join()
+
+
+def failover(world: World, role: Role, monkeypatch: pytest.MonkeyPatch, *words: str) -> Result:
+    """A command as a person of this role gives it."""
+    monkeypatch.setattr(
+        "failover.cli.settings.load_policy", lambda: world.policy(Access.REQUIRE, PEOPLE[role])
+    )
+    return CliRunner().invoke(cli, list(words))
+
+
+def test_a_person_has_a_controller_set_what_only_controllers_write(
+    closed: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with controller_that_answers(closed) as store:
+        for role in (Role.OPERATOR, Role.APPROVER):
+            words = ("pause", "--for", f"{1 + len(role)}min", "--reason", "a drill")
+            done = failover(closed, role, monkeypatch, *words)
+            assert done.exit_code == ExitCode.OK, done.output
+            newest = f"{PATHS.history}/{store.children(PATHS.history)[-1]}"
+            found = store.read(newest)
+            assert found is not None
+            entry = decode_record(HistoryEntry, found.data, path=newest)
+            assert (entry.event, entry.details["role"]) == ("paused", role)
+        done = failover(closed, Role.VIEWER, monkeypatch, "pause", "--end", "--reason", "mine")
+        assert done.exit_code == ExitCode.FORBIDDEN
+        assert PATHS.setting(approver=False) in done.output
+        state = store.read(PATHS.state)
+        assert state is not None
+        assert decode_state(state.data).paused_until_unix_s > time.time()
+
+
+def test_what_an_approver_answers_for_is_refused_to_an_operator_at_once(closed: World) -> None:
+    wanted = closed.policy(Access.REQUIRE)
+    with closed.store(PEOPLE[Role.OPERATOR]) as store, pytest.raises(UserError) as refusal:
+        as_approver(wanted, store, needed=True)
+    assert refusal.value.exit_code == ExitCode.FORBIDDEN
+    assert "takes the key of the role approver; shown here: operator" in str(refusal.value)
+    with closed.store(PEOPLE[Role.APPROVER]) as store:
+        assert as_approver(wanted, store, needed=True)
 
 
 # --------------------------------------------------------------------------- under a live session

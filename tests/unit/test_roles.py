@@ -114,9 +114,7 @@ def test_what_an_approver_answers_for_is_refused_to_an_operator(answers: dict[st
 
 def test_the_answer_goes_where_the_request_stands_and_the_role_on_record() -> None:
     request = move(kind=PlanKind.SWITCHOVER, id="s-1")
-    view = build_view(
-        CLOSED, replace(healthy(), request=RequestSeen(3, request, by_approver=True))
-    )
+    view = build_view(CLOSED, replace(healthy(), request=RequestSeen(3, request, by_approver=True)))
     decision = requests.answer(view)
     assert isinstance(decision, Plan)
     assert decision.step is StepName.BEGIN_SWITCHOVER
