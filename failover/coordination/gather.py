@@ -144,7 +144,18 @@ class Gatherer:
             unscanned=tuple(self._unscanned(observers, now)) if read else (),
             store_problem=problem,
             zookeeper_restarts_s_ago=zookeeper_restarts_s_ago,
+            ensemble_unchanged_for_s=self._ensemble_unchanged_for_s(observers, now),
         )
+
+    def _ensemble_unchanged_for_s(self, observers: tuple[ObserverSeen, ...], now: Now) -> float:
+        """As all observers have it: what one saw before an election differs from what another saw
+        after it."""
+        seen = tuple(
+            (observer.site, observer.observation.zookeeper)
+            for observer in observers
+            if observer.observation is not None
+        )
+        return self._since.age_s("ensemble", seen, now.boottime_s)
 
     def _unscanned(self, observers: tuple[ObserverSeen, ...], now: Now) -> Iterable[Unscanned]:
         """Counts from when this reader first saw that it is so."""

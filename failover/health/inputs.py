@@ -230,3 +230,4 @@ class ViewInputs:
     unscanned: tuple[Unscanned, ...] = ()
     store_problem: str = ""
     zookeeper_restarts_s_ago: tuple[float, ...] = ()  # the reader's own, newest first
+    ensemble_unchanged_for_s: float = 0.0  # nobody saw another ZooKeeper leader, epoch or silence

@@ -33,6 +33,8 @@ from failover.znode import Check, Create, Delete, Set
 
 __all__ = ["Problem", "lint"]
 
+SETTLED_S = 10.0
+
 
 def lint(plan: Plan, view: View) -> tuple[Problem, ...]:
     """Every problem of this plan against this view; empty: it may be committed."""
@@ -131,6 +133,8 @@ def _restart(plan: Plan, action: RestartZooKeeper, view: View) -> Problems:
     leader = view.zookeeper_leader
     if leader is None or leader.name != action.server:
         yield Problem("restart_is_leader", f"{action.server} is not seen as the leader")
+    if view.ensemble_unchanged_for_s < SETTLED_S:
+        yield Problem("restart_of_the_settled", "who leads or serves has changed just now")
     silent = [z.server.name for z in view.zookeeper if z.serving is not True]
     if silent:
         yield Problem("restart_with_quorum", f"not serving: {', '.join(silent)}")

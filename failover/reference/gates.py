@@ -284,6 +284,11 @@ _OTHERS = (
         "no server was restarted just now (30 s, twice as long each time, up to 10 minutes)",
         "wait",
     ),
+    Row(
+        "ensemble_settled",
+        "all observers have seen the same leader and servers for 10 s",
+        "wait; if it does not settle, `failover zookeeper status`",
+    ),
     Row("every_server_serves", "every ZooKeeper server serves", "`failover zookeeper status`"),
     Row(
         "every_observer_lives",

@@ -663,6 +663,8 @@ def test_restart_only_of_the_leader_with_everything_well() -> None:
     )
     assert [p.check for p in lint(*with_view(case, zookeeper=silent))] == ["restart_with_quorum"]
     assert [p.check for p in lint(*cluster(case, claim=None))] == ["restart_with_claims"]
+    just_elected = with_view(case, ensemble_unchanged_for_s=9.9)
+    assert [p.check for p in lint(*just_elected)] == ["restart_of_the_settled"]
     wrong = replace(case[0], step=StepName.FOLLOW)
     assert [p.check for p in lint(wrong, case[1])] == ["known_step"]
 
