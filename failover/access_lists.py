@@ -37,6 +37,7 @@ _GROUP: Mapping[str, Rights] = MappingProxyType(
         "history/*": _NOTHING,  # never changed
         "history_head": {Role.CONTROLLER: May.WRITE},
         "residency": {Role.CONTROLLER: May.WRITE},
+        "approved": {Role.CONTROLLER: May.WRITE},
         "notifications": {Role.CONTROLLER: May.CREATE},
         "notifications/*": {Role.CONTROLLER: May.WRITE},
         "observers": {Role.CONTROLLER: _CHILDREN},
@@ -144,6 +145,7 @@ def made_first(policy: Policy) -> tuple[str, ...]:
     return (
         *(path for path in lists.above if path not in OF_THE_SERVER),
         *(path for path in paths.all_parents if path not in lists.above),
+        paths.approved,
         *(paths.request_of(approver=each) for each in (False, True)),
         *(paths.setting(approver=each) for each in (False, True)),
         *(path for scope in scopes for path in (scope.root, scope.members)),

@@ -33,6 +33,7 @@ class SettingKind(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     PROTECTION = "protection"
     REHEARSAL = "rehearsed"  # nothing is set: it is only put on record
+    RESIDENCY_APPROVED = "residency_approved"  # ``value``: marks of entries of failover.yaml
 
 
 Words = Annotated[str, Field(max_length=WORDS_MAX)]
@@ -40,7 +41,7 @@ Words = Annotated[str, Field(max_length=WORDS_MAX)]
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class SettingRequest:
-    """One change. ``value``: the mode, or until when (Unix seconds); empty where there is none."""
+    """One change. ``value``: the mode, or until when (Unix seconds), or marks; empty: none."""
 
     id: str
     kind: SettingKind
@@ -63,7 +64,9 @@ class SettingRequest:
 
     @property
     def needs_approver(self) -> bool:
-        """A human answers for a loss with it."""
+        """A human answers for a loss with it, or for a way out of the country."""
+        if self.kind is SettingKind.RESIDENCY_APPROVED:
+            return True
         return self.kind is SettingKind.PROTECTION and self.accepts_loss
 
 

@@ -155,6 +155,11 @@ class GroupPaths:
         return f"{self.root}/residency"
 
     @property
+    def approved(self) -> str:
+        """Which exceptions of failover.yaml an approver stands for; there only with roles."""
+        return f"{self.root}/approved"
+
+    @property
     def notifications(self) -> str:
         return f"{self.root}/notifications"
 

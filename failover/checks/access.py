@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from failover.checks.found import Found
 from failover.checks.result import Check, Said, Subject, of
+from failover.residency.approved import unapproved, words
 
 
 def lists(found: Found) -> Said:
@@ -18,7 +19,27 @@ def lists(found: Found) -> Said:
     return of("keys are shown, and nothing is closed yet", doubtful=wrong, unseen=unseen)
 
 
+def approvals(found: Found) -> Said:
+    """A name in failover.yaml is a word; where roles are told apart it takes a key."""
+    if not found.policy.access.position.closed:
+        return of("roles are not told apart (`zookeeper.acl`)")
+    missing = unapproved(found.policy, found.view.approved)
+    return of(
+        "every exception and accepted finding was approved with an approver's key",
+        wrong=[f"nobody with an approver's key approved: {words(each)}" for each in missing],
+    )
+
+
 ACCESS_CHECKS = (
+    Check(
+        "residency_approvals",
+        Subject.ZOOKEEPER,
+        "With `zookeeper.acl: require`, what `residency` of failover.yaml excepts or accepts was "
+        "approved with an approver's key.",
+        "`failover residency approve`, by an approver; or take it out of failover.yaml.",
+        "docs/decisions/0019-access-in-zookeeper.md",
+        approvals,
+    ),
     Check(
         "access_lists",
         Subject.ZOOKEEPER,

@@ -38,6 +38,7 @@ from failover.history import NO_HEAD, head_seen
 from failover.last_writer import read_last_writer
 from failover.model import ClusterName, Epoch, SiteName
 from failover.policy import Policy
+from failover.residency.approved import decode_approved
 from failover.state import (
     SalvageProgress,
     StateError,
@@ -139,6 +140,7 @@ class Gatherer:
             last_writers=writers,
             sync=self._sync.seen() if read else (),
             request=request_seen(self._requests, znodes) if read else None,
+            approved=self._approved(znodes) if read else None,
             history_head=head_seen(znodes[self._paths.history_head]) if read else NO_HEAD,
             ledger=ledger_seen(znodes[self._paths.residency]) if read else NO_LEDGER,
             unscanned=tuple(self._unscanned(observers, now)) if read else (),
@@ -181,6 +183,8 @@ class Gatherer:
 
     def _all_fixed_paths(self) -> tuple[str, ...]:
         paths = [self._paths.state, *self._requests, self._paths.history_head]
+        if self._policy.access.position.closed:
+            paths.append(self._paths.approved)
         paths.append(self._paths.residency)
         paths += [self._paths.observer(site.name) for site in self._policy.sites]
         for cluster in self._policy.clusters:
@@ -284,6 +288,12 @@ class Gatherer:
             except StateError:
                 continue
         return tuple(records)
+
+    def _approved(self, znodes: Znodes) -> frozenset[str] | None:
+        if not self._policy.access.position.closed:
+            return None
+        found = znodes[self._paths.approved]
+        return decode_approved(found.data if found is not None else b"")
 
     def _observers(
         self, znodes: Znodes, now: Now, local: SiteObservation | None

@@ -17,6 +17,7 @@ from failover.coordination.settings import Setting, apply_setting, read_state
 from failover.coordination.store import FORBIDDEN, Store, StoreForbidden, StoreUnavailable
 from failover.model import ProtectionMode
 from failover.policy import Policy
+from failover.residency.approved import decode_approved, encode_approved, entries, mark
 from failover.setting_request import (
     SettingKind,
     SettingRequest,
@@ -26,7 +27,7 @@ from failover.setting_request import (
     encode_setting,
 )
 from failover.state import GroupState, HistoryEntry, RequestPhase, StateError
-from failover.znode import Committed, GroupPaths, Op, Set, Znode
+from failover.znode import Committed, Create, GroupPaths, Op, Set, Znode
 
 POLL_S = 0.2
 
@@ -86,13 +87,14 @@ def _carry_out(
     if now_unix_s > request.answer_by_unix_s:
         raise Refused("no controller took it up in time")
     if request.needs_approver and not approver and policy.access.position.closed:
-        raise Refused("accepting loss takes an approver's key")
+        raise Refused("this takes an approver's key")
     done = Set(found.path, encode_setting(answered(request, RequestPhase.DONE)), found.version)
     details = dict(request.details)
     if policy.access.position.closed:
         details["role"] = Role.APPROVER if approver else Role.OPERATOR
-    if request.kind is SettingKind.REHEARSAL:
-        _put_on_record(store, policy, request, details, done, now_unix_s=now_unix_s)
+    if request.kind in (SettingKind.REHEARSAL, SettingKind.RESIDENCY_APPROVED):
+        marks = _approved(store, policy, request)
+        _put_on_record(store, policy, request, details, (*marks, done), now_unix_s=now_unix_s)
         return
     change, beside = _change(policy, request, now_unix_s=now_unix_s)
     setting = Setting(
@@ -124,7 +126,7 @@ def _put_on_record(
     policy: Policy,
     request: SettingRequest,
     details: dict[str, str],
-    done: Set,
+    writes: tuple[Op, ...],
     *,
     now_unix_s: float,
 ) -> None:
@@ -136,7 +138,22 @@ def _put_on_record(
         by=request.by,
         details=details,
     )
-    record(store, GroupPaths(policy.group), entry, done)
+    record(store, GroupPaths(policy.group), entry, *writes)
+
+
+def _approved(store: Store, policy: Policy, request: SettingRequest) -> tuple[Op, ...]:
+    """What was approved before and is still written so, and this."""
+    if request.kind is not SettingKind.RESIDENCY_APPROVED:
+        return ()
+    written, asked = frozenset(map(mark, entries(policy))), frozenset(request.value.split())
+    if not asked or asked - written:
+        raise Refused("this controller's failover.yaml has no such entry: the same file everywhere")
+    path = GroupPaths(policy.group).approved
+    found = store.read(path)
+    if found is None:
+        return (Create(path, encode_approved(asked)),)
+    before = decode_approved(found.data) & written
+    return (Set(path, encode_approved(before | asked), found.version),)
 
 
 # --------------------------------------------------------------------------- the command's half

@@ -225,6 +225,7 @@ class ViewInputs:
     last_writers: tuple[LastWriterSeen, ...] = ()
     sync: tuple[SyncSeen, ...] = ()
     request: RequestSeen | None = None  # None: nobody has ever asked for anything
+    approved: frozenset[str] | None = None  # marks (residency/approved.py); None: no roles
     history_head: HeadSeen = NO_HEAD
     ledger: LedgerSeen = LedgerSeen(Ledger())  # noqa: RUF009  # a tuple of frozen values
     unscanned: tuple[Unscanned, ...] = ()

@@ -22,6 +22,7 @@ from failover.health.residency import ResidencyView, residency_view
 from failover.history import HeadSeen
 from failover.model import ClusterName, SiteKind, SiteName
 from failover.policy import Policy, ZooKeeperServer
+from failover.residency.approved import counted
 from failover.residency.findings import HostScan
 from failover.state import (
     GroupState,
@@ -64,6 +65,7 @@ class View:
     zookeeper_restarts_s_ago: tuple[float, ...]
     ensemble_unchanged_for_s: float
     request: RequestSeen | None
+    approved: frozenset[str] | None
     history_head: HeadSeen
     residency: ResidencyView
     missing: tuple[str, ...]
@@ -128,7 +130,11 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
     )
     observers = tuple(_observer(site.name, inputs) for site in policy.sites)
     residency = residency_view(
-        policy, inputs.ledger, living_scans(living), inputs.now_unix_s, inputs.unscanned
+        counted(policy, inputs.approved),
+        inputs.ledger,
+        living_scans(living),
+        inputs.now_unix_s,
+        inputs.unscanned,
     )
     return View(
         policy=policy,
@@ -146,6 +152,7 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
         zookeeper_restarts_s_ago=inputs.zookeeper_restarts_s_ago,
         ensemble_unchanged_for_s=inputs.ensemble_unchanged_for_s,
         request=inputs.request,
+        approved=inputs.approved,
         history_head=inputs.history_head,
         residency=residency,
         missing=(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
+from ipaddress import ip_network
 
 import pytest
 from cli_world import JAKARTA, MAKASSAR, NOW_UNIX_S, POLICY, STATE, healthy
@@ -18,6 +20,8 @@ from failover.model import Automation, ProtectionMode
 from failover.planning import requests
 from failover.planning.plan import Plan, StepName
 from failover.planning.plan_checks import lint
+from failover.policy import AcceptedFinding, NetworkException, Purpose
+from failover.residency.approved import counted, decode_approved, mark, unapproved
 from failover.setting_request import (
     PAUSE_S_MAX,
     SettingKind,
@@ -243,6 +247,51 @@ def test_a_rehearsal_is_put_on_record_and_nothing_is_set() -> None:
     (entry,) = desk.history
     assert (entry.event, entry.details["result"]) == ("rehearsed", "passed")
     assert desk.state == STATE
+
+
+EXCEPTION = NetworkException(
+    network=ip_network("203.0.113.0/24"),
+    owner="PT Jauh",
+    country="SG",
+    purposes=(Purpose.OPERATIONS,),
+    approver="the director",
+    reason="monitoring",
+    expires=date(2027, 6, 30),
+)
+ACCEPTED = AcceptedFinding("setting", "archive_command", "the director", "why", date(2027, 6, 30))
+WITH_ENTRIES = replace(
+    CLOSED, residency=replace(POLICY.residency, exceptions=(EXCEPTION,), accepted=(ACCEPTED,))
+)
+
+
+def approve(desk: Desk) -> frozenset[str]:
+    answer_settings(desk.store, WITH_ENTRIES, now_unix_s=NOW_UNIX_S)
+    found = desk.store.read(PATHS.approved)
+    return decode_approved(found.data) if found is not None else frozenset()
+
+
+def test_an_exception_counts_once_an_approver_stands_for_it_as_it_is_written() -> None:
+    both = f"{mark(EXCEPTION)} {mark(ACCEPTED)}"
+    asked = setting(SettingKind.RESIDENCY_APPROVED, both)
+    assert approve(Desk(asked)) == frozenset(), "an operator's key"
+    assert approve(Desk(setting(SettingKind.RESIDENCY_APPROVED, "0"), approver=True)) == frozenset()
+    desk = Desk(asked, approver=True)
+    approved = approve(desk)
+    assert unapproved(WITH_ENTRIES, approved) == ()
+    assert [entry.event for entry in desk.history] == ["residency_approved"]
+    assert counted(WITH_ENTRIES, approved) is WITH_ENTRIES
+    widened = replace(EXCEPTION, network=ip_network("203.0.112.0/20"))
+    changed = replace(
+        WITH_ENTRIES, residency=replace(WITH_ENTRIES.residency, exceptions=(widened,))
+    )
+    assert unapproved(changed, approved) == (widened,)
+
+
+def test_what_nobody_stands_for_is_not_accepted_and_only_where_roles_are_told_apart() -> None:
+    assert counted(WITH_ENTRIES, frozenset()).residency.accepted == ()
+    assert counted(WITH_ENTRIES, frozenset()).residency.exceptions == (EXCEPTION,)
+    assert counted(WITH_ENTRIES, None) is WITH_ENTRIES
+    assert decode_approved(b"odd") == frozenset()
 
 
 def test_what_cannot_be_understood_is_left_alone() -> None:
