@@ -32,7 +32,7 @@ def approvals(found: Found) -> Said:
 
 ACCESS_CHECKS = (
     Check(
-        "residency_approvals",
+        "residency-approvals",
         Subject.ZOOKEEPER,
         "With `zookeeper.acl: require`, what `residency` of failover.yaml excepts or accepts was "
         "approved with an approver's key.",
@@ -41,7 +41,7 @@ ACCESS_CHECKS = (
         approvals,
     ),
     Check(
-        "access_lists",
+        "access-lists",
         Subject.ZOOKEEPER,
         "Every znode has the access list that `zookeeper.acl` gives it.",
         "`failover zookeeper acl apply`, with the admin's key.",
