@@ -16,6 +16,7 @@ from failover.coordination.history import record
 from failover.coordination.leadership import Election
 from failover.coordination.presence import Presence
 from failover.coordination.residency import record_residency
+from failover.coordination.setting_desk import answer_settings
 from failover.coordination.store import Store, StoreUnavailable
 from failover.executor import CommandEnded, CommandRunner, CommandStarted, Execution, Executor
 from failover.health.inputs import Glanced
@@ -139,6 +140,8 @@ class Controller:
             self._conflicts = 0
         if leading and isinstance(decision, Hold):
             self._record_what_would_have_been(decision, view)
+        if leading and execution is None:
+            answer_settings(self._store, self._policy, now_unix_s=now.unix_s)
         if leading:
             self._record_hold(decision, decided.verdict, view, now)
         else:

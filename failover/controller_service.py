@@ -29,6 +29,7 @@ from prometheus_client import (
 )
 
 from failover import __version__
+from failover.access import Role
 from failover.clock import boottime_s
 from failover.console.door import Describe, application, open_door
 from failover.controller import Controller, TickResult
@@ -160,7 +161,7 @@ def _until_cancelled(loop: asyncio.AbstractEventLoop, running: asyncio.Task[None
 
 
 def _group(policy: Policy, site: SiteName, instruments: Instruments, password_file: Path) -> _Group:
-    connection = Connection(policy)
+    connection = Connection(policy, role=Role.CONTROLLER)
     scanner = Scanner(policy, site, password_file=password_file)
     return _Group(
         policy=policy,

@@ -1,5 +1,8 @@
 """The passwords of a group: made once, and laid out as each host needs them.
 
+With access lists in ZooKeeper there is a key for each role too (decision 0019): a host gets those
+of its own services, people get theirs from ``people/``.
+
 Invariant: a password is never printed, never stands in failover.yaml or in a rendered file, and one
 that is there is never replaced. Files are for their owner alone.
 """
@@ -10,6 +13,8 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from failover.access import IDS_FILE, PEOPLE, Role, identifier, key_file, patroni_of
+from failover.access_lists import names as key_names
 from failover.durable import replace_file
 from failover.policy import Policy
 
@@ -23,6 +28,7 @@ PATRONI_ENVIRONMENT = {
     "PATRONI_RESTAPI_PASSWORD": "patroni-rest",
 }
 PATRONI_FILE = "patroni.env"
+PEOPLE_IN = "people"
 NAMES = (*PATRONI_ENVIRONMENT.values(), "observer", "client")
 
 DATABASE_FILES = (*(f"{name}.password" for name in NAMES), PATRONI_FILE)
@@ -44,6 +50,50 @@ def generate(directory: Path) -> tuple[str, ...]:
     return tuple(missing)
 
 
+def generate_keys(policy: Policy, directory: Path) -> tuple[str, ...]:
+    """The keys for ZooKeeper that are not there yet, and the ids of all; the names of those made.
+    None are made where nobody shows one."""
+    if not policy.access.position.shown:
+        return ()
+    missing = [each for each in key_names(policy) if not (directory / key_file(each)).exists()]
+    for name in missing:
+        _write(directory / key_file(name), _new_key(name))
+    _write_ids(policy, directory)
+    return tuple(missing)
+
+
+def rotate_key(policy: Policy, directory: Path, name: str) -> None:
+    """A new key beside the present one: until ``finish_key`` both are shown, and both are let in.
+    ValueError where that is so already."""
+    before = (directory / key_file(name)).read_text(encoding="utf-8").split()
+    if len(before) > 1:
+        raise ValueError(f"{name} has a new key already, beside the old one")
+    _write(directory / key_file(name), _new_key(name) + "".join(f"{each}\n" for each in before))
+    _write_ids(policy, directory)
+
+
+def finish_key(policy: Policy, directory: Path, name: str) -> None:
+    """The new key alone. ValueError where there is no old one beside it."""
+    newest, *old = (directory / key_file(name)).read_text(encoding="utf-8").split()
+    if not old:
+        raise ValueError(f"{name} has one key only")
+    _write(directory / key_file(name), f"{newest}\n")
+    _write_ids(policy, directory)
+
+
+def _new_key(name: str) -> str:
+    return f"{name}:{secrets.token_urlsafe(24)}\n"
+
+
+def _write_ids(policy: Policy, directory: Path) -> None:
+    keys = [
+        line
+        for name in key_names(policy)
+        for line in (directory / key_file(name)).read_text(encoding="utf-8").split()
+    ]
+    _write(directory / IDS_FILE, "".join(f"{identifier(key)}\n" for key in keys))
+
+
 def lay_out(policy: Policy, made: Path, directory: Path) -> int:
     """Every host's files below ``directory``/<site>/<host>, from those ``made``; how many hosts."""
     count = 0
@@ -53,7 +103,34 @@ def lay_out(policy: Policy, made: Path, directory: Path) -> int:
         for name in names:
             _write(place / name, (made / name).read_text(encoding="utf-8"))
         count += 1
+    if policy.access.position.shown:
+        _lay_out_keys(policy, made, directory)
     return count
+
+
+def keys_of_hosts(policy: Policy) -> Iterator[tuple[PurePosixPath, dict[str, str]]]:
+    """Every host that shows keys, <site>/<host>: the files that it gets, and what they are called
+    where they were made."""
+    ids = {IDS_FILE: IDS_FILE}
+    for site in policy.sites:
+        own = {key_file(Role.CONTROLLER): key_file(Role.CONTROLLER)}
+        yield PurePosixPath(site.name, site.controller.name), ids | own
+    for cluster in policy.clusters:
+        for host in cluster.hosts:
+            patroni = key_file(patroni_of(cluster.scope(host.site)))
+            own = {key_file(Role.GUARD): key_file(Role.GUARD), key_file(Role.PATRONI): patroni}
+            yield PurePosixPath(host.site, host.name), ids | own
+
+
+def _lay_out_keys(policy: Policy, made: Path, directory: Path) -> None:
+    places = [(directory / host / PLACE, files) for host, files in keys_of_hosts(policy)]
+    for role in PEOPLE:
+        files = {IDS_FILE: IDS_FILE, key_file(role): key_file(role)}
+        places.append((directory / PEOPLE_IN / role, files))
+    for place, files in places:
+        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, source in files.items():
+            _write(place / name, (made / source).read_text(encoding="utf-8"))
 
 
 def _hosts(policy: Policy) -> Iterator[tuple[PurePosixPath, tuple[str, ...]]]:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from failover.access import OPEN, ZooKeeperAccess
 from failover.model import (
     Automation,
     ClusterName,
@@ -277,6 +278,7 @@ class Policy:
     residency: Residency = Residency()
     notifications: tuple[NotificationTarget, ...] = ()
     tls: TransportSecurity = NO_TLS
+    access: ZooKeeperAccess = OPEN
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
@@ -307,6 +309,10 @@ class Policy:
                 if host.name == name:
                     return host
         raise KeyError(f"unknown database host {name!r}")
+
+    def with_keys_in(self, directory: str) -> Policy:
+        """For a process whose keys for ZooKeeper are elsewhere than on the group's hosts."""
+        return replace(self, access=replace(self.access, directory=directory))
 
     def with_tls_in(self, directory: str) -> Policy:
         """For a process whose key and certificate are elsewhere than on the group's hosts."""

@@ -18,6 +18,7 @@ import aiohttp
 
 from failover import __version__
 from failover.checks.found import (
+    AccessFound,
     ClockFound,
     ControllerFound,
     EndpointFound,
@@ -31,7 +32,9 @@ from failover.checks.found import (
 from failover.checks.host_report import HostReport
 from failover.checks.lease import sessions_ms
 from failover.checks.postgresql import wanted_settings
+from failover.coordination.access_tree import differences
 from failover.coordination.grants import granted
+from failover.coordination.kazoo_store import KazooStore
 from failover.coordination.recent_history import newest_first
 from failover.coordination.store import StoreUnavailable
 from failover.health.inputs import ViewInputs
@@ -136,7 +139,18 @@ async def _ask(
         endpoints=endpoints,
         rehearsed=_rehearsed(policy, store, inputs),
         certificates=certificates,
+        access=_access(policy, store),
     )
+
+
+def _access(policy: Policy, store: Store) -> AccessFound:
+    if not policy.access.position.shown or not isinstance(store, KazooStore):
+        return AccessFound()
+    try:
+        found = differences(policy, store)
+    except StoreUnavailable as error:
+        return AccessFound(problem=str(error))
+    return AccessFound(tuple((each.path, each.sentence) for each in found))
 
 
 async def _all(questions: Iterable[Awaitable[Answer]]) -> tuple[Answer, ...]:

@@ -121,6 +121,11 @@ class OperatorRequest:
     def ended(self) -> bool:
         return self.phase in ENDED
 
+    @property
+    def needs_approver(self) -> bool:
+        """A human answers for something with it."""
+        return self.accept_data_loss or self.fenced_site is not None
+
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class Dropped:

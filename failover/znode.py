@@ -156,6 +156,11 @@ class GroupPaths:
         return f"{self.root}/residency"
 
     @cached_property
+    def approved(self) -> str:
+        """Which exceptions of failover.yaml an approver stands for; there only with roles."""
+        return f"{self.root}/approved"
+
+    @cached_property
     def notifications(self) -> str:
         return f"{self.root}/notifications"
 
@@ -182,6 +187,19 @@ class GroupPaths:
     def request(self) -> str:
         """The one request of an operator that stands, or the last one with its outcome."""
         return f"{self.requests}/operator"
+
+    @cached_property
+    def approvers_request(self) -> str:
+        """The same for an approver; there only where ZooKeeper tells roles apart (0019)."""
+        return f"{self.requests}/approver"
+
+    def request_of(self, *, approver: bool) -> str:
+        """The place of requests of that role."""
+        return self.approvers_request if approver else self.request
+
+    def setting(self, *, approver: bool) -> str:
+        """The place where that role asks for a change of a setting."""
+        return f"{self.request_of(approver=approver)}.setting"
 
     @cached_property
     def salvage(self) -> str:

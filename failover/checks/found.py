@@ -244,6 +244,15 @@ class CertificateFound:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessFound:
+    """The access lists. ``wrong``: znode and what is wrong with its list; ``problem``: why they
+    could not be read, empty where they could."""
+
+    wrong: tuple[tuple[str, str], ...] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Found:
     view: View
     version: str  # of this program
@@ -257,6 +266,7 @@ class Found:
     endpoints: tuple[EndpointFound, ...]
     rehearsed: Rehearsed
     certificates: tuple[CertificateFound, ...] = ()
+    access: AccessFound = AccessFound()
 
     @property
     def policy(self) -> Policy:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from failover.checks.access import ACCESS_CHECKS
 from failover.checks.certificates import CERTIFICATE_CHECKS
 from failover.checks.clients import CLIENT_CHECKS
 from failover.checks.found import Found
@@ -20,6 +21,7 @@ from failover.checks.zookeeper import ZOOKEEPER_CHECKS
 CHECKS: tuple[Check, ...] = (
     *LEASE_CHECKS,
     *ZOOKEEPER_CHECKS,
+    *ACCESS_CHECKS,
     *PATRONI_CHECKS,
     *GUARD_CHECKS,
     *POSTGRESQL_CHECKS,

@@ -28,4 +28,5 @@ def command(reason: str) -> None:
         return replace(state, cooldown_until_unix_s=0.0, takeover_begun_unix_s=0.0)
 
     details = {"reason": reason} if reason else {}
-    set_in_state("acknowledged", "the last takeover was acknowledged: no cooldown", details, change)
+    summary = "the last takeover was acknowledged: no cooldown"
+    set_in_state("acknowledged", summary, details, change, value="")

@@ -59,7 +59,7 @@ def command(mode: str, reason: str, unproven: bool, observer_password_file: Path
     summary = f"automation is {mode} from now on"
     if "override" in details:
         summary += ", unproven"
-    set_in_state("automation", summary, details, change)
+    set_in_state("automation", summary, details, change, value=mode)
 
 
 def _proof(observer_password_file: Path, *, unproven: bool) -> dict[str, str]:

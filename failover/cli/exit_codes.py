@@ -16,4 +16,5 @@ class ExitCode(IntEnum):
     UNREACHABLE = 3  # the ensemble gave no answer in time
     STATE_UNREADABLE = 4  # the state znode is absent or cannot be understood: nothing is decided
     REFUSED = 5  # the request was understood and is not carried out: a hold, with its reasons
+    FORBIDDEN = 6  # ZooKeeper does not let this key do that; another role may
     INTERRUPTED = 130  # Ctrl-C, as shells count it

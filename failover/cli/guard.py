@@ -55,11 +55,41 @@ def work(arguments: tuple[str, ...]) -> None:
 
 @command.command()
 @click.argument("config_file", metavar="PATRONI_YML", type=click.Path(dir_okay=False))
-def patroni(config_file: str) -> None:
+@config_option
+@click.option("--host", metavar="NAME", help="Show ZooKeeper the key of this host's Patroni.")
+def patroni(config_file: str, host: str | None) -> None:
     """Run Patroni (systemd does: patroni.service), so that it leaves a silent ZooKeeper server."""
     from failover.coordination.patroni import run as run_patroni
 
-    run_patroni(config_file)
+    run_patroni(config_file, _patroni_keys(host) if host is not None else None)
+
+
+@command.command(context_settings={"ignore_unknown_options": True, "help_option_names": []})
+@config_option
+@host_option
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def patronictl(host: str, arguments: tuple[str, ...]) -> None:
+    """Run patronictl with the key of this host's Patroni; `patronictl` here is this."""
+    from failover.coordination.patroni import run_patronictl
+
+    run_patronictl(arguments, _patroni_keys(host))
+
+
+def _patroni_keys(host: str) -> Any:
+    """UserError where Patroni's key, or whom to close its znodes for, cannot be read."""
+    from failover.coordination.patroni import keys_of
+    from failover.model import HostName
+
+    policy = load_policy()
+    _known_host(policy, host)
+    try:
+        return keys_of(policy, policy.host(HostName(host)))
+    except ValueError as error:
+        raise UserError(
+            f"Patroni's key for ZooKeeper cannot be used: {error}",
+            where=policy.access.directory,
+            todo="`failover secrets init` makes the files; copy them here, run as root or postgres",
+        ) from None
 
 
 @command.command()

@@ -17,7 +17,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 
 from failover import __version__
 from failover.cli.exit_codes import ExitCode
-from failover.cli.options import Settings, config_option
+from failover.cli.options import KEYS_VARIABLE, Settings, config_option
 from failover.cli.output import UserError
 
 
@@ -123,8 +123,15 @@ def _load(noun: Noun) -> click.Command | None:
 
 def raise_for_user(error: Exception) -> NoReturn:
     """A known kind of trouble as a UserError with its exit code; anything else as it is."""
-    from failover.coordination.store import StoreUnavailable
+    from failover.coordination.store import StoreForbidden, StoreUnavailable
 
+    if isinstance(error, StoreForbidden):
+        raise UserError(
+            f"ZooKeeper does not allow it: {error}",
+            where=f"the keys in ${KEYS_VARIABLE}, or in /etc/failover/secrets",
+            todo="use the key of a role that may, or ask who has one (docs/operations/access.md)",
+            code=ExitCode.FORBIDDEN,
+        ) from None
     if isinstance(error, StoreUnavailable):
         raise UserError(
             f"the ZooKeeper ensemble gives no answer: {error}",
@@ -141,7 +148,7 @@ def raise_for_user(error: Exception) -> NoReturn:
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 ok, 1 findings or unhealthy, 2 bad input, 3 ensemble unreachable, "
-    "4 state unreadable, 5 refused, 130 interrupted.",
+    "4 state unreadable, 5 refused, 6 not with this key, 130 interrupted.",
 )
 @click.version_option(__version__, prog_name="failover")
 @config_option

@@ -160,15 +160,30 @@ def carry_out(
     """
     from failover.cli.look import Observer
     from failover.cli.requests import Following
+    from failover.cli.roles import as_approver
     from failover.coordination.requests import Busy, ask
+    from failover.coordination.requests_seen import places
     from failover.health.predicates import all_serving
     from failover.znode import GroupPaths
 
     paths, observer = GroupPaths(policy.group), Observer(policy, store)
+    approver = as_approver(policy, store, needed=request.needs_approver)
     following = Following(
-        store, paths, request, say=say, serving=lambda: all_serving(observer.look().view)
+        store,
+        paths,
+        request,
+        say=say,
+        serving=lambda: all_serving(observer.look().view),
+        approver=approver,
     )
-    busy = ask(store, paths, request, now_unix_s=time.time())
+    busy = ask(
+        store,
+        paths,
+        request,
+        now_unix_s=time.time(),
+        approver=approver,
+        beside=places(policy),
+    )
     if isinstance(busy, Busy):
         other = busy.request
         refuse(

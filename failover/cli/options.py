@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CONFIG_VARIABLE = "FAILOVER_CONFIG"
 TLS_VARIABLE = "FAILOVER_TLS"  # where host.pem and ca.pem are for who is on no host of the group
+KEYS_VARIABLE = "FAILOVER_KEYS"  # where a person's key for ZooKeeper is
 CONFIG_PLACES = (Path("/etc/failover/failover.yaml"), Path("deploy/failover.yaml"))
 WORDS_LENGTH_MAX = 1000
 SITE_FILE = Path("/etc/failover/site")
@@ -135,7 +136,9 @@ def load_policy(ctx: click.Context | None = None, *, names: bool = False) -> Pol
     except ConfigError as error:
         raise UserError(str(error), todo="correct the file; `failover config check`") from None
     directory = os.environ.get(TLS_VARIABLE)
-    return policy.with_tls_in(directory) if directory else policy
+    policy = policy.with_tls_in(directory) if directory else policy
+    keys = os.environ.get(KEYS_VARIABLE)
+    return policy.with_keys_in(keys) if keys else policy
 
 
 def known_site(policy: Policy, name: str) -> SiteName:

@@ -40,10 +40,11 @@ def command(how_long: str | None, end: bool, reason: str) -> None:
         return replace(state, paused_until_unix_s=until_unix_s)
 
     if end:
-        set_in_state("pause_ended", "the pause is over", {"reason": reason}, change)
+        set_in_state("pause_ended", "the pause is over", {"reason": reason}, change, value="")
         return
     details = {"reason": reason, "until_unix_s": f"{until_unix_s:.0f}"}
-    set_in_state("paused", f"no takeover for {duration(length_s)}", details, change)
+    summary = f"no takeover for {duration(length_s)}"
+    set_in_state("paused", summary, details, change, value=str(until_unix_s))
 
 
 def _length_s(text: str) -> float:

@@ -48,6 +48,7 @@ def command(mode: str, accept_data_loss: bool, reason: str) -> None:
             details,
             setting.change,
             beside=setting.beside,
+            value=mode,
         )
     except NobodyWrites as refused:
         todo = "wait for the claim, or say --accept-data-loss"

@@ -226,6 +226,8 @@ def _signed_off(
     directory: Path,
 ) -> tuple[Written, Written]:
     """The two files, and their sums in the history. UserError where either is not to be had."""
+    from failover.cli.roles import writes_state
+    from failover.cli.settings import ask_for
     from failover.coordination.sign_off import sign_off
     from failover.coordination.store import StoreUnavailable
     from failover.model import Epoch
@@ -254,7 +256,10 @@ def _signed_off(
         details=text.history_details(report, reasons) | _sums(*written),
     )
     try:
-        sign_off(store, GroupPaths(policy.group), entry)
+        if writes_state(policy, store):
+            sign_off(store, GroupPaths(policy.group), entry)
+        else:
+            ask_for(policy, store, entry.event, "", entry.summary, entry.details)
     except StoreUnavailable as error:
         raise UserError(
             f"the report is written and not signed off: {error}",

@@ -40,11 +40,15 @@ class Following:
         request: OperatorRequest,
         say: Say,
         serving: Callable[[], bool],
+        *,
+        approver: bool = False,
     ) -> None:
-        """``serving``: whether a primary is seen to work under its claim, in every cluster."""
+        """``approver``: where it stands. ``serving``: whether a primary is seen to work under its
+        claim, in every cluster."""
         self._store = store
         self._paths = paths
         self._request = request
+        self._path = paths.request_of(approver=approver)
         self._say = say
         self._serving = serving
         self._told = set(self._history())  # what was there before
@@ -91,7 +95,7 @@ class Following:
         """One look; the request where it has ended."""
         self._store.sync()
         self._tell_history()
-        standing = look(self._store, self._paths)
+        standing = look(self._store, self._path)
         if standing is None or standing.id != self._request.id:
             raise UserError(
                 f"request {self._request.id} was replaced by another one",
@@ -100,7 +104,7 @@ class Following:
             )
         if standing.phase is RequestPhase.WAITING and self._too_late():
             standing = withdraw(
-                self._store, self._paths, standing.id, "no controller took it up in time"
+                self._store, self._path, standing.id, "no controller took it up in time"
             )
         if standing is None or not standing.ended:
             return None

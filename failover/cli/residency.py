@@ -1,7 +1,7 @@
 """``failover residency``: what could leave the country now, and the report for a period.
 
-Reads only. What is said is composed in ``residency_check`` and ``residency/report``; this module
-fetches and prints it. Nothing about customers is in either.
+Reads only, but for ``approve``. What is said is composed in ``residency_check`` and
+``residency/report``; this module fetches and prints it. Nothing about customers is in either.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from failover.cli.exit_codes import ExitCode
 from failover.cli.history_verify import READ_TRIES, logged_head, read_whole
 from failover.cli.options import config_option, config_path, load_policy, output_option
 from failover.cli.output import UserError, print_json
+from failover.cli.settings import reason_option
 
 if TYPE_CHECKING:
     from failover.cli.look import Seen
@@ -64,6 +65,41 @@ def check(ctx: click.Context, output: str) -> None:
     else:
         click.echo(as_text(found))
     ctx.exit(check_code(seen, found))
+
+
+@command.command("approve")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@reason_option(required=True)
+@config_option
+def approve(yes: bool, reason: str) -> None:
+    """Stand for what `residency` of failover.yaml excepts and accepts, with an approver's key.
+
+    With zookeeper.acl: require an accepted finding counts only then, and `failover check` names
+    what nobody stands for. Another word in an entry, and it has to be approved again.
+
+    Exit codes: 0 done; 5 the controller refuses; 6 this key is no approver's.
+    """
+    from failover.cli.moves import typed
+    from failover.cli.settings import ask_for
+    from failover.coordination.connect import open_store
+    from failover.residency.approved import entries, mark, words
+
+    policy = load_policy()
+    if not policy.access.position.shown:
+        raise UserError("roles are not told apart", todo="zookeeper.acl in failover.yaml")
+    wanted = {mark(each): words(each) for each in entries(policy)}
+    if not wanted:
+        click.echo("failover.yaml excepts and accepts nothing")
+        return
+    for text in wanted.values():
+        click.echo(text)
+    if not yes and typed("Type approve to stand for all of it") != "approve":
+        raise UserError("the word was not typed: nothing was changed", code=ExitCode.REFUSED)
+    summary = f"{len(wanted)} exceptions and accepted findings of failover.yaml approved"
+    details = {"reason": reason} | {f"approved.{m}": text for m, text in wanted.items()}
+    with open_store(policy) as store:
+        ask_for(policy, store, "residency_approved", " ".join(wanted), summary, details)
+    click.echo(summary)
 
 
 def check_code(seen: Seen, found: Check) -> ExitCode:

@@ -6,16 +6,19 @@ import getpass
 import os
 import socket
 import time
+import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
+from failover.cli.exit_codes import ExitCode
 from failover.cli.options import WORDS_LENGTH_MAX, Decorated, OneLine, load_policy
 from failover.cli.output import UserError
 
 if TYPE_CHECKING:
     from failover.coordination.store import Store
+    from failover.policy import Policy
     from failover.state import GroupState
     from failover.znode import Op
 
@@ -45,8 +48,14 @@ def set_in_state(
     change: Callable[[GroupState], GroupState],
     *,
     beside: Callable[[Store], tuple[Op, ...]] = lambda _store: (),
+    value: str | None = None,
 ) -> None:
-    """Write it, on record, and say so. ``beside``: more operations of the same transaction."""
+    """Write it, on record, and say so. ``beside``: more operations of the same transaction.
+
+    ``value``: what is set, as a controller is asked for it where only controllers write ``state``;
+    None: nobody can be asked for that.
+    """
+    from failover.cli.roles import writes_state
     from failover.coordination.connect import open_store
     from failover.coordination.settings import Setting, apply_setting
 
@@ -56,5 +65,41 @@ def set_in_state(
     policy = load_policy()
     setting = Setting(event, summary, operator(), details, change, beside)
     with open_store(policy) as store:
+        if value is not None and not writes_state(policy, store):
+            outcome = ask_for(policy, store, event, value, summary, details)
+            click.echo(f"nothing to do: {outcome}" if outcome else summary)
+            return
         changed = apply_setting(store, policy, setting, now_unix_s=time.time()) is not None
     click.echo(summary if changed else "nothing to do: it is so already")
+
+
+def ask_for(
+    policy: Policy, store: Store, event: str, value: str, summary: str, details: dict[str, str]
+) -> str:
+    """Have the leading controller set it; what it says of that, empty: done. UserError where it
+    refuses, StoreForbidden where this key may not ask."""
+    from failover.cli.roles import as_approver
+    from failover.coordination.setting_desk import ask_setting
+    from failover.setting_request import ANSWER_S, SettingKind, SettingRequest
+    from failover.state import RequestPhase
+
+    now_unix_s = time.time()
+    request = SettingRequest(
+        id=uuid.uuid4().hex[:12],
+        kind=SettingKind(event),
+        value=value,
+        summary=summary,
+        by=operator(),
+        details=details,
+        at_unix_s=now_unix_s,
+        answer_by_unix_s=now_unix_s + ANSWER_S,
+    )
+    approver = as_approver(policy, store, needed=request.needs_approver)
+    ended = ask_setting(store, policy, request, approver=approver)
+    if ended.phase is RequestPhase.REFUSED:
+        raise UserError(
+            f"the controller refuses: {ended.outcome}",
+            todo="nothing was changed",
+            code=ExitCode.REFUSED,
+        )
+    return ended.outcome

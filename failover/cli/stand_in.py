@@ -97,6 +97,7 @@ def to_the_end(policy: Policy, store: Store, request: OperatorRequest) -> Iterat
 def until_no_plan(policy: Policy, store: Store, request: OperatorRequest) -> None:
     """Withdraw the request where nobody has taken it up; else wait until its plan has ended."""
     from failover.coordination.requests import withdraw
+    from failover.coordination.requests_seen import places
     from failover.coordination.store import StoreUnavailable
     from failover.state import decode_state
     from failover.znode import GroupPaths
@@ -104,7 +105,8 @@ def until_no_plan(policy: Policy, store: Store, request: OperatorRequest) -> Non
     paths, give_up_s = GroupPaths(policy.group), time.monotonic() + LIMIT_S_MAX
     while time.monotonic() < give_up_s:
         with contextlib.suppress(StoreUnavailable):
-            withdraw(store, paths, request.id, "the command has ended")  # where it still waits
+            for path in places(policy):  # where it still waits
+                withdraw(store, path, request.id, "the command has ended")
             found = store.read(paths.state)
             if found is None or decode_state(found.data, path=paths.state).plan is None:
                 return

@@ -1,6 +1,6 @@
-"""``failover zookeeper status``: every ZooKeeper server on its own, also where no quorum is.
+"""``failover zookeeper``: the servers one by one, and the access lists of what they keep.
 
-Invariant: no session is opened and nothing is written, so it works while the ensemble does not.
+Invariant: ``status`` opens no session and writes nothing, so it works while the ensemble does not.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ServerAnswer:
 
 @click.group("zookeeper")
 def command() -> None:
-    """The ZooKeeper servers, asked one by one."""
+    """The ZooKeeper servers, asked one by one, and who may do what in them."""
 
 
 @command.command()
@@ -57,6 +57,61 @@ def status(output: str) -> None:
         click.echo(f"{serving} of {len(servers)} serve: {'a quorum' if quorum else 'NO QUORUM'}")
     if serving < len(servers):
         raise SystemExit(ExitCode.FINDINGS if quorum else ExitCode.UNREACHABLE)
+
+
+@command.group()
+def acl() -> None:
+    """Access lists: who may read and write which znode (zookeeper.acl in failover.yaml)."""
+
+
+@acl.command("show")
+@output_option
+@config_option
+def show(output: str) -> None:
+    """Every znode whose access list is not as failover.yaml has it; writes nothing.
+
+    Digests are only compared with the admin's key; with another one, names and rights are.
+
+    Exit codes: 0 all are as they should be; 1 some are not; 6 this key may not read them.
+    """
+    from failover.coordination.access_tree import differences
+    from failover.coordination.connect import open_store
+
+    policy = load_policy()
+    with open_store(policy) as store:
+        found = differences(policy, store)
+    if output == "json":
+        znodes = [{"path": each.path, "problem": each.sentence} for each in found]
+        print_json({"schema": 1, "acl": policy.access.position.value, "znodes": znodes})
+    else:
+        for each in found:
+            click.echo(f"{each.path}: {each.sentence}")
+        wanted = f"zookeeper.acl: {policy.access.position}"
+        click.echo(f"{len(found)} znodes are not as {wanted} has them" if found else f"as {wanted}")
+    if found:
+        raise SystemExit(ExitCode.FINDINGS)
+
+
+@acl.command("apply")
+@config_option
+def apply() -> None:
+    """Give every znode the access list that failover.yaml has for it; as the admin.
+
+    With zookeeper.acl: require the tree is closed, with off or use it is opened again. Sessions and
+    what they hold are not touched. Before closing, every host shows its key (position use or
+    require): whoever shows none is locked out.
+
+    Exit codes: 0 done; 6 the key is not the admin's.
+    """
+    from failover.coordination.access_tree import apply as apply_lists
+    from failover.coordination.connect import open_store
+
+    policy = load_policy()
+    with open_store(policy) as store:
+        changed = apply_lists(policy, store)
+    click.echo(
+        f"{changed} access lists changed; all are as zookeeper.acl: {policy.access.position}"
+    )
 
 
 def ask_all(policy: Policy) -> tuple[ServerAnswer, ...]:

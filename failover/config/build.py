@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from failover.access import ZooKeeperAccess
 from failover.config.schema import (
     ClusterModel,
     FileModel,
@@ -59,6 +60,7 @@ def build(file: FileModel) -> Policy:
         residency=_residency(file.residency),
         notifications=tuple(target for each in file.notifications for target in _targets(each)),
         tls=tls,
+        access=ZooKeeperAccess(file.zookeeper.acl),
     )
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from failover.access import Access
 from failover.config import units
 from failover.model import Automation, ProtectionMode, SiteKind
 from failover.policy import (
@@ -341,6 +342,18 @@ class TlsModel(_Model):
     )
 
 
+class ZooKeeperAccessModel(_Model):
+    """Who may do what in ZooKeeper (decision 0019)."""
+
+    acl: Annotated[
+        Access, BeforeValidator(units.checked(units.access)), Field(examples=["require", "off"])
+    ] = Field(
+        default=_default("access").position,
+        description="Access lists: off, use (keys are shown) or require (znodes are closed) "
+        "([0019](decisions/0019-access-in-zookeeper.md)).",
+    )
+
+
 class FileModel(_Model):
     """The whole file. Defaults are those of ``Policy``."""
 
@@ -402,6 +415,9 @@ class FileModel(_Model):
         default=[], description="Who is told, and of what."
     )
     tls: TlsModel = Field(default=TlsModel(), description="Which wires have TLS.")
+    zookeeper: ZooKeeperAccessModel = Field(
+        default=ZooKeeperAccessModel(), description="Who may do what in ZooKeeper."
+    )
     sites: dict[SiteKey, SiteModel] = Field(
         description="By name (a small letter, then small letters, digits or `_`)."
     )

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from pydantic_core import PydanticCustomError
 
+from failover.access import Access
 from failover.config.problems import did_you_mean
 from failover.policy import Address, Network, Url
 from failover.transport import Wire
@@ -256,6 +257,13 @@ def wire(value: Any) -> Wire:
     if isinstance(value, bool):  # which is also what YAML makes of a bare `off`
         return Wire.REQUIRE if value else Wire.OFF
     return choice(Wire)(value)
+
+
+def access(value: Any) -> Access:
+    """``off``, ``use``, ``require``; true and false are the two ends."""
+    if isinstance(value, bool):  # which is also what YAML makes of a bare `off`
+        return Access.REQUIRE if value else Access.OFF
+    return choice(Access)(value)
 
 
 def choice(options: type[Choice]) -> Callable[[Any], Choice]:

@@ -12,9 +12,11 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+from failover.access import Role
 from failover.coordination.kazoo_store import KazooStore
+from failover.coordination.keys import ring_of
 from failover.coordination.session import Server, SessionClient
-from failover.coordination.store import StoreUnavailable
+from failover.coordination.store import StoreForbidden, StoreUnavailable
 from failover.policy import Policy, ZooKeeperServer
 from failover.timing import lease_timing
 
@@ -49,7 +51,11 @@ logging.getLogger("kazoo").addHandler(logging.NullHandler())
 class Connection:
     """One client and its store, for as long as a process runs. Connects in the background."""
 
-    def __init__(self, policy: Policy, *, only: ZooKeeperServer | None = None) -> None:
+    def __init__(
+        self, policy: Policy, *, only: ZooKeeperServer | None = None, role: Role | None = None
+    ) -> None:
+        """``role``: whose key is shown; None: every key that this user can read."""
+        self._keys = ring_of(policy, role)
         timing = lease_timing(policy.lease_s)
         self._servers = servers_text(policy)
         self._client = SessionClient(
@@ -60,6 +66,7 @@ class Connection:
             ],
             session_ms=timing.controller_session_ms,
             answer_limit_s=timing.answer_limit_s,
+            keys=self._keys,
         )
         self._live: Any = self._client.start_async()
         self.store = KazooStore(
@@ -67,10 +74,14 @@ class Connection:
             servers=self._servers,
             limit_s=timing.answer_limit_s,
             drop_socket=self._client.drop_socket,
+            keys=self._keys,
         )
 
     def wait(self, timeout_s: float) -> KazooStore:
-        """The store once it is connected. StoreUnavailable after ``timeout_s``."""
+        """The store once it is connected. StoreUnavailable after ``timeout_s``; StoreForbidden
+        where there is no key to show."""
+        if self._keys is not None and self._keys.problem:
+            raise StoreForbidden(f"no key can be shown: {self._keys.problem}")
         if not self._live.wait(timeout_s):
             raise StoreUnavailable(
                 f"no ZooKeeper server answered within {timeout_s:g} s; tried {self._servers}"
@@ -82,6 +93,8 @@ class Connection:
 
         kazoo waits for a connection attempt that is under way; nobody else has to.
         """
+        if self._keys is not None:
+            self._keys.stop()
         stopper = threading.Thread(target=self._stop, name="zookeeper-stop", daemon=True)
         stopper.start()
         stopper.join(timeout=1.0)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from failover.coordination.memory import HostMemory, Since
 from failover.coordination.reads import read_all
+from failover.coordination.requests_seen import places, request_seen
 from failover.coordination.residency import ledger_seen
 from failover.coordination.store import Store, StoreUnavailable
 from failover.coordination.sync_memory import SyncKey, SyncMemory
@@ -24,7 +25,6 @@ from failover.health.inputs import (
     LastWriterSeen,
     LeaderKeySeen,
     ObserverSeen,
-    RequestSeen,
     ScopeSeen,
     StateSeen,
     StoppedSeen,
@@ -39,8 +39,8 @@ from failover.history import NO_HEAD, head_seen
 from failover.last_writer import read_last_writer
 from failover.model import ClusterName, Epoch, SiteName
 from failover.policy import Policy
+from failover.residency.approved import decode_approved
 from failover.state import (
-    OperatorRequest,
     SalvageProgress,
     StateError,
     StoppedProof,
@@ -85,13 +85,14 @@ class Gatherer:
         self._learned: dict[SiteName, tuple[int, float]] = {}
         self._read_s: float | None = None  # the last look that read everything
         self._stood_still_s = 0.0  # before this one, beyond what is allowed for (READ_DELAY_S)
+        self._requests = places(policy)
         self._scopes = self._all_scopes()
         self._fixed_paths = self._all_fixed_paths()
         self._salvage_paths = self._all_salvage_paths()
         # A change of one of these is a reason to look at once.
         self.watched_paths: tuple[str, ...] = (
             self._paths.state,
-            self._paths.request,
+            *self._requests,
             *(self._paths.writer(cluster.name) for cluster in policy.clusters),
             *(self._paths.stopped(cluster.name) for cluster in policy.clusters),
             *(scope.config for _, _, scope in self._scopes),
@@ -139,7 +140,8 @@ class Gatherer:
             glances=glances,
             last_writers=writers,
             sync=self._sync.seen() if read else (),
-            request=self._request(znodes) if read else None,
+            request=request_seen(self._requests, znodes) if read else None,
+            approved=self._approved(znodes) if read else None,
             history_head=head_seen(znodes[self._paths.history_head]) if read else NO_HEAD,
             ledger=ledger_seen(znodes[self._paths.residency]) if read else NO_LEDGER,
             unscanned=tuple(self._unscanned(observers, now)) if read else (),
@@ -181,7 +183,9 @@ class Gatherer:
         return znodes
 
     def _all_fixed_paths(self) -> tuple[str, ...]:
-        paths = [self._paths.state, self._paths.request, self._paths.history_head]
+        paths = [self._paths.state, *self._requests, self._paths.history_head]
+        if self._policy.access.position.closed:
+            paths.append(self._paths.approved)
         paths.append(self._paths.residency)
         paths += [self._paths.observer(site.name) for site in self._policy.sites]
         for cluster in self._policy.clusters:
@@ -274,16 +278,6 @@ class Gatherer:
         found = ((name, znodes[self._paths.last_writer(name)]) for name in names)
         return tuple(_last_writer(name, znode) for name, znode in found if znode is not None)
 
-    def _request(self, znodes: Znodes) -> RequestSeen | None:
-        path = self._paths.request
-        if (found := znodes[path]) is None:
-            return None
-        try:
-            request = decode_record(OperatorRequest, found.data, path=path)
-        except StateError as error:
-            return RequestSeen(found.version, None, str(error))
-        return RequestSeen(found.version, request)
-
     def _salvage(self, znodes: Znodes) -> tuple[SalvageProgress, ...]:
         """Records that cannot be understood are left out: what is not salvaged is held back."""
         records = []
@@ -295,6 +289,12 @@ class Gatherer:
             except StateError:
                 continue
         return tuple(records)
+
+    def _approved(self, znodes: Znodes) -> frozenset[str] | None:
+        if not self._policy.access.position.closed:
+            return None
+        found = znodes[self._paths.approved]
+        return decode_approved(found.data if found is not None else b"")
 
     def _observers(
         self, znodes: Znodes, now: Now, local: SiteObservation | None

@@ -11,8 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+from failover.access_lists import made_first
 from failover.coordination.history import record
-from failover.coordination.store import Store, StoreUnavailable
+from failover.coordination.store import FORBIDDEN, Store, StoreForbidden, StoreUnavailable
 from failover.model import Epoch, Lsn, TimelineId
 from failover.policy import Policy
 from failover.state import (
@@ -82,7 +83,9 @@ def initialise(
     store.sync()
     if (found := store.read(paths.state)) is not None:
         return _compare(wanted, decode_state(found.data, path=paths.state), paths.state)
-    _create_parents(store, paths)
+    _create_parents(
+        store, made_first(policy) if policy.access.position.shown else paths.all_parents
+    )
     entry = HistoryEntry(
         at_unix_s=now_unix_s,
         epoch=wanted.epoch,
@@ -97,13 +100,15 @@ def initialise(
     return _read_back(store, paths, wanted, outcome.reason)
 
 
-def _create_parents(store: Store, paths: GroupPaths) -> None:
-    for path in paths.all_parents:
+def _create_parents(store: Store, parents: tuple[str, ...]) -> None:
+    for path in parents:
         if store.read(path) is not None:
             continue
         outcome = store.commit((Create(path, b""),))
         if isinstance(outcome, OutcomeUnknown):
             raise StoreUnavailable(f"creating {path}: {outcome.reason}")
+        if isinstance(outcome, Conflict) and outcome.reason == FORBIDDEN:
+            raise StoreForbidden(f"{path} {FORBIDDEN}")
         if isinstance(outcome, Conflict) and store.read(path) is None:
             raise StateError(f"{path}: ZooKeeper does not let it be created: {outcome.reason}")
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, assert_never
 
 from kazoo.exceptions import (
     BadVersionError,
     KazooException,
+    NoAuthError,
     NodeExistsError,
     NoNodeError,
     NotEmptyError,
@@ -23,9 +25,11 @@ from kazoo.exceptions import (
     RuntimeInconsistency,
     UnimplementedError,
 )
+from kazoo.security import ACL
 
+from failover.coordination.keys import KeyRing
 from failover.coordination.multi_read import MultiRead
-from failover.coordination.store import StoreUnavailable
+from failover.coordination.store import FORBIDDEN, StoreForbidden, StoreUnavailable
 from failover.znode import (
     Check,
     Committed,
@@ -46,7 +50,17 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (BadVersionError, "has another version"),
     (NodeExistsError, "exists already"),
     (NotEmptyError, "has children"),
+    (NoAuthError, FORBIDDEN),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class AclSeen:
+    """One access list as it is. Digests are only told to whoever may change it."""
+
+    acl: tuple[ACL, ...]
+    version: int
+    ephemeral: bool
 
 
 class KazooStore:
@@ -59,8 +73,11 @@ class KazooStore:
         servers: str,
         limit_s: float,
         drop_socket: Callable[[], None],
+        keys: KeyRing | None = None,
     ) -> None:
+        """``keys``: whose access lists what is made here gets; None: it is open."""
         self._client = client
+        self._keys = keys
         self._servers = servers
         self._limit_s = limit_s
         self._drop_socket = drop_socket
@@ -111,8 +128,11 @@ class KazooStore:
         if not self._client.connected:
             return OutcomeUnknown(f"not connected, so not sent (servers: {self._servers})")
         request = self._client.transaction()
-        for op in transaction:
-            _add(request, op)
+        try:
+            for op in transaction:
+                _add(request, op, self._keys)
+        except KeyError as error:
+            return OutcomeUnknown(f"not sent: {error.args[0]}")
         try:
             results = self._answer(request.commit_async(), time.monotonic() + self._limit_s)
         except StoreUnavailable as error:
@@ -120,6 +140,39 @@ class KazooStore:
         except KazooException as error:
             return OutcomeUnknown(f"ZooKeeper: {type(error).__name__} {error}".rstrip())
         return outcome_of(transaction, results)
+
+    def acls_of(self, paths: Iterable[str]) -> dict[str, AclSeen | None]:
+        """The access lists, all asked for at once; None: there is no such znode."""
+        self._need_connection()
+        asked = [(path, self._client.get_acls_async(path)) for path in paths]
+        found: dict[str, AclSeen | None] = {}
+        for path, result in asked:
+            try:
+                acls, stat = self._answer(result, time.monotonic() + self._limit_s)
+            except NoNodeError:
+                found[path] = None
+            except StoreForbidden:
+                raise StoreForbidden(f"{path} {FORBIDDEN}") from None
+            else:
+                found[path] = AclSeen(tuple(acls), stat.aversion, stat.ephemeralOwner != 0)
+        return found
+
+    def set_acl(self, path: str, acl: Sequence[ACL], version: int) -> bool:
+        """False: somebody else has changed it, or it is gone. StoreForbidden, StoreUnavailable."""
+        self._need_connection()
+        result = self._client.set_acls_async(path, list(acl), version)
+        try:
+            self._answer(result, time.monotonic() + self._limit_s)
+        except (NoNodeError, BadVersionError):
+            return False
+        except StoreForbidden:
+            raise StoreForbidden(f"the access list of {path} {FORBIDDEN}") from None
+        return True
+
+    @property
+    def keys(self) -> KeyRing | None:
+        """What this process shows; None: nothing."""
+        return self._keys
 
     def wake_on(self, path: str, callback: Callable[[], None]) -> None:
         """Call back once, from another thread, when the znode is made, changed or deleted.
@@ -151,6 +204,8 @@ class KazooStore:
     def _znode(self, path: str, answer: Any) -> Znode | None:
         if isinstance(answer, NoNodeError):
             return None
+        if isinstance(answer, NoAuthError):
+            raise StoreForbidden(f"{path} {FORBIDDEN}: NoAuthError")
         if isinstance(answer, Exception):
             raise StoreUnavailable(f"{path} cannot be read: ZooKeeper: {type(answer).__name__}")
         data, stat = answer
@@ -168,6 +223,8 @@ class KazooStore:
             raise StoreUnavailable(
                 f"no answer from ZooKeeper within {self._limit_s:g} s; servers: {self._servers}"
             ) from None
+        except NoAuthError:
+            raise StoreForbidden(f"this {FORBIDDEN}") from None
         except UnimplementedError:
             raise StoreUnavailable(
                 f"ZooKeeper is too old: it has to be 3.6 or later; servers: {self._servers}"
@@ -190,12 +247,13 @@ class KazooStore:
         return False
 
 
-def _add(request: Any, op: Op) -> None:
+def _add(request: Any, op: Op, keys: KeyRing | None) -> None:
     match op:
         case Check(path, version):
             request.check(path, version)
         case Create(path, data, ephemeral, sequence):
-            request.create(path, data, ephemeral=ephemeral, sequence=sequence)
+            acl = keys.acl(path, ephemeral=ephemeral) if keys is not None else None
+            request.create(path, data, acl=acl, ephemeral=ephemeral, sequence=sequence)
         case Delete(path, version):
             request.delete(path, version)
         case Set(path, data, version):

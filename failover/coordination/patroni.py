@@ -5,6 +5,8 @@ host's kernel accepts, and the handshake is waited for as long as ``ttl`` / numb
 Patroni demotes a healthy primary after ``retry_timeout``, 5 s (docs/decisions/0006). Patroni has
 no setting for this, so the class of the connection is replaced before it is loaded.
 
+Where ZooKeeper tells roles apart (decision 0019) it shows Patroni's key, and closes what it makes.
+
 The other changes: how long Patroni waits for a connection to another PostgreSQL (a standby leader
 whose WAL receiver is gone asks its upstream in every loop, black-holed or not, and notices only
 then that its configuration names another one by now), and TLS at its REST interface
@@ -19,8 +21,11 @@ from typing import Any
 
 import kazoo.client
 import kazoo.handlers.utils
+from kazoo.client import KazooClient
 from kazoo.retry import KazooRetry
 
+from failover.access import Role
+from failover.coordination.keys import KeyRing
 from failover.coordination.patroni_rest import seal
 from failover.coordination.session import (
     PROBE_PAUSE_S,
@@ -28,6 +33,8 @@ from failover.coordination.session import (
     ImpatientConnection,
     dial_sealed,
 )
+from failover.policy import DatabaseHost, Policy
+from failover.znode import ScopePaths
 
 CONNECT_LIMIT_S = 2  # the least that libpq knows; Patroni has 3
 
@@ -54,12 +61,52 @@ def _connect(module: Any, *args: Any, **kwargs: Any) -> Any:
     return _connect_plainly(module, *args, **kwargs)
 
 
-def run(config_file: str) -> None:
-    """Patroni's own main program. Returns or exits as it does."""
+class _Client(KazooClient):  # type: ignore[misc]
+    """Patroni's client is made of this one: new keys are shown to it as they come."""
+
+    keys: KeyRing | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.keys is not None:
+            self.keys.watch(self)
+
+
+def keys_of(policy: Policy, host: DatabaseHost) -> KeyRing | None:
+    """Patroni's on this host; None: it shows none. ValueError where it could not close what it
+    makes: it had better not start."""
+    if not policy.access.position.shown:
+        return None
+    scope = policy.cluster(host.cluster).scope(host.site)
+    root = ScopePaths(policy.patroni_namespace, scope).root
+    keys = KeyRing(policy, Role.PATRONI, makes_at=root)
+    try:
+        keys.acl(root, ephemeral=True)
+    except KeyError as error:
+        raise ValueError(keys.problem or error.args[0]) from None
+    return keys
+
+
+def _impatient(keys: KeyRing | None) -> None:
     kazoo.client.ConnectionHandler = PatroniConnection
     kazoo.handlers.utils.create_tcp_connection = _connect
     rest: Any = importlib.import_module("patroni.api")
     seal(rest.RestApiServer)
+    if keys is not None:
+        PatroniConnection.keys = _Client.keys = keys
+        kazoo.client.KazooClient = _Client
+
+
+def run_patronictl(arguments: tuple[str, ...], keys: KeyRing | None) -> None:
+    """``patronictl`` with Patroni's key, and with its access lists on what it makes."""
+    _impatient(keys)
+    sys.argv = ["patronictl", *arguments]
+    importlib.import_module("patroni.ctl").ctl()
+
+
+def run(config_file: str, keys: KeyRing | None = None) -> None:
+    """Patroni's own main program. Returns or exits as it does."""
+    _impatient(keys)
     databases: Any = importlib.import_module("patroni.postgresql.connection")
     databases.DEFAULT_CONNECT_TIMEOUT = CONNECT_LIMIT_S
     sys.argv = ["patroni", config_file]

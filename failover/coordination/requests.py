@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from failover.coordination.store import Store, StoreUnavailable
+from failover.coordination.store import FORBIDDEN, Store, StoreForbidden, StoreUnavailable
 from failover.state import (
     OperatorRequest,
     RequestPhase,
@@ -31,25 +31,37 @@ class Busy:
 
 
 def ask(
-    store: Store, paths: GroupPaths, request: OperatorRequest, *, now_unix_s: float
+    store: Store,
+    paths: GroupPaths,
+    request: OperatorRequest,
+    *,
+    now_unix_s: float,
+    approver: bool = False,
+    beside: tuple[str, ...] = (),
 ) -> Busy | None:
-    """Put it before the controllers. None: it stands. StoreUnavailable, StateError."""
-    reason = ""
+    """Put it before the controllers. None: it stands. StoreUnavailable, StateError.
+
+    ``approver``: at the place of approvers' requests. ``beside``: where another one could stand.
+    """
+    path, reason = paths.request_of(approver=approver), ""
     for _ in range(ASK_TRIES):
         store.sync()
-        found = store.read(paths.request)
+        found = store.read(path)
         standing = _request(found)
         if standing is not None and standing.id == request.id:
             return None  # an answer was lost, and it had happened
-        if standing is not None and _may_be_acted_on(store, paths, standing, now_unix_s):
-            return Busy(standing)
-        outcome = store.commit((_write(paths, request, found),))
+        others = [_request(store.read(each)) for each in beside if each != path]
+        for other in (standing, *others):
+            if other is not None and _may_be_acted_on(store, paths, other, now_unix_s):
+                return Busy(other)
+        outcome = store.commit((_write(path, request, found),))
         if isinstance(outcome, Committed):
             return None
+        if outcome.reason == FORBIDDEN:
+            raise StoreForbidden(f"{path} {FORBIDDEN}")
         reason = outcome.reason
     raise StoreUnavailable(
-        f"writing {paths.request}: {reason}; whether the request stands is not known, see "
-        "`failover explain`"
+        f"writing {path}: {reason}; whether the request stands is not known, see `failover explain`"
     )
 
 
@@ -67,31 +79,31 @@ def _may_be_acted_on(
     return plan is not None and plan.id == standing.id
 
 
-def _write(paths: GroupPaths, request: OperatorRequest, found: Znode | None) -> Op:
+def _write(path: str, request: OperatorRequest, found: Znode | None) -> Op:
     data = encode_record(request)
-    return Create(paths.request, data) if found is None else Set(paths.request, data, found.version)
+    return Create(path, data) if found is None else Set(path, data, found.version)
 
 
-def look(store: Store, paths: GroupPaths) -> OperatorRequest | None:
-    """The request that stands, or the last one. StoreUnavailable, StateError."""
-    return _request(store.read(paths.request))
+def look(store: Store, path: str) -> OperatorRequest | None:
+    """The request that stands there, or the last one. StoreUnavailable, StateError."""
+    return _request(store.read(path))
 
 
-def withdraw(store: Store, paths: GroupPaths, request_id: str, why: str) -> OperatorRequest | None:
+def withdraw(store: Store, path: str, request_id: str, why: str) -> OperatorRequest | None:
     """End a request that nobody has taken up. Returns it as it is now: it may have been."""
     store.sync()
-    found = store.read(paths.request)
+    found = store.read(path)
     standing = _request(found)
     waits = standing is not None and standing.phase is RequestPhase.WAITING
     if found is None or standing is None or standing.id != request_id or not waits:
         return standing
     ended = replace(standing, phase=RequestPhase.REFUSED, outcome=(why,))
-    outcome = store.commit((Set(paths.request, encode_record(ended), found.version),))
-    return ended if isinstance(outcome, Committed) else look(store, paths)
+    outcome = store.commit((Set(path, encode_record(ended), found.version),))
+    return ended if isinstance(outcome, Committed) else look(store, path)
 
 
 def _request(found: Znode | None) -> OperatorRequest | None:
-    if found is None:
+    if found is None or not found.data:  # only its place
         return None
     try:
         return decode_record(OperatorRequest, found.data, path=found.path)

@@ -32,6 +32,7 @@ from kazoo.handlers.utils import fileobj_to_fd
 from kazoo.protocol.connection import ConnectionHandler
 from kazoo.retry import ForceRetryError, KazooRetry
 
+from failover.coordination.keys import KeyRing
 from failover.coordination.store import StoreUnavailable
 from failover.sealed import Question, break_off, context_of, dial
 from failover.transport import Identity
@@ -251,7 +252,14 @@ class ImpatientConnection(ConnectionHandler):  # type: ignore[misc]
     """kazoo's connection with a limit on the handshake and a better choice of the server."""
 
     limit_s = 1.0
+    keys: KeyRing | None = None  # shown at every connection, as they are then
     _last_tried: Server | None = None
+
+    def _connect(self, host: str, hostip: str, port: int) -> tuple[float, float]:
+        if self.keys is not None:
+            self.keys.show(self.client)
+        read_timeout_ms, connect_timeout_ms = super()._connect(host, hostip, port)
+        return read_timeout_ms, connect_timeout_ms
 
     def _invoke(self, timeout: float, request: Any, xid: int | None = None) -> Any:
         return super()._invoke(min(timeout, self.limit_s), request, xid)
@@ -319,6 +327,7 @@ class SessionClient(KazooClient):  # type: ignore[misc]
         on_session: Callable[[int], None] | None = None,
         on_suspended: Callable[[], None] | None = None,
         logger: logging.Logger | None = None,
+        keys: KeyRing | None = None,
     ) -> None:
         self.servers = tuple(servers)
         self.answer_limit_s = answer_limit_s
@@ -342,6 +351,9 @@ class SessionClient(KazooClient):  # type: ignore[misc]
         )
         self._connection = _Connection(self, retry, answer_limit_s)
         self.add_listener(self._state_changed)
+        self._connection.keys = keys
+        if keys is not None:
+            keys.watch(self)
 
     @property
     def session_id(self) -> int | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from failover.coordination.history import record
-from failover.coordination.store import Store, StoreUnavailable
+from failover.coordination.store import FORBIDDEN, Store, StoreForbidden, StoreUnavailable
 from failover.policy import Policy
 from failover.state import (
     GroupState,
@@ -73,6 +73,8 @@ def apply_setting(
         outcome = record(store, paths, entry, changed, *setting.beside(store))
         if isinstance(outcome, Committed):
             return after
+        if outcome.reason == FORBIDDEN:
+            raise StoreForbidden(f"{paths.state} {FORBIDDEN}")
         reason = outcome.reason
         may_be_done = may_be_done or isinstance(outcome, OutcomeUnknown)
     raise StoreUnavailable(f"{paths.state}: not written in {TRIES} tries: {reason}")

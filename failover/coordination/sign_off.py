@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from failover.coordination.history import record
-from failover.coordination.store import Store, StoreUnavailable
+from failover.coordination.store import FORBIDDEN, Store, StoreForbidden, StoreUnavailable
 from failover.state import HistoryEntry, StateError, decode_record
 from failover.znode import Committed, Conflict, GroupPaths
 
@@ -28,6 +28,8 @@ def sign_off(store: Store, paths: GroupPaths, entry: HistoryEntry) -> None:
             continue
         if isinstance(outcome, Committed):
             return
+        if outcome.reason == FORBIDDEN:
+            raise StoreForbidden(f"{paths.history} {FORBIDDEN}")
         reason = outcome.reason
         if isinstance(outcome, Conflict):
             break

@@ -10,9 +10,15 @@ from typing import Protocol
 
 from failover.znode import Outcome, Transaction, Znode
 
+FORBIDDEN = "may not be touched so by the key that was shown"  # the reason of a Conflict
+
 
 class StoreUnavailable(Exception):
     """No answer within the limit. The message names the servers tried."""
+
+
+class StoreForbidden(StoreUnavailable):
+    """ZooKeeper answers, and does not let this process do that. The message names the path."""
 
 
 class Store(Protocol):

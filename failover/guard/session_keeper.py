@@ -15,6 +15,7 @@ import structlog
 
 from failover.clock import boottime_s
 from failover.coordination.kazoo_store import KazooStore
+from failover.coordination.keys import KeyRing
 from failover.coordination.session import SavedSession, Server, SessionClient, renew
 from failover.coordination.store import StoreUnavailable
 from failover.guard.messages import FromWorker, Renewed, SessionOpened
@@ -36,6 +37,7 @@ class SessionKeeper:
         saved: SavedSession | None,
         send: Callable[[FromWorker], None],
         announce: Callable[[float], bool],
+        keys: KeyRing | None = None,
     ) -> None:
         """``announce``: told of every renewal before it is sent, with its time; False: in vain."""
         self._me = me
@@ -52,12 +54,14 @@ class SessionKeeper:
             saved=saved,
             on_session=self._session_seen,
             on_suspended=self._connected.clear,
+            keys=keys,
         )
         self.store = KazooStore(
             self._client,
             servers=", ".join(str(server) for server in servers),
             limit_s=timing.answer_limit_s,
             drop_socket=self._client.drop_socket,
+            keys=keys,
         )
 
     def _session_seen(self, session_id: int) -> None:

@@ -21,7 +21,9 @@ from pathlib import Path
 import click
 import structlog
 
+from failover.access import Role
 from failover.clock import boottime_s
+from failover.coordination.keys import ring_of
 from failover.coordination.session import SavedSession, Server
 from failover.guard import server
 from failover.guard.acknowledgement import Barrier
@@ -208,7 +210,8 @@ def build(
     )
     timing = lease_timing(policy.lease_s)
     announcer = Announcer(Barrier(host.cluster, host.client_ports), timing.deadline_s)
-    keeper = SessionKeeper(me, servers, timing, saved, link.send, announcer.announce)
+    keys = ring_of(policy, Role.GUARD)
+    keeper = SessionKeeper(me, servers, timing, saved, link.send, announcer.announce, keys)
     salvager = Salvager(me, policy, places, keeper.store, link.send)
     scope = ScopePaths(policy.patroni_namespace, policy.cluster(host.cluster).scope(host.site))
     cluster = policy.cluster(host.cluster)

@@ -101,11 +101,15 @@ class StoppedSeen:
 
 @dataclass(frozen=True, slots=True)
 class RequestSeen:
-    """The operator's request. ``problem``: it is there, but cannot be understood."""
+    """The operator's request. ``problem``: it is there, but cannot be understood.
+
+    ``by_approver``: it stands where ZooKeeper lets only approvers write (decision 0019).
+    """
 
     version: int
     request: OperatorRequest | None
     problem: str = ""
+    by_approver: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +226,7 @@ class ViewInputs:
     last_writers: tuple[LastWriterSeen, ...] = ()
     sync: tuple[SyncSeen, ...] = ()
     request: RequestSeen | None = None  # None: nobody has ever asked for anything
+    approved: frozenset[str] | None = None  # marks (residency/approved.py); None: no roles
     history_head: HeadSeen = NO_HEAD
     ledger: LedgerSeen = LedgerSeen(Ledger())  # noqa: RUF009  # a tuple of frozen values
     unscanned: tuple[Unscanned, ...] = ()

@@ -22,12 +22,14 @@ from failover.health.residency import ResidencyView, residency_view
 from failover.history import HeadSeen
 from failover.model import ClusterName, SiteKind, SiteName
 from failover.policy import Policy, ZooKeeperServer
+from failover.residency.approved import counted
 from failover.residency.findings import HostScan
 from failover.state import (
     GroupState,
     OperatorRequest,
     RequestPhase,
 )
+from failover.znode import GroupPaths
 
 OBSERVATION_AGE_S_MAX = 3.0  # an observer that says nothing new for longer is not alive
 
@@ -63,6 +65,7 @@ class View:
     zookeeper_restarts_s_ago: tuple[float, ...]
     ensemble_unchanged_for_s: float
     request: RequestSeen | None
+    approved: frozenset[str] | None
     history_head: HeadSeen
     residency: ResidencyView
 
@@ -99,6 +102,12 @@ class View:
         waits = request is not None and request.phase is RequestPhase.WAITING
         return request if waits else None
 
+    @property
+    def request_path(self) -> str:
+        """Where the request stands, and is answered."""
+        approver = self.request is not None and self.request.by_approver
+        return GroupPaths(self.policy.group).request_of(approver=approver)
+
     def request_of(self, plan_id: str) -> OperatorRequest | None:
         """The operator's request that this plan carries out, where it waits for the end of it."""
         request = self.request.request if self.request is not None else None
@@ -130,7 +139,11 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
     )
     observers = tuple(_observer(site.name, inputs) for site in policy.sites)
     residency = residency_view(
-        policy, inputs.ledger, living_scans(living), inputs.now_unix_s, inputs.unscanned
+        counted(policy, inputs.approved),
+        inputs.ledger,
+        living_scans(living),
+        inputs.now_unix_s,
+        inputs.unscanned,
     )
     return View(
         policy=policy,
@@ -148,6 +161,7 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
         zookeeper_restarts_s_ago=inputs.zookeeper_restarts_s_ago,
         ensemble_unchanged_for_s=inputs.ensemble_unchanged_for_s,
         request=inputs.request,
+        approved=inputs.approved,
         history_head=inputs.history_head,
         residency=residency,
     )

@@ -10,9 +10,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from failover.config import load
+from failover.host_secrets import keys_of_hosts
 from failover.lab.containers import HostFile
 from failover.lab.errors import LabError
 from failover.lab.hosts import LabHost, Role
+from failover.policy import Policy
 
 ETC = PurePosixPath("/etc/failover")
 SHIM = "/usr/lib/failover/lab/stall_fsync.so"
@@ -22,6 +25,7 @@ def files_of(host: LabHost, config: Path, directory: Path, stall_shim: bool) -> 
     """Every file of one host. LabError when deploy/ has none for it."""
     yield HostFile(ETC / "failover.yaml", config.read_bytes())
     yield from _secrets(host, directory / "secrets")
+    yield from _keys(host, load(config), directory / "secrets")
     if stall_shim:
         yield HostFile(
             PurePosixPath("/etc/systemd/system/patroni.service.d/90-lab-stall.conf"),
@@ -48,6 +52,15 @@ def kernel_settings(host: LabHost, config: Path) -> dict[str, str]:
             if is_setting and not line.startswith("#"):
                 found[name.strip()] = value.strip()
     return found
+
+
+def _keys(host: LabHost, policy: Policy, directory: Path) -> Iterator[HostFile]:
+    """Of its services, for ZooKeeper, where keys are shown."""
+    if not policy.access.position.shown:
+        return
+    place = PurePosixPath(host.site, host.name)
+    for name, source in dict(keys_of_hosts(policy)).get(place, {}).items():
+        yield HostFile(ETC / "secrets" / name, (directory / source).read_bytes(), 0o600)
 
 
 def _tree(host: LabHost, config: Path) -> Path:

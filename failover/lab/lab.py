@@ -67,7 +67,8 @@ class Lab:
     def __init__(self, config: Path = CONFIG, directory: Path = DIRECTORY) -> None:
         self.config = config
         self.directory = directory
-        self.policy: Policy = certificates.seen_from_here(load(config), directory / "pki")
+        policy = certificates.seen_from_here(load(config), directory / "pki")
+        self.policy: Policy = policy.with_keys_in(str(directory / "secrets"))
         self.all_hosts: tuple[LabHost, ...] = hosts_of(self.policy)
         self._reserved = False
         client = image.engine()
@@ -113,6 +114,7 @@ class Lab:
         self.all_hosts = hosts_of(self.policy)
         say(f"starting {len(self.all_hosts)} hosts")
         secrets.generate(self.directory / "secrets")
+        secrets.generate_keys(self.policy, self.directory / "secrets")
         certificates.generate(load(self.config), self.directory / "pki")
         self.containers.compile_package(name)
         self.network.create()

@@ -65,7 +65,7 @@ REQUIRED_GATES = {
 
 
 def _by_itself(reading: Reading) -> bool:
-    return reading.find(Set, reading.paths.request) is None and reading.before.plan is None
+    return reading.find(Set, reading.request_path) is None and reading.before.plan is None
 
 
 def required_gates_are_there(reading: Reading) -> Problems:

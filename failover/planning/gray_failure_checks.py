@@ -61,7 +61,7 @@ def useless_under_claims(reading: Reading) -> Problems:
 def agreed_by_observers(reading: Reading) -> Problems:
     """By itself only where all who look get silence, two of them at least, one of them outside."""
     name, living = "agreed_by_observers", set(reading.view.living_observers)
-    if reading.find(Set, reading.paths.request) is not None:
+    if reading.find(Set, reading.request_path) is not None:
         return  # a human answers for it
     if len(living) < 2 or not living - {reading.before.active_site}:
         yield Problem(name, f"only {', '.join(sorted(living)) or 'nobody'} is looking")

@@ -48,6 +48,11 @@ class Reading:
         return GroupPaths(self.view.policy.group)
 
     @property
+    def request_path(self) -> str:
+        """Where the request that was read stands."""
+        return self.view.request_path
+
+    @property
     def clusters(self) -> tuple[ClusterView, ...]:
         """The clusters that the plan says it is about."""
         return tuple(c for c in self.view.clusters if c.name in self.plan.clusters)

@@ -99,7 +99,7 @@ def never_unconditional(reading: Reading) -> Problems:
 def known_paths(reading: Reading) -> Problems:
     """Nothing outside the group's own znodes and the scopes of the clusters in the plan."""
     paths = reading.paths
-    known = {paths.state, paths.history_entry, paths.history_head, paths.request}
+    known = {paths.state, paths.history_entry, paths.history_head, reading.request_path}
     for cluster in reading.clusters:
         known.add(paths.last_writer(cluster.name))
         known |= {paths.writer(cluster.name), paths.stopped(cluster.name)}

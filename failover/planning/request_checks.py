@@ -12,7 +12,7 @@ from failover.znode import Set
 
 
 def request_after(reading: Reading) -> OperatorRequest | None:
-    op = reading.find(Set, reading.paths.request)
+    op = reading.find(Set, reading.request_path)
     try:
         return decode_record(OperatorRequest, op.data, path=op.path) if op is not None else None
     except StateError:
@@ -24,7 +24,7 @@ def request_answered(*phases: RequestPhase) -> Callable[[Reading], Problems]:
 
     def answered(reading: Reading) -> Problems:
         name, seen = "request_answered", reading.view.request
-        op, after = reading.find(Set, reading.paths.request), request_after(reading)
+        op, after = reading.find(Set, reading.request_path), request_after(reading)
         before = seen.request if seen is not None else None
         if op is None or after is None or seen is None or before is None:
             yield Problem(name, "no request is answered")
@@ -58,13 +58,15 @@ def begun_or_made(answer: RequestPhase) -> Callable[[Reading], Problems]:
 def _asked_or_automatic(reading: Reading, answer: RequestPhase) -> Problems:
     name, view, before = "asked_or_automatic", reading.view, reading.before
     unproven = before.unproven_site == before.active_site
-    if reading.find(Set, reading.paths.request) is not None:
+    if reading.find(Set, reading.request_path) is not None:
         yield from request_answered(answer)(reading)
         request = view.waiting_request
         if request is None or request.kind is not PlanKind.TAKEOVER:
             yield Problem(name, "nobody waits for a takeover")
         elif request.to_site != reading.plan.to_site:
             yield Problem(name, f"a takeover to {request.to_site} is asked for")
+        elif not _role_allows(reading, request):
+            yield Problem(name, "what an approver answers for was asked for by no approver")
         elif unproven and request.fenced_site != before.active_site:
             yield Problem(name, f"nobody says that {before.active_site} is fenced")
         return
@@ -78,6 +80,13 @@ def _asked_or_automatic(reading: Reading, answer: RequestPhase) -> Problems:
         yield Problem(name, "the last promotion is not on record")
 
 
+def _role_allows(reading: Reading, request: OperatorRequest) -> bool:
+    seen = reading.view.request
+    answers = request.accept_data_loss or request.fenced_site is not None
+    told_apart = reading.view.policy.access.position.closed
+    return not (told_apart and answers) or (seen is not None and seen.by_approver)
+
+
 # --------------------------------------------------------------------------- a refusal
 
 
@@ -87,7 +96,7 @@ def nothing_but_the_answer(reading: Reading) -> Problems:
     for op in reading.ops:
         if op.path not in (
             paths.state,
-            paths.request,
+            reading.request_path,
             paths.history_entry,
             paths.history_head,
         ):

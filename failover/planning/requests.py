@@ -29,12 +29,26 @@ def request_gates(view: View, request: OperatorRequest) -> tuple[Gate, ...]:
     return manual_takeover_gates(view, request)
 
 
+def role_gates(view: View, request: OperatorRequest) -> tuple[Gate, ...]:
+    """What a human answers for takes an approver, where ZooKeeper tells roles apart: by where the
+    request stands, which it lets nobody else write."""
+    if not view.policy.access.position.closed:
+        return ()
+    name, invariant = "role_allows", Invariant.NOTHING_LOST_SILENTLY
+    if not request.needs_approver:
+        return (Gate(name, True, "an operator may ask for that", invariant),)
+    if view.request is not None and view.request.by_approver:
+        return (Gate(name, True, "an approver asks", invariant),)
+    text = "accepting loss, or saying that a site is fenced, takes an approver's key"
+    return (Gate(name, False, text, invariant),)
+
+
 def answer(view: View) -> Plan | Hold:
     """Begin what an operator asks for, or say every reason against it."""
     request = view.waiting_request
     if request is None or view.state is None:
         return Hold("nothing is asked for", None, ())
-    gates = request_gates(view, request)
+    gates = (*request_gates(view, request), *role_gates(view, request))
     if not passing(gates):
         return _refuse(view, request, gates)
     if request.kind is PlanKind.TAKEOVER and gray_failure.seen(view):

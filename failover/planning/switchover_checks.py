@@ -101,7 +101,7 @@ def request_ended(phase: RequestPhase) -> Callable[[Reading], Problems]:
     def ended(reading: Reading) -> Problems:
         if own_request(reading) is not None:
             yield from request_answered(phase)(reading)
-        elif reading.find(Set, reading.paths.request) is not None:
+        elif reading.find(Set, reading.request_path) is not None:
             yield Problem("request_ended", "somebody else's request is answered")
 
     return ended
@@ -118,8 +118,8 @@ def nothing_else(allowed: Allowed) -> Callable[[Reading], Problems]:
         wanted: list[tuple[type[Op], str]] = [(Set, paths.state), (Create, paths.history_entry)]
         head = Create if reading.view.history_head.version is None else Set
         wanted.append((head, paths.history_head))
-        if reading.find(Set, paths.request) is not None:
-            wanted.append((Set, paths.request))
+        if reading.find(Set, reading.request_path) is not None:
+            wanted.append((Set, reading.request_path))
         for cluster in reading.view.clusters:
             wanted += allowed(reading, cluster)
         found = [(type(op), op.path) for op in reading.ops]

@@ -28,6 +28,7 @@ from failover.model import Epoch
 from failover.planning.switchover_gates import stopped_under
 from failover.planning.transactions import (
     answered,
+    asked_as,
     by_hand,
     config_version,
     history,
@@ -98,6 +99,8 @@ def _begun(
     details: dict[str, str],
 ) -> Transaction:
     paths = GroupPaths(view.policy.group)
+    if request is not None:
+        details = {**asked_as(view), **details}
     limit_s = plan.deadline_unix_s - view.now_unix_s
     summary = f"{plan.kind} from {plan.from_site} to {plan.to_site} begun for {plan.requested_by}"
     details = {"plan": plan.id, "limit_s": f"{limit_s:g}", **details}
@@ -114,7 +117,7 @@ def refuse(view: View, request: OperatorRequest, reasons: tuple[str, ...]) -> Tr
     """Nothing is begun; whoever asked is told every reason."""
     paths, state = GroupPaths(view.policy.group), known(view.state)
     summary = f"{request.kind} to {request.to_site} refused, asked for by {request.by}"
-    details = {"request": request.id, "reason": request.reason}
+    details = {"request": request.id, "reason": request.reason, **asked_as(view)}
     details |= {f"refused.{number}": text for number, text in enumerate(reasons, start=1)}
     return (
         Check(paths.state, known(view.state_version)),

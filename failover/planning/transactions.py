@@ -22,6 +22,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TypeVar
 
+from failover.access import Role
 from failover.health.cluster_view import ClusterView, SideView
 from failover.health.inputs import ConfigSeen, ScopeSeen
 from failover.health.scope import PatroniConfig, fence_value, following, promoted, quarantined
@@ -70,7 +71,8 @@ def takeover(
     version = known(view.state_version)
     epoch = Epoch(state.epoch + 1)
     clusters = view.clusters
-    details = {**by_hand(request), **_evidence(view), **stopped}
+    role = asked_as(view) if request is not None else {}
+    details = {**by_hand(request), **role, **_evidence(view), **stopped}
     return (
         Check(paths.state, version),
         *(op for c in clusters for op in _proof_of_no_claim(paths, c)),
@@ -164,6 +166,13 @@ def by_hand(request: OperatorRequest | None) -> dict[str, str]:
     if request.fenced_site is not None:
         found["fenced_by_hand"] = f"{request.fenced_site}, says {request.by}"
     return found
+
+
+def asked_as(view: View) -> dict[str, str]:
+    """The role that ZooKeeper let ask, where it tells roles apart."""
+    if view.request is None or not view.policy.access.position.closed:
+        return {}
+    return {"role": Role.APPROVER if view.request.by_approver else Role.OPERATOR}
 
 
 def _evidence(view: View) -> dict[str, str]:
@@ -291,7 +300,7 @@ def answered(view: View, phase: RequestPhase, outcome: tuple[str, ...]) -> Op:
     """The waiting or running request gets this answer."""
     seen = known(view.request)
     request = replace(known(seen.request), phase=phase, outcome=outcome)
-    return Set(GroupPaths(view.policy.group).request, encode_record(request), seen.version)
+    return Set(view.request_path, encode_record(request), seen.version)
 
 
 def history(

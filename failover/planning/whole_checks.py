@@ -43,7 +43,7 @@ def nothing_acknowledged_is_missing(reading: Reading) -> Problems:
     """In sync on record, automation takes over only where nothing that was acknowledged is left
     behind. By hand, and after a stop by the guards, other checks say what may be."""
     before = reading.before
-    by_hand = reading.find(Set, reading.paths.request) is not None
+    by_hand = reading.find(Set, reading.request_path) is not None
     in_sync = before.in_sync and before.protection is not ProtectionMode.MAX_PERFORMANCE
     if by_hand or before.plan is not None or not in_sync:
         return

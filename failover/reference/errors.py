@@ -42,6 +42,10 @@ EXIT_CODES = {
         "refused, or held: understood and not carried out, with the reasons",
         "[gates](gates.md)",
     ),
+    ExitCode.FORBIDDEN: (
+        "ZooKeeper, or the controller, does not let the role of this key do that",
+        "[access](operations/access.md)",
+    ),
     ExitCode.INTERRUPTED: ("interrupted (Ctrl-C), also the usual end of `--watch`", ""),
 }
 

@@ -147,6 +147,11 @@ _BY_HAND = (
         "it is active already, or holds no data",
     ),
     Row("no_plan_stands", "no plan stands", "wait: it ends or goes back at its deadline"),
+    Row(
+        "role_allows",
+        "what a human answers for is asked for with an approver's key (`zookeeper.acl`)",
+        "[access](operations/access.md)",
+    ),
     Row("reason_given", "what a human answers for has a reason", "say it with `--reason`"),
     Row(
         "old_site_cannot_write",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 
 import pytest
 from checks_world import (
@@ -30,7 +31,9 @@ from checks_world import (
 from cli_world import REFUSED, SILENT, observer
 from golden import check_golden
 
+from failover.access import Access, ZooKeeperAccess
 from failover.checks.found import (
+    AccessFound,
     CertificateFound,
     ClockFound,
     CollationFound,
@@ -49,6 +52,7 @@ from failover.checks.table import CHECKS, NAMES, run
 from failover.checks.text import as_text
 from failover.health.observation import NoAnswer
 from failover.model import Automation, HostName, Lsn, ProtectionMode
+from failover.policy import AcceptedFinding
 from failover.residency.findings import Finding, HostScan
 from failover.transport import TransportSecurity, Wire
 
@@ -145,6 +149,22 @@ def held(days: float | None = None, problem: str = "") -> Break:
         found = replace(found, view=replace(found.view, policy=policy), hosts=hosts)
         certificate = None if nothing else bad
         return reported("mks-db1", lambda r: replace(r, certificate=certificate))(found)
+
+    return broken
+
+
+def lists(
+    position: Access, *, wrong: bool = False, problem: str = "", accepted: bool = False
+) -> Break:
+    odd = (("/failover/marketplace/state", "lets everybody (cdrwa)"),) if wrong else ()
+    entry = AcceptedFinding("setting", "archive_command", "somebody", "why", date(2999, 1, 1))
+
+    def broken(found: Found) -> Found:
+        residency = replace(found.policy.residency, accepted=(entry,) if accepted else ())
+        access = ZooKeeperAccess(position)
+        policy = replace(found.policy, access=access, residency=residency)
+        view = replace(found.view, policy=policy, approved=frozenset())
+        return replace(found, view=view, access=AccessFound(odd, problem))
 
     return broken
 
@@ -662,6 +682,10 @@ BROKEN: list[tuple[str, str, Verdict, Break]] = [
         F,
         reported("mks-db1", lambda r: replace(r, configuration_loaded_sha256="x")),
     ),
+    ("access-lists", "open", F, lists(Access.REQUIRE, wrong=True)),
+    ("access-lists", "closed already", W, lists(Access.USE, wrong=True)),
+    ("access-lists", "may not be read", U, lists(Access.REQUIRE, problem="may not be touched")),
+    ("residency-approvals", "by nobody", F, lists(Access.REQUIRE, accepted=True)),
     ("certificates", "ends soon", W, shown(days=20.0)),
     ("certificates", "ends now", F, shown(days=3.0)),
     ("certificates", "is not believed", F, shown(problem="certificate verify failed")),

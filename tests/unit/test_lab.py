@@ -20,6 +20,8 @@ from failover.lab.hosts import Role, hosts_of
 from failover.lab.lab import CONFIG
 from failover.lab.network import Cut, unplugged
 from failover.lab.stages import Stage
+from failover.render.files import render
+from failover.render.tree import write
 
 JAKARTA = (ip_network("10.77.1.0/24"),)
 MAKASSAR = (ip_network("10.77.2.0/24"),)
@@ -58,6 +60,26 @@ def test_every_host_gets_its_own_files_and_only_its_secrets(tmp_path: Path) -> N
         if host.role is not Role.CLIENT:
             wanted = {unit for unit in host.units if not unit.startswith("lab-")}
             assert wanted <= {path.rpartition("/")[2] for path in files}
+
+
+def test_with_access_lists_a_host_gets_the_keys_of_its_own_services(tmp_path: Path) -> None:
+    config = tmp_path / "deploy" / "failover.yaml"
+    config.parent.mkdir()
+    config.write_text(CONFIG.read_text() + "\nzookeeper: {acl: require}\n")
+    policy = load(config)
+    write(render(policy), config.parent)
+    secrets.generate(tmp_path / "secrets")
+    secrets.generate_keys(policy, tmp_path / "secrets")
+    wanted = {
+        Role.DATABASE: {"zookeeper-guard.key", "zookeeper-patroni.key", "zookeeper.ids"},
+        Role.CONTROLLER: {"zookeeper-controller.key", "zookeeper.ids"},
+    }
+    for host in hosts_of(policy):
+        names = {f.path.name: f.mode for f in files_of(host, config, tmp_path, False)}
+        keys = {name for name in names if name.startswith("zookeeper") and "." in name}
+        found = {name for name in keys if name.endswith((".key", ".ids"))}
+        assert found == wanted.get(host.role, set()), host.name
+        assert {names[name] for name in found} <= {0o600}
 
 
 def test_the_kernel_of_a_zookeeper_host_makes_silent_connections_anew() -> None:

@@ -180,7 +180,7 @@ def test_two_operators_at_once(store: MemoryStore, policy: Policy) -> None:
     put(store, paths, replace(first, phase=RequestPhase.DONE))
     assert ask(store, paths, request("s-2"), now_unix_s=101.0) is None
     assert ask(store, paths, request("s-3"), now_unix_s=111.0) is None
-    found = look(store, paths)
+    found = look(store, paths.request)
     assert found is not None
     assert found.id == "s-3"
 
@@ -188,12 +188,12 @@ def test_two_operators_at_once(store: MemoryStore, policy: Policy) -> None:
 def test_a_request_is_withdrawn_only_while_it_waits(store: MemoryStore, policy: Policy) -> None:
     paths = GroupPaths(policy.group)
     ask(store, paths, request("s-1"), now_unix_s=100.0)
-    ended = withdraw(store, paths, "s-1", "nobody took it up")
+    ended = withdraw(store, paths.request, "s-1", "nobody took it up")
     assert ended is not None
     assert (ended.phase, ended.outcome) == (RequestPhase.REFUSED, ("nobody took it up",))
     ask(store, paths, request("s-2"), now_unix_s=100.0)
     put(store, paths, replace(request("s-2"), phase=RequestPhase.RUNNING))
-    still = withdraw(store, paths, "s-2", "too late")
+    still = withdraw(store, paths.request, "s-2", "too late")
     assert still is not None
     assert still.phase is RequestPhase.RUNNING
 

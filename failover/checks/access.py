@@ -1,0 +1,52 @@
+"""Whether every znode lets in whom it should, and nobody else. Pure."""
+
+from __future__ import annotations
+
+from failover.checks.found import Found
+from failover.checks.result import Check, Said, Subject, of
+from failover.residency.approved import unapproved, words
+
+
+def lists(found: Found) -> Said:
+    """Where they are required; before that nothing is closed to anybody."""
+    position = found.policy.access.position
+    if not position.shown:
+        return of("`zookeeper.acl` is off: whoever reaches a server may write")
+    wrong = [f"{path} {what}" for path, what in found.access.wrong]
+    unseen = [found.access.problem] if found.access.problem else []
+    if position.closed:
+        return of("every znode lets in whom it should", wrong=wrong, unseen=unseen)
+    return of("keys are shown, and nothing is closed yet", doubtful=wrong, unseen=unseen)
+
+
+def approvals(found: Found) -> Said:
+    """A name in failover.yaml is a word; where roles are told apart it takes a key."""
+    if not found.policy.access.position.closed:
+        return of("roles are not told apart (`zookeeper.acl`)")
+    missing = unapproved(found.policy, found.view.approved)
+    return of(
+        "every exception and accepted finding was approved with an approver's key",
+        wrong=[f"nobody with an approver's key approved: {words(each)}" for each in missing],
+    )
+
+
+ACCESS_CHECKS = (
+    Check(
+        "residency-approvals",
+        Subject.ZOOKEEPER,
+        "With `zookeeper.acl: require`, what `residency` of failover.yaml excepts or accepts was "
+        "approved with an approver's key.",
+        "`failover residency approve`, by an approver; or take it out of failover.yaml.",
+        "docs/decisions/0019-access-in-zookeeper.md",
+        approvals,
+    ),
+    Check(
+        "access-lists",
+        Subject.ZOOKEEPER,
+        "Every znode has the access list that `zookeeper.acl` gives it.",
+        "`failover zookeeper acl apply`, with the admin's key.",
+        "docs/decisions/0019-access-in-zookeeper.md",
+        lists,
+        unknown_fails=True,
+    ),
+)
