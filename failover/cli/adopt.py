@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from failover.cli.adopt_arm import arm, disarm, observe
 from failover.cli.adopt_options import (
     Pair,
     draft_names,
@@ -158,6 +159,10 @@ def sql() -> None:
     from failover.render import adopt_sql
 
     click.echo(adopt_sql(), nl=False)
+
+
+for each in (observe, arm, disarm):
+    command.add_command(each)
 
 
 def _write_new(path: Path, text: str) -> None:
