@@ -194,8 +194,8 @@ class GroupState:
 # What a state that is read may lack: without it less is believed and less is allowed. Without
 # ``have`` only the last writer gets a permit; without ``runs`` nobody named there is believed to
 # have everything; without ``dropped`` commits wait for one host more; a change that is not on
-# record as proven counts as never proven; guards are armed. Any other missing key could be a permission (no plan, no
-# cooldown, no pause, every site proven), so it makes the state unreadable.
+# record as proven counts as never proven; guards are armed. Any other missing key could be a
+# permission (no plan, no cooldown, no pause, every site proven), so it makes the state unreadable.
 _MAY_LACK_GROUP = frozenset({"proving", "proven_unix_s", "armed"})
 _MAY_LACK_CLUSTER = frozenset({"have", "runs", "dropped"})
 _KEYS_GROUP = frozenset(field.name for field in fields(GroupState)) - _MAY_LACK_GROUP

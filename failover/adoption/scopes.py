@@ -60,11 +60,12 @@ def _named(scope: Scope, site: SiteName, wanted: Wanted) -> Iterator[Difference]
 
 
 def _of_key(scope: Scope, need: Need, value: str) -> Iterator[Difference]:
-    leader = scope.leader
-    found = _in_force(scope, leader, need, value)
+    found, patch = _in_force(scope, scope.leader, need, value), (f"{need.key}={value}",)
     if found is None:
+        if need.key not in scope.settings:
+            yield _unwritten(scope, need, value, patch)
         return
-    patch, do = (f"{need.key}={value}",), []
+    do = []
     overriding = [m.name for m in scope.members if m.written(need.key) not in (None, value)]
     if overriding:
         do.append(f"take {need.key} out of patroni.yml on {', '.join(overriding)}: it wins there")
@@ -84,6 +85,20 @@ def _of_key(scope: Scope, need: Need, value: str) -> Iterator[Difference]:
     )
 
 
+def _unwritten(scope: Scope, need: Need, value: str, patch: tuple[str, ...]) -> Difference:
+    return Difference(
+        scope.name,
+        need.key,
+        f"not written, and so {value}",
+        value,
+        When.ARM if need.when is When.ARM else When.AUTOMATION,
+        Effect.RELOAD,
+        "written out, nobody else's default changes it, and `failover check` can see it",
+        CHECKS,
+        patch,
+    )
+
+
 def _in_force(scope: Scope, leader: Member | None, need: Need, value: str) -> str | None:
     """What counts now, where that is not ``value``; None where all is well.
 
@@ -97,7 +112,7 @@ def _in_force(scope: Scope, leader: Member | None, need: Need, value: str) -> st
     written = leader.written(need.key) if leader is not None else None
     found = written or scope.settings.get(need.key)
     if found is None:
-        return None if same_value(value, need.absent or "", "") else f"{need.absent} (not set)"
+        return None if _same(value, need.absent or "") else f"{need.absent} (not set)"
     return None if _same(value, found) else found
 
 

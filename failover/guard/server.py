@@ -128,7 +128,9 @@ def server_seen(
     noted = None if files.note is None else Note(files.note.mode, files.note.at_s)
     note = None if lock_free else noted
     pid = files.postmaster_pid
-    around = pid if lock_free and pid is not None and _is_postgres_in(pid, places.data_dir) else None
+    around = (
+        pid if lock_free and pid is not None and _is_postgres_in(pid, places.data_dir) else None
+    )
     # Without a lock a backend may outlive its postmaster unseen: looked for once it was alive.
     left = lock_free and around is None and was_alive and any(processes_in_directory(places))
     alive = not lock_free or around is not None or left

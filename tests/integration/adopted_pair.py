@@ -13,7 +13,7 @@ import sys
 import tarfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,6 @@ class Host:
     container: Any
     address: str
     name: str = ""
-    log: list[str] = field(default_factory=list)
 
     def run(self, command: str, **environment: str) -> str:
         """As root, to its end; AssertionError with what it said where it fails."""
@@ -64,8 +63,15 @@ class Host:
     def patronictl(self, words: str) -> str:
         return self.run(f"{SETPRIV} patronictl -c {FILE} {words}")
 
-    def process(self, pattern: str) -> int:
-        return int(self.run(f"pgrep -u postgres -f '{pattern}' | head -1"))
+    def processes(self, pattern: str) -> list[str]:
+        """Of postgres, by their command line."""
+        return self.run(f"pgrep -u postgres -f '{pattern}' || true").split()
+
+    def end(self, pattern: str) -> None:
+        """Ask these to end, and wait for it."""
+        if found := self.processes(pattern):
+            self.run(f"kill {' '.join(found)}")
+        until(lambda: not self.processes(pattern), 30, f"the end of {pattern} on {self.name}")
 
 
 @dataclass(frozen=True)

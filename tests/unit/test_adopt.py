@@ -71,7 +71,9 @@ def test_each_key_says_what_is_and_what_is_needed_and_how() -> None:
 def test_what_is_not_set_is_what_patroni_takes_then() -> None:
     config = {key: value for key, value in DYNAMIC.items() if key != "ttl"}
     assert one(with_primary(config=json.dumps(config)), "ttl", "shop-main").found == "30 (not set)"
-    assert "failsafe_mode" not in keys()
+    unwritten = one(PAIR, "failsafe_mode", "shop-main")
+    assert (unwritten.found, unwritten.effect) == ("not written, and so off", Effect.RELOAD)
+    assert "failsafe_mode" not in keys(with_config(failsafe_mode=False), "shop-main")
 
 
 def test_a_pair_as_rendered_lacks_nothing_there() -> None:
@@ -81,9 +83,9 @@ def test_a_pair_as_rendered_lacks_nothing_there() -> None:
 
 def test_what_the_server_says_goes_before_what_is_written() -> None:
     key = "postgresql.parameters.wal_sender_timeout"
-    assert key in keys(PAIR, "shop-main")
+    assert one(PAIR, key, "shop-main").found == "60s (not set)"
     in_force = with_leader(settings=(("wal_sender_timeout", "5000", "ms"),), settings_problem="")
-    assert key not in keys(in_force, "shop-main")
+    assert one(in_force, key, "shop-main").found == "not written, and so 5s"
     other = with_leader(settings=(("wal_sender_timeout", "7000", "ms"),), settings_problem="")
     assert one(other, key, "shop-main").found == "7000ms"
 
@@ -91,8 +93,9 @@ def test_what_the_server_says_goes_before_what_is_written() -> None:
 def test_checksums_are_as_good_as_hints() -> None:
     key = "postgresql.parameters.wal_log_hints"
     off = (("wal_log_hints", "off", ""),)
-    assert one(with_leader(settings=off), key).effect is Effect.POSTGRESQL
-    assert key not in keys(with_leader(settings=(*off, ("data_checksums", "on", ""))))
+    assert one(with_leader(settings=off), key, "shop-main").effect is Effect.POSTGRESQL
+    both = with_leader(settings=(*off, ("data_checksums", "on", "")))
+    assert one(both, key, "shop-main").effect is Effect.RELOAD
 
 
 def test_the_members_own_file_wins_and_has_to_be_changed() -> None:
