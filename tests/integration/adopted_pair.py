@@ -100,7 +100,9 @@ class Pair:
         )
 
     def started(self) -> tuple[str, ...]:
-        return tuple(h.sql("SELECT pg_postmaster_start_time()") for h in self.hosts)
+        """When each server was started. The engine may lose the output of a short command."""
+        ask = "SELECT pg_postmaster_start_time()"
+        return tuple(until(lambda h=h: h.sql(ask), 10, "a start time") for h in self.hosts)
 
 
 def until(true: Callable[[], Any], limit_s: float, what: str) -> Any:
