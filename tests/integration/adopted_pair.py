@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import subprocess
 import sys
 import tarfile
@@ -25,6 +26,9 @@ PASSWORD = "not-ours"
 OBSERVER_PASSWORD = "of-the-observer"
 SETPRIV = "setpriv --reuid postgres --regid postgres --init-groups"
 FILE = "/etc/patroni/patroni.yml"
+_SAYING = 'sh -ec "$1" > "$2" 2>&1; code=$?; echo "(end)" >> "$2"; exit $code'
+_END = b"(end)\n"
+_NUMBERS = itertools.count()
 
 
 @dataclass
@@ -36,11 +40,22 @@ class Host:
     name: str = ""
 
     def run(self, command: str, **environment: str) -> str:
-        """As root, to its end; AssertionError with what it said where it fails."""
-        code, output = self.container.exec_run(["sh", "-ec", command], environment=environment)
-        text: str = output.decode(errors="replace")
-        assert code == 0, f"{self.name}: {command}\n{text}"
-        return text
+        """As root, to its end; AssertionError with what it said where it fails.
+
+        By way of a file: the engine may lose what a short command prints.
+        """
+        place = f"/tmp/said-{next(_NUMBERS)}"
+        words = ["sh", "-c", _SAYING, "sh", command, place]
+        code, _ = self.container.exec_run(words, environment=environment)
+        text: bytes = b""
+        for _ in range(50):
+            _, text = self.container.exec_run(["cat", place])
+            if text.endswith(_END):
+                break
+        said = text.removesuffix(_END).decode(errors="replace")
+        assert text.endswith(_END), f"{self.name}: {command}: what it said is lost"
+        assert code == 0, f"{self.name}: {command}\n{said}"
+        return said
 
     def start(self, command: str, log: str) -> None:
         """As postgres, in the background."""
