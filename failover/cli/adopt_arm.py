@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 PAGE = "docs/operations/adopt.md"
 LOOK_AGAIN_S = 0.5
+LOOK_LONGER_S = 5.0  # where nobody was seen to live at first sight
 
 wait_option = click.option(
     "--wait",
@@ -95,6 +96,8 @@ def arm(reason: str, wait_s: float, observer_password_file: Path) -> None:
     with open_store(policy) as store:
         observer = Observer(policy, store)
         view = observer.settle().view
+        if not view.living_observers:
+            view = observer.settle(LOOK_LONGER_S).view
         if view.state is not None and view.state.armed:
             click.echo("nothing to do: it is armed already")
             return
