@@ -108,7 +108,7 @@ def arm(reason: str, wait_s: float, observer_password_file: Path) -> None:
         _set(
             store,
             policy,
-            ("armed", f"the guards hold {active} to the lease from now on", reason),
+            ("group_armed", f"the guards hold {active} to the lease from now on", reason),
             lambda state: state if state.armed else arming.armed(state, active, now_s),
             beside=lambda s: _leftovers(s, policy),
         )
@@ -138,7 +138,7 @@ def disarm(reason: str, wait_s: float) -> None:
         observer = Observer(policy, store)
         _refuse_to_disarm(observer.settle().view)
         summary = "the guards hold nothing any more: Patroni alone decides"
-        _set(store, policy, ("disarmed", summary, reason), arming.disarmed)
+        _set(store, policy, ("group_disarmed", summary, reason), arming.disarmed)
         left = _until_nothing(lambda: arming.still_armed(observer.look().view), wait_s)
     if left:
         for each in left:
@@ -238,7 +238,8 @@ def _take_back(store: Store, policy: Policy, missing: tuple[str, ...]) -> None:
     from failover.adoption import arming
 
     reason = "; ".join(missing)[:500]
-    _set(store, policy, ("disarmed", "not every guard was armed in time", reason), arming.disarmed)
+    words = ("group_disarmed", "not every guard was armed in time", reason)
+    _set(store, policy, words, arming.disarmed)
     for each in missing:
         click.echo(f"  {each}", err=True)
     raise UserError(
