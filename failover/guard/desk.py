@@ -100,6 +100,7 @@ class Desk:
         send: Callable[[FromWorker], None],
         on_state: Callable[[GroupState], None],
         before_promotion: Callable[[GroupState], None],
+        on_config: Callable[[], None],
         *,
         armed: bool,
     ) -> None:
@@ -112,6 +113,8 @@ class Desk:
         self._send = send
         self._on_state = on_state
         self._before_promotion = before_promotion
+        self._on_config = on_config
+        self._config_version: int | None = None
         self._armed = armed
         self._wake = threading.Event()
         self._mutex = threading.Lock()
@@ -171,6 +174,7 @@ class Desk:
         self._report(seen)
         if not self._stood_down(seen):
             return
+        self._notice_config(seen)
         self._prepare_promotion(seen)
         self._look_ahead(seen)
         status = self._status
@@ -195,7 +199,7 @@ class Desk:
             self._scope.leader,
             self._scope.config,
         )
-        for path in (wanted[0], wanted[1], wanted[4]):
+        for path in (wanted[0], wanted[1], wanted[4], wanted[5]):
             self._watch(path)
         found = self._store.read_many(wanted)
         return _Seen(*(found[path] for path in wanted))
@@ -251,6 +255,13 @@ class Desk:
             self._armed = False
             self._send(StoodDown())
         return False
+
+    def _notice_config(self, seen: _Seen) -> None:
+        """Whom commits wait for stands in there."""
+        version = seen.config.version if seen.config is not None else None
+        if self._config_version is not None and version != self._config_version:
+            self._on_config()
+        self._config_version = version
 
     def _decoded(self, znode: Znode | None) -> GroupState | None:
         try:

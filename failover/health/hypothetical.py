@@ -59,6 +59,7 @@ class Hypothesis:
             silences=tuple(self._silence(silence, at_s) for silence in now.silences),
             samples=tuple(self._sample(sample, at_s) for sample in now.samples),
             zookeeper_restarts_s_ago=tuple(ago + at_s for ago in now.zookeeper_restarts_s_ago),
+            ensemble_unchanged_for_s=self._ensemble_unchanged_for_s(at_s),
         )
         if not self.after.ensemble.answers(at_s):
             return _unread(aged, self._store_problem())
@@ -69,6 +70,12 @@ class Hypothesis:
             observers=(observers := tuple(self._observer(seen, at_s) for seen in now.observers)),
             glances=self._glances(asked, observers) if asked is not None else now.glances,
         )
+
+    def _ensemble_unchanged_for_s(self, at_s: float) -> float:
+        ensemble = self.after.ensemble
+        if ensemble.elected and at_s >= ensemble.leader_seen_s:
+            return at_s - ensemble.leader_seen_s
+        return self.present.ensemble_unchanged_for_s + at_s
 
     def _store_problem(self) -> str:
         if self.after.ensemble.leader is None:

@@ -76,6 +76,7 @@ class ScopeSeen:
     status_version: int | None = None
     failover_version: int | None = None
     sync_version: int | None = None
+    failover_candidate: str = ""  # whom a manual failover there names
     history: str = ""  # Patroni's history znode: switches of timeline, JSON text
 
 
@@ -226,3 +227,4 @@ class ViewInputs:
     unscanned: tuple[Unscanned, ...] = ()
     store_problem: str = ""
     zookeeper_restarts_s_ago: tuple[float, ...] = ()  # the reader's own, newest first
+    ensemble_unchanged_for_s: float = 0.0  # nobody saw another ZooKeeper leader, epoch or silence

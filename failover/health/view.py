@@ -61,6 +61,7 @@ class View:
     observers: tuple[ObserverView, ...]
     zookeeper: tuple[ZooKeeperView, ...]
     zookeeper_restarts_s_ago: tuple[float, ...]
+    ensemble_unchanged_for_s: float
     request: RequestSeen | None
     history_head: HeadSeen
     residency: ResidencyView
@@ -136,6 +137,7 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
         observers=observers,
         zookeeper=ensemble_view(policy, living),
         zookeeper_restarts_s_ago=inputs.zookeeper_restarts_s_ago,
+        ensemble_unchanged_for_s=inputs.ensemble_unchanged_for_s,
         request=inputs.request,
         history_head=inputs.history_head,
         residency=residency,

@@ -21,6 +21,8 @@ from failover.state import SalvagePhase
 # logged one write more wins. So it is tried again, each time after twice as long.
 RESTART_INTERVAL_S = 30.0
 RESTART_INTERVAL_S_MAX = 600.0
+# Of what an election means for the rest, a stopped server say, observers know seconds later.
+ENSEMBLE_SETTLED_S = 10.0
 RESTARTS_COUNTED_S = 3600.0  # what is longer ago was another story
 
 
@@ -65,6 +67,7 @@ def restart_gates(view: View) -> tuple[Gate, ...]:
             invariant,
         ),
         _restart_allowed(view),
+        _ensemble_settled(view),
         Gate(
             "every_server_serves",
             not ask.zookeeper_degraded(view),
@@ -119,6 +122,18 @@ def _restart_allowed(view: View) -> Gate:
         f"not again within {interval_s:.0f} s"
     )
     return Gate(name, left_s <= 0, text, invariant, opens_in_s=left_s if left_s > 0 else None)
+
+
+def _ensemble_settled(view: View) -> Gate:
+    """A leader that was just elected may have followed one that hangs: restarted now, it would
+    leave the ensemble without a majority, and the primary without its lease."""
+    left_s = ENSEMBLE_SETTLED_S - view.ensemble_unchanged_for_s
+    text = f"leader and servers as they are for {view.ensemble_unchanged_for_s:.0f} s"
+    text += f", at least {ENSEMBLE_SETTLED_S:.0f} s are needed"
+    opens_in_s = left_s if left_s > 0 else None
+    return Gate(
+        "ensemble_settled", left_s <= 0, text, Invariant.ONE_FAULT_NO_HARM, opens_in_s=opens_in_s
+    )
 
 
 def _upstream_in_country(view: View, cluster: ClusterView) -> Gate:

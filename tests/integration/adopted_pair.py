@@ -40,7 +40,13 @@ class Host:
     name: str = ""
 
     def run(self, command: str, **environment: str) -> str:
-        """As root, to its end; AssertionError with what it said where it fails.
+        """As root, to its end; AssertionError with what it said where it fails."""
+        code, said = self.tell(command, **environment)
+        assert code == 0, f"{self.name}: {command}\n{said}"
+        return said
+
+    def tell(self, command: str, **environment: str) -> tuple[int, str]:
+        """Its exit code, and what it said.
 
         By way of a file: the engine may lose what a short command prints.
         """
@@ -52,10 +58,8 @@ class Host:
             _, text = self.container.exec_run(["cat", place])
             if text.endswith(_END):
                 break
-        said = text.removesuffix(_END).decode(errors="replace")
         assert text.endswith(_END), f"{self.name}: {command}: what it said is lost"
-        assert code == 0, f"{self.name}: {command}\n{said}"
-        return said
+        return code, text.removesuffix(_END).decode(errors="replace")
 
     def start(self, command: str, log: str) -> None:
         """As postgres, in the background."""
@@ -113,6 +117,10 @@ class Pair:
             text=True,
             timeout=120,
         )
+
+    def on_controller(self, words: str) -> tuple[int, str]:
+        """The same on the controller's host; here that is ZooKeeper's as well."""
+        return self.zookeeper.tell(f"{SETPRIV} failover {words}")
 
     def started(self) -> tuple[str, ...]:
         """When each server was started. The engine may lose the output of a short command."""

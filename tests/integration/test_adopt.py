@@ -6,8 +6,6 @@ The tests are one story, in order: each begins where the one before has left the
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +17,6 @@ from adopted_pair import (
     OBSERVER_PASSWORD,
     PASSWORD,
     SETPRIV,
-    SOURCE,
     Host,
     Pair,
     adopted_pair,
@@ -94,9 +91,9 @@ def test_it_is_read_and_drafted(pair: Pair) -> None:
     document = yaml.safe_load(drafted.stdout)
     scopes = document["clusters"]["shop"]["scopes"]
     assert scopes == {"jakarta": "shop-main", "makassar": "shop-dr"}
-    servers = addresses(pair)
+    servers = addresses(pair)[::-1]  # the controller's own host is the last
     sites = document["sites"]
-    hosts = (pair.primary.address, pair.standby.address, _gateway(pair.primary))
+    hosts = (pair.primary.address, pair.standby.address, pair.zookeeper.address)
     for number, (name, host) in enumerate(zip(sites, hosts, strict=True)):
         site = sites[name]
         port = 19187 + number
@@ -108,10 +105,6 @@ def test_it_is_read_and_drafted(pair: Pair) -> None:
     pair.config.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
     checked = pair.failover("config", "check", "--config", str(pair.config))
     assert checked.returncode == 0, checked.stderr
-
-
-def _gateway(host: Host) -> str:
-    return host.run("ip route").split("default via ")[1].split()[0]
 
 
 def test_what_it_lacks_is_said_and_nothing_is_written(pair: Pair) -> None:
@@ -151,34 +144,27 @@ def test_the_commands_take_the_dynamic_part_away(pair: Pair) -> None:
 # --------------------------------------------------------------------------- observe
 
 
-@pytest.fixture(scope="module")
-def controller(pair: Pair) -> Iterator[subprocess.Popen[bytes]]:
-    secret = pair.directory / "observer.password"
-    secret.write_text(OBSERVER_PASSWORD, encoding="ascii")
-    words = ("controller", "--site", "surabaya", "--config", str(pair.config))
-    with (pair.directory / "controller.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "failover", *words, "--password-file", str(secret)],
-            cwd=SOURCE,
-            stdout=log,
-            stderr=log,
-        )
-        yield process
-        process.terminate()
-        process.wait(10)
+SECRET = "/etc/failover/secrets/observer.password"
 
 
-def test_it_is_observed_and_no_guard_holds_anything(
-    pair: Pair, controller: subprocess.Popen[bytes]
-) -> None:
+def start_controller(pair: Pair) -> None:
+    host = pair.zookeeper
+    host.put("/etc/failover/failover.yaml", pair.config.read_text(encoding="utf-8"))
+    host.put(SECRET, OBSERVER_PASSWORD)
+    host.run("touch /var/log/controller.log; chmod 666 /var/log/controller.log")
+    host.start(f"{SETPRIV} failover controller --site surabaya", "/var/log/controller.log")
+
+
+def test_it_is_observed_and_no_guard_holds_anything(pair: Pair) -> None:
     before, started = patroni_znodes(pair), pair.started()
     pair.primary.put("/tmp/adopt.sql", pair.failover("adopt", "sql").stdout)
     pair.primary.run(
         f"{SETPRIV} psql -Xq -f /tmp/adopt.sql postgres",
         FAILOVER_OBSERVER_PASSWORD=OBSERVER_PASSWORD,
     )
-    begun = pair.failover("adopt", "observe", "--reason", "a look", "--config", str(pair.config))
-    assert begun.returncode == 0, begun.stderr
+    start_controller(pair)
+    code, said = pair.on_controller("adopt observe --reason look")
+    assert code == 0, said
     for host in pair.hosts:
         host.put("/etc/failover/failover.yaml", pair.config.read_text(encoding="utf-8"))
         host.run("ln -s main /var/lib/postgresql/17/shop")
@@ -211,24 +197,13 @@ def _guards_answer(pair: Pair) -> bool:
 
 
 def test_arming_is_refused_while_the_barriers_are_missing(pair: Pair) -> None:
-    said = arm(pair)
-    assert said.returncode == 5, said.stdout + said.stderr
-    assert "start-barrier" in said.stderr
+    code, said = arm(pair)
+    assert code == 5, said
+    assert "start-barrier" in said
 
 
-def arm(pair: Pair) -> subprocess.CompletedProcess[str]:
-    secret = str(pair.directory / "observer.password")
-    words = ("adopt", "arm", "--reason", "it is time", "--observer-password-file", secret)
-    given = (*words, "--wait", "60", "--config", str(pair.config))
-
-    def unless_nobody_looks() -> subprocess.CompletedProcess[str] | None:
-        """On a busy machine the one controller may be late with what it sees."""
-        said = pair.failover(*given)
-        return None if "no living observer" in said.stderr else said
-
-    said = until(unless_nobody_looks, 120, "an observer in time")
-    assert isinstance(said, subprocess.CompletedProcess)
-    return said
+def arm(pair: Pair) -> tuple[int, str]:
+    return pair.on_controller("adopt arm --reason ready --wait 60")
 
 
 def test_patroni_gets_the_barriers_in_its_pause(pair: Pair) -> None:
@@ -267,8 +242,8 @@ def _rewrite(host: Host, rendered: dict[str, Any]) -> None:
 
 def test_it_is_armed_and_every_server_goes_on(pair: Pair) -> None:
     started = pair.started()
-    said = arm(pair)
-    assert said.returncode == 0, said.stdout + said.stderr
+    code, said = arm(pair)
+    assert code == 0, said
     view = look(pair)
     assert view.state.armed
     assert view.state.epoch == 2
@@ -298,9 +273,8 @@ def _dsn(host: Host) -> str:
 
 def test_it_is_disarmed_and_every_server_goes_on(pair: Pair) -> None:
     started = pair.started()
-    words = ("adopt", "disarm", "--reason", "enough", "--wait", "60", "--config", str(pair.config))
-    said = pair.failover(*words)
-    assert said.returncode == 0, said.stdout + said.stderr
+    code, said = pair.on_controller("adopt disarm --reason enough --wait 60")
+    assert code == 0, said
     assert look(pair).clusters[0].claim_held is False
     assert pair.started() == started
     assert client_writes(pair)
@@ -308,17 +282,16 @@ def test_it_is_disarmed_and_every_server_goes_on(pair: Pair) -> None:
 
 def test_it_is_armed_again(pair: Pair) -> None:
     started = pair.started()
-    said = arm(pair)
-    assert said.returncode == 0, said.stdout + said.stderr
+    code, said = arm(pair)
+    assert code == 0, said
     assert look(pair).state.epoch == 3
     assert pair.started() == started
 
 
 def test_without_guards_the_pair_goes_on_as_it_was(pair: Pair) -> None:
     started = pair.started()
-    words = ("adopt", "disarm", "--reason", "bye", "--wait", "60", "--config", str(pair.config))
-    said = pair.failover(*words)
-    assert said.returncode == 0, said.stdout + said.stderr
+    code, said = pair.on_controller("adopt disarm --reason enough --wait 60")
+    assert code == 0, said
     for host in pair.hosts:
         host.end("failover guard (run|work)")
         host.run("nft delete table inet failover-shop")

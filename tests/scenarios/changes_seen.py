@@ -243,3 +243,8 @@ def _server_down(world: World, server: str, answer: str) -> None:
 @change(r"ZooKeeper's leader was restarted <n> s ago")
 def _restarted(world: World, seconds: str) -> None:
     world.zookeeper_restarts_s_ago += (float(seconds),)
+
+
+@change(r"the ensemble has been as it is for <n> s")
+def _unchanged(world: World, seconds: str) -> None:
+    world.ensemble_unchanged_for_s = float(seconds)

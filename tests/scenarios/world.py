@@ -145,6 +145,7 @@ class Scope:
     config: dict[str, Any] | None
     status_version: int | None = 3
     failover_version: int | None = None
+    failover_candidate: str = ""
     sync_version: int | None = None
 
 
@@ -178,6 +179,7 @@ class World:
     writers: dict[ClusterName, LastWriterSeen] = field(default_factory=dict)
     sync: dict[ClusterName, SyncSeen] = field(default_factory=dict)
     zookeeper_restarts_s_ago: tuple[float, ...] = ()
+    ensemble_unchanged_for_s: float = 3600.0
     request: RequestSeen | None = None
     history_head: HeadSeen = HEAD
     findings: list[Finding] = field(default_factory=list)
@@ -273,6 +275,7 @@ class World:
             sync=tuple(self.sync.values()),
             store_problem=self.store_problem,
             zookeeper_restarts_s_ago=self.zookeeper_restarts_s_ago,
+            ensemble_unchanged_for_s=self.ensemble_unchanged_for_s,
             request=self.request,
             history_head=self.history_head,
         )
@@ -292,6 +295,7 @@ class World:
             config=config,
             status_version=scope.status_version,
             failover_version=scope.failover_version,
+            failover_candidate=scope.failover_candidate,
             sync_version=scope.sync_version,
         )
 

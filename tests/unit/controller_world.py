@@ -62,6 +62,7 @@ class Group:
         self.primary = HostName("jkt-db1")
         self.jakarta_reachable = True
         self.zookeeper_leader = HostName("sby-zk1")
+        self.zookeeper_silent: set[HostName] = set()
         self.commands = Commands()
         self._sequence = 0
         initialise(self.guard, self.policy, now_unix_s=START_UNIX_S, by="test")
@@ -151,18 +152,16 @@ class Group:
             round_duration_s=0.05,
             hosts=tuple(self._host(host) for host in hosts),
             zookeeper=tuple(
-                ZooKeeperObservation(
-                    server.name,
-                    ZooKeeperSeen(
-                        ZooKeeperMode.LEADER
-                        if server.name == self.zookeeper_leader
-                        else ZooKeeperMode.FOLLOWER,
-                        epoch=1,
-                    ),
-                )
+                ZooKeeperObservation(server.name, self._zookeeper(server.name))
                 for server in self.policy.zookeeper_servers
             ),
         )
+
+    def _zookeeper(self, server: HostName) -> ZooKeeperSeen | NoAnswer:
+        if server in self.zookeeper_silent:
+            return SILENT
+        leads = server == self.zookeeper_leader
+        return ZooKeeperSeen(ZooKeeperMode.LEADER if leads else ZooKeeperMode.FOLLOWER, epoch=1)
 
     def _host(self, host: DatabaseHost) -> HostObservation:
         if host.site == JAKARTA and not self.jakarta_reachable:

@@ -14,6 +14,7 @@ from test_guard_desk import (  # noqa: F401  # its fixtures
     connection,
     create,
     desk,
+    lists,
     policy,
     prepared,
     said,

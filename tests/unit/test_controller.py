@@ -127,6 +127,20 @@ def test_a_misplaced_zookeeper_leader_is_moved_once(group: Group) -> None:
     assert group.history()[-1] == "restart_zookeeper"
 
 
+def test_a_leader_just_elected_is_left_alone_until_it_is_known_why(group: Group) -> None:
+    """The old one hangs; for a moment an observer still shows what it saw of it before."""
+    group.run(15)
+    group.zookeeper_leader = HostName("mks-zk1")
+    group.run(5)
+    assert group.commands.started == []
+    group.zookeeper_silent = {HostName("sby-zk1")}
+    group.run(30)
+    assert group.commands.started == []
+    group.zookeeper_silent = set()
+    group.run(15)
+    assert group.commands.started == ["/usr/lib/failover/restart-zookeeper mks-zk1"]
+
+
 def test_metrics_name_the_invariants(group: Group) -> None:
     registry = CollectorRegistry()
     metrics = ControllerMetrics(group.policy, SURABAYA, Instruments(registry))
