@@ -187,9 +187,9 @@ def _start_zookeeper(host: Host) -> None:
     until(lambda: host.run("ss -lnt | grep 2181"), 30, "ZooKeeper")
 
 
-def other_addresses(address: str) -> tuple[str, str]:
+def other_addresses(address: str) -> tuple[str, ...]:
     first, second, _, last = address.split(".")
-    return (f"{first}.{second}.250.{last}", f"{first}.{second}.251.{last}")
+    return tuple(f"{first}.{second}.{third}.{last}" for third in (250, 251, 252))
 
 
 def _write(host: Host, scope: str, zookeeper: Host, upstream: Host | None) -> None:

@@ -56,7 +56,7 @@ def look(pair: Pair) -> Any:
 
 
 def addresses(pair: Pair) -> list[str]:
-    return [pair.zookeeper.address, *other_addresses(pair.zookeeper.address)]
+    return list(other_addresses(pair.zookeeper.address))
 
 
 def read(pair: Pair) -> tuple[str, ...]:
@@ -91,14 +91,14 @@ def test_it_is_read_and_drafted(pair: Pair) -> None:
     document = yaml.safe_load(drafted.stdout)
     scopes = document["clusters"]["shop"]["scopes"]
     assert scopes == {"jakarta": "shop-main", "makassar": "shop-dr"}
-    servers = addresses(pair)[::-1]  # the controller's own host is the last
+    servers = addresses(pair)
     sites = document["sites"]
     hosts = (pair.primary.address, pair.standby.address, pair.zookeeper.address)
     for number, (name, host) in enumerate(zip(sites, hosts, strict=True)):
         site = sites[name]
         port = 19187 + number
         site["zookeeper"] = [{"name": f"z{number}", "address": servers[number], "myid": number + 1}]
-        own = host if name == "surabaya" else f"172.17.252.{number + 1}"
+        own = host if name == "surabaya" else f"172.17.253.{number + 1}"
         site["controller"] = {"name": f"{name}-ctl1", "address": own, "metrics_port": port}
         inside = {host, servers[number], own}
         site["networks"] = [f"{each}/32" for each in sorted(inside)]
