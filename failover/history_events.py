@@ -105,6 +105,8 @@ _OTHERS = (
     HistoryEvent("rehearsed", _INFO, None, "a rehearsal has passed or failed"),
     HistoryEvent("reseed_started", _WARN, None, "a host is copied anew"),
     HistoryEvent("reseeded", _INFO, None, "that host streams"),
+    HistoryEvent("group_armed", _WARN, None, "an operator gave the guards an adopted pair"),
+    HistoryEvent("group_disarmed", _WARN, None, "it was taken from them again"),
     HistoryEvent("quorum_rebuilt", _PAGE, None, "break glass: a quorum of one site alone"),
     HistoryEvent("quorum_whole", _WARN, None, "break glass has ended"),
 )

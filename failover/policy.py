@@ -234,6 +234,7 @@ class Cluster:
     hosts: tuple[DatabaseHost, ...]
     proxy_port: int = 5000
     loss_receipt: tuple[ReceiptTable, ...] = ()
+    scopes: tuple[tuple[SiteName, ScopeName], ...] = ()  # those that have names of their own
 
     def at(self, site: SiteName) -> tuple[DatabaseHost, ...]:
         """The hosts of this cluster at one site."""
@@ -246,7 +247,7 @@ class Cluster:
 
     def scope(self, site: SiteName) -> ScopeName:
         """The Patroni scope of this cluster at one data site."""
-        return ScopeName(f"{self.name}-{site}")
+        return dict(self.scopes).get(site, ScopeName(f"{self.name}-{site}"))
 
 
 @dataclass(frozen=True, slots=True)

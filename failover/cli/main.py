@@ -54,6 +54,7 @@ NOUNS: dict[str, Noun] = {
         Noun("config", "Check failover.yaml; render what follows from it."),
         Noun("pki", "Certificates for every host, from a private authority in a directory."),
         Noun("init", "First start: create the state in ZooKeeper and arm the guards."),
+        Noun("adopt", "A running Patroni pair: look, differences, observe, arm, disarm."),
         Noun("reseed", "Give a host a new copy of its cluster; size and duration first."),
         Noun("secrets", "The passwords of this group, as files for each host."),
         Noun("controller", "Run the controller of this site."),

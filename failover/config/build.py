@@ -13,7 +13,7 @@ from failover.config.schema import (
     SiteModel,
     TlsModel,
 )
-from failover.model import ClusterName, GroupName, HostName, SiteKind, SiteName
+from failover.model import ClusterName, GroupName, HostName, ScopeName, SiteKind, SiteName
 from failover.policy import (
     AcceptedFinding,
     Cluster,
@@ -165,6 +165,7 @@ def _cluster(name: ClusterName, cluster: ClusterModel, tls: TransportSecurity) -
         loss_receipt=tuple(
             _receipt_table(table, columns) for table, columns in cluster.loss_receipt.items()
         ),
+        scopes=tuple((SiteName(site), ScopeName(scope)) for site, scope in cluster.scopes.items()),
     )
 
 

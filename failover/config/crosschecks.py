@@ -175,7 +175,9 @@ def _zookeeper(document: Document, draft: Draft) -> None:
 def _clusters(document: Document, draft: Draft) -> None:
     data = draft.sites_of_kind("data")
     ports: dict[int, str] = {}
+    scopes: dict[str, str] = {}
     for name, cluster in draft.clusters.items():
+        _scopes(document, name, cluster, data, scopes)
         if name in RESERVED_CLUSTERS or name.startswith("pg_"):
             document.problem(
                 ("clusters", name),
@@ -192,6 +194,27 @@ def _clusters(document: Document, draft: Draft) -> None:
         elif port in ports:
             document.problem(location, f"{port} is the port of {ports[port]}", "one for each")
         ports.setdefault(port, name)
+
+
+def _scopes(
+    document: Document, name: str, cluster: dict[str, Any], data: list[str], taken: dict[str, str]
+) -> None:
+    """``taken``: scope and whose it is."""
+    said = cluster.get("scopes", {})
+    said = said if isinstance(said, dict) else {}
+    base: Location = ("clusters", name, "scopes")
+    for site in said:
+        if site not in data:
+            document.problem((*base, site), "not a data site", did_you_mean(site, data))
+    for site in data:
+        scope = said.get(site, f"{name}-{site}")
+        whose = f"{name} at {site}"
+        if isinstance(scope, str) and taken.setdefault(scope, whose) != whose:
+            document.problem(
+                (*base, *([site] if site in said else [])),
+                f"{scope} is the scope of {taken[scope]}",
+                "Patroni knows a cluster at a site by its scope: one for each",
+            )
 
 
 def _cluster_hosts(

@@ -91,6 +91,7 @@ HostKey = Annotated[
 TableKey = Annotated[
     str, _name(units.TABLE, "table", "shop.public.payment"), Written("DATABASE.SCHEMA.TABLE")
 ]
+ScopeKey = Annotated[str, _name(units.SCOPE, "scope", "shop-main"), Written("SCOPE")]
 SettingKey = Annotated[str, _name(units.SETTING, "setting", "archive_command"), Written("SETTING")]
 ColumnKey = Annotated[str, _name(units.COLUMN, "column", "id"), Written("column")]
 
@@ -189,6 +190,11 @@ class ClusterModel(_Model):
     )
     hosts: dict[SiteKey, list[DatabaseHostModel]] = Field(
         description="Its database hosts, by data site: at least one at each, better two."
+    )
+    scopes: dict[SiteKey, ScopeKey] = Field(
+        default={},
+        description="Names of Patroni scopes that were there before "
+        "([adopt](operations/adopt.md)), by data site. Default: CLUSTER-SITE.",
     )
     loss_receipt: dict[TableKey, Annotated[list[ColumnKey], Field(min_length=1)]] = Field(
         default={},

@@ -118,6 +118,7 @@ def word(pattern: str, what: str, example: str) -> Callable[[Any], str]:
 # Sites and clusters name Patroni scopes ("<cluster>-<site>"), slots, databases and roles.
 PLAIN = r"[a-z][a-z0-9_]{0,30}"
 HOST = r"[a-z0-9](?:[a-z0-9.-]{0,61}[a-z0-9])?"
+SCOPE = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"  # of Patroni: one name in a path of ZooKeeper
 # As PostgreSQL has them in its catalogues, without quotes; a dot inside a name is not understood.
 COLUMN = r"[^.\s\x00]{1,63}"
 TABLE = rf"{COLUMN}\.{COLUMN}\.{COLUMN}"
@@ -127,6 +128,7 @@ NAME = (
     r"(?=.{1,253}$)(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{0,61}"
 )
 _RULES = {
+    SCOPE: "letters, digits, -, _ and ., at most 63",
     SETTING: "as PostgreSQL calls it, small letters",
     COLUMN: "as in the catalogue, without quotes",
     TABLE: "database, schema and table, without quotes",

@@ -72,14 +72,15 @@ def initialise(
     now_unix_s: float,
     by: str,
     details: Mapping[str, str] = MappingProxyType({}),
+    armed: bool = True,
 ) -> Initialised | Refused:
     """Create what is missing. StoreUnavailable where the ensemble does not answer. ``details``:
-    what else goes on record.
+    what else goes on record. ``armed``: guards hold their servers to it.
 
     StateError where a ``state`` is there that cannot be understood.
     """
     paths = GroupPaths(policy.group)
-    wanted = first_state(policy, now_unix_s=now_unix_s)
+    wanted = replace(first_state(policy, now_unix_s=now_unix_s), armed=armed)
     store.sync()
     if (found := store.read(paths.state)) is not None:
         return _compare(wanted, decode_state(found.data, path=paths.state), paths.state)
@@ -90,7 +91,8 @@ def initialise(
         at_unix_s=now_unix_s,
         epoch=wanted.epoch,
         event="initialised",
-        summary=f"group {policy.group} starts with {wanted.active_site} active",
+        summary=f"group {policy.group} starts with {wanted.active_site} active"
+        + ("" if armed else ", looked at and not armed"),
         by=by,
         details={"automation": wanted.automation, "protection": wanted.protection, **details},
     )
@@ -132,7 +134,7 @@ def _compare(wanted: GroupState, found: GroupState, path: str) -> Initialised | 
         return Initialised(found, created=False)
     different = [
         f"{name}: there {getattr(found, name)}, wanted {getattr(same_start, name)}"
-        for name in ("group", "epoch", "active_site", "protection")
+        for name in ("group", "epoch", "active_site", "protection", "armed")
         if getattr(found, name) != getattr(same_start, name)
     ]
     if set(found.clusters) != set(wanted.clusters):

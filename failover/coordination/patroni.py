@@ -90,8 +90,6 @@ def keys_of(policy: Policy, host: DatabaseHost) -> KeyRing | None:
 def _impatient(keys: KeyRing | None) -> None:
     kazoo.client.ConnectionHandler = PatroniConnection
     kazoo.handlers.utils.create_tcp_connection = _connect
-    rest: Any = importlib.import_module("patroni.api")
-    seal(rest.RestApiServer)
     if keys is not None:
         PatroniConnection.keys = _Client.keys = keys
         kazoo.client.KazooClient = _Client
@@ -107,6 +105,8 @@ def run_patronictl(arguments: tuple[str, ...], keys: KeyRing | None) -> None:
 def run(config_file: str, keys: KeyRing | None = None) -> None:
     """Patroni's own main program. Returns or exits as it does."""
     _impatient(keys)
+    rest: Any = importlib.import_module("patroni.api")
+    seal(rest.RestApiServer)
     databases: Any = importlib.import_module("patroni.postgresql.connection")
     databases.DEFAULT_CONNECT_TIMEOUT = CONNECT_LIMIT_S
     sys.argv = ["patroni", config_file]

@@ -50,7 +50,9 @@ def wanted(guard: Guard, server: ServerSeen, before: Door | None) -> Door | None
     """The door for what was just judged; ``before``: the one that was wanted last, None: none yet.
 
     A running primary that is being asked about in place keeps what it has: an unarmed one has
-    served all the while, and a guard that starts finds the door as its predecessor left it.
+    served all the while, and a guard that starts finds the door as its predecessor left it. A
+    standby that ran when this was armed goes on serving reads, and its own standbys, until its next
+    start, which passes the barrier.
     """
     if guard.grant is not None:
         leased = guard.renewals
@@ -66,6 +68,7 @@ def wanted(guard: Guard, server: ServerSeen, before: Door | None) -> Door | None
     if server.in_production:
         return before if guard.in_place is not InPlace.OVER else SHUT
     reads_only = server.note is not None and server.note.mode is StartMode.STANDBY
+    reads_only = reads_only or (server.around is not None and server.around == guard.adopted)
     return FREE if reads_only else SHUT
 
 

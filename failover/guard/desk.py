@@ -31,6 +31,7 @@ from failover.guard.messages import (
     PermitAsk,
     Purpose,
     StateRead,
+    StoodDown,
 )
 from failover.guard.permits import (
     AskPermit,
@@ -47,6 +48,7 @@ from failover.guard.permits import (
     is_last_writer,
     needs_wal_end,
     plan_here,
+    stand_down,
     stop_here,
 )
 from failover.guard.records import Places
@@ -170,6 +172,8 @@ class Desk:
     def _round(self) -> None:
         seen = self._read()
         self._report(seen)
+        if not self._stood_down(seen):
+            return
         self._notice_config(seen)
         self._prepare_promotion(seen)
         self._look_ahead(seen)
@@ -218,11 +222,11 @@ class Desk:
             # Never for a follower that lags behind: the plan may have gone back.
             self._store.sync()
             state = self._decoded(self._store.read(self._me.paths.state))
-        if seen.state is not None:
-            self._armed = True
+        armed = seen.state is not None and (state is None or state.armed)
+        self._armed = self._armed or armed
         self._send(
             StateRead(
-                exists=seen.state is not None,
+                exists=armed,
                 epoch=None if state is None else state.epoch,
                 plan_here=plan_here(self._me, state) is not None,
                 stop_here=stop_here(self._me, state),
@@ -236,6 +240,21 @@ class Desk:
             self._store.sync()
             name, synced = _text(self._store.read(self._scope.leader)), True
         self._send(LeaderRead(name, _is_paused(seen.config), synced))
+
+    def _stood_down(self, seen: _Seen) -> bool:
+        """Whether this round goes on: not before what an armed guard held is given back."""
+        state, session_id = self._decoded(seen.state), self._store.session_id
+        if seen.state is None or state is None or state.armed or not self._armed:
+            return True
+        if session_id is None:
+            return False
+        outcome = self._store.commit(stand_down(self._me, seen.state, seen.claim, session_id))
+        log.warning("standing_down", outcome=type(outcome).__name__)
+        self._wake.set()  # and look again at once, whatever came of it
+        if isinstance(outcome, Committed):
+            self._armed = False
+            self._send(StoodDown())
+        return False
 
     def _notice_config(self, seen: _Seen) -> None:
         """Whom commits wait for stands in there."""
@@ -259,6 +278,8 @@ class Desk:
         the promotion is asked for."""
         status, state = self._status, self._decoded(seen.state)
         if state is None or status is None or seen.last_writer is None or seen.claim is not None:
+            return
+        if not state.armed:
             return
         standby = status.server_alive and not status.in_production and not status.granted
         asked = any(w.ask.purpose is Purpose.PRE_PROMOTE for w in self._waiting.values())

@@ -75,7 +75,10 @@ async def _answer(minder: Minder, words: list[str]) -> Reply:
         case ["salvage"]:
             return await minder.salvage()
         case ["ping"]:
-            return Reply(minder.guard.armed, "armed" if minder.guard.armed else "no state yet")
+            if minder.guard.armed:
+                return Reply(True, "armed")
+            known = minder.guard.epoch is not None
+            return Reply(known, "not armed: the guard only watches" if known else "no state yet")
         case ["status"]:
             return Reply(True, _STATUS.dump_json(minder.status()).decode())
         case _:

@@ -66,13 +66,15 @@ class Note:
 class ServerSeen:
     """``alive``: a process of the server lives (the lock is held, or one was found).
 
-    ``in_production``: it has left recovery. The control file of a crashed primary says so too
+    ``around``: the postmaster's number where it was not started through the barrier: it has no
+    lock. ``in_production``: it has left recovery. The control file of a crashed primary says so too
     until its next start has begun; a file still exactly as the barrier found it does not count.
     """
 
     alive: bool
     in_production: bool
     note: Note | None
+    around: int | None = None
 
 
 # --------------------------------------------------------------------------- the lease
@@ -155,6 +157,7 @@ class Guard:
     killing: KillReason | None = None
     stop_wanted: bool = False  # by the plan that stands in ``state``, as last read
     stopping_since_s: float | None = None  # the postmaster was asked to stop
+    adopted: int | None = None  # the postmaster that ran, without a lock, when this was armed
 
     @property
     def deadline_s(self) -> float | None:
@@ -191,6 +194,10 @@ class Guard:
         if exists and not self.armed:
             return replace(seen, armed=True, in_place=InPlace.NOT_YET)
         return seen
+
+    def stood_down(self) -> Guard:
+        """The group is not armed any more, and the claim is given back: whatever runs goes on."""
+        return Guard(self.limits, renewals=self.renewals, epoch=self.epoch)
 
     def claim_seen(self, *, own: bool) -> Guard:
         """The claim was read after a ``sync``."""

@@ -44,6 +44,7 @@ class Memory:
             armed=self._record.armed,
             grant=self._record.grant,
             epoch=self._record.epoch,
+            adopted=self._record.adopted,
             renewals=lease.renewals if lease else None,
         )
 
@@ -64,6 +65,7 @@ class Memory:
             grant=guard.grant,
             deadline_s=guard.deadline_s,
             epoch=guard.epoch,
+            adopted=guard.adopted,
         )
         return asyncio.get_running_loop().run_in_executor(
             self._writes, _write_record, self._places, self._record

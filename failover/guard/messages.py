@@ -70,6 +70,13 @@ class StateRead:
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
+class StoodDown:
+    """The group is not armed, and what this session held is given back: committed."""
+
+    type: Literal["stood_down"] = "stood_down"
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class ClaimRead:
     own: bool  # read after a sync, and after the newest permit
     type: Literal["claim_read"] = "claim_read"
@@ -129,6 +136,7 @@ FromWorker = Annotated[
     | SessionOpened
     | Renewed
     | StateRead
+    | StoodDown
     | ClaimRead
     | LeaderRead
     | PermitAnswer

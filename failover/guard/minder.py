@@ -38,6 +38,7 @@ from failover.guard.messages import (
     ServerAnswered,
     SessionOpened,
     StateRead,
+    StoodDown,
 )
 from failover.guard.notify import notify
 from failover.guard.records import Places
@@ -199,7 +200,11 @@ class Minder:
         """Judge and act. Never waits."""
         lock_free = server.lock_is_free(self._places)
         seen = server.server_seen(
-            self._places, self._files, self._control_when_down, lock_free=lock_free
+            self._places,
+            self._files,
+            self._control_when_down,
+            lock_free=lock_free,
+            was_alive=self.server.alive,
         )
         if not seen.alive:
             self._control_when_down = self._files.control
@@ -401,8 +406,16 @@ class Minder:
                     stop_wanted=stop_here,
                 )
                 if self.guard.armed and not armed_before:
-                    log.warning("armed", epoch=epoch)
+                    self.guard = replace(self.guard, adopted=self.server.around)
+                    log.warning("armed", epoch=epoch, adopted=self.guard.adopted)
                     self._save()
+            case StoodDown():
+                log.warning("disarmed", granted=self.guard.grant is not None)
+                self.guard = self.guard.stood_down()
+                self._told = False
+                self._want_door()
+                self._save()
+                self._send_status()
             case ClaimRead(own):
                 self.guard = self.guard.claim_seen(own=own)
             case LeaderRead(name, paused, synced):

@@ -124,7 +124,8 @@ class AskPermit:
 
 @dataclass(frozen=True, slots=True)
 class Unarmed:
-    """There is no ``state`` and never was: the guard only watches, everything passes."""
+    """There is no ``state`` and never was, or the group is not armed: the guard only watches,
+    everything passes."""
 
 
 PermitDecision = Refuse | AskPermit | Unarmed
@@ -140,6 +141,10 @@ def decide_permit(me: Member, seen: PermitInputs) -> PermitDecision:
         state = decode_state(seen.state.data, path=me.paths.state)
     except StateError as error:
         return Refuse(RefusalReason.STATE_UNREADABLE, str(error))
+    if not state.armed:
+        # Only a guard that never held anything, or has given it back, takes a read for it.
+        words = "this guard is armed, and the group is not any more"
+        return Refuse(RefusalReason.STATE_UNREADABLE, words) if seen.armed else Unarmed()
     refusal = _forbidden(me, state)
     if refusal is not None:
         return refusal
@@ -401,6 +406,16 @@ def _proves(proof: Znode, plan_id: str) -> bool:
         return decode_record(StoppedProof, proof.data, path=proof.path).plan_id == plan_id
     except StateError:
         return False
+
+
+def stand_down(me: Member, seen: Znode, claim: Znode | None, session_id: int) -> Transaction:
+    """Give the claim back beside a running server: only where the group is not armed, as the
+    version of ``state`` that was read says in the same instant. A read alone may be old."""
+    is_so = Check(me.paths.state, seen.version)
+    if claim is None or claim.ephemeral_owner != session_id:
+        return (is_so,)
+    path = me.paths.writer(me.cluster)
+    return (is_so, _session_lives(me, session_id), Delete(path, claim.version))
 
 
 def is_last_writer(me: Member, last_writer: Znode | None) -> bool:

@@ -39,6 +39,7 @@ class GuardRecord:
     grant: Grant | None = None
     deadline_s: float | None = None  # when it was written; the lease file has the present one
     epoch: EpochField | None = None
+    adopted: Count | None = None  # the postmaster that ran, without a lock, when this was armed
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)

@@ -112,7 +112,12 @@ def look_at_files(places: Places, boot: str) -> FilesSeen:
 
 
 def server_seen(
-    places: Places, files: FilesSeen, control_when_down: bytes | None, *, lock_free: bool
+    places: Places,
+    files: FilesSeen,
+    control_when_down: bytes | None,
+    *,
+    lock_free: bool,
+    was_alive: bool = False,
 ) -> ServerSeen:
     """The lock is the fresher witness; a server started around the barrier has none.
 
@@ -122,10 +127,15 @@ def server_seen(
     """
     noted = None if files.note is None else Note(files.note.mode, files.note.at_s)
     note = None if lock_free else noted
-    alive = not lock_free or (
-        files.postmaster_pid is not None and _is_postgres_in(files.postmaster_pid, places.data_dir)
+    pid = files.postmaster_pid
+    around = (
+        pid if lock_free and pid is not None and _is_postgres_in(pid, places.data_dir) else None
     )
-    return ServerSeen(alive, alive and files.in_production(control_when_down), note)
+    # Without a lock a backend may outlive its postmaster unseen: looked for once it was alive.
+    left = lock_free and around is None and was_alive and any(processes_in_directory(places))
+    alive = not lock_free or around is not None or left
+    in_production = alive and files.in_production(control_when_down)
+    return ServerSeen(alive, in_production, note, around)
 
 
 def _postmaster_pid(data_dir: Path) -> int | None:

@@ -26,6 +26,16 @@ def state(view: View) -> Lines:
     return tuple(line for line in found if line) or ("no state znode",)
 
 
+def unarmed(view: View) -> Lines:
+    """Which guards stand by, and which do not answer."""
+    hosts = [host for c in view.clusters for side in c.sides for host in side.hosts]
+    silent = [host.host.name for host in hosts if host.guard is None]
+    return (
+        f"{len(hosts) - len(silent)} of {len(hosts)} guards answer"
+        + (f"; not those of {', '.join(silent)}" if silent else ""),
+    )
+
+
 def plan(view: View) -> Lines:
     frozen = view.state.plan if view.state is not None else None
     if frozen is None:

@@ -28,6 +28,11 @@ def not_initialised(view: View) -> bool:
     return view.state is None
 
 
+def not_armed(view: View) -> bool:
+    """A pair that was there before is looked at, and its guards hold nothing."""
+    return view.state is not None and not view.state.armed
+
+
 def split_brain_suspected(view: View) -> bool:
     return any(
         len(ask.writing_sites(view, cluster)) > 1 or ask.claim_out_of_place(view, cluster)

@@ -105,6 +105,13 @@ RULES: tuple[Rule, ...] = (
         Consequence.HOLD,
     ),
     Rule(
+        "not_armed",
+        "The guards are not armed (`failover adopt arm`): it is looked at, and nothing is done",
+        when.not_armed,
+        tell.unarmed,
+        Consequence.HOLD,
+    ),
+    Rule(
         "split_brain_suspected",
         "More than one place looks as if it might write; nothing is touched",
         when.split_brain_suspected,

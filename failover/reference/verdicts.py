@@ -64,6 +64,10 @@ ADVICE: dict[str, Advice] = {
         f"{_O}upgrade.md",
     ),
     "not_initialised": Advice("`failover init`, once, when every part runs.", f"{_O}guard-down.md"),
+    "not_armed": Advice(
+        "Nothing has to be done. `failover adopt arm` when the differences are gone.",
+        f"{_O}adopt.md",
+    ),
     "split_brain_suspected": Advice(
         "Find out who holds the claim, and fence who writes without it.", f"{_O}two-writers.md"
     ),

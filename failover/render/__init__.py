@@ -4,7 +4,7 @@ Invariant: the same policy always gives the same bytes; nothing here reads a clo
 secret. Must not decide anything: every number comes from the policy or from ``lease_timing``.
 """
 
-from failover.render.files import Tree, render
+from failover.render.files import Tree, adopt_sql, render
 from failover.render.tree import Difference, compare, write
 
-__all__ = ["Difference", "Tree", "compare", "render", "write"]
+__all__ = ["Difference", "Tree", "adopt_sql", "compare", "render", "write"]

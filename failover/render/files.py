@@ -99,6 +99,12 @@ def render(policy: Policy) -> Tree:
     return dict(sorted(tree.items()))
 
 
+def adopt_sql() -> str:
+    """For the primary of a cluster that was there before: roles and narrow functions alone."""
+    template = _environment().get_template("adopt.sql.j2")
+    return template.render(out_settings=quoted(SETTINGS))
+
+
 _Planned = tuple[PurePosixPath, str, str, dict[str, object]]
 
 

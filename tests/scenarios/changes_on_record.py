@@ -81,6 +81,11 @@ def _no_state(world: World) -> None:
     world.state = None
 
 
+@change(r"the group is not armed")
+def _not_armed(world: World) -> None:
+    world.state = replace(_state(world), armed=False)
+
+
 @change(r"the state cannot be understood: (.+)")
 def _state_problem(world: World, problem: str) -> None:
     world.state, world.state_problem = None, problem

@@ -529,3 +529,29 @@ def test_check_prints_and_exits(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, ["check", "-o", "json", "--config", str(bad)])
     assert result.exit_code == 2
     assert '"path": "sites.makassar.zookeeper[0].myid"' in result.output
+
+
+# --------------------------------------------------------------------------- scopes that were there
+
+
+def scopes(said: str) -> str:
+    return changed(("    hosts:\n", f"    scopes: {{{said}}}\n    hosts:\n"))
+
+
+def test_scopes_have_the_names_that_they_had() -> None:
+    policy = parse(scopes("jakarta: Shop-Main"))
+    cluster, sites = policy.clusters[0], policy.data_sites
+    assert [cluster.scope(site.name) for site in sites] == ["Shop-Main", "shop-makassar"]
+
+
+@pytest.mark.parametrize(
+    ("said", "mistake"),
+    [
+        ("surabaya: x", "not a data site"),
+        ("jakarta: shop-makassar", "is the scope of"),
+        ("jakarta: same, makassar: same", "same is the scope of shop at jakarta"),
+        ("jakarta: a/b", "cannot be the name of a scope"),
+    ],
+)
+def test_mistakes_in_scopes(said: str, mistake: str) -> None:
+    assert any(mistake in each for each in mistakes(scopes(said)))

@@ -12,7 +12,7 @@ from docs_pages import ROOT, name
 OPERATIONS = ROOT / "docs" / "operations"
 # Planned work, and pages about a tool: of their own shape.
 PLANNED = {
-    *("install", "switchover", "rehearsal", "upgrade", "certificates", "access"),
+    *("install", "switchover", "rehearsal", "upgrade", "certificates", "access", "adopt"),
     *("notifications", "history", "README"),
 }
 WANTED = (

@@ -1,0 +1,249 @@
+"""``failover adopt observe|arm|disarm``: the record of a pair that was there before.
+
+Writes this group's own znodes alone: nothing of Patroni's and nothing in PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from failover.cli.check import everything, observer_password_option
+from failover.cli.exit_codes import ExitCode
+from failover.cli.options import Number, config_option, load_policy
+from failover.cli.output import UserError
+from failover.cli.settings import operator, reason_option
+
+if TYPE_CHECKING:
+    from failover.coordination.store import Store
+    from failover.health.view import View
+    from failover.policy import Policy
+    from failover.state import GroupState
+    from failover.znode import Op
+
+PAGE = "docs/operations/adopt.md"
+LOOK_AGAIN_S = 0.5
+LOOK_LONGER_S = 5.0  # where nobody was seen to live at first sight
+
+wait_option = click.option(
+    "--wait",
+    "wait_s",
+    type=Number(min=1, max=600),
+    default=15.0,
+    show_default=True,
+    help="Seconds for the guards to do it.",
+)
+
+
+@click.command("observe")
+@reason_option(required=True)
+@config_option
+def observe(reason: str) -> None:
+    """Begin to look: the group's record in ZooKeeper, with guards that hold nothing.
+
+    Controllers look, and record in the group's history what they see; guards that run only watch.
+    Nothing of Patroni and nothing in PostgreSQL is written. Refused (exit code 5) where the group
+    is in use.
+    """
+    from failover.coordination.connect import open_store
+    from failover.coordination.init import Refused, initialise
+    from failover.model import Automation
+
+    policy = load_policy()
+    if policy.residency.cut:
+        raise UserError(
+            "residency.cut is on: controllers would end sessions from undeclared networks",
+            todo="residency: {cut: false} in failover.yaml, until the group is armed",
+            code=ExitCode.REFUSED,
+        )
+    policy = replace(policy, automation=Automation.OBSERVE)
+    with open_store(policy) as store:
+        outcome = initialise(
+            store,
+            policy,
+            now_unix_s=time.time(),
+            by=operator(),
+            details={"reason": reason},
+            armed=False,
+        )
+    if isinstance(outcome, Refused):
+        raise UserError(outcome.reason, todo="nothing was changed", code=ExitCode.REFUSED)
+    click.echo(f"group {policy.group}: not armed; controllers look, nothing is done")
+
+
+@click.command("arm")
+@reason_option(required=True)
+@wait_option
+@observer_password_option
+@config_option
+def arm(reason: str, wait_s: float, observer_password_file: Path) -> None:
+    """Give the guards their servers: each primary gets its permit in place, without a restart.
+
+    Refused (exit code 5) with every reason where something speaks against it. Where not every
+    primary has its claim, and every guard is armed, in time, it is taken back (exit code 1).
+    Automation is observe afterwards. Run it where `failover check` is run.
+    """
+    from failover.adoption import arming
+    from failover.cli.look import Observer
+    from failover.coordination.connect import open_store
+
+    policy = load_policy()
+    with open_store(policy) as store:
+        observer = Observer(policy, store)
+        view = observer.settle().view
+        if not view.living_observers:
+            view = observer.settle(LOOK_LONGER_S).view
+        if view.state is not None and view.state.armed:
+            click.echo("nothing to do: it is armed already")
+            return
+        _refuse(policy, store, view, observer_password_file)
+        active = arming.active_site(view)
+        assert active is not None
+        now_s = time.time()
+        _set(
+            store,
+            policy,
+            ("group_armed", f"the guards hold {active} to the lease from now on", reason),
+            lambda state: state if state.armed else arming.armed(state, active, now_s),
+            beside=lambda s: _leftovers(s, policy),
+        )
+        missing = _until_nothing(lambda: arming.not_yet(observer.look().view), wait_s)
+        if missing:
+            _take_back(store, policy, missing)
+    click.echo(f"group {policy.group}: armed, {active} active, automation observe")
+
+
+@click.command("disarm")
+@reason_option(required=True)
+@wait_option
+@config_option
+def disarm(reason: str, wait_s: float) -> None:
+    """Take the servers from the guards again: claims are given back, PostgreSQL goes on.
+
+    From then on Patroni alone decides, inside each site. Refused (exit code 5) while a plan is
+    under way or commits wait for standbys. Exit code 1 where a guard does not answer: it gives its
+    server free when it reads the record again.
+    """
+    from failover.adoption import arming
+    from failover.cli.look import Observer
+    from failover.coordination.connect import open_store
+
+    policy = load_policy()
+    with open_store(policy) as store:
+        observer = Observer(policy, store)
+        _refuse_to_disarm(observer.settle().view)
+        summary = "the guards hold nothing any more: Patroni alone decides"
+        _set(store, policy, ("group_disarmed", summary, reason), arming.disarmed)
+        left = _until_nothing(lambda: arming.still_armed(observer.look().view), wait_s)
+    if left:
+        for each in left:
+            click.echo(f"  {each}", err=True)
+        raise UserError(
+            "disarmed on record, and not everywhere yet",
+            todo="`systemctl status failover-guard` there",
+            code=ExitCode.FINDINGS,
+        )
+    click.echo(f"group {policy.group}: not armed any more; no guard holds a server")
+
+
+# --------------------------------------------------------------------------- what speaks against it
+
+
+def _refuse(policy: Policy, store: Store, view: View, password_file: Path) -> None:
+    from failover.adoption import arming
+    from failover.checks.table import run
+
+    if view.state is None:
+        raise UserError(
+            view.state_problem or "there is no record of this group",
+            todo="`failover adopt observe` first",
+            code=ExitCode.STATE_UNREADABLE,
+        )
+    against = list(arming.against_arming(view))
+    results = run(everything(policy, store, password_file), arming.CHECKS)
+    against += [f"{each.check}: {each.sentence}" for each in results if each.fails]
+    if not against:
+        return
+    for each in against:
+        click.echo(f"  {each}", err=True)
+    raise UserError(
+        f"not armed: {len(against)} reasons against it",
+        todo=f"`failover adopt differences`, `failover check`; {PAGE}",
+        code=ExitCode.REFUSED,
+    )
+
+
+def _refuse_to_disarm(view: View) -> None:
+    state = view.state
+    reason = ""
+    if state is not None and state.plan is not None:
+        reason = f"a plan is under way ({state.plan.kind}): wait for its end"
+    waiting = [c.name for c in view.clusters if c.active.config and c.active.config.sync_names]
+    if waiting:
+        reason = (
+            f"commits of {', '.join(waiting)} wait for standbys, and nobody would end that when "
+            "one is lost: `failover protection max-performance` first"
+        )
+    if reason:
+        raise UserError(reason, todo=PAGE, code=ExitCode.REFUSED)
+
+
+# --------------------------------------------------------------------------- the record
+
+
+def _set(
+    store: Store,
+    policy: Policy,
+    words: tuple[str, str, str],
+    change: Callable[[GroupState], GroupState],
+    *,
+    beside: Callable[[Store], tuple[Op, ...]] = lambda _store: (),
+) -> None:
+    """``words``: event, summary, reason."""
+    from failover.coordination.settings import Setting, apply_setting
+
+    event, summary, reason = words
+    setting = Setting(event, summary, operator(), {"reason": reason}, change, beside)
+    apply_setting(store, policy, setting, now_unix_s=time.time())
+
+
+def _leftovers(store: Store, policy: Policy) -> tuple[Op, ...]:
+    """Who wrote last, from before this pair was left to itself: it binds nobody any more."""
+    from failover.znode import Delete, GroupPaths
+
+    paths = GroupPaths(policy.group)
+    wanted = [
+        path
+        for cluster in policy.clusters
+        for path in (paths.last_writer(cluster.name), paths.stopped(cluster.name))
+    ]
+    found = [store.read(path) for path in wanted]
+    return tuple(Delete(znode.path, znode.version) for znode in found if znode is not None)
+
+
+def _until_nothing(look: Callable[[], tuple[str, ...]], limit_s: float) -> tuple[str, ...]:
+    """What is left after ``limit_s``."""
+    until_s = time.monotonic() + limit_s
+    while (left := look()) and time.monotonic() < until_s:
+        time.sleep(LOOK_AGAIN_S)
+    return left
+
+
+def _take_back(store: Store, policy: Policy, missing: tuple[str, ...]) -> None:
+    from failover.adoption import arming
+
+    reason = "; ".join(missing)[:500]
+    words = ("group_disarmed", "not every guard was armed in time", reason)
+    _set(store, policy, words, arming.disarmed)
+    for each in missing:
+        click.echo(f"  {each}", err=True)
+    raise UserError(
+        "armed, and taken back: not every guard held its server in time",
+        todo="`failover guard status` on these hosts, and their journals",
+        code=ExitCode.FINDINGS,
+    )
