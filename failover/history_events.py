@@ -65,6 +65,7 @@ _MOVES = (
     HistoryEvent("promoted", _WARN, None, "a host of the new site takes writes"),
     HistoryEvent("reinstated", _INFO, NotificationKind.REINSTATED, "the lost site follows again"),
     HistoryEvent("following", _WARN, None, "the other site follows another primary"),
+    HistoryEvent("candidate_named", _WARN, None, "Patroni was told whom to promote"),
     HistoryEvent("request_refused", _WARN, None, "an operator's request was not begun"),
 )
 _HOLDS = (

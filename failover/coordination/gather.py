@@ -16,6 +16,7 @@ from failover.coordination.requests_seen import places, request_seen
 from failover.coordination.residency import ledger_seen
 from failover.coordination.store import Store, StoreUnavailable
 from failover.coordination.sync_memory import SyncKey, SyncMemory
+from failover.foreign import json_object
 from failover.health.cluster_view import READ_DELAY_S
 from failover.health.inputs import (
     ClaimSeen,
@@ -394,6 +395,7 @@ def scope_seen(
         config=ConfigSeen(_text(config), config.version) if config is not None else None,
         status_version=_version(znodes[scope.status]),
         failover_version=_version(znodes[scope.failover]),
+        failover_candidate=_candidate(znodes[scope.failover]),
         sync_version=_version(znodes[scope.sync]),
         history=_text(history) if history is not None else "",
     )
@@ -401,6 +403,15 @@ def scope_seen(
 
 def _text(znode: Znode) -> str:
     return znode.data.decode("utf-8", errors="replace")
+
+
+def _candidate(znode: Znode | None) -> str:
+    """What cannot be understood names nobody; nor does Patroni's old form, ``leader:name``."""
+    try:
+        member = json_object(znode.data).get("member") if znode is not None else None
+    except ValueError:
+        return ""
+    return member if isinstance(member, str) else ""
 
 
 def _version(znode: Znode | None) -> int | None:

@@ -98,6 +98,7 @@ class Desk:
         send: Callable[[FromWorker], None],
         on_state: Callable[[GroupState], None],
         before_promotion: Callable[[GroupState], None],
+        on_config: Callable[[], None],
         *,
         armed: bool,
     ) -> None:
@@ -110,6 +111,8 @@ class Desk:
         self._send = send
         self._on_state = on_state
         self._before_promotion = before_promotion
+        self._on_config = on_config
+        self._config_version: int | None = None
         self._armed = armed
         self._wake = threading.Event()
         self._mutex = threading.Lock()
@@ -167,6 +170,7 @@ class Desk:
     def _round(self) -> None:
         seen = self._read()
         self._report(seen)
+        self._notice_config(seen)
         self._prepare_promotion(seen)
         self._look_ahead(seen)
         status = self._status
@@ -191,7 +195,7 @@ class Desk:
             self._scope.leader,
             self._scope.config,
         )
-        for path in (wanted[0], wanted[1], wanted[4]):
+        for path in (wanted[0], wanted[1], wanted[4], wanted[5]):
             self._watch(path)
         found = self._store.read_many(wanted)
         return _Seen(*(found[path] for path in wanted))
@@ -232,6 +236,13 @@ class Desk:
             self._store.sync()
             name, synced = _text(self._store.read(self._scope.leader)), True
         self._send(LeaderRead(name, _is_paused(seen.config), synced))
+
+    def _notice_config(self, seen: _Seen) -> None:
+        """Whom commits wait for stands in there."""
+        version = seen.config.version if seen.config is not None else None
+        if self._config_version is not None and version != self._config_version:
+            self._on_config()
+        self._config_version = version
 
     def _decoded(self, znode: Znode | None) -> GroupState | None:
         try:

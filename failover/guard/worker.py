@@ -216,6 +216,12 @@ def build(
     scope = ScopePaths(policy.patroni_namespace, policy.cluster(host.cluster).scope(host.site))
     cluster = policy.cluster(host.cluster)
     catch_up = CatchUp(me, cluster, keeper.store, host.postgres_port, places.run_dir)
+    heartbeat = Heartbeat(
+        SOCKET_DIR,
+        host.postgres_port,
+        lambda: desk.serves,
+        lambda: link.send(ServerAnswered()),
+    )
     desk = Desk(
         me,
         host,
@@ -226,17 +232,12 @@ def build(
         link.send,
         salvager.state_seen,
         catch_up.before_promotion,
+        heartbeat.hurry,
         armed=record.armed,
     )
     begun = inherited(record, read_lease(places, boot), Limits.of(timing))
     reporter = HostReporter(places, timing, config, link.send)
     worker = Worker(link, places, boot, minder_pid, keeper, desk, salvager, reporter, begun)
-    heartbeat = Heartbeat(
-        SOCKET_DIR,
-        host.postgres_port,
-        lambda: desk.serves,
-        lambda: link.send(ServerAnswered()),
-    )
     return worker, (keeper.run, desk.run, salvager.run, heartbeat.run, reporter.run)
 
 

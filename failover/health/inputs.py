@@ -76,6 +76,7 @@ class ScopeSeen:
     status_version: int | None = None
     failover_version: int | None = None
     sync_version: int | None = None
+    failover_candidate: str = ""  # whom a manual failover there names
     history: str = ""  # Patroni's history znode: switches of timeline, JSON text
 
 

@@ -6,8 +6,8 @@ standby site and below speak of a group that serves, so that a lesser trouble ne
 
 from __future__ import annotations
 
+from failover.health import candidate, protection
 from failover.health import predicates as ask
-from failover.health import protection
 from failover.health.view import View
 from failover.state import PlanKind
 
@@ -73,6 +73,11 @@ def switchover_requested(view: View) -> bool:
 def takeover_requested(view: View) -> bool:
     request = view.waiting_request
     return request is not None and request.kind is PlanKind.TAKEOVER
+
+
+def permitted_host_outrun(view: View) -> bool:
+    """Before every row that waits for a primary: without this none comes."""
+    return bool(candidate.outrun(view))
 
 
 def takeover_stuck(view: View) -> bool:

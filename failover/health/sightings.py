@@ -94,6 +94,18 @@ class HostView:
         return next((a for a in answers if isinstance(a, PostgresSeen)), None)
 
     @cached_property
+    def refused_since(self) -> bool:
+        """The freshest look at its PostgreSQL found nobody: what others saw of it is from before.
+
+        Silence is no such word; it may be the way there.
+        """
+        if self.glanced is not None:
+            return False
+        looks = (s.seen.postgres for s in self.sightings)
+        told = (a for a in looks if isinstance(a, PostgresSeen) or _refused(a))
+        return _refused(next(told, None))
+
+    @cached_property
     def patroni(self) -> PatroniSeen | None:
         answers = (s.seen.patroni for s in self.sightings)
         return next((a for a in answers if isinstance(a, PatroniSeen)), None)

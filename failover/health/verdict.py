@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from failover.health import candidate, protection
 from failover.health import evidence as tell
 from failover.health import predicates as ask
-from failover.health import protection
 from failover.health import scenarios as when
 from failover.health.view import View
 
@@ -33,6 +33,7 @@ class Consequence(StrEnum):
     BEGIN_TAKEOVER = "begin_takeover"
     END_TAKEOVER = "end_takeover"
     PROTECT = "protect"
+    NAME_CANDIDATE = "name_candidate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,14 @@ RULES: tuple[Rule, ...] = (
         when.protection_outdated,
         protection.change_lines,
         Consequence.PROTECT,
+    ),
+    Rule(
+        "permitted_host_outrun",
+        "A host in {active} without a permit outruns the one with it: "
+        "Patroni is told whom to promote",
+        when.permitted_host_outrun,
+        candidate.lines,
+        Consequence.NAME_CANDIDATE,
     ),
     Rule(
         "takeover_stuck",

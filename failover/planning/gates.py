@@ -260,6 +260,11 @@ def standby_leader_ready(cluster: ClusterView) -> Gate:
         reached = some(host.reached for host in cluster.standby.hosts)
         text = f"no host in {cluster.standby.site} is seen as standby leader"
         return Gate(name, False if reached else None, text, invariant, cluster.name)
+    host = next(h for h in cluster.standby.hosts if h.host == leader.host)
+    if host.refused_since:
+        # What it had may be gone: min_lsn of what nobody has would let nobody be promoted.
+        text = f"{leader.host.name} leads, but its PostgreSQL is down since it was seen"
+        return Gate(name, False, text, invariant, cluster.name)
     text = f"{leader.host.name} leads, timeline {leader.postgres.timeline}"
     return Gate(name, True, text, invariant, cluster.name)
 

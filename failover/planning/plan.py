@@ -25,6 +25,7 @@ class StepName(StrEnum):
     DROP_SYNCHRONOUS = "drop_synchronous"
     RECORD_SYNCHRONOUS = "record_synchronous"
     LIST_SYNCHRONOUS = "list_synchronous"
+    NAME_CANDIDATE = "name_candidate"
 
 
 @dataclass(frozen=True, slots=True)

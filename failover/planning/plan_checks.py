@@ -5,8 +5,8 @@ would. Invariant: a plan with a problem is not committed; a check that cannot te
 The checks of a takeover are in ``takeover_checks``, with those of one that nobody asked for in
 ``automatic_checks``, those of a planned move in ``switchover_checks``, those of one that guards
 have to make possible in ``gray_failure_checks``, those of the protection modes in
-``protection_checks``, those of the other steps in ``step_checks``, what every step puts on record
-in ``history_checks``.
+``protection_checks``, of whom Patroni is told to promote in ``candidate_checks``, those of the
+other steps in ``step_checks``, what every step puts on record in ``history_checks``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from failover.health.view import View
 from failover.planning.automatic_checks import AUTOMATIC, required_gates_are_there
+from failover.planning.candidate_checks import NAME_CANDIDATE
 from failover.planning.gray_failure_checks import BEGIN_TAKEOVER, STOPPED_BY_GUARDS
 from failover.planning.history_checks import HISTORY
 from failover.planning.linting import Problem, Problems, Reading, read
@@ -165,4 +166,5 @@ _CHECKS: dict[StepName, tuple[Callable[[Reading], Problems], ...]] = {
     StepName.DROP_SYNCHRONOUS: PROTECTION,
     StepName.RECORD_SYNCHRONOUS: PROTECTION,
     StepName.LIST_SYNCHRONOUS: PROTECTION,
+    StepName.NAME_CANDIDATE: NAME_CANDIDATE,
 }

@@ -13,6 +13,7 @@ from failover.health.cluster_view import ClusterView
 from failover.health.verdict import Consequence, Verdict
 from failover.health.view import View
 from failover.planning import gray_failure, protection, requests, switchover, transactions
+from failover.planning.candidate import name_candidates
 from failover.planning.gates import takeover_gates
 from failover.planning.plan import Gate, Hold, Plan, RestartZooKeeper, StepName, held, passing
 from failover.planning.step_gates import (
@@ -51,6 +52,8 @@ def plan(view: View, verdict: Verdict) -> Plan | Hold:
             return gray_failure.go_on(view)
         case Consequence.PROTECT:
             return protection.next_step(view)
+        case Consequence.NAME_CANDIDATE:
+            return name_candidates(view)
         case _:
             assert_never(verdict.consequence)
 

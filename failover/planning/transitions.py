@@ -136,6 +136,15 @@ EDGES += (
         StepName.RECORD_SYNCHRONOUS,
         "That the list is in force is proved: its hosts surely have everything from now on.",
     ),
+    *(
+        Edge(
+            each,
+            each,
+            StepName.NAME_CANDIDATE,
+            "Nobody leads, and a host without a permit is ahead: Patroni is told who has one.",
+        )
+        for each in Phase
+    ),
 )
 
 

@@ -63,6 +63,7 @@ STEPS = {
     StepName.DROP_SYNCHRONOUS: "commits do not wait for a host any more, on record",
     StepName.RECORD_SYNCHRONOUS: "a host has everything, on record",
     StepName.LIST_SYNCHRONOUS: "commits are made to wait for a host",
+    StepName.NAME_CANDIDATE: "Patroni is told which host may be promoted, by its `failover` key",
 }
 
 REFUSALS = {

@@ -104,7 +104,11 @@ TAKEOVER = (
         "every candidate is in a declared network, and so is every host that `state` names",
         "correct `failover.yaml`, or the host",
     ),
-    Row("standby_leader_ready", "Patroni there has a standby leader", "its Patroni log"),
+    Row(
+        "standby_leader_ready",
+        "Patroni there has a standby leader, whose PostgreSQL did not go down since it was seen",
+        "its Patroni log",
+    ),
     Row(
         "received_wal_replayed",
         "all received WAL is replayed (to within 1 MiB: its end may be half a record), and the "
@@ -304,6 +308,14 @@ _OTHERS = (
         "list_in_force",
         "the list of who is waited for is proved to be in force",
         "[protection-degraded](operations/protection-degraded.md)",
+    ),
+    Row(
+        "active_scope_not_paused", "Patroni of the active site is not paused", "`patronictl resume`"
+    ),
+    Row(
+        "last_writer_known",
+        "there is a record of who wrote last: who gets a permit follows from it",
+        "[no-writer](operations/no-writer.md)",
     ),
 )
 

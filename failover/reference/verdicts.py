@@ -39,6 +39,7 @@ _ASKS = {
     Consequence.SWITCHOVER: "the switchover ended, or taken back",
     Consequence.BEGIN_TAKEOVER: "a stop by the guards, then the takeover",
     Consequence.END_TAKEOVER: "that takeover ended, or taken back",
+    Consequence.NAME_CANDIDATE: "Patroni told whom to promote",
     Consequence.PROTECT: "the list of who is waited for, or the record, changed",
 }
 
@@ -89,6 +90,10 @@ ADVICE: dict[str, Advice] = {
     "protection_outdated": Advice(
         "Wait a moment. Where it stays, `failover explain` names the gate.",
         f"{_O}protection-degraded.md",
+    ),
+    "permitted_host_outrun": Advice(
+        "Nothing: Patroni promotes the host that it is told.",
+        f"{_O}protection-degraded.md#a-host-is-refused-with-not_in_sync",
     ),
     "takeover_stuck": Advice(
         "Patroni's log at that site; where that site is lost as well, a takeover by hand to the "

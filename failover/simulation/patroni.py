@@ -22,6 +22,7 @@ from failover.znode import ScopePaths
 
 BAR_AFTER_FAILED_HOOK_S = 20.0
 MAXIMUM_LAG_ON_FAILOVER = 1048576
+WAIT_FOR_CANDIDATE_S = 2.0
 DEMOTION_CALLBACK_S = 2.0  # a demotion through the config keeps the key that long
 
 
@@ -178,6 +179,8 @@ class Patroni:
             return
         if self._is_healthiest(seen):
             if self.dcs.acquire_lock():
+                if seen.candidate:
+                    self.dcs.forget_candidate()
                 self._with_lock(seen)  # on the configuration of this cycle, stale or not
             elif not self.server.in_recovery:
                 self._demote("lost the race for the key")
@@ -191,6 +194,8 @@ class Patroni:
         if seen.leader_name == self.name and not self.dcs.update_lock(seen, self._lsn):
             if not self.server.in_recovery and not seen.paused:
                 self._demote("failed to update the leader lock")
+            return
+        if seen.leader_name == self.name and self._manual_failover_from_leader(seen):
             return
         if seen.standby_cluster:
             if not self.server.in_recovery:
@@ -229,8 +234,30 @@ class Patroni:
     def _is_healthiest(self, seen: Seen) -> bool:
         if self.kernel.now < self._barred_until_s:
             return False
+        if seen.candidate and self.server.in_recovery:
+            return self._is_candidate(seen)
         if seen.optime - self.server.lsn > MAXIMUM_LAG_ON_FAILOVER:
             return False
+        return self._is_ahead()
+
+    def _is_candidate(self, seen: Seen) -> bool:
+        """``manual_failover_process_no_leader``: all step back before a candidate that answers."""
+        if seen.candidate == self.name:
+            return True
+        if self._reaches(seen.candidate):
+            self.kernel.sleep(WAIT_FOR_CANDIDATE_S)
+            return False
+        return self._is_ahead()
+
+    def _reaches(self, name: str) -> bool:
+        """That member's REST interface answers here."""
+        for peer in self._peers():
+            if peer.name == name:
+                self.kernel.sleep(self.network.delay_s(self.server.host, peer.server.host) * 2)
+                return peer.answers and self.network.talks(self.server.host, peer.server.host)
+        return False
+
+    def _is_ahead(self) -> bool:
         for peer in self._peers():
             if peer is self:
                 continue
@@ -244,6 +271,28 @@ class Patroni:
             if peer.server.lsn > self.server.lsn and peer.server.in_recovery:
                 return False
         return True
+
+    def _manual_failover_from_leader(self, seen: Seen) -> bool:
+        """A leader steps down for another candidate that answers; else the name is taken away."""
+        if not seen.candidate or (seen.paused and self.server.in_recovery):
+            return False
+        if seen.candidate != self.name and self._reaches(seen.candidate):
+            self.kernel.note(f"{self.name}: patroni steps down for {seen.candidate}")
+            self._demoting = True
+            self._beside("manual failover", self._step_down)
+            return True
+        self.dcs.forget_candidate()
+        return False
+
+    def _step_down(self) -> None:
+        self.role = "replica"
+        self.server.stop()
+        with suppress(DcsFailed):
+            self.dcs.release_lock()
+        self.kernel.sleep(WAIT_FOR_CANDIDATE_S)
+        if not self.server.alive:
+            self._start_replica(None)
+        self._demoting = False
 
     # ------------------------------------------------------------------ the server
 

@@ -31,6 +31,7 @@ class Seen:
     leader: Znode | None
     config: Mapping[str, Any]
     optime: int
+    candidate: str = ""  # of a manual failover
 
     @property
     def leader_name(self) -> str | None:
@@ -64,15 +65,16 @@ class Dcs:
         """``get_cluster``, with watches on configuration and leader key."""
         paths = self.paths
         found = self._retry(
-            lambda: self.store.read_many((paths.config, paths.leader, paths.status))
+            lambda: self.store.read_many((paths.config, paths.leader, paths.status, paths.failover))
         )
         for path in (paths.config, paths.leader):
             self.store.wake_on(path, changed)
-        config, status = found[paths.config], found[paths.status]
+        config, status, failover = (found[paths.config], found[paths.status], found[paths.failover])
         return Seen(
             leader=found[paths.leader],
             config=loaded(config.data) if config is not None else {},
             optime=int(loaded(status.data)["optime"]) if status is not None else 0,
+            candidate=loaded(failover.data).get("member", "") if failover is not None else "",
         )
 
     def acquire_lock(self) -> bool:
@@ -98,6 +100,10 @@ class Dcs:
         znode = self._retry(lambda: self.store.read(self.paths.leader))
         if znode is not None and znode.data.decode() == self.name:
             self._write(Delete(self.paths.leader, znode.version))
+
+    def forget_candidate(self) -> None:
+        """``manual_failover("", "")``: whatever is there by now, without a version."""
+        self._put(self.paths.failover, {})
 
     def write_history(self, branch: Branch) -> None:
         """The switches of timeline that led to this primary."""

@@ -376,3 +376,9 @@ def _other_leader(world: World, cluster: str, site: str, host: str) -> None:
 @change(r"<w>-(jakarta|makassar) has no configuration")
 def _no_config(world: World, cluster: str, site: str) -> None:
     world.scopes[ClusterName(cluster), SiteName(site)].config = None
+
+
+@change(r"Patroni of <w>-(jakarta|makassar) is told to promote <w>")
+def _told(world: World, cluster: str, site: str, host: str) -> None:
+    scope = world.scopes[ClusterName(cluster), SiteName(site)]
+    scope.failover_version, scope.failover_candidate = 2, host

@@ -217,3 +217,19 @@ def _host(world: World, name: str, **seen: float | str | bool) -> None:
     before = known.get(HostName(name), SyncHost(HostName(name), 0.0, 0.0, 0.0, FIRST_RUN))
     known[before.host] = replace(before, **seen)  # type: ignore[arg-type]
     world.sync[cluster] = replace(found, hosts=tuple(known.values()))
+
+
+@change(r"<w> had the first permit of this epoch")
+def _first_permit(world: World, host: str) -> None:
+    assert world.state is not None
+    judged_unix_s = world.state.epoch_started_unix_s
+    for cluster in world.policy.clusters:
+        site = world.policy.host(HostName(host)).site
+        world.writers[cluster.name] = LastWriterSeen(
+            cluster.name, HostName(host), WRITER_VERSION, site, None, judged_unix_s
+        )
+
+
+@change("nothing says who wrote last")
+def _no_writer(world: World) -> None:
+    world.writers.clear()

@@ -145,6 +145,7 @@ class Scope:
     config: dict[str, Any] | None
     status_version: int | None = 3
     failover_version: int | None = None
+    failover_candidate: str = ""
     sync_version: int | None = None
 
 
@@ -294,6 +295,7 @@ class World:
             config=config,
             status_version=scope.status_version,
             failover_version=scope.failover_version,
+            failover_candidate=scope.failover_candidate,
             sync_version=scope.sync_version,
         )
 

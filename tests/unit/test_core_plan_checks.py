@@ -97,6 +97,17 @@ WORLDS = {
         "mks-db1 has kept up for 2.5 s",
     ],
 }
+WORLDS[StepName.NAME_CANDIDATE] = [
+    "protection is max-availability, not in sync",
+    "makassar has taken over in epoch 2",
+    "the promotion of marketplace is not on record",
+    "jakarta unplugged for 30 s",
+    "mks-db2 had the first permit of this epoch",
+    "no claim for 9 s",
+    "marketplace-makassar has no leader key",
+    "PostgreSQL on mks-db1 is a standby of jkt-db1",
+    "PostgreSQL on mks-db1 has received 0/5000900, replayed 0/5000900",
+]
 ROOT = "/failover/marketplace"
 STATE, CLAIM = f"{ROOT}/state", f"{ROOT}/writers/marketplace"
 ENTRY, HEAD = f"{ROOT}/history/e-", f"{ROOT}/history_head"
@@ -229,6 +240,12 @@ def before(case: Case, **fields: Any) -> Case:
     return with_view(case, state=replace(state, **fields))
 
 
+def promoted(case: Case) -> dict[ClusterName, ClusterState]:
+    state = case[1].state
+    assert state is not None
+    return {name: replace(c, promoted=True) for name, c in state.clusters.items()}
+
+
 def unpromoted(case: Case) -> dict[ClusterName, ClusterState]:
     state = case[1].state
     assert state is not None
@@ -247,7 +264,7 @@ B, S, A, N = (
     StepName.ABANDON_SWITCHOVER,
     StepName.REFUSE_REQUEST,
 )
-G = StepName.BEGIN_TAKEOVER
+G, C = StepName.BEGIN_TAKEOVER, StepName.NAME_CANDIDATE
 D, W, L = (
     StepName.DROP_SYNCHRONOUS,
     StepName.RECORD_SYNCHRONOUS,
@@ -256,6 +273,7 @@ D, W, L = (
 REQUEST, STOPPED = f"{ROOT}/requests/operator", f"{ROOT}/stopped/marketplace"
 HOLDING = Gate("automation_auto", None, "unknown", Invariant.DOUBT_MEANS_HOLD)
 FENCE, CHILD = f"{JAKARTA}/leader", f"{JAKARTA}/leader/fence"
+KEY, NAMED = f"{MAKASSAR}/leader", f"{MAKASSAR}/failover"
 CONFIG, LAST = f"{JAKARTA}/config", f"{ROOT}/stopped/marketplace.last_writer"
 
 
@@ -286,6 +304,22 @@ def in_its_own_list(case: Case) -> Case:
 
 # What is broken, in which step, by which hand, and which check must say so.
 MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
+    ("writes state", C, lambda c: plus(c, Set(STATE, b"{}", 7)), "nothing_but_the_candidate"),
+    ("writes config", C, lambda c: plus(c, Set(f"{MAKASSAR}/config", b"{}", 4)), "nothing_but_the_candidate"),
+    ("takes the key", C, lambda c: without(c, (Delete, KEY)), "nobody_leads"),
+    ("a key may be held", C, lambda c: without(c, (Create, KEY), (Delete, KEY)), "nobody_leads"),
+    ("a claim may be held", C, lambda c: without(c, (Create, CLAIM), (Delete, CLAIM)), "nobody_leads"),
+    ("named first", C, lambda c: with_ops(c, (*(o for o in ops(c) if o.path == NAMED), *(o for o in ops(c) if o.path != NAMED))), "nobody_leads"),
+    ("no name", C, lambda c: without(c, (Create, NAMED)), "candidate_may_write"),
+    ("a refused host", C, lambda c: changed(c, Create, NAMED, data=b'{"member": "mks-db1"}'), "candidate_may_write"),
+    ("of the other site", C, lambda c: changed(c, Create, NAMED, data=b'{"member": "jkt-db1"}'), "candidate_may_write"),
+    ("withdrawn too early", C, lambda c: changed(c, Create, NAMED, data=b"{}"), "candidate_may_write"),
+    ("a switchover", C, lambda c: changed(c, Create, NAMED, data=b'{"leader": "mks-db1", "member": "mks-db2"}'), "candidate_may_write"),
+    ("any permit since", C, lambda c: without(c, (Check, LAST)), "candidate_may_write"),
+    ("abroad", C, lambda c: foreign(c, "makassar"), "candidate_may_write"),
+    ("another's wish", C, lambda c: plus(without(c, (Create, NAMED)), Set(NAMED, b'{"member": "mks-db2"}', 5)), "as_judged"),
+    ("paused since", C, lambda c: without(c, (Check, f"{MAKASSAR}/config")), "as_judged"),
+    ("only observes", C, lambda c: before(c, automation=Automation.OBSERVE, clusters=promoted(c)), "of_who_may"),
     ("a gate is unknown", T, lambda c: (replace(c[0], gates=(HOLDING,)), c[1]), "gates_pass"),
     ("no gates", F, lambda c: (replace(c[0], gates=()), c[1]), "gates_pass"),
     ("stale state", T, lambda c: changed(c, Set, STATE, version=6), "state_conditional"),

@@ -28,6 +28,7 @@ from failover.health.observation import GuardSeen
 from failover.model import Lsn, ProtectionMode
 from failover.planning import (
     automatic_checks,
+    candidate_checks,
     gray_failure_checks,
     plan_checks,
     planner,
@@ -209,6 +210,7 @@ def test_every_check_is_fired_by_some_mutation() -> None:
         *gray_failure_checks.BEGIN_TAKEOVER,
         *gray_failure_checks.STOPPED_BY_GUARDS,
         *protection_checks.PROTECTION,
+        *candidate_checks.NAME_CANDIDATE,
     ]
     named = {check.__name__ for check in tables}
     # Made for a step by a function of that name, or part of a check under another name.

@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from failover.health.inputs import ConfigSeen, LeaderKeySeen, ViewInputs
+from failover.health.inputs import ConfigSeen, LeaderKeySeen, ObserverSeen, ViewInputs
+from failover.health.observation import HostObservation
 from failover.health.scope import (
     following,
     is_fence,
@@ -23,7 +24,7 @@ from failover.model import ClusterName, Epoch, GroupName, SiteName
 from failover.planning.plan import Hold
 from failover.planning.planner import plan
 from tests.scenarios.language import build
-from tests.scenarios.world import World, policy_of
+from tests.scenarios.world import REFUSED, World, policy_of
 
 
 def host(view: View, name: str) -> HostView:
@@ -231,3 +232,35 @@ def test_without_the_record_of_the_last_writer_only_who_is_on_record_may_lead() 
     beginning = build(["protection is max-availability, not in sync"])
     beginning.writers.clear()
     assert beginning.view().clusters[0].permitted is None
+
+
+def test_what_was_seen_before_a_server_was_refused_is_not_what_it_has_now() -> None:
+    """An observer that looks later found nobody: the takeover waits until the server is back."""
+    inputs = build(["jakarta unplugged for 6.3 s", "no claim for 0.1 s"]).inputs()
+    assert not isinstance(decided(inputs), Hold)
+
+    def refused(seen: HostObservation) -> HostObservation:
+        return replace(seen, postgres=REFUSED) if seen.host == "mks-db1" else seen
+
+    def looked(observer: ObserverSeen, age_s: float, *, finds_nobody: bool) -> ObserverSeen:
+        look = observer.observation
+        assert look is not None
+        hosts = tuple(refused(seen) if finds_nobody else seen for seen in look.hosts)
+        return replace(observer, age_s=age_s, observation=replace(look, hosts=hosts))
+
+    ages = {"surabaya": 0.2, "makassar": 1.8}
+    later = tuple(
+        looked(o, ages[o.site], finds_nobody=o.site == "surabaya") if o.site in ages else o
+        for o in inputs.observers
+    )
+    hold = decided(replace(inputs, observers=later))
+    assert isinstance(hold, Hold)
+    assert "standby_leader_ready" in [gate.name for gate in hold.gates if gate.passes is False]
+    ages = {"surabaya": 2.5, "makassar": 0.2}
+    earlier = tuple(replace(o, age_s=ages.get(o.site, o.age_s)) for o in later)
+    assert not isinstance(decided(replace(inputs, observers=earlier)), Hold)
+
+
+def decided(inputs: ViewInputs) -> object:
+    view = build_view(policy_of(1), inputs)
+    return plan(view, judge(view))

@@ -83,12 +83,19 @@ def prepared() -> list[GroupState]:
 
 
 @pytest.fixture
+def lists() -> list[str]:
+    """Every time the desk said that the configuration of its scope is another one."""
+    return []
+
+
+@pytest.fixture
 def desk(
     policy: Policy,
     tmp_path: Path,
     connection: Connection,
     said: list[FromWorker],
     prepared: list[GroupState],
+    lists: list[str],
 ) -> Desk:
     host = policy.host(HostName("jkt-db1"))
     me = Member(host.name, host.site, host.cluster, GroupPaths(policy.group))
@@ -104,6 +111,7 @@ def desk(
         said.append,
         lambda state: None,
         prepared.append,
+        lambda: lists.append("changed"),
         armed=True,
     )
     made.status(GRANTED)
@@ -238,3 +246,22 @@ class TestBeforeAPromotion:
         desk.status(status)
         desk._round()
         assert prepared == []
+
+
+def test_another_list_of_whom_commits_wait_for_is_noticed_once(
+    policy: Policy, desk: Desk, connection: Connection, lists: list[str]
+) -> None:
+    """So that WAL is written: only that makes PostgreSQL let go who waits for a host dropped."""
+    scope = ScopePaths(
+        policy.patroni_namespace,
+        policy.cluster(ClusterName("marketplace")).scope(SiteName("jakarta")),
+    )
+    create(connection, scope.config, b'{"ttl": 20}')
+    desk._round()
+    desk._round()
+    assert lists == []
+    changed = b'{"postgresql": {"parameters": {"synchronous_standby_names": "1 (\\"jkt-db2\\")"}}}'
+    assert isinstance(connection.commit((Set(scope.config, changed, 0),)), Committed)
+    desk._round()
+    desk._round()
+    assert lists == ["changed"]

@@ -28,7 +28,14 @@ PAGES: dict[str, Callable[[], str]] = {
     "alerts.md": lambda: alerts.page(ALERT_RULES.read_text(encoding="utf-8")),
 }
 GATE_FILES = (
-    *("gates", "step_gates", "switchover_gates", "gray_failure_gates", "manual_takeover"),
+    *(
+        "gates",
+        "step_gates",
+        "switchover_gates",
+        "gray_failure_gates",
+        "manual_takeover",
+        "candidate",
+    ),
     *("protection", "reseed", "switchover", "requests", "gray_failure"),
 )
 

@@ -1,0 +1,161 @@
+"""Whom Patroni has to be told to promote: a permitted host that a refused one outruns. Pure.
+
+In a synchronous mode the guards permit only who surely has everything that was acknowledged.
+Patroni ranks by the end of WAL, and a host that was left on an older, longer branch may be ahead:
+it takes the key, is refused, and nobody else stands while it runs. Patroni's ``failover`` znode
+names a candidate before whom all others step back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from failover.health.cluster_view import ClusterView
+from failover.health.sightings import HostView
+from failover.health.view import View
+from failover.model import Automation, HostName, Lsn
+from failover.residency.allowlist import allowed
+
+DOWN_S = 10.0  # a server that Patroni starts again is seen before that
+
+
+@dataclass(frozen=True, slots=True)
+class Outrun:
+    """``candidate``: the permitted host with the most WAL; None: whom Patroni ranks first, since
+    the host that it was told does not come up. ``ahead``: before whom the others step back.
+    """
+
+    cluster: ClusterView
+    candidate: HostView | None
+    ahead: tuple[HostName, ...]
+
+
+def outrun(view: View) -> tuple[Outrun, ...]:
+    """Of every cluster without a claim and without a leader key where naming somebody helps."""
+    return tuple(
+        found for cluster in view.clusters if (found := _outrun(view, cluster)) is not None
+    )
+
+
+def _outrun(view: View, cluster: ClusterView) -> Outrun | None:
+    if not (_may_be_told(view, cluster) and _nobody_leads(cluster)):
+        return None
+    able = [host for host in cluster.active.hosts if _could_be_promoted(view, cluster, host)]
+    if _named(cluster) in [host.host.name for host in able]:
+        return None
+    found = ((host, ahead) for host in able if (ahead := _ahead_of(cluster, host)))
+    whole = [(h, ahead) for h, ahead in found if _lacks_nothing(view, cluster, h, ahead)]
+    if not whole:
+        return _waits_in_vain(cluster)
+    candidate, ahead = max(whole, key=lambda each: (_end(each[0]), each[0].host.name))
+    return Outrun(cluster, candidate, tuple(host.host.name for host in ahead))
+
+
+def _waits_in_vain(cluster: ClusterView) -> Outrun | None:
+    """All others step back before the named host while its Patroni answers, server or not."""
+    named = (host for host in cluster.active.hosts if host.host.name == _named(cluster))
+    waiting = (host for host in named if host.patroni is not None)
+    down = tuple(host.host.name for host in waiting if host.unreachable_s >= DOWN_S)
+    return Outrun(cluster, None, down) if down else None
+
+
+def _may_be_told(view: View, cluster: ClusterView) -> bool:
+    """What was committed is carried out in every mode of automation, the rest not in observe."""
+    state, recorded = view.state, cluster.recorded
+    if state is None or recorded is None or state.plan is not None:
+        return False
+    acts = state.automation is not Automation.OBSERVE or not recorded.promoted
+    return acts and cluster.active.paused is False
+
+
+def _nobody_leads(cluster: ClusterView) -> bool:
+    """Neither claim nor leader key: a key that is held is its holder's to be refused.
+
+    What the gates of the step would hold for is no match either: it would hide the rows below.
+    """
+    scope, known = cluster.active.scope, cluster.last_writer is not None
+    free = cluster.claim_held is False and scope is not None and scope.leader is None
+    return free and known and not cluster.active.working_primaries
+
+
+def _could_be_promoted(view: View, cluster: ClusterView, host: HostView) -> bool:
+    permitted = cluster.permitted
+    if permitted is None or host.host.name not in permitted:
+        return False
+    ready = bool(cluster.may_lead(host)) and _in_recovery(host) and _enough(cluster, host)
+    return ready and allowed(view.policy, host.host, view.now_unix_s)
+
+
+def _enough(cluster: ClusterView, host: HostView) -> bool:
+    """As its guard asks before a promotion is on record (``guard/permits.py``)."""
+    recorded = cluster.recorded
+    if recorded is None:
+        return False
+    judged = _end(host) >= recorded.min_lsn and _timeline(host) >= recorded.timeline
+    return recorded.promoted or judged
+
+
+def _ahead_of(cluster: ClusterView, candidate: HostView) -> tuple[HostView, ...]:
+    """Who runs for Patroni's key before it, and is refused."""
+    hosts = (host for host in cluster.active.hosts if _refused(cluster, host))
+    return tuple(host for host in hosts if _end(host) > _end(candidate))
+
+
+def _lacks_nothing(
+    view: View, cluster: ClusterView, candidate: HostView, ahead: tuple[HostView, ...]
+) -> bool:
+    """Nobody needs what the others have more of.
+
+    The very run of its server that is on record has everything. Else what is ahead has to be on
+    another branch, an older one: a primary sends only what it has flushed, so a last writer that is
+    behind on its own timeline has come back with an older disk, and what it lost is there. Nor
+    while the other site has everything on record: the takeover, seconds later, loses nothing.
+    """
+    state, recorded, seen = view.state, cluster.recorded, candidate.postgres
+    run = recorded.runs.get(candidate.host.name) if recorded is not None else None
+    if run and seen is not None and seen.started == run:
+        return True
+    in_sync = state is not None and state.in_sync
+    return not in_sync and all(_timeline(host) < _timeline(candidate) for host in ahead)
+
+
+def _refused(cluster: ClusterView, host: HostView) -> bool:
+    """It runs for Patroni's key, and would get no permit."""
+    permitted = cluster.permitted
+    outside = permitted is not None and host.host.name not in permitted
+    return outside and host.could_take_lease is not False and _in_recovery(host)
+
+
+def _timeline(host: HostView) -> int:
+    return int(host.postgres.timeline) if host.postgres is not None else 0
+
+
+def _in_recovery(host: HostView) -> bool:
+    return host.postgres is not None and host.postgres.in_recovery
+
+
+def _end(host: HostView) -> Lsn:
+    """As Patroni ranks: received, or replayed; 0 where neither is known."""
+    postgres = host.postgres
+    lsns = (postgres.received_lsn, postgres.replayed_lsn) if postgres is not None else ()
+    return max((lsn for lsn in lsns if lsn is not None), default=Lsn(0))
+
+
+def _named(cluster: ClusterView) -> str:
+    scope = cluster.active.scope
+    return scope.failover_candidate if scope is not None else ""
+
+
+def lines(view: View) -> tuple[str, ...]:
+    """The evidence, per cluster."""
+    return tuple(_line(found) for found in outrun(view))
+
+
+def _line(found: Outrun) -> str:
+    name, names = found.cluster.name, ", ".join(found.ahead)
+    if found.candidate is None:
+        return f"{name}: Patroni waits for {names}, whose PostgreSQL does not answer"
+    return (
+        f"{name}: {found.candidate.host.name} may be promoted and has WAL up to "
+        f"{_end(found.candidate)}; refused and ahead of it: {names}"
+    )
