@@ -343,7 +343,7 @@ def test_while_the_primary_is_not_seen_nobody_stalls() -> None:
 
 
 def test_who_lost_sight_of_the_primary_calls_nobody_good_by_what_was_before() -> None:
-    """The way from Makassar is cut: its observer's last look shows less WAL than mks-db1 had told."""
+    """The way from Makassar is cut: its observer last saw less WAL than mks-db1 had told of."""
     reader = Reader()
     for observer in (SURABAYA, MAKASSAR):
         reader.look(HEALTHY, times=3, observer=observer)
