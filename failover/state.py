@@ -206,8 +206,8 @@ class GroupState:
 # What a state that is read may lack: without it less is believed and less is allowed. Without
 # ``have`` only the last writer gets a permit; without ``runs`` nobody named there is believed to
 # have everything; without ``dropped`` commits wait for one host more; a change that is not on
-# record as proven counts as never proven; guards are armed, all of them. Any other missing key could be a
-# permission (no plan, no cooldown, no pause, every site proven), so it makes the state unreadable.
+# record as proven counts as never proven; guards are armed, all of them. Any other missing key may
+# be a permission (no plan, no cooldown, no pause, every site proven), so the state is unreadable.
 _MAY_LACK_GROUP = frozenset({"proving", "proven_unix_s", "armed", "arming"})
 _MAY_LACK_CLUSTER = frozenset({"have", "runs", "dropped"})
 _KEYS_GROUP = frozenset(field.name for field in fields(GroupState)) - _MAY_LACK_GROUP
@@ -219,7 +219,8 @@ _ADAPTER: TypeAdapter[GroupState] = TypeAdapter(GroupState)
 def encode_state(state: GroupState) -> bytes:
     """The bytes of the znode: JSON, indented, so that a human can read it at 3 a.m."""
     # What is as ever is not written: guards of before do not know it.
-    usual = {name for name, it_is in (("armed", state.armed), ("arming", not state.arming)) if it_is}
+    as_ever = {"armed": state.armed, "arming": not state.arming}
+    usual = {name for name, it_is in as_ever.items() if it_is}
     return _ADAPTER.dump_json(state, indent=1, exclude=usual)
 
 

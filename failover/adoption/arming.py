@@ -60,6 +60,9 @@ def _against(view: View) -> Iterator[str]:
     state = view.state
     if state is not None and state.plan is not None:
         yield f"a plan is under way: {state.plan.kind}"
+    if state is not None and not state.armed:
+        # It would keep its claim of the epoch before, and proxies would be told no.
+        yield from still_armed(view)
     if not view.living_observers:
         yield "no controller lives: nobody sees the hosts"
         return
@@ -105,7 +108,8 @@ def _missing(view: View) -> Iterator[str]:
     before it was disarmed."""
     epoch = view.state.epoch if view.state is not None else None
     for cluster in view.clusters:
-        if cluster.primary is None:
+        claim = cluster.claim.claim if cluster.claim is not None else None
+        if cluster.primary is None or claim is None or claim.epoch != epoch:
             yield f"{cluster.name}: its primary holds no claim"
         for side in cluster.sides:
             for host in side.hosts:

@@ -5,20 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from memory_store import MemoryStore
+from memory_store import World as MemoryWorld
 
 from failover.adoption import arming
 from failover.checks.table import NAMES
+from failover.cli import adopt_arm
+from failover.cli.output import UserError
 from failover.health.observation import GuardSeen
 from failover.health.view import View, build_view
-from failover.model import Automation, Epoch, SiteName
+from failover.model import Automation, Epoch, GroupName, SiteName
 from failover.planning.decision import decide
 from failover.planning.gates import takeover_gates
 from failover.planning.plan import Plan, StepName
 from failover.planning.plan_checks import lint
 from failover.state import GroupState, StandbyScope, decode_state, encode_state
+from failover.znode import Create, GroupPaths
 from tests.scenarios.language import build
 
 MAKASSAR = SiteName("makassar")
+PATHS = GroupPaths(GroupName("marketplace"))
 
 
 def seen(*changes: str) -> View:
@@ -84,6 +90,13 @@ def test_a_guard_that_knows_another_epoch_has_not_read_that_it_is_armed() -> Non
     state = on_record()
     later = replace(view, state=replace(state, epoch=Epoch(state.epoch + 1)))
     assert "jkt-db2: its guard is not armed" in arming.not_yet(later)
+    assert "marketplace: its primary holds no claim" in arming.not_yet(later)
+
+
+def test_what_was_not_given_back_is_not_armed_again() -> None:
+    against = arming.against_arming(seen("the group is not armed"))
+    assert "marketplace: its claim is held" in against
+    assert "jkt-db1: its guard is armed" in against
 
 
 def test_only_the_arming_that_was_begun_comes_to_its_end() -> None:
@@ -153,3 +166,43 @@ def test_automation_holds(how: str) -> None:
     view = seen(*LOST[:2], how)
     assert decide(view).verdict.code == "not_armed"
     assert [g.passes for g in takeover_gates(view) if g.name == "group_armed"] == [False]
+
+
+# --------------------------------------------------------------------------- the command
+
+
+def stored(state: GroupState) -> MemoryStore:
+    store = MemoryStore(MemoryWorld(), session_id=1)
+    for path in ("/failover", PATHS.root, PATHS.history):
+        store.commit((Create(path, b""),))
+    store.commit((Create(PATHS.state, encode_state(state)),))
+    return store
+
+
+def read(store: MemoryStore) -> GroupState:
+    found = store.read(PATHS.state)
+    assert found is not None
+    return decode_state(found.data)
+
+
+def test_a_plan_that_was_begun_since_the_look_is_not_left_for_ever() -> None:
+    planned = on_record("a switchover to makassar is frozen with 5 s left")
+    with pytest.raises(UserError, match="a plan is under way"):
+        adopt_arm._disarmed(planned)
+
+
+def test_another_arming_is_not_taken_back() -> None:
+    begun = on_record("the group is being armed")
+    for epoch, armed in ((Epoch(begun.epoch + 1), True), (begun.epoch, False)):
+        store = stored(begun)
+        with pytest.raises(UserError, match="taken back"):
+            adopt_arm._take_back(store, seen().policy, ("its guard is not armed",), epoch)
+        assert read(store).armed is armed
+
+
+def test_arming_is_begun_on_record_and_says_in_which_epoch() -> None:
+    store, view = stored(arming.disarmed(on_record())), seen("the group is not armed")
+    assert adopt_arm._begin(view.policy, store, view, "because") == ("jakarta", 2)
+    assert (read(store).armed, read(store).arming) == (True, True)
+    with pytest.raises(UserError, match="somebody else"):
+        adopt_arm._begin(view.policy, store, view, "because")

@@ -102,6 +102,9 @@ def test_which_one_that_was_outlives_the_guard(tmp_path: Path) -> None:
     write_record(places, GuardRecord("boot", armed=True, adopted=7))
     assert read_record(places, "boot").adopted == 7
     assert read_record(places, "another boot").adopted is None
+    write_record(places, GuardRecord("boot", armed=True))  # as a guard of before reads it
+    assert b"adopted" not in places.record.read_bytes()
+    assert read_record(places, "boot") == GuardRecord("boot", armed=True)
 
 
 # --------------------------------------------------------------------------- the desk
