@@ -17,6 +17,7 @@ from failover.model import ClusterName, HostName, Lsn, SiteName
 from failover.policy import Cluster, Policy
 
 SETTLED_S = 2.0  # so lately a server that is well has shown its list
+MISSED_S = 2.0  # an observer looks every half second to second
 APART_LOOKS = 2  # that many looks of one observer are half a second apart at least
 
 
@@ -158,6 +159,8 @@ class _Observer:
     begins_after: int = 0  # looks up to this one may be older than what the proof is about
     last: int = 0
     ends: tuple[Lsn, ...] = ()  # the primary's WAL at its last looks, oldest first
+    ended_s: float = 0.0  # when the last of them was learnt
+    missed: bool = False  # it lost sight of the primary, and has not looked often enough since
     proof: Proof = field(default_factory=Proof)
     runs: dict[HostName, Run | None] = field(default_factory=dict)
 
@@ -202,9 +205,13 @@ class _ClusterMemory:
         if counts:
             self._runs(seen, look, key)
         if primary is None or primary.current_lsn is None:
+            seen.ends, seen.missed = (), True
             return
-        self._keep_up(primary, look, seen.ends, key, at_s)
-        seen.ends = (*seen.ends, primary.current_lsn)[-APART_LOOKS:]
+        if seen.ends and at_s - seen.ended_s > MISSED_S:
+            seen.ends, seen.missed = (), True
+        seen.missed = seen.missed and len(seen.ends) < APART_LOOKS
+        self._keep_up(primary, look, seen, key, at_s)
+        seen.ends, seen.ended_s = (*seen.ends, primary.current_lsn)[-APART_LOOKS:], at_s
         self.look_s = max(at_s, self.look_s or at_s)
 
     def _runs(self, seen: _Observer, look: Look, key: SyncKey) -> None:
@@ -217,17 +224,20 @@ class _ClusterMemory:
         self,
         primary: PostgresSeen,
         look: Look,
-        ends: tuple[Lsn, ...],
+        seen: _Observer,
         key: SyncKey,
         at_s: float,
     ) -> None:
+        """By where the WAL ended two looks before. Who lost sight of the primary knows that of a
+        time before, and would call a host good that has said nothing since."""
+        ends = seen.ends
         for host in (h.name for h in self.cluster.hosts if h.name != key.holder):
             times = self.times.setdefault(host, _Times(good_s=at_s, shown_s=at_s))
             row = _row(primary, host)
             flushed = row.flush_lsn if row is not None and row.state == "streaming" else None
             if flushed is None or (ends and flushed < ends[0]):
                 times.good_since_s = None
-            else:
+            elif not seen.missed:
                 times.good_s = max(at_s, times.good_s)
                 times.good_since_s = at_s if times.good_since_s is None else times.good_since_s
                 times.kept_up = True

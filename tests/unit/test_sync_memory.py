@@ -29,7 +29,8 @@ from failover.health.observation import (
 )
 from failover.model import ClusterName, HostName, Lsn, SiteName, TimelineId
 
-SHOP, SURABAYA = ClusterName("marketplace"), SiteName("surabaya")
+SHOP = ClusterName("marketplace")
+SURABAYA, MAKASSAR = SiteName("surabaya"), SiteName("makassar")
 PRIMARY, REPLICA, REMOTE = (HostName(n) for n in ("jkt-db1", "jkt-db2", "mks-db1"))
 LISTED = (REPLICA, REMOTE)
 TEXT = names_text(LISTED)
@@ -204,7 +205,11 @@ class Reader:
         self.memory.set_key(SHOP, KEY, self.now_s)
 
     def look(
-        self, primary: PostgresSeen | NoAnswer, times: int = 1, replica: PostgresSeen | None = None
+        self,
+        primary: PostgresSeen | NoAnswer,
+        times: int = 1,
+        replica: PostgresSeen | None = None,
+        observer: SiteName = SURABAYA,
     ) -> SyncSeen:
         for _ in range(times):
             self.sequence += 1
@@ -212,7 +217,7 @@ class Reader:
             answers = {PRIMARY: primary, REPLICA: replica or server(), REMOTE: server()}
             self.memory.learn(
                 SiteObservation(
-                    observer=SURABAYA,
+                    observer=observer,
                     sequence=self.sequence,
                     taken_unix_s=0.0,
                     round_duration_s=0.1,
@@ -334,6 +339,24 @@ def test_while_the_primary_is_not_seen_nobody_stalls() -> None:
     reader = Reader()
     reader.look(HEALTHY, times=3)
     reader.look(SILENT, times=20)
+    assert reader.host(REMOTE)[0] == 0.0
+
+
+def test_who_lost_sight_of_the_primary_calls_nobody_good_by_what_was_before() -> None:
+    """The way from Makassar is cut: its observer last saw less WAL than mks-db1 had told of."""
+    reader = Reader()
+    for observer in (SURABAYA, MAKASSAR):
+        reader.look(HEALTHY, times=3, observer=observer)
+    stuck = (WalsenderSeen(REPLICA, "streaming", Lsn(2000), "sync"), rows(1000)[1])
+    waits = replace(HEALTHY, current_lsn=Lsn(2000), walsenders=stuck)
+    for _ in range(3):
+        reader.look(waits)
+        reader.look(SILENT, observer=MAKASSAR)
+    reader.look(waits, observer=MAKASSAR)  # the way is open again, the old connection is not
+    reader.look(waits)
+    reader.look(waits, observer=MAKASSAR)
+    assert reader.host(REMOTE)[0] > 2.0
+    reader.look(replace(waits, walsenders=rows(2000)), times=3, observer=MAKASSAR)
     assert reader.host(REMOTE)[0] == 0.0
 
 
