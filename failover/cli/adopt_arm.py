@@ -262,9 +262,7 @@ def _until_nothing(look: Callable[[], tuple[str, ...]], limit_s: float) -> tuple
     return left
 
 
-def _take_back(
-    store: Store, policy: Policy, missing: tuple[str, ...], epoch: Epoch
-) -> NoReturn:
+def _take_back(store: Store, policy: Policy, missing: tuple[str, ...], epoch: Epoch) -> NoReturn:
     from failover.adoption import arming
 
     reason = "; ".join(missing)[:500]
