@@ -170,7 +170,8 @@ class GroupState:
     changes neither.
     ``takeover_begun_unix_s``: when a takeover of a site that held its claims was last begun.
     ``armed``: guards hold their servers to it; false while a pair that was there before is only
-    looked at (`failover adopt`).
+    looked at (`failover adopt`). ``arming``: they are told to, and not every one is known to: that
+    no claim is seen proves nothing yet.
     """
 
     group: GroupField
@@ -190,6 +191,12 @@ class GroupState:
     proven_unix_s: UnixSeconds = 0.0
     takeover_begun_unix_s: UnixSeconds = 0.0
     armed: bool = True
+    arming: bool = False
+
+    @property
+    def may_move(self) -> bool:
+        """Every guard was seen to hold its server to it: a claim that is gone proves something."""
+        return self.armed and not self.arming
 
     def with_cluster(self, name: ClusterName, cluster: ClusterState) -> GroupState:
         """The same state with one cluster's record replaced."""
@@ -199,9 +206,9 @@ class GroupState:
 # What a state that is read may lack: without it less is believed and less is allowed. Without
 # ``have`` only the last writer gets a permit; without ``runs`` nobody named there is believed to
 # have everything; without ``dropped`` commits wait for one host more; a change that is not on
-# record as proven counts as never proven; guards are armed. Any other missing key could be a
-# permission (no plan, no cooldown, no pause, every site proven), so it makes the state unreadable.
-_MAY_LACK_GROUP = frozenset({"proving", "proven_unix_s", "armed"})
+# record as proven counts as never proven; guards are armed, all of them. Any other missing key may
+# be a permission (no plan, no cooldown, no pause, every site proven), so the state is unreadable.
+_MAY_LACK_GROUP = frozenset({"proving", "proven_unix_s", "armed", "arming"})
 _MAY_LACK_CLUSTER = frozenset({"have", "runs", "dropped"})
 _KEYS_GROUP = frozenset(field.name for field in fields(GroupState)) - _MAY_LACK_GROUP
 _KEYS_CLUSTER = frozenset(field.name for field in fields(ClusterState)) - _MAY_LACK_CLUSTER
@@ -211,7 +218,9 @@ _ADAPTER: TypeAdapter[GroupState] = TypeAdapter(GroupState)
 
 def encode_state(state: GroupState) -> bytes:
     """The bytes of the znode: JSON, indented, so that a human can read it at 3 a.m."""
-    usual = {"armed"} if state.armed else None  # not written: guards of before do not know it
+    # What is as ever is not written: guards of before do not know it.
+    as_ever = {"armed": state.armed, "arming": not state.arming}
+    usual = {name for name, it_is in as_ever.items() if it_is}
     return _ADAPTER.dump_json(state, indent=1, exclude=usual)
 
 

@@ -1,7 +1,9 @@
 """When a pair that was there before may be armed, and when it is. Pure.
 
 Invariant: armed is a group only when every cluster's primary holds its claim and every guard says
-so; until then whoever armed it waits, and takes it back where that does not come.
+so; until then whoever armed it waits, and takes it back where that does not come. Meanwhile it is
+``arming`` on record, and nobody moves it: a primary whose guard was cut off before it could read
+the record writes on, without a claim and without a deadline.
 """
 
 from __future__ import annotations
@@ -58,6 +60,9 @@ def _against(view: View) -> Iterator[str]:
     state = view.state
     if state is not None and state.plan is not None:
         yield f"a plan is under way: {state.plan.kind}"
+    if state is not None and not state.armed:
+        # It would keep its claim of the epoch before, and proxies would be told no.
+        yield from still_armed(view)
     if not view.living_observers:
         yield "no controller lives: nobody sees the hosts"
         return
@@ -99,12 +104,17 @@ def not_yet(view: View) -> tuple[str, ...]:
 
 
 def _missing(view: View) -> Iterator[str]:
+    """A guard that knows the epoch has read the record that arms it: what is seen of it may be from
+    before it was disarmed."""
+    epoch = view.state.epoch if view.state is not None else None
     for cluster in view.clusters:
-        if cluster.primary is None:
+        claim = cluster.claim.claim if cluster.claim is not None else None
+        if cluster.primary is None or claim is None or claim.epoch != epoch:
             yield f"{cluster.name}: its primary holds no claim"
         for side in cluster.sides:
             for host in side.hosts:
-                if host.guard is None or not host.guard.armed:
+                guard = host.guard
+                if guard is None or not guard.armed or guard.epoch != epoch:
                     yield f"{host.host.name}: its guard is not armed"
 
 
@@ -130,6 +140,7 @@ def armed(state: GroupState, active: SiteName, now_unix_s: float) -> GroupState:
     return replace(
         state,
         armed=True,
+        arming=True,
         epoch=Epoch(state.epoch + 1),
         active_site=active,
         clusters=dict.fromkeys(state.clusters, fresh),
@@ -142,4 +153,14 @@ def armed(state: GroupState, active: SiteName, now_unix_s: float) -> GroupState:
 
 def disarmed(state: GroupState) -> GroupState:
     """The same, held by nobody: controllers only look."""
-    return replace(state, armed=False, automation=Automation.OBSERVE)
+    return replace(state, armed=False, arming=False, automation=Automation.OBSERVE)
+
+
+def confirmed(state: GroupState, epoch: Epoch) -> GroupState:
+    """Every guard was seen to be armed in this epoch; the same where another one has begun."""
+    return replace(state, arming=False) if state.armed and state.epoch == epoch else state
+
+
+def taken_back(state: GroupState, epoch: Epoch) -> GroupState:
+    """Disarmed, where it is still the arming of this epoch that did not come to its end."""
+    return disarmed(state) if state.arming and state.epoch == epoch else state

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -22,6 +22,7 @@ from failover.cli.settings import operator, reason_option
 if TYPE_CHECKING:
     from failover.coordination.store import Store
     from failover.health.view import View
+    from failover.model import Epoch, SiteName
     from failover.policy import Policy
     from failover.state import GroupState
     from failover.znode import Op
@@ -98,23 +99,22 @@ def arm(reason: str, wait_s: float, observer_password_file: Path) -> None:
         view = observer.settle().view
         if not view.living_observers:
             view = observer.settle(LOOK_LONGER_S).view
-        if view.state is not None and view.state.armed:
+        if view.state is not None and view.state.may_move:
             click.echo("nothing to do: it is armed already")
             return
-        _refuse(policy, store, view, observer_password_file)
-        active = arming.active_site(view)
-        assert active is not None
-        now_s = time.time()
-        _set(
-            store,
-            policy,
-            ("group_armed", f"the guards hold {active} to the lease from now on", reason),
-            lambda state: state if state.armed else arming.armed(state, active, now_s),
-            beside=lambda s: _leftovers(s, policy),
-        )
+        if view.state is not None and view.state.armed:  # another command was ended meanwhile
+            active, epoch = view.state.active_site, view.state.epoch
+        else:
+            _refuse(policy, store, view, observer_password_file)
+            active, epoch = _begin(policy, store, view, reason)
         missing = _until_nothing(lambda: arming.not_yet(observer.look().view), wait_s)
         if missing:
-            _take_back(store, policy, missing)
+            _take_back(store, policy, missing, epoch)
+        summary = "every guard is armed: the group may be moved"
+        words = ("group_armed", summary, reason)
+        after = _set(store, policy, words, lambda state: arming.confirmed(state, epoch))
+        if after is None:
+            raise UserError("disarmed meanwhile by somebody else", code=ExitCode.FINDINGS)
     click.echo(f"group {policy.group}: armed, {active} active, automation observe")
 
 
@@ -138,7 +138,7 @@ def disarm(reason: str, wait_s: float) -> None:
         observer = Observer(policy, store)
         _refuse_to_disarm(observer.settle().view)
         summary = "the guards hold nothing any more: Patroni alone decides"
-        _set(store, policy, ("group_disarmed", summary, reason), arming.disarmed)
+        _set(store, policy, ("group_disarmed", summary, reason), _disarmed)
         left = _until_nothing(lambda: arming.still_armed(observer.look().view), wait_s)
     if left:
         for each in left:
@@ -149,6 +149,24 @@ def disarm(reason: str, wait_s: float) -> None:
             code=ExitCode.FINDINGS,
         )
     click.echo(f"group {policy.group}: not armed any more; no guard holds a server")
+
+
+def _begin(policy: Policy, store: Store, view: View, reason: str) -> tuple[SiteName, Epoch]:
+    """The guards are told; which site is active from now on, and in which epoch."""
+    from failover.adoption import arming
+
+    active, now_s = arming.active_site(view), time.time()
+    assert active is not None
+    after = _set(
+        store,
+        policy,
+        ("group_armed", f"the guards hold {active} to the lease from now on", reason),
+        lambda state: state if state.armed else arming.armed(state, active, now_s),
+        beside=lambda s: _leftovers(s, policy),
+    )
+    if after is None:
+        raise UserError("somebody else arms it just now", todo="look again", code=ExitCode.REFUSED)
+    return after.active_site, after.epoch
 
 
 # --------------------------------------------------------------------------- what speaks against it
@@ -193,6 +211,16 @@ def _refuse_to_disarm(view: View) -> None:
         raise UserError(reason, todo=PAGE, code=ExitCode.REFUSED)
 
 
+def _disarmed(state: GroupState) -> GroupState:
+    """A plan that was begun since the look would stand for ever: nobody ends it then."""
+    from failover.adoption import arming
+
+    if state.plan is not None:
+        what = f"a plan is under way ({state.plan.kind}): wait for its end"
+        raise UserError(what, todo=PAGE, code=ExitCode.REFUSED)
+    return arming.disarmed(state)
+
+
 # --------------------------------------------------------------------------- the record
 
 
@@ -203,13 +231,13 @@ def _set(
     change: Callable[[GroupState], GroupState],
     *,
     beside: Callable[[Store], tuple[Op, ...]] = lambda _store: (),
-) -> None:
-    """``words``: event, summary, reason."""
+) -> GroupState | None:
+    """``words``: event, summary, reason. The state afterwards; None: it was so already."""
     from failover.coordination.settings import Setting, apply_setting
 
     event, summary, reason = words
     setting = Setting(event, summary, operator(), {"reason": reason}, change, beside)
-    apply_setting(store, policy, setting, now_unix_s=time.time())
+    return apply_setting(store, policy, setting, now_unix_s=time.time())
 
 
 def _leftovers(store: Store, policy: Policy) -> tuple[Op, ...]:
@@ -234,12 +262,12 @@ def _until_nothing(look: Callable[[], tuple[str, ...]], limit_s: float) -> tuple
     return left
 
 
-def _take_back(store: Store, policy: Policy, missing: tuple[str, ...]) -> None:
+def _take_back(store: Store, policy: Policy, missing: tuple[str, ...], epoch: Epoch) -> NoReturn:
     from failover.adoption import arming
 
     reason = "; ".join(missing)[:500]
     words = ("group_disarmed", "not every guard was armed in time", reason)
-    _set(store, policy, words, arming.disarmed)
+    _set(store, policy, words, lambda state: arming.taken_back(state, epoch))
     for each in missing:
         click.echo(f"  {each}", err=True)
     raise UserError(

@@ -114,13 +114,13 @@ def _judged(
     ``ready_s``: how long to wait for eyes; a controller that stands in has to look around first.
     """
     from failover.cli.look import Observer
-    from failover.planning.switchover_gates import begin_gates
+    from failover.planning.requests import request_gates
 
     observer = Observer(policy, store)
     give_up_s = time.monotonic() + ready_s
     while True:
         seen = usable(observer.settle())
-        gates = begin_gates(seen.view, renewed(request))
+        gates = request_gates(seen.view, renewed(request))
         if not blocking(gates):
             return seen.view.active_site, gates
         if time.monotonic() > give_up_s:

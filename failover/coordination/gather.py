@@ -125,10 +125,11 @@ class Gatherer:
             key = sync_key(self._policy, claim, scopes, writers)
             self._sync.set_key(claim.cluster, key, now.boottime_s)
         observers = self._observers(znodes, now, local)
+        state = self._state(znodes) if read else StateSeen()
         return ViewInputs(
             now_unix_s=now.unix_s,
             reader=self._reader,
-            state=self._state(znodes) if read else StateSeen(),
+            state=state,
             claims=claims,
             scopes=scopes,
             observers=observers,
@@ -140,7 +141,7 @@ class Gatherer:
             glances=glances,
             last_writers=writers,
             sync=self._sync.seen() if read else (),
-            request=request_seen(self._requests, znodes) if read else None,
+            request=request_seen(self._requests, znodes, state.state) if read else None,
             approved=self._approved(znodes) if read else None,
             history_head=head_seen(znodes[self._paths.history_head]) if read else NO_HEAD,
             ledger=ledger_seen(znodes[self._paths.residency]) if read else NO_LEDGER,

@@ -13,8 +13,10 @@ from failover.access import Role
 from failover.coordination.history import record
 from failover.coordination.protection import NobodyWrites, Protection
 from failover.coordination.reads import read_all
+from failover.coordination.requests_seen import BYTES_MAX
 from failover.coordination.settings import Setting, apply_setting, read_state
 from failover.coordination.store import FORBIDDEN, Store, StoreForbidden, StoreUnavailable
+from failover.history import CHAIN_STARTS
 from failover.model import ProtectionMode
 from failover.policy import Policy
 from failover.residency.approved import decode_approved, encode_approved, entries, mark
@@ -61,6 +63,8 @@ def answer_settings(store: Store, policy: Policy, *, now_unix_s: float) -> int:
 def _answer(
     store: Store, policy: Policy, found: Znode, *, approver: bool, now_unix_s: float
 ) -> bool:
+    if len(found.data) > BYTES_MAX:
+        return False
     try:
         request = decode_setting(found.data, path=found.path)
     except StateError:
@@ -89,7 +93,8 @@ def _carry_out(
     if request.needs_approver and not approver and policy.access.position.closed:
         raise Refused("this takes an approver's key")
     done = Set(found.path, encode_setting(answered(request, RequestPhase.DONE)), found.version)
-    details = dict(request.details)
+    # Nobody but the controller says as whom he asked, nor that the chain of entries begins anew.
+    details = {k: v for k, v in request.details.items() if k not in ("role", CHAIN_STARTS)}
     if policy.access.position.closed:
         details["role"] = Role.APPROVER if approver else Role.OPERATOR
     if request.kind in (SettingKind.REHEARSAL, SettingKind.RESIDENCY_APPROVED):

@@ -57,7 +57,7 @@ from failover.guard.wal_end import ask_server, stopped_at
 from failover.model import TimelineId
 from failover.policy import DatabaseHost
 from failover.state import GroupState, StateError, decode_state
-from failover.znode import Committed, ScopePaths, Znode
+from failover.znode import Check, Committed, ScopePaths, Znode
 
 ROUND_S = 0.5
 WAITING_ROUND_S = 0.1  # while a permit waits for something that passes by itself
@@ -298,7 +298,7 @@ class Desk:
                 return None
             decision = decide_permit(self._me, self._permit_inputs(waiting, seen, session_id))
             match decision:
-                case Unarmed():
+                case Unarmed() if self._is_still(seen.state):
                     return self._answer(waiting, Answer.UNARMED, "unarmed", "")
                 case Refuse() if decision.passes_by_itself and time.monotonic() < waiting.until_s:
                     return None
@@ -318,6 +318,13 @@ class Desk:
                     log.info("permit_not_committed", outcome=repr(outcome))
             seen = self._read()  # it happened or it did not: read and decide again
         return None
+
+    def _is_still(self, state: Znode | None) -> bool:
+        """A follower that lags behind, or a leader cut off from the others, may show the record of
+        before the group was armed."""
+        if state is None:
+            return True
+        return isinstance(self._store.commit((Check(state.path, state.version),)), Committed)
 
     def _permit_inputs(self, waiting: _Waiting, seen: _Seen, session_id: int) -> PermitInputs:
         wal_end = None

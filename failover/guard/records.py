@@ -131,7 +131,9 @@ def read_record(places: Places, boot: str) -> GuardRecord:
 
 def write_record(places: Places, record: GuardRecord) -> None:
     """On the disk when this returns. OSError when it could not be written."""
-    _replace(places.record, _RECORD.dump_json(record), durable=True)
+    # A guard of before, put back, does not know it, and would take the whole for unreadable.
+    usual = {"adopted"} if record.adopted is None else None
+    _replace(places.record, _RECORD.dump_json(record, exclude=usual), durable=True)
 
 
 def read_lease(places: Places, boot: str) -> LeaseRecord | None:

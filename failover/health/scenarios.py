@@ -29,8 +29,13 @@ def not_initialised(view: View) -> bool:
 
 
 def not_armed(view: View) -> bool:
-    """A pair that was there before is looked at, and its guards hold nothing."""
-    return view.state is not None and not view.state.armed
+    """A pair that was there before is looked at, and not every guard is known to hold its server:
+    that nobody holds a claim proves nothing of who writes."""
+    return view.state is not None and not view.state.may_move
+
+
+def unarmed_move_requested(view: View) -> bool:
+    return not_armed(view) and view.waiting_request is not None
 
 
 def split_brain_suspected(view: View) -> bool:

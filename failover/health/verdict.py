@@ -105,6 +105,13 @@ RULES: tuple[Rule, ...] = (
         Consequence.HOLD,
     ),
     Rule(
+        "unarmed_move_requested",
+        "An operator asks to move a group whose guards are not armed: it is refused",
+        when.unarmed_move_requested,
+        tell.request,
+        Consequence.ANSWER_REQUEST,
+    ),
+    Rule(
         "not_armed",
         "The guards are not armed (`failover adopt arm`): it is looked at, and nothing is done",
         when.not_armed,

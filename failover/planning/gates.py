@@ -37,6 +37,7 @@ def automation_gates(view: View, state: GroupState) -> tuple[Gate, ...]:
     """Whether automation may move the group at all."""
     return (
         state_readable(view),
+        *group_armed(state),
         nothing_under_way(state),
         _automation(state),
         _not_paused(view, state),
@@ -76,6 +77,18 @@ def state_readable(view: View) -> Gate:
         return Gate("state_readable", None, text, Invariant.DOUBT_MEANS_HOLD)
     text = f"epoch {view.state.epoch}, {view.state.active_site} active"
     return Gate("state_readable", True, text, Invariant.DOUBT_MEANS_HOLD)
+
+
+def group_armed(state: GroupState | None) -> tuple[Gate, ...]:
+    """Where a guard may hold nothing, a server that nobody sees writes without claim and deadline.
+
+    Nothing is said of a group that was never adopted, or whose guards are all armed.
+    """
+    if state is None or state.may_move:
+        return ()
+    how_far = "not every guard is known to be armed" if state.armed else "the guards are not armed"
+    text = f"{how_far}: that no claim is seen proves nothing (`failover adopt arm`)"
+    return (Gate("group_armed", False, text, Invariant.SINGLE_WRITER),)
 
 
 def nothing_under_way(state: GroupState) -> Gate:

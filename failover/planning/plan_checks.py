@@ -124,6 +124,17 @@ def along_an_edge(reading: Reading) -> Problems:
             yield Problem("along_an_edge", f"{name}: no such transition by {reading.plan.step}")
 
 
+def only_armed(reading: Reading) -> Problems:
+    """A group whose guards may hold nothing is told what is refused, and no more: a server there
+    may write without a claim. Whether it is armed no plan changes."""
+    before, after = reading.before, reading.after
+    refused = reading.plan.step is StepName.REFUSE_REQUEST
+    if not refused and (not before.armed or before.arming):
+        yield Problem("only_armed", "not every guard is known to be armed")
+    if after is not None and (after.armed, after.arming) != (before.armed, before.arming):
+        yield Problem("only_armed", "a plan changes whether the group is armed")
+
+
 # --------------------------------------------------------------------------- ZooKeeper's leader
 
 
@@ -132,6 +143,8 @@ def _restart(plan: Plan, action: RestartZooKeeper, view: View) -> Problems:
     if plan.step is not StepName.RESTART_ZOOKEEPER:
         yield Problem("known_step", f"{plan.step} restarts ZooKeeper")
     leader = view.zookeeper_leader
+    if view.state is None or not view.state.armed or view.state.arming:
+        yield Problem("only_armed", "not every guard is known to be armed")
     if leader is None or leader.name != action.server:
         yield Problem("restart_is_leader", f"{action.server} is not seen as the leader")
     if view.ensemble_unchanged_for_s < SETTLED_S:
@@ -150,6 +163,7 @@ _EVERY_STEP: tuple[Callable[[Reading], Problems], ...] = (
     known_paths,
     *HISTORY,
     along_an_edge,
+    only_armed,
     *EVERY_STEP,
 )
 

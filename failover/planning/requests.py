@@ -13,6 +13,7 @@ from failover.planning import (
     switchover_transactions,
     transactions,
 )
+from failover.planning.gates import group_armed
 from failover.planning.manual_takeover import manual_takeover_gates
 from failover.planning.plan import Gate, Hold, Plan, StepName, passing, reason
 from failover.planning.steps import group_step, step
@@ -22,6 +23,10 @@ from failover.state import OperatorRequest, PlanKind
 
 def request_gates(view: View, request: OperatorRequest) -> tuple[Gate, ...]:
     """Everything that speaks for or against what is asked for."""
+    return (*group_armed(view.state), *_gates_of_its_kind(view, request))
+
+
+def _gates_of_its_kind(view: View, request: OperatorRequest) -> tuple[Gate, ...]:
     if request.kind is PlanKind.SWITCHOVER:
         return begin_gates(view, request)
     if gray_failure.seen(view):

@@ -146,6 +146,11 @@ _BY_HAND = (
         "the site that is asked for is the other data site",
         "it is active already, or holds no data",
     ),
+    Row(
+        "group_armed",
+        "every guard of an adopted group was seen to be armed",
+        "`failover adopt arm` ([adopt](operations/adopt.md)); until then Patroni alone decides",
+    ),
     Row("no_plan_stands", "no plan stands", "wait: it ends or goes back at its deadline"),
     Row(
         "role_allows",

@@ -64,6 +64,10 @@ ADVICE: dict[str, Advice] = {
         f"{_O}upgrade.md",
     ),
     "not_initialised": Advice("`failover init`, once, when every part runs.", f"{_O}guard-down.md"),
+    "unarmed_move_requested": Advice(
+        "Wait for the answer: seconds. `failover adopt arm` first; until then Patroni's own tools.",
+        f"{_O}adopt.md",
+    ),
     "not_armed": Advice(
         "Nothing has to be done. `failover adopt arm` when the differences are gone.",
         f"{_O}adopt.md",

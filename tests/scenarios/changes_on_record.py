@@ -86,6 +86,11 @@ def _not_armed(world: World) -> None:
     world.state = replace(_state(world), armed=False)
 
 
+@change(r"the group is being armed")
+def _arming(world: World) -> None:
+    world.state = replace(_state(world), arming=True)
+
+
 @change(r"the state cannot be understood: (.+)")
 def _state_problem(world: World, problem: str) -> None:
     world.state, world.state_problem = None, problem

@@ -4,18 +4,34 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+from memory_store import MemoryStore
+from memory_store import World as MemoryWorld
+
 from failover.adoption import arming
 from failover.checks.table import NAMES
+from failover.cli import adopt_arm
+from failover.cli.output import UserError
+from failover.health.observation import GuardSeen
 from failover.health.view import View, build_view
-from failover.model import Automation, SiteName
-from failover.state import StandbyScope
+from failover.model import Automation, Epoch, GroupName, SiteName
+from failover.planning.decision import decide
+from failover.planning.gates import takeover_gates
+from failover.planning.plan import Plan, StepName
+from failover.planning.plan_checks import lint
+from failover.state import GroupState, StandbyScope, decode_state, encode_state
+from failover.znode import Create, GroupPaths
 from tests.scenarios.language import build
 
 MAKASSAR = SiteName("makassar")
+PATHS = GroupPaths(GroupName("marketplace"))
 
 
 def seen(*changes: str) -> View:
     world = build(list(changes))
+    for host in world.hosts.values():
+        if isinstance(host.guard, GuardSeen) and world.state is not None:
+            host.guard = replace(host.guard, epoch=world.state.epoch)
     return build_view(world.policy, world.inputs())
 
 
@@ -53,7 +69,140 @@ def test_a_new_arrangement_forgets_what_was_before() -> None:
     assert state is not None
     after = arming.armed(arming.disarmed(state), MAKASSAR, 5.0)
     assert (after.armed, after.epoch, after.active_site) == (True, state.epoch + 1, MAKASSAR)
+    assert after.arming
     assert after.automation is Automation.OBSERVE
     (cluster,) = after.clusters.values()
     assert (cluster.promoted, cluster.standby) == (True, StandbyScope.FOLLOWING)
     assert replace(arming.disarmed(state), armed=True, automation=state.automation) == state
+
+
+# --------------------------------------------------------------------------- not every guard yet
+
+
+def on_record(*changes: str) -> GroupState:
+    state = seen(*changes).state
+    assert state is not None
+    return state
+
+
+def test_a_guard_that_knows_another_epoch_has_not_read_that_it_is_armed() -> None:
+    view = seen()
+    state = on_record()
+    later = replace(view, state=replace(state, epoch=Epoch(state.epoch + 1)))
+    assert "jkt-db2: its guard is not armed" in arming.not_yet(later)
+    assert "marketplace: its primary holds no claim" in arming.not_yet(later)
+
+
+def test_what_was_not_given_back_is_not_armed_again() -> None:
+    against = arming.against_arming(seen("the group is not armed"))
+    assert "marketplace: its claim is held" in against
+    assert "jkt-db1: its guard is armed" in against
+
+
+def test_only_the_arming_that_was_begun_comes_to_its_end() -> None:
+    begun = on_record("the group is being armed")
+    other = Epoch(begun.epoch + 1)
+    assert arming.confirmed(begun, begun.epoch).may_move
+    assert arming.confirmed(begun, other) == begun
+    assert not arming.taken_back(begun, begun.epoch).armed
+    assert arming.taken_back(begun, other) == begun
+    whole = arming.confirmed(begun, begun.epoch)
+    assert arming.taken_back(whole, begun.epoch) == whole
+    gone = arming.disarmed(begun)
+    assert arming.confirmed(gone, begun.epoch) == gone
+
+
+def test_that_it_is_under_way_is_written_and_read() -> None:
+    begun = on_record("the group is being armed")
+    assert decode_state(encode_state(begun)) == begun
+    assert b"arming" not in encode_state(on_record())
+
+
+LOST = (  # whoever wrote there, nobody sees it
+    "jakarta unplugged for 60 s",
+    "no claim for 60 s",
+    "an operator asks for a takeover to makassar, 1 s ago, accepts the loss, has fenced jakarta",
+)
+NOT_YET = pytest.mark.parametrize("how", ["the group is not armed", "the group is being armed"])
+
+
+@NOT_YET
+@pytest.mark.parametrize(
+    "asked", [LOST, ("an operator asks for a switchover to makassar, 1 s ago",)]
+)
+def test_an_operators_move_is_refused_with_a_sentence(how: str, asked: tuple[str, ...]) -> None:
+    view = seen(*asked, how)
+    decided = decide(view)
+    assert decided.verdict.code == "unarmed_move_requested"
+    assert isinstance(decided.next_step, Plan)
+    assert decided.next_step.step is StepName.REFUSE_REQUEST
+    assert "group_armed: " in decided.next_step.sentence
+    assert "`failover adopt arm`" in decided.next_step.sentence
+    assert lint(decided.next_step, view) == ()
+
+
+@NOT_YET
+@pytest.mark.parametrize(
+    ("asked", "step"),
+    [
+        (LOST, StepName.TAKEOVER),
+        (LOST[:2], StepName.TAKEOVER),
+        (("an operator asks for a switchover to makassar, 1 s ago",), StepName.BEGIN_SWITCHOVER),
+    ],
+)
+def test_a_plan_that_moves_it_is_never_committed(
+    how: str, asked: tuple[str, ...], step: StepName
+) -> None:
+    """What the gates should have refused: a plan as it would be of an armed group."""
+    whole = decide(seen(*asked)).next_step
+    assert isinstance(whole, Plan), whole
+    assert whole.step is step
+    assert "only_armed" in {problem.check for problem in lint(whole, seen(*asked, how))}
+    assert lint(whole, seen(*asked)) == ()
+
+
+@NOT_YET
+def test_automation_holds(how: str) -> None:
+    view = seen(*LOST[:2], how)
+    assert decide(view).verdict.code == "not_armed"
+    assert [g.passes for g in takeover_gates(view) if g.name == "group_armed"] == [False]
+
+
+# --------------------------------------------------------------------------- the command
+
+
+def stored(state: GroupState) -> MemoryStore:
+    store = MemoryStore(MemoryWorld(), session_id=1)
+    for path in ("/failover", PATHS.root, PATHS.history):
+        store.commit((Create(path, b""),))
+    store.commit((Create(PATHS.state, encode_state(state)),))
+    return store
+
+
+def read(store: MemoryStore) -> GroupState:
+    found = store.read(PATHS.state)
+    assert found is not None
+    return decode_state(found.data)
+
+
+def test_a_plan_that_was_begun_since_the_look_is_not_left_for_ever() -> None:
+    planned = on_record("a switchover to makassar is frozen with 5 s left")
+    with pytest.raises(UserError, match="a plan is under way"):
+        adopt_arm._disarmed(planned)
+
+
+def test_another_arming_is_not_taken_back() -> None:
+    begun = on_record("the group is being armed")
+    for epoch, armed in ((Epoch(begun.epoch + 1), True), (begun.epoch, False)):
+        store = stored(begun)
+        with pytest.raises(UserError, match="taken back"):
+            adopt_arm._take_back(store, seen().policy, ("its guard is not armed",), epoch)
+        assert read(store).armed is armed
+
+
+def test_arming_is_begun_on_record_and_says_in_which_epoch() -> None:
+    store, view = stored(arming.disarmed(on_record())), seen("the group is not armed")
+    assert adopt_arm._begin(view.policy, store, view, "because") == ("jakarta", 2)
+    assert (read(store).armed, read(store).arming) == (True, True)
+    with pytest.raises(UserError, match="somebody else"):
+        adopt_arm._begin(view.policy, store, view, "because")

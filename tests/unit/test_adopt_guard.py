@@ -24,7 +24,15 @@ from test_guard_permits import CLAIM_PATH, LIVES, ME, SESSION, at, claim_of, inp
 from failover.guard.acknowledgement import FREE, SHUT, wanted
 from failover.guard.desk import Desk
 from failover.guard.logic import Guard, KillReason, Nothing, ServerSeen, decide
-from failover.guard.messages import FromWorker, StateRead, StoodDown
+from failover.guard.messages import (
+    Answer,
+    FromWorker,
+    PermitAnswer,
+    PermitAsk,
+    Purpose,
+    StateRead,
+    StoodDown,
+)
 from failover.guard.permits import Refuse, Unarmed, decide_permit, stand_down
 from failover.guard.records import GuardRecord, Places, read_record, write_record
 from failover.model import GroupName
@@ -94,6 +102,9 @@ def test_which_one_that_was_outlives_the_guard(tmp_path: Path) -> None:
     write_record(places, GuardRecord("boot", armed=True, adopted=7))
     assert read_record(places, "boot").adopted == 7
     assert read_record(places, "another boot").adopted is None
+    write_record(places, GuardRecord("boot", armed=True))  # as a guard of before reads it
+    assert b"adopted" not in places.record.read_bytes()
+    assert read_record(places, "boot") == GuardRecord("boot", armed=True)
 
 
 # --------------------------------------------------------------------------- the desk
@@ -144,6 +155,25 @@ class TestTheDesk:
         desk._round()
         assert connection.read(PATHS.writer(CLUSTER)) is not None
         assert not any(isinstance(each, StoodDown) for each in said)
+
+    @pytest.mark.parametrize("armed_meanwhile", [False, True])
+    def test_lets_pass_what_nobody_armed_while_it_was_asked(
+        self,
+        desk: Desk,  # noqa: F811
+        connection: Connection,  # noqa: F811
+        said: list[FromWorker],  # noqa: F811
+        armed_meanwhile: bool,
+    ) -> None:
+        """A read alone may be of before: a follower that lags, a leader that is cut off."""
+        desk._armed = False
+        self.put(connection, armed=False)
+        old = desk._read()
+        if armed_meanwhile:
+            self.put(connection, armed=True)
+        desk.ask(PermitAsk(request=1, purpose=Purpose.PRE_PROMOTE, patience_s=5.0))
+        desk._try_permit(desk._waiting[1], old)
+        answers = [each.answer for each in said if isinstance(each, PermitAnswer)]
+        assert (Answer.UNARMED in answers) is not armed_meanwhile
 
 
 def test_an_unarmed_guard_is_a_plain_one() -> None:

@@ -383,6 +383,10 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("rebuilt before a plan", B, lambda c: before(c, unproven_site=SiteName("jakarta")), "claims_count"),
     ("rebuilt under a plan", S, lambda c: before(c, unproven_site=SiteName("jakarta")), "claims_count"),
     ("not promoted yet", T, lambda c: before(c, clusters=unpromoted(c)), "asked_or_automatic"),
+    ("not armed", T, lambda c: before(c, armed=False), "only_armed"),
+    ("not all of them armed", S, lambda c: before(c, arming=True), "only_armed"),
+    ("disarmed by a plan", B, lambda c: with_state(c, lambda s: replace(s, armed=False)), "only_armed"),
+    ("confirmed by a plan", P, lambda c: with_state(c, lambda s: replace(s, arming=True)), "only_armed"),
     ("in sync", T, lambda c: with_state(c, lambda s: replace(s, in_sync=True)), "state_after"),
     ("automation changed", T, lambda c: with_state(c, lambda s: replace(s, automation="manual")), "state_after"),
     ("proven at once", T, lambda c: with_state(c, lambda s: replace(s, proven_unix_s=1.0)), "nothing_proven_yet"),
@@ -699,6 +703,7 @@ def test_restart_only_of_the_leader_with_everything_well() -> None:
     assert [p.check for p in lint(*cluster(case, claim=None))] == ["restart_with_claims"]
     just_elected = with_view(case, ensemble_unchanged_for_s=9.9)
     assert [p.check for p in lint(*just_elected)] == ["restart_of_the_settled"]
+    assert "only_armed" in {p.check for p in lint(*before(case, arming=True))}
     wrong = replace(case[0], step=StepName.FOLLOW)
     assert [p.check for p in lint(wrong, case[1])] == ["known_step"]
 

@@ -11,7 +11,7 @@ from cli_world import JAKARTA, MAKASSAR, NOW_UNIX_S, POLICY, STATE, healthy
 from memory_store import MemoryStore, World
 
 from failover.access import Access, Role, ZooKeeperAccess
-from failover.coordination.requests_seen import places, request_seen
+from failover.coordination.requests_seen import BYTES_MAX, places, request_seen
 from failover.coordination.setting_desk import answer_settings
 from failover.health.inputs import RequestSeen
 from failover.health.view import build_view
@@ -23,7 +23,9 @@ from failover.planning.plan_checks import lint
 from failover.policy import AcceptedFinding, NetworkException, Purpose
 from failover.residency.approved import counted, decode_approved, mark, unapproved
 from failover.setting_request import (
+    DETAILS_MAX,
     PAUSE_S_MAX,
+    WORDS_MAX,
     SettingKind,
     SettingRequest,
     decode_setting,
@@ -34,6 +36,7 @@ from failover.state import (
     HistoryEntry,
     OperatorRequest,
     PlanKind,
+    PlanRecord,
     RequestPhase,
     decode_record,
     decode_state,
@@ -60,12 +63,14 @@ def move(**changes: object) -> OperatorRequest:
     return replace(asked, **changes)  # type: ignore[arg-type]
 
 
-def seen(*standing: tuple[str, OperatorRequest | None]) -> RequestSeen | None:
+def seen(*standing: tuple[str, OperatorRequest | None], plan_id: str = "") -> RequestSeen | None:
     znodes: dict[str, Znode | None] = dict.fromkeys(places(CLOSED))
     for path, request in standing:
         data = encode_record(request) if request is not None else b""
         znodes[path] = Znode(path, data, 3)
-    return request_seen(places(CLOSED), znodes)
+    plan = PlanRecord(plan_id, PlanKind.SWITCHOVER, JAKARTA, MAKASSAR, NOW_UNIX_S + 9, "somebody")
+    state = decode_state(encode_state(STATE))
+    return request_seen(places(CLOSED), znodes, replace(state, plan=plan if plan_id else None))
 
 
 # --------------------------------------------------------------------------- which one is looked at
@@ -84,13 +89,30 @@ def test_what_is_under_way_comes_first_then_an_approvers() -> None:
     found = seen((PATHS.request, waiting), (PATHS.approvers_request, replace(waiting, id="a")))
     assert found is not None
     assert (found.by_approver, found.version) == (True, 3)
-    found = seen((PATHS.request, running), (PATHS.approvers_request, waiting))
+    found = seen((PATHS.request, running), (PATHS.approvers_request, waiting), plan_id="s-2")
     assert found is not None
     assert found.request == running
     ended = replace(waiting, phase=RequestPhase.DONE)
     found = seen((PATHS.request, waiting), (PATHS.approvers_request, ended))
     assert found is not None
     assert not found.by_approver
+
+
+def test_nobody_keeps_an_approvers_request_from_being_seen() -> None:
+    """Neither by a request that says of itself that it is under way, nor by one left over so."""
+    running = move(id="s-2", phase=RequestPhase.RUNNING, at_unix_s=NOW_UNIX_S + 1e6)
+    for plan_id in ("", "s-1"):
+        standing = (PATHS.request, running), (PATHS.approvers_request, move())
+        found = seen(*standing, plan_id=plan_id)
+        assert found is not None
+        assert (found.by_approver, found.request) == (True, move())
+
+
+def test_a_request_too_long_to_be_put_on_record_is_none() -> None:
+    found = seen((PATHS.request, move(reason="x" * BYTES_MAX)))
+    assert found is not None
+    assert (found.request, found.version) == (None, 3)
+    assert "at most" in found.problem
 
 
 # --------------------------------------------------------------------------- loss, fencing by hand
@@ -194,6 +216,25 @@ def test_what_is_asked_for_is_set_once_and_on_record_with_its_role(
     (entry,) = desk.history
     assert (entry.event, entry.by) == ("automation", "somebody@desk")
     assert entry.details == {"reason": "because", "role": role}
+
+
+def test_nobody_says_of_himself_as_whom_he_asked() -> None:
+    claims = {"role": Role.APPROVER, CHAIN_STARTS: "anew"}
+    desk = Desk(setting(SettingKind.AUTOMATION, Automation.MANUAL, **claims))
+    answer_settings(
+        desk.store,
+        replace(POLICY, access=ZooKeeperAccess(Access.USE)),
+        now_unix_s=NOW_UNIX_S,
+    )
+    (entry,) = desk.history
+    assert entry.details == {"reason": "because"}
+
+
+def test_what_is_too_long_to_be_put_on_record_is_left() -> None:
+    details = {f"{number}": "x" * WORDS_MAX for number in range(DETAILS_MAX - 1)}
+    desk = Desk(setting(SettingKind.AUTOMATION, Automation.MANUAL, **details))
+    assert desk.answered().waits
+    assert (desk.state, desk.history) == (STATE, [])
 
 
 def test_what_is_so_already_is_said() -> None:
