@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import structlog
@@ -182,8 +183,8 @@ class HostReporter:
             except OSError:
                 continue
             if PATRONI_FILE in words:
-                at = words.index(PATRONI_FILE)
-                return int(entry.name), words[max(0, at - 2) : at] == ["guard", "patroni"]
+                before = words[: words.index(PATRONI_FILE)]  # options stand there as well
+                return int(entry.name), ("guard", "patroni") in pairwise(before)
         return None, None
 
     def _environment(self, pid: int) -> tuple[str, ...] | None:

@@ -188,7 +188,14 @@ def test_no_secret_is_in_it(reporter: HostReporter, root: Path) -> None:
     assert SECRET.encode() not in TypeAdapter(HostReport).dump_json(broken)
 
 
-@pytest.mark.parametrize(("words", "by_guard"), [(("guard", "patroni"), True), ((), False)])
+@pytest.mark.parametrize(
+    ("words", "by_guard"),
+    [
+        (("guard", "patroni"), True),
+        (("guard", "patroni", "--config", "failover.yaml", "--host", "jkt-db1"), True),
+        ((), False),
+    ],
+)
 def test_patronis_process_its_start_and_the_names_in_its_environment(
     places: Places, root: Path, words: tuple[str, ...], by_guard: bool
 ) -> None:
