@@ -210,9 +210,21 @@ class _ClusterMemory:
         if seen.ends and at_s - seen.ended_s > MISSED_S:
             seen.ends, seen.missed = (), True
         seen.missed = seen.missed and len(seen.ends) < APART_LOOKS
+        if not seen.missed:
+            self._nobody_looked(at_s)
         self._keep_up(primary, look, seen, key, at_s)
         seen.ends, seen.ended_s = (*seen.ends, primary.current_lsn)[-APART_LOOKS:], at_s
-        self.look_s = max(at_s, self.look_s or at_s)
+        if not seen.missed:
+            self.look_s = max(at_s, self.look_s or at_s)
+
+    def _nobody_looked(self, at_s: float) -> None:
+        """Of a time in which no observer saw the primary nothing counts against whoever was good
+        before it: an election of ZooKeeper would drop every standby."""
+        if self.look_s is None or at_s - self.look_s <= MISSED_S:
+            return
+        for times in self.times.values():
+            if times.good_since_s is not None:
+                times.good_s = max(times.good_s, at_s)
 
     def _runs(self, seen: _Observer, look: Look, key: SyncKey) -> None:
         for host in (h.name for h in self.cluster.hosts if h.name != key.holder):
@@ -230,7 +242,7 @@ class _ClusterMemory:
     ) -> None:
         """By where the WAL ended two looks before. Who lost sight of the primary knows that of a
         time before, and would call a host good that has said nothing since."""
-        ends = seen.ends
+        ends = () if seen.missed else seen.ends
         for host in (h.name for h in self.cluster.hosts if h.name != key.holder):
             times = self.times.setdefault(host, _Times(good_s=at_s, shown_s=at_s))
             row = _row(primary, host)

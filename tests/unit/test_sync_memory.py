@@ -360,6 +360,36 @@ def test_who_lost_sight_of_the_primary_calls_nobody_good_by_what_was_before() ->
     assert reader.host(REMOTE)[0] == 0.0
 
 
+@pytest.mark.parametrize("blind", [True, False])
+def test_nobody_is_dropped_for_a_time_in_which_nobody_looked(blind: bool) -> None:
+    """ZooKeeper elected a leader, or the primary answered nobody, for some seconds."""
+    reader = Reader()
+    for observer in (SURABAYA, MAKASSAR):
+        reader.look(HEALTHY, times=3, observer=observer)
+    if blind:
+        for _ in range(4):
+            reader.look(SILENT)
+            reader.look(SILENT, observer=MAKASSAR)
+    else:
+        reader.now_s += 4.0
+    for _ in range(6):
+        for observer in (SURABAYA, MAKASSAR):
+            reader.look(HEALTHY, observer=observer)
+            assert reader.host(REMOTE)[0] == 0.0
+    assert reader.host(REMOTE)[1] > 2.0
+
+
+def test_who_stalled_before_nobody_looked_stalls_after_it() -> None:
+    reader = Reader()
+    reader.look(HEALTHY, times=3)
+    stuck = (WalsenderSeen(REPLICA, "streaming", Lsn(2000), "sync"), rows(1000)[1])
+    waits = replace(HEALTHY, current_lsn=Lsn(2000), walsenders=stuck)
+    reader.look(waits, times=4)
+    reader.look(SILENT, times=8)
+    reader.look(waits, times=3)
+    assert reader.host(REMOTE)[0] > 2.0
+
+
 # --------------------------------------------------------------------------- the text
 
 
