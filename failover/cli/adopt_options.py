@@ -177,7 +177,7 @@ async def _read(pair: Pair, primary: str) -> Snapshot:
     except Unreadable as error:
         raise UserError(
             f"Patroni's REST interface gives no answer: {error}",
-            todo="name another member of that scope",
+            todo="again in a minute where it has just started; or name another member",
             code=ExitCode.UNREACHABLE,
         ) from None
     return Snapshot(

@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,6 +47,10 @@ class Unreadable(Exception):
     """The one Patroni that was named for a scope gave no answer. The message has its address."""
 
 
+class _Refused(ValueError):
+    """Another status than 200: its body is a page for people, and no document."""
+
+
 @dataclass(frozen=True, slots=True)
 class Asking:
     """``cafile``: whose certificates of REST interfaces are believed; None: the system's.
@@ -66,7 +71,7 @@ async def ask_scope(url: str, asking: Asking) -> Scope:
     async with aiohttp.ClientSession(timeout=limit, connector=connector) as session:
         try:
             cluster, config = await asyncio.gather(
-                _json(session, f"{base}/cluster"), _json(session, f"{base}/config")
+                _json(session, f"{base}/cluster"), _config(session, base)
             )
             names = [each for each in cluster.get("members", ()) if isinstance(each, dict)]
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -93,7 +98,17 @@ def _base(url: str) -> str:
 
 async def _json(session: aiohttp.ClientSession, url: str) -> dict[str, Any]:
     async with session.get(url) as response:
+        if response.status != HTTPStatus.OK:
+            raise _Refused(f"GET /{url.rpartition('/')[2]}: HTTP {response.status}")
         return json_object(await response.read())
+
+
+async def _config(session: aiohttp.ClientSession, base: str) -> dict[str, Any]:
+    """Patroni answers 502 until its own loop has read the configuration that it wrote."""
+    try:
+        return await _json(session, f"{base}/config")
+    except _Refused as error:
+        raise _Refused(f"{error} (a member that has just started has not read it yet)") from None
 
 
 # --------------------------------------------------------------------------- one member

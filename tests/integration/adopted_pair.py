@@ -21,6 +21,8 @@ from typing import Any
 import yaml
 from single_container import CLASSPATH, CONFIG, lab_container
 
+from failover.lab.stages import http_get
+
 SOURCE = Path(__file__).parents[2]
 PASSWORD = "not-ours"
 OBSERVER_PASSWORD = "of-the-observer"
@@ -157,11 +159,17 @@ def adopted_pair(directory: Path) -> Iterator[Pair]:
         start_patroni(standby)
         streams = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
         until(lambda: primary.sql(streams) == "1", 90, "a standby cluster that streams")
+        for host in pair.hosts:  # a Patroni that has just started has not read it yet
+            until(lambda h=host: _has_configuration(h), 60, f"Patroni's configuration: {host.name}")
         yield pair
 
 
 def start_patroni(host: Host) -> None:
     host.start(f"{SETPRIV} patroni {FILE}", "/var/log/patroni.log")
+
+
+def _has_configuration(host: Host) -> bool:
+    return http_get(host.address, 8008, "/config")[0] == 200
 
 
 def _host(stack: contextlib.ExitStack, name: str) -> Host:

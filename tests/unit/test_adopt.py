@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +37,7 @@ from failover.adoption.proposal import CHANGE, cluster_name, proposal
 from failover.adoption.text import as_text, differences_text
 from failover.checks.patroni import DESIGNED
 from failover.cli.adopt import command
-from failover.sites.adoption_scan import told_by
+from failover.sites.adoption_scan import Asking, Unreadable, ask_scope, told_by
 
 ROOT = Path(__file__).parents[2]
 
@@ -325,3 +326,30 @@ def test_nobody_there(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, ["look", "127.0.0.1:1"])
     assert result.exit_code == 3
     assert "127.0.0.1:1" in result.output
+
+
+# --------------------------------------------------------------------------- reading
+
+
+async def _no_configuration(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Patroni that has not read its own configuration yet: 502, and a page for people."""
+    asked = await reader.readuntil(b"\r\n\r\n")
+    path = asked.split()[1]
+    status, body = (
+        (b"502 Bad Gateway", b"<!DOCTYPE HTML>") if path == b"/config" else (b"200 OK", b"{}")
+    )
+    writer.write(b"HTTP/1.0 %b\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body))
+    await writer.drain()
+    writer.close()
+
+
+async def _ask_one_without() -> None:
+    listening = await asyncio.start_server(_no_configuration, "127.0.0.1", 0)
+    async with listening:
+        port = listening.sockets[0].getsockname()[1]
+        await ask_scope(f"127.0.0.1:{port}", Asking(None, None, ()))
+
+
+def test_a_patroni_without_its_configuration_is_said_to_be_one() -> None:
+    with pytest.raises(Unreadable, match=r"/config: HTTP 502 .*has just started"):
+        asyncio.run(_ask_one_without())
