@@ -50,6 +50,7 @@ TICK_S = 0.05
 BUSY_TICK_S = 0.01  # while clients wait for what the next look may show
 HOLD_S_MAX = 0.8  # HAProxy gives a check one second
 TOLD_LATELY_S = 2.0
+OWN_LEASE_LIMIT_S = 5.0  # longer than any usual gap; systemd gives a start ten
 NEWS = {True: 1, False: 3}  # so often it is to be heard: HAProxy's `rise` and `fall`
 _STATUS_EVERY_S = 0.2
 _WATCHDOG_EVERY_S = 0.4
@@ -178,10 +179,22 @@ class Minder:
         return grant is not None and not self.guard.lease_holds(grant.session_id, boottime_s())
 
     async def _watchdog(self) -> None:
+        await self._lease_of_its_own()
         notify("READY=1")
         while True:
             notify("WATCHDOG=1")
             await asyncio.sleep(_WATCHDOG_EVERY_S)
+
+    async def _lease_of_its_own(self) -> None:
+        """Started under a grant, it is ready when its own renewals carry the lease: one restart
+        after another, each waiting for the last, never uses up the time of the first."""
+        started_s = boottime_s()
+        while boottime_s() < started_s + OWN_LEASE_LIMIT_S:
+            renewals = self.guard.renewals
+            base_s = None if renewals is None else renewals.base_sent_s
+            if self.guard.grant is None or (base_s is not None and base_s >= started_s):
+                return
+            await asyncio.sleep(TICK_S)
 
     async def _look(self) -> None:
         """Refresh what the files say; a disk that hangs leaves the last look standing."""

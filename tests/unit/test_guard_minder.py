@@ -239,6 +239,34 @@ def test_a_new_minder_takes_up_the_grant_and_the_deadline(host: Host) -> None:
     asyncio.run(story())
 
 
+def test_started_under_a_grant_it_is_ready_with_a_lease_of_its_own(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(minder_module, "notify", said.append)
+    monkeypatch.setattr(minder_module, "OWN_LEASE_LIMIT_S", LIMITS.deadline_s)
+
+    async def story() -> None:
+        async with minding(host):
+            await until(lambda: "READY=1" in said)  # it was granted nothing yet
+            await start(host)
+        stop_renewing(host)
+        said.clear()
+        started_s = boottime_s()
+        async with minding(host) as minder:
+            await until(lambda: minder.server.in_production)
+            assert "READY=1" not in said
+            (host.places.run_dir.parent / "renew").touch()
+            await until(lambda: "READY=1" in said)
+            renewals = minder.guard.renewals
+            assert minder.guard.grant is not None
+            assert renewals is not None
+            assert renewals.base_sent_s is not None
+            assert renewals.base_sent_s >= started_s
+
+    asyncio.run(story())
+
+
 def test_without_the_lease_file_the_deadline_has_passed(host: Host) -> None:
     async def story() -> None:
         async with minding(host):
