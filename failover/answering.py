@@ -21,6 +21,7 @@ from failover.transport import Identity, Served
 REFRESH_S = 2.0
 FIRST_LIMIT_S = 5.0  # to the first word, and again for the handshake
 FULL_PAUSE_S = 0.1
+_IP_FREEBIND = 15  # linux/in.h; holds for IPv6 sockets too
 
 log = structlog.get_logger(__name__)
 
@@ -101,6 +102,46 @@ class BothWays(web.BaseSite):
         except BaseException:
             link.close()
             raise
+
+
+def listener(address: str, port: int) -> socket.socket:
+    """Bound to this address, also while the host does not have it (yet): at boot, or unplugged.
+
+    OSError where that cannot be.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)
+        bound.bind((address, port))
+        bound.setblocking(False)
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+async def serve(
+    runner: web.AppRunner, address: str, port: int, served: Served | None = None
+) -> web.AppRunner:
+    """Answer for this application from now on. ``served``: with TLS.
+
+    OSError where that cannot be, also where the files for TLS cannot be used.
+    """
+    await runner.setup()
+    try:
+        bound = listener(address, port)
+        try:
+            site = BothWays(runner, bound, served) if served else web.SockSite(runner, bound)
+            await site.start()
+        except OSError:
+            bound.close()
+            raise
+    except OSError:
+        await runner.cleanup()
+        raise
+    return runner
 
 
 def _read(identity: Identity) -> ssl.SSLContext:

@@ -99,6 +99,7 @@ def run(
 ) -> None:
     """Run until SIGTERM or SIGINT. OSError where the metrics port is taken.
 
+    ``metrics_address``: where metrics and console are served; empty: on this controller's address.
     ``describe``: how a turn is shown on the console, which stands above what is done here.
     """
     disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -106,7 +107,7 @@ def run(
     ProcessCollector(registry=registry)
     instruments = Instruments(registry)
     groups = [_group(policy, site, instruments, password_file) for policy in policies]
-    port = policies[0].site(site).controller.metrics_port
+    own = policies[0].site(site).controller
     made = application(registry, site, [group.latest for group in groups], describe)
     notifiers = [
         Notifier(policy, site, group.connection.store, group.latest, instruments)
@@ -116,7 +117,7 @@ def run(
         notifier.start()
     collect_garbage_rarely()
     try:
-        where = (metrics_address or "0.0.0.0", port, policies[0].tls.http_served)
+        where = (metrics_address or str(own.address), own.metrics_port, policies[0].tls.http_served)
         uvloop.run(_run(groups, partial(open_door, made, *where)))
     finally:
         for notifier in notifiers:

@@ -16,9 +16,9 @@ from failover.cli.output import UserError
 @click.option(
     "--metrics-address",
     metavar="ADDRESS",
-    default="0.0.0.0",
-    show_default=True,
-    help="Address of the metrics and the console; the port is the controller's in failover.yaml.",
+    default="",
+    help="Address of the metrics and the console. Default: the controller's in failover.yaml, as "
+    "the port is.",
 )
 @click.option(
     "--password-file",
@@ -49,9 +49,9 @@ def command(site: str | None, metrics_address: str, password_file: Path) -> None
             password_file=password_file,
         )
     except OSError as error:
-        port = policy.site(name).controller.metrics_port
+        own = policy.site(name).controller
         raise UserError(
             f"metrics cannot be served: {error}",
-            where=f"{metrics_address}:{port}",
+            where=f"{metrics_address or own.address} port {own.metrics_port}",
             todo="is another controller running here? see controller.metrics_port in failover.yaml",
         ) from None

@@ -11,7 +11,6 @@ import base64
 import hashlib
 import json
 import re
-import socket
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 from typing import Any
@@ -21,7 +20,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from failover import __version__
-from failover.answering import BothWays
+from failover.answering import serve
 from failover.clock import boottime_s
 from failover.controller import TickResult
 from failover.history_check import Stored
@@ -143,19 +142,4 @@ async def open_door(
 ) -> web.AppRunner:
     """Listen. OSError where the port is taken, or the files for TLS cannot be used."""
     runner = web.AppRunner(made, access_log=None, shutdown_timeout=1.0)
-    await runner.setup()
-    try:
-        if served is None:
-            await web.TCPSite(runner, address, port).start()
-        else:
-            family = socket.AF_INET6 if ":" in address else socket.AF_INET
-            listener = socket.create_server((address, port), family=family)
-            try:
-                await BothWays(runner, listener, served).start()
-            except OSError:
-                listener.close()
-                raise
-    except OSError:
-        await runner.cleanup()
-        raise
-    return runner
+    return await serve(runner, address, port, served)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import Awaitable
 
 import structlog
@@ -15,7 +14,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import TypeAdapter
 
-from failover.answering import BothWays
+from failover.answering import serve
 from failover.guard.guard_metrics import GuardMetrics
 from failover.guard.messages import Purpose
 from failover.guard.minder import Minder, Reply
@@ -23,7 +22,6 @@ from failover.guard.records import Places
 from failover.health.observation import GuardSeen
 from failover.transport import Served
 
-_IP_FREEBIND = 15  # linux/in.h; holds for IPv6 sockets too
 _HTTP_RETRY_S = 0.5
 
 log = structlog.get_logger(__name__)
@@ -153,21 +151,7 @@ async def open_http_door(
     OSError where that cannot be, also where the files for TLS cannot be used.
     """
     runner = web.AppRunner(http_application(minder, metrics), access_log=None)
-    await runner.setup()
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.setsockopt(socket.SOL_IP, _IP_FREEBIND, 1)
-    try:
-        listener.bind((address, port))
-        listener.setblocking(False)
-        site = BothWays(runner, listener, served) if served else web.SockSite(runner, listener)
-        await site.start()
-    except OSError:
-        listener.close()
-        await runner.cleanup()
-        raise
-    return runner
+    return await serve(runner, address, port, served)
 
 
 async def open_http_door_at_last(

@@ -190,3 +190,14 @@ def test_files_that_are_no_good_open_no_door(pki: Directory) -> None:
                 pass
 
     run(asyncio.new_event_loop, work)
+
+
+def test_it_listens_on_an_address_that_is_not_there_yet_and_on_no_other() -> None:
+    """At boot, or while the network is unplugged: the service must come up all the same."""
+    with answering.listener("192.0.2.1", 0) as bound:
+        address, port = bound.getsockname()
+        assert address == "192.0.2.1"
+        bound.listen()
+        with socket.socket() as client:
+            client.settimeout(1.0)
+            assert client.connect_ex(("127.0.0.1", port)) != 0
