@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 from drill_report import what_the_lab_says
 from single_container import ZooKeeperContainer, zookeeper_container
+from whole_lab import make_whole
 
-from failover.coordination.connect import open_store
 from failover.lab.errors import LabError
 from failover.lab.lab import Lab
 from failover.lab.stages import Stage
-from failover.lab.watch import NotWhole, clear_cooldown, forget_drops, wait_whole
-
-WHOLE_LIMIT_S = 180.0
+from failover.lab.watch import NotWhole
 
 
 @pytest.fixture(scope="session")
@@ -66,19 +64,10 @@ def lab(shared_lab: Lab) -> Iterator[Lab]:
     shared_lab.faults.heal()
 
 
-def make_whole(lab: Lab, tell: Callable[[str], None] = print) -> None:
-    """No fault, no cooldown, both sites streaming, and no drop of an earlier test counts. NotWhole
-    when that does not come."""
-    lab.faults.heal()
-    wait_whole(lab.policy, WHOLE_LIMIT_S, tell=tell)
-    with open_store(lab.policy) as store:
-        clear_cooldown(store, lab.policy, by="tests")
-        forget_drops(store, lab.policy, by="tests")
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What builds hosts of its own comes first: afterwards the shared lab has the machine."""
-    items.sort(key=lambda item: item.path.name != "test_install_guide.py")
+    own = ("test_install_guide.py", "test_ports_required.py")
+    items.sort(key=lambda item: own.index(item.path.name) if item.path.name in own else len(own))
 
 
 @pytest.hookimpl(wrapper=True)

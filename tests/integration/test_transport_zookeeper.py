@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+from port_wire import client_context, talk
 from single_container import lab_container
 
 from failover.config import parse
@@ -27,6 +28,7 @@ from failover.health.observation import NoAnswer, ZooKeeperMode, ZooKeeperSeen
 from failover.pki.directory import Directory
 from failover.pki.names import host_names
 from failover.policy import Policy, ZooKeeperServer
+from failover.reference.ports import Can
 from failover.render import render
 from failover.sealed import dial
 from failover.sites.zookeeper_status import ask_settings, ask_zookeeper
@@ -216,6 +218,18 @@ def test_nobody_gets_in_without_a_certificate_of_the_authority(
     answer = ask(dataclasses.replace(server, identity=believing))
     assert isinstance(answer, NoAnswer)
     assert "certificate verify failed" in answer.detail
+
+
+def test_the_servers_believe_nobody_at_an_address_that_is_not_in_his_certificate(
+    sealed: Ensemble,
+) -> None:
+    policy = sealed.on_hosts("require")
+    controller = next(n for n in host_names(policy) if n.host == "jkt-ctl1")
+    proof = client_context(sealed.pki.host_file(controller))
+    for server in policy.zookeeper_servers:
+        heard = talk(str(server.address), 3888, b"", proof)
+        assert heard.refusal is Can.HANDSHAKE
+    sealed.wait_whole({member.name: "require" for member in sealed.members})
 
 
 def test_the_guards_question_and_its_connection_are_in_time(sealed: Ensemble) -> None:

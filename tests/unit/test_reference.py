@@ -16,7 +16,7 @@ from failover.guard.permits import RefusalReason
 from failover.health.verdict import RULES
 from failover.planning import plan
 from failover.planning.plan import StepName
-from failover.reference import alerts, commands, configuration, errors, gates, verdicts
+from failover.reference import alerts, commands, configuration, errors, gates, ports, verdicts
 
 ALERT_RULES = ROOT / "deploy" / "prometheus" / "alerts.rules.yml"
 PAGES: dict[str, Callable[[], str]] = {
@@ -25,6 +25,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "verdicts.md": verdicts.page,
     "gates.md": gates.page,
     "errors.md": errors.page,
+    "ports.md": ports.page,
     "alerts.md": lambda: alerts.page(ALERT_RULES.read_text(encoding="utf-8")),
 }
 GATE_FILES = (

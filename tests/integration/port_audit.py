@@ -1,0 +1,105 @@
+"""What both audits of ports share: the lines to try, the lab to try them in, what listens there."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from port_sockets import listeners, said
+from port_world import World
+from whole_lab import make_whole
+
+from failover.config import parse
+from failover.lab.containers import in_parallel
+from failover.lab.errors import LabError
+from failover.lab.hosts import LabHost
+from failover.lab.lab import CONFIG, Lab
+from failover.lab.stages import Stage
+from failover.policy import Policy
+from failover.reference.ports import PORTS, Can
+from failover.render import render, write
+
+REQUIRED = """
+tls: {postgresql: require, zookeeper: require, patroni: require, http: require}
+zookeeper: {acl: require}
+"""
+REPLICATED_LIMIT_S = 20.0
+
+
+def lines(column: str) -> list[Any]:
+    """Of the table, each a test; ``column``: off or required. Named as the page has them."""
+    return [
+        pytest.param(port, row, id=f"{port.number}-{row.client}-{getattr(row, column)}")
+        for port in PORTS
+        for row in port.rows
+        if getattr(row, column) != Can.NOT_TRIED
+    ]
+
+
+def listening(lab: Lab) -> list[str]:
+    """What listens and is not in the table, and what is in it and does not listen."""
+
+    def one(host: LabHost) -> list[str]:
+        found, (required, allowed) = listeners(host), said(lab, host)
+        more = [f"{host.name}: not in the table: {each}" for each in sorted(found - allowed)]
+        return more + [f"{host.name}: does not listen: {each}" for each in required - found]
+
+    return [line for host in in_parallel(one, lab.all_hosts) for line in host]
+
+
+@contextmanager
+def required_lab(directory: Path) -> Iterator[Lab]:
+    """The lab of deploy/failover.yaml with everything required. With FAILOVER_LAB_KEEP the one that
+    is up is used, where it is such a one, and left."""
+    keep = bool(os.environ.get("FAILOVER_LAB_KEEP"))
+    if (lab := _attached() if keep else None) is not None:
+        with lab.reserved("audit of ports"):
+            yield lab
+        return
+    found = Lab(_site(directory))
+    with found.reserved("audit of ports"):
+        found.up(say=print)
+        try:
+            yield found
+        finally:
+            found.down()
+
+
+def _site(directory: Path) -> Path:
+    """Its failover.yaml, and every host's files beside it."""
+    text = CONFIG.read_text(encoding="utf-8") + REQUIRED
+    write(render(parse(text)), directory)
+    config = directory / "failover.yaml"
+    config.write_text(text, encoding="utf-8")
+    return config
+
+
+def _attached() -> Lab | None:
+    try:
+        found = Lab.attach()
+    except LabError:
+        return None
+    return found if found.stage is Stage.CLIENTS and _required(found.policy) else None
+
+
+def _required(policy: Policy) -> bool:
+    tls = policy.tls
+    wires = (tls.postgresql, tls.zookeeper, tls.patroni, tls.http)
+    return policy.access.position.closed and all(wire.required for wire in wires)
+
+
+@contextmanager
+def audited(lab: Lab, directory: Path, *, everywhere: bool) -> Iterator[World]:
+    """The lab, whole, with a customer's row on every database host."""
+    make_whole(lab)
+    world = World(lab, directory, everywhere=everywhere)
+    with world.roles.with_a_table():
+        give_up_s = time.monotonic() + REPLICATED_LIMIT_S
+        while missing := world.roles.without_the_table():
+            assert time.monotonic() < give_up_s, missing
+        yield world
