@@ -315,9 +315,9 @@ Made from `failover/reference/ports.py` by `make reference`; do not edit.
 
 Every port that a host listens on, who connects, and what each kind of client can do there: as
 `failover.yaml` is without switches ("off", the default for now), and with `tls.*` and
-`zookeeper.acl` at `require`. `tests/integration/test_ports.py` compares the sockets of every host
-of the lab with this page, fails for each that is not on it, and tries each line against the
-running parts.
+`zookeeper.acl` at `require`. `tests/integration/test_ports.py` (and `test_ports_required.py`)
+compares the sockets of every host of the lab with this page, fails for each that is not on it, and
+tries each line against the running parts.
 
 For a firewall: let in who connects, refuse the rest. What database hosts may dial is in
 [Indonesia only](residency.md). Setting the switches: [certificates](operations/certificates.md),
