@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,15 +66,17 @@ def required_lab(directory: Path) -> Iterator[Lab]:
     with found.reserved("audit of ports"):
         found.up(say=print)
         try:
+            found.add_monitoring(say=print)
             yield found
         finally:
             found.down()
 
 
 def _site(directory: Path) -> Path:
-    """Its failover.yaml, and every host's files beside it."""
+    """Its failover.yaml, and every host's files beside it, and Prometheus's."""
     text = CONFIG.read_text(encoding="utf-8") + REQUIRED
     write(render(parse(text)), directory)
+    shutil.copytree(CONFIG.parent / "prometheus", directory / "prometheus")
     config = directory / "failover.yaml"
     config.write_text(text, encoding="utf-8")
     return config
