@@ -67,8 +67,8 @@ class Can(StrEnum):
     NO_LINE = "refused by pg_hba"
     READS = "reads, and changes nothing: other methods are refused (405)"
     READS_NO_ORDERS = (
-        "reads the status; every order is refused (401), but `POST /mpp`, for which Patroni asks no "
-        "password and which does nothing without Citus"
+        "reads the status; every order is refused (401), but `POST /mpp`, for which Patroni asks "
+        "no password and which does nothing without Citus"
     )
     ORDERS = "reads the status, gives orders"
     OWN_DATABASE = (
