@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import io
 import re
+import socket
 import tarfile
 import time
 from collections.abc import Callable, Iterator
@@ -230,6 +231,17 @@ def test_the_servers_believe_nobody_at_an_address_that_is_not_in_his_certificate
         heard = talk(str(server.address), 3888, b"", proof)
         assert heard.refusal is Can.HANDSHAKE
     sealed.wait_whole({member.name: "require" for member in sealed.members})
+
+
+def test_who_says_nothing_holds_up_an_election_no_longer_than_without_tls(sealed: Ensemble) -> None:
+    server = sealed.on_hosts("require").zookeeper_servers[0]
+    proof = client_context(sealed.pki.host_file(host_names(sealed.on_hosts("require"))[0]))
+    with socket.create_connection((str(server.address), 3888), 3.0):
+        began_s = time.monotonic()
+        assert talk(str(server.address), 3888, b"", proof, 10.0).closed
+        assert time.monotonic() - began_s < 4.0, (
+            "ZooKeeper's own limit is 5 s; 1.5 s, and a busy machine"
+        )
 
 
 def test_the_guards_question_and_its_connection_are_in_time(sealed: Ensemble) -> None:
