@@ -26,7 +26,7 @@ from hostile import (
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from failover.guard.desk import _is_paused
+from failover.guard.reads import is_paused
 from failover.health.inputs import ConfigSeen, LeaderKeySeen
 from failover.health.listed import listed_hosts, names_text
 from failover.health.observation import (
@@ -277,7 +277,7 @@ def test_a_configuration_loses_nothing(text: str) -> None:
 @fuzzed(6)
 def test_the_guard_reads_the_pause(text: str) -> None:
     with in_time():
-        assert _is_paused(Znode("x", as_bytes(text), 1)) in (True, False)
+        assert is_paused(Znode("x", as_bytes(text), 1)) in (True, False)
 
 
 HISTORY = [[1, 25165824, "no recovery target specified", "2026-01-01T00:00:00+00:00", "a"], [2, 9]]
