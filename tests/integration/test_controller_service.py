@@ -154,8 +154,10 @@ def told(tmp_path: Path, number: int) -> None:
 
 
 def observing(gatherer: Gatherer, store: KazooStore) -> set[SiteName]:
+    """Whose looks are fresh, where ZooKeeper answers and the state is understood."""
     inputs = gatherer.gather(store, Now(time.time(), boottime_s()))
-    assert inputs.state.state is not None
+    if inputs.state.state is None:
+        return set()
     return {o.site for o in inputs.observers if o.age_s < 3.0}
 
 
@@ -164,7 +166,7 @@ def test_controllers_lead_hand_over_and_say_so(
 ) -> None:
     with open_store(group) as store:
         gatherer = Gatherer(group, MAKASSAR, first_sight_age_s=None)
-        until = time.monotonic() + 25
+        until = time.monotonic() + 60
         while observing(gatherer, store) != set(running):
             assert time.monotonic() < until, "not every controller has published what it sees"
             time.sleep(0.1)
