@@ -340,6 +340,9 @@ def test_a_server_started_around_the_barrier_is_killed(host: Host) -> None:
 def test_a_hook_that_hangs_up_leaves_no_grant(host: Host) -> None:
     async def story() -> None:
         async with minding(host) as minder:
+            (host.places.data_dir / "standby.signal").touch()
+            await start(host)  # a grant would end by itself where no server lives
+            await until(lambda: minder.server.alive)
             reader, writer = await asyncio.open_unix_connection(str(host.places.socket))
             writer.write(b"permit pre_promote 5\n")
             await writer.drain()
