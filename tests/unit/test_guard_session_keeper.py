@@ -16,7 +16,7 @@ from failover.guard.permits import Member
 from failover.guard.session_keeper import SessionKeeper
 from failover.model import ClusterName, GroupName, HostName, SiteName
 from failover.timing import lease_timing
-from failover.znode import GroupPaths, Set
+from failover.znode import Committed, Delete, GroupPaths, Set
 
 PATHS = GroupPaths(GroupName("marketplace"))
 ME = Member(HostName("jkt-db1"), SiteName("jakarta"), ClusterName("marketplace"), PATHS)
@@ -104,6 +104,17 @@ def test_a_session_that_is_over_renews_nothing_and_a_new_one_begins_anew(worker:
     worker.said.clear()
     worker.keeper._renew(over, 10.5)
     assert worker.said == [], "its token is gone"
+    worker.renew(11.0)
+    session_id = worker.saved.session_id
+    assert worker.said == [SessionOpened(session_id, "01ff"), Renewed(session_id, 11.0, True)]
+
+
+def test_a_token_that_was_removed_is_made_anew(worker: Worker) -> None:
+    worker.renew(10.0)
+    assert isinstance(worker.store.commit((Delete(worker.token),)), Committed)
+    worker.said.clear()
+    worker.renew(10.5)
+    assert worker.said == []
     worker.renew(11.0)
     session_id = worker.saved.session_id
     assert worker.said == [SessionOpened(session_id, "01ff"), Renewed(session_id, 11.0, True)]
