@@ -25,7 +25,7 @@ setup: ## virtual environment, container engine, image: what demo and test need
 demo: setup ## the story: Jakarta is lost, Makassar takes over, Jakarta returns
 	@$(FAILOVER) demo
 
-test: check setup ## check, simulation, and the integration tests on the lab (under 30 minutes)
+test: check setup ## check, simulation, and the integration tests on the lab (about 45 minutes on two cores)
 	$(PYTEST) -n 2 tests/unit tests/simulation -m "slow and not full"
 	$(PYTEST) tests/integration -m "not full" --durations=30
 	$(PYTHON) -m failover.simulation --schedules $(SCHEDULES) --steps $(STEPS)
@@ -35,7 +35,7 @@ test-full: test ## test, and the long campaigns
 	$(PYTEST) tests/integration -m full
 	$(PYTHON) -m failover.simulation --schedules 2000 --steps $(STEPS)
 
-check: .venv/.ready lint ## lint, types, contracts, unit tests, scenarios: under a minute
+check: .venv/.ready lint ## lint, types, contracts, unit tests, scenarios (minutes)
 	$(PYTEST) -n 3 tests/unit tests/fuzz tests/scenarios tests/simulation -m "not slow and not full"
 
 lint: .venv/.ready ## ruff, mypy, layer contracts

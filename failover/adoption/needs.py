@@ -47,7 +47,6 @@ class Need:
 
 _LEASE = "docs/decisions/0002-lease-arithmetic.md"
 _CHECKS = "docs/checks.md"
-_GUIDE = "docs/operations/adopt.md"
 _P = "postgresql.parameters."
 
 NEEDS: tuple[Need, ...] = (

@@ -11,11 +11,8 @@ from collections.abc import Callable, Iterator
 from failover.checks import flat
 from failover.checks.flat import Flat
 from failover.checks.found import Found
-from failover.checks.guard import HEAR_GUARD, silent_guards
-from failover.checks.host_report import BARRIER_KEYS, HOOK_KEYS, PATRONI_KEYS
 from failover.checks.result import LOOK_AT_OBSERVERS, Check, Said, Subject, of
 from failover.health.cluster_view import ClusterView, SideView
-from failover.health.observation import NoAnswer
 from failover.health.protection import listed
 from failover.health.scope import SYNC_NAMES
 
@@ -46,15 +43,8 @@ OWNERS: dict[str, tuple[str, ...]] = {
     "standby-upstream": ("standby_cluster",),
 }
 _OWNED = tuple(key for keys in OWNERS.values() for key in keys)
-# Patroni's config.py; PATRONI_POSTGRESQL_BIN_… are `start-barrier`'s.
-_WIN_OVER_THE_FILE = (
-    "PATRONI_NAME",
-    "PATRONI_SCOPE",
-    "PATRONI_ZOOKEEPER_",
-    "PATRONI_POSTGRESQL_DATA_DIR",
-)
 # What an absent key means to Patroni (tags: its manual; config.py), where nothing is rendered.
-_DEFAULTS = {
+DEFAULTS = {
     "maximum_lag_on_syncnode": "-1",
     "tags": "{}",
     "tags.clonefrom": "off",
@@ -146,8 +136,8 @@ def _compared(found: Found, keys: tuple[str, ...], *, strict: bool) -> Said:
             unseen.append(f"{scope} has no usable configuration")
             continue
         wanted = found.expected.dynamic(side[0].name, side[1].site)
-        have = flat.without_defaults(_part(whole, keys), _DEFAULTS)
-        want = flat.without_defaults(_part(wanted, keys), _DEFAULTS)
+        have = flat.without_defaults(_part(whole, keys), DEFAULTS)
+        want = flat.without_defaults(_part(wanted, keys), DEFAULTS)
         if not keys:
             sized = _sized({**whole, **wanted})
             have, want = ({k: v for k, v in d.items() if k not in sized} for d in (have, want))
@@ -290,53 +280,6 @@ def members(found: Found) -> Said:
     )
 
 
-def file(found: Found) -> Said:
-    """Its own file, key by key; the barriers' keys are checked with the barriers."""
-    elsewhere = (*BARRIER_KEYS, *HOOK_KEYS)
-    wrong, doubtful = [], []
-    for each in found.hosts:
-        name, report = each.host.name, each.report
-        if isinstance(report, NoAnswer):
-            continue
-        seen = report.patroni
-        if seen.problem:
-            wrong.append(f"{name}: patroni.yml cannot be read ({seen.problem})")
-            continue
-        rendered = found.expected.host(name).patroni
-        have, want = (
-            flat.without_defaults(flat.without(settings, elsewhere), _DEFAULTS)
-            for settings in (dict(seen.settings), rendered)
-        )
-        wrong += [f"{name}: {text}" for text in flat.differences(have, want)]
-        wrong += [f"{name}: {text}, which is not rendered" for text in flat.extra(have, want)]
-        if seen.by_guard is False:
-            wrong.append(
-                f"{name}: Patroni was not started by `failover guard patroni`: install the "
-                "rendered unit and restart it (pause the scope first, so that the server goes on)"
-            )
-        wrong += [
-            f"{name}: Patroni's environment has {variable}, which wins over the file"
-            for variable in seen.environment or ()
-            if variable.startswith(_WIN_OVER_THE_FILE)
-        ]
-        if (
-            seen.started_unix_s
-            and seen.changed_unix_s
-            and (seen.changed_unix_s > seen.started_unix_s)
-        ):
-            doubtful.append(
-                f"{name}: patroni.yml is newer than the process: if it was not reloaded since, "
-                "reload it (nothing shows that, so this stays until Patroni's next start)"
-            )
-    return of(
-        f"patroni.yml of {len(found.hosts)} hosts is as rendered in {len(PATRONI_KEYS)} keys",
-        wrong=wrong,
-        doubtful=doubtful,
-        unseen=silent_guards(found),
-        unseen_fix=HEAR_GUARD,
-    )
-
-
 _PATCH = (
     "Bring back what is named, and nothing else: `patronictl edit-config` on one of the scope's "
     "hosts; its value is under bootstrap.dcs in the rendered patroni.yml."
@@ -410,13 +353,5 @@ PATRONI_CHECKS = (
         "The controller sets it: `failover explain` says what it waits for.",
         "DESIGN: following",
         upstream,
-    ),
-    Check(
-        "patroni-file",
-        Subject.PATRONI,
-        "Patroni's own file on every host is as rendered, and `failover guard patroni` started it.",
-        "Write patroni.yml anew (`failover config render`), `systemctl reload patroni`.",
-        "docs/decisions/0006-patroni-leaves-silent-servers.md",
-        file,
     ),
 )

@@ -13,6 +13,7 @@ from failover.checks.guard import GUARD_CHECKS
 from failover.checks.hosts import HOST_CHECKS
 from failover.checks.lease import LEASE_CHECKS
 from failover.checks.patroni import PATRONI_CHECKS
+from failover.checks.patroni_file import PATRONI_FILE_CHECKS
 from failover.checks.postgresql import POSTGRESQL_CHECKS
 from failover.checks.privileges import PRIVILEGE_CHECKS
 from failover.checks.result import Check, Result, result
@@ -23,6 +24,7 @@ CHECKS: tuple[Check, ...] = (
     *ZOOKEEPER_CHECKS,
     *ACCESS_CHECKS,
     *PATRONI_CHECKS,
+    *PATRONI_FILE_CHECKS,
     *GUARD_CHECKS,
     *POSTGRESQL_CHECKS,
     *HOST_CHECKS,

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from failover.cli.exit_codes import ExitCode
 from failover.cli.output import UserError
+from failover.cli.signals import interrupted_once
 
 if TYPE_CHECKING:
     from failover.lab.lab import Lab
@@ -37,7 +38,10 @@ def measured(
     stall_shim: bool = False,
     own_disks: bool = False,
 ) -> tuple[list[Run], str]:
-    """Every run that ended, told as it does, and why there are no more where that was an error."""
+    """Every run that ended, told as it does, and why there are no more where that was an error.
+
+    Told to end, by whatever signal, it heals its faults and stops its customers first.
+    """
     from failover.lab.borrow import borrowed
     from failover.lab.errors import LabError
     from failover.lab.watch import NotWhole
@@ -48,6 +52,7 @@ def measured(
     finished: list[Run] = []
     try:
         with (
+            interrupted_once(),
             borrowed(what, out.print, stall_shim=stall_shim, own_disks=own_disks) as lab,
             out.status("preparing") as status,
         ):

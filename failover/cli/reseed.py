@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from failover.cli.exit_codes import ExitCode
+from failover.cli.moves import gate_lines
 from failover.cli.options import OneLine, config_option, known_host, load_policy, output_option
 from failover.cli.output import UserError, print_json
 from failover.cli.units import duration, size
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from failover.cli.look import Observer, Seen
     from failover.coordination.store import Store
     from failover.model import HostName
-    from failover.planning.plan import Gate
     from failover.planning.reseed import Reseed
     from failover.policy import DatabaseHost, Policy
     from failover.state import HistoryEntry
@@ -167,7 +167,7 @@ def _judged(observer: Observer, name: HostName) -> tuple[Seen, Reseed]:
         raise UserError(what, todo="`failover status`", code=seen.unusable)
     judged = judge_reseed(seen.view, name)
     if judged.reseed is None:
-        _refuse(name, _lines(judged.blocking))
+        _refuse(name, gate_lines(judged.blocking))
     return seen, judged.reseed
 
 
@@ -177,11 +177,6 @@ def _compare(before: Reseed, now: Reseed) -> None:
         _refuse(now.host.name, ["meanwhile another host leads: look again"])
     if None not in (before.host_end, now.host_end) and before.host_end != now.host_end:
         _refuse(now.host.name, [f"it still replays WAL ({before.host_end}, then {now.host_end})"])
-
-
-def _lines(gates: Iterable[Gate]) -> list[str]:
-    said = {False: "no", None: "unknown"}
-    return [f"{g.name} ({said.get(g.passes, 'yes')}): {g.evidence}" for g in gates]
 
 
 def _refuse(name: HostName, reasons: list[str]) -> NoReturn:

@@ -14,9 +14,9 @@ from rich.padding import Padding
 from rich.text import Text
 from rich.tree import Tree
 
+from failover.cli.host_node import HostNode
 from failover.cli.snapshot import (
     HEALTHY,
-    HostNode,
     LeaseNode,
     ResidencyNode,
     SideNode,

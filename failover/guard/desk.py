@@ -1,9 +1,9 @@
 """The worker's desk: reads ZooKeeper, gives permits, gives the claim back, one thing at a time.
 
-A thread of the worker; ``permits`` decides, this carries it out. One thread for all of it, so that
-a release can never overtake a permit: without a grant, and with no permit that the minder has yet
-to take note of, a claim of this session is given back. Invariant: nothing is written but whole
-conditional transactions.
+A thread of the worker; ``permits`` decides, this carries it out, with ``reads`` and
+``claim_keeper`` as its hands. One thread for all of it, so that a release can never overtake a
+permit: without a grant, and with no permit that the minder has yet to take note of, a claim of
+this session is given back. Invariant: nothing is written but whole conditional transactions.
 """
 
 from __future__ import annotations
@@ -18,12 +18,11 @@ import structlog
 from failover.clock import boottime_s
 from failover.coordination.kazoo_store import KazooStore
 from failover.coordination.store import StoreUnavailable
-from failover.foreign import json_object
+from failover.guard.claim_keeper import ClaimKeeper
 from failover.guard.control_file import newest_timeline, read_control
 from failover.guard.local_connection import SOCKET_DIR
 from failover.guard.messages import (
     Answer,
-    ClaimRead,
     FromWorker,
     LeaderRead,
     MinderStatus,
@@ -35,34 +34,29 @@ from failover.guard.messages import (
 )
 from failover.guard.permits import (
     AskPermit,
-    ClaimInputs,
     Member,
     PermitInputs,
     RefusalReason,
     Refuse,
-    Stopped,
     Unarmed,
     WalEnd,
-    decide_claim,
     decide_permit,
-    is_last_writer,
     needs_wal_end,
     plan_here,
     stand_down,
     stop_here,
 )
+from failover.guard.reads import Reads, Seen, decoded, is_paused, text
 from failover.guard.records import Places
-from failover.guard.server import lock_if_free, read_note
 from failover.guard.wal_end import ask_server, stopped_at
 from failover.model import TimelineId
 from failover.policy import DatabaseHost
-from failover.state import GroupState, StateError, decode_state
+from failover.state import GroupState
 from failover.znode import Check, Committed, ScopePaths, Znode
 
 ROUND_S = 0.5
 WAITING_ROUND_S = 0.1  # while a permit waits for something that passes by itself
 COMMIT_TRIES = 3
-LOCK_TRIES = 10
 SAME_PROMOTION_S = 1.0
 
 log = structlog.get_logger(__name__)
@@ -72,18 +66,6 @@ log = structlog.get_logger(__name__)
 class _Waiting:
     ask: PermitAsk
     until_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    """One round's reads."""
-
-    state: Znode | None
-    claim: Znode | None
-    last_writer: Znode | None
-    proof: Znode | None
-    leader: Znode | None
-    config: Znode | None
 
 
 class Desk:
@@ -108,7 +90,6 @@ class Desk:
         self._host = host
         self._scope = scope
         self._places = places
-        self._boot = boot
         self._store = store
         self._send = send
         self._on_state = on_state
@@ -117,13 +98,13 @@ class Desk:
         self._config_version: int | None = None
         self._armed = armed
         self._wake = threading.Event()
+        self._reads = Reads(me, scope, store, self._wake)
+        self._claim = ClaimKeeper(me, places, boot, store, send, self._wake)
         self._mutex = threading.Lock()
         self._status: MinderStatus | None = None
         self._waiting: dict[int, _Waiting] = {}
         self._last_yes = 0
         self._prepared_for = (-1, False)  # version of ``last_writer``; a promotion was asked for
-        self._watched: set[str] = set()
-        self._end_of_wal: tuple[bytes, Stopped | None] = (b"", None)
         self._end_while_running: tuple[WalEnd | None, float] = (None, 0.0)
 
     # ----------------------------------------------------------------------- from the link
@@ -170,7 +151,7 @@ class Desk:
             self._wake.clear()
 
     def _round(self) -> None:
-        seen = self._read()
+        seen = self._reads.read()
         self._report(seen)
         if not self._stood_down(seen):
             return
@@ -185,43 +166,17 @@ class Desk:
         if status is None:
             return
         if status.granted:
-            self._check_claim(seen)
+            self._claim.check(seen)
         elif not waiting and self._last_yes <= status.permits_seen:
-            self._give_back(seen, status)
+            self._claim.give_back(seen, status)
 
-    def _read(self) -> _Seen:
-        paths, cluster = self._me.paths, self._me.cluster
-        wanted = (
-            paths.state,
-            paths.writer(cluster),
-            paths.last_writer(cluster),
-            paths.stopped(cluster),
-            self._scope.leader,
-            self._scope.config,
-        )
-        for path in (wanted[0], wanted[1], wanted[4], wanted[5]):
-            self._watch(path)
-        found = self._store.read_many(wanted)
-        return _Seen(*(found[path] for path in wanted))
-
-    def _watch(self, path: str) -> None:
-        if path in self._watched:
-            return
-        self._watched.add(path)
-
-        def changed() -> None:
-            self._watched.discard(path)
-            self._wake.set()
-
-        self._store.wake_on(path, changed)
-
-    def _report(self, seen: _Seen) -> None:
-        state = self._decoded(seen.state)
+    def _report(self, seen: Seen) -> None:
+        state = decoded(seen.state)
         granted = self._status is not None and self._status.granted
         if granted and stop_here(self._me, state):
             # Never for a follower that lags behind: the plan may have gone back.
             self._store.sync()
-            state = self._decoded(self._store.read(self._me.paths.state))
+            state = decoded(self._store.read(self._me.paths.state))
         armed = seen.state is not None and (state is None or state.armed)
         self._armed = self._armed or armed
         self._send(
@@ -234,16 +189,16 @@ class Desk:
         )
         if state is not None:
             self._on_state(state)
-        name = _text(seen.leader)
+        name = text(seen.leader)
         synced = False
         if granted and name != self._me.host:
             self._store.sync()
-            name, synced = _text(self._store.read(self._scope.leader)), True
-        self._send(LeaderRead(name, _is_paused(seen.config), synced))
+            name, synced = text(self._store.read(self._scope.leader)), True
+        self._send(LeaderRead(name, is_paused(seen.config), synced))
 
-    def _stood_down(self, seen: _Seen) -> bool:
+    def _stood_down(self, seen: Seen) -> bool:
         """Whether this round goes on: not before what an armed guard held is given back."""
-        state, session_id = self._decoded(seen.state), self._store.session_id
+        state, session_id = decoded(seen.state), self._store.session_id
         if seen.state is None or state is None or state.armed or not self._armed:
             return True
         if session_id is None:
@@ -256,27 +211,20 @@ class Desk:
             self._send(StoodDown())
         return False
 
-    def _notice_config(self, seen: _Seen) -> None:
+    def _notice_config(self, seen: Seen) -> None:
         """Whom commits wait for stands in there."""
         version = seen.config.version if seen.config is not None else None
         if self._config_version is not None and version != self._config_version:
             self._on_config()
         self._config_version = version
 
-    def _decoded(self, znode: Znode | None) -> GroupState | None:
-        try:
-            return None if znode is None else decode_state(znode.data, path=znode.path)
-        except StateError as error:
-            log.error("state_unreadable", error=str(error))
-            return None
-
     # ----------------------------------------------------------------------- permits
 
-    def _prepare_promotion(self, seen: _Seen) -> None:
+    def _prepare_promotion(self, seen: Seen) -> None:
         """What only the other site has is fetched when the claim of a lost primary is gone, before
         Patroni's key is; and, because observers may not have seen all of it by then, once more when
         the promotion is asked for."""
-        status, state = self._status, self._decoded(seen.state)
+        status, state = self._status, decoded(seen.state)
         if state is None or status is None or seen.last_writer is None or seen.claim is not None:
             return
         if not state.armed:
@@ -290,7 +238,7 @@ class Desk:
         self._before_promotion(state)
         self._end_while_running = (None, 0.0)
 
-    def _try_permit(self, waiting: _Waiting, seen: _Seen) -> None:
+    def _try_permit(self, waiting: _Waiting, seen: Seen) -> None:
         synced = False
         for _ in range(COMMIT_TRIES):
             session_id = self._store.session_id
@@ -316,7 +264,7 @@ class Desk:
                             waiting, Answer.YES, "granted", "", epoch, session_id, timeline
                         )
                     log.info("permit_not_committed", outcome=repr(outcome))
-            seen = self._read()  # it happened or it did not: read and decide again
+            seen = self._reads.read()  # it happened or it did not: read and decide again
         return None
 
     def _is_still(self, state: Znode | None) -> bool:
@@ -326,7 +274,7 @@ class Desk:
             return True
         return isinstance(self._store.commit((Check(state.path, state.version),)), Committed)
 
-    def _permit_inputs(self, waiting: _Waiting, seen: _Seen, session_id: int) -> PermitInputs:
+    def _permit_inputs(self, waiting: _Waiting, seen: Seen, session_id: int) -> PermitInputs:
         wal_end = None
         if needs_wal_end(self._me, seen.state, seen.claim, session_id):
             wal_end = self._wal_end(waiting.ask.purpose)
@@ -348,12 +296,12 @@ class Desk:
             armed=self._armed,
         )
 
-    def _look_ahead(self, seen: _Seen) -> None:
+    def _look_ahead(self, seen: Seen) -> None:
         """A promotion is about to be asked for: find out now where this host's WAL ends."""
         session_id, status = self._store.session_id, self._status
         if session_id is None or status is None or status.granted or not status.server_alive:
             return
-        if _text(seen.leader) != self._me.host:
+        if text(seen.leader) != self._me.host:
             return
         if self._waiting or not needs_wal_end(self._me, seen.state, seen.claim, session_id):
             return
@@ -396,84 +344,3 @@ class Desk:
             late = [w for w in self._waiting.values() if time.monotonic() >= w.until_s]
         for waiting in late:
             self._answer(waiting, Answer.NO, refusal.reason, refusal.detail)
-
-    # ----------------------------------------------------------------------- the claim
-
-    def _check_claim(self, seen: _Seen) -> None:
-        """Under a grant the claim must be there; a missing one is believed only after a sync."""
-        session_id = self._store.session_id
-        if session_id is None:
-            return  # the connection was lost since the read: nothing is known of whose claim it is
-        own = seen.claim is not None and seen.claim.ephemeral_owner == session_id
-        if not own:
-            self._store.sync()
-            claim = self._store.read(self._me.paths.writer(self._me.cluster))
-            own = claim is not None and claim.ephemeral_owner == session_id
-            if self._store.session_id != session_id:
-                return
-        self._send(ClaimRead(own))
-
-    def _give_back(self, seen: _Seen, status: MinderStatus) -> None:
-        session_id = self._store.session_id
-        if session_id is None:
-            return
-        own = seen.claim is not None and seen.claim.ephemeral_owner == session_id
-        plan_waits = self._plan_waits(seen, own=own)
-        if not own and not plan_waits:
-            return
-        if status.server_alive:
-            if status.demoted and not status.in_production:
-                note = read_note(self._places, self._boot)
-                control = None if note is None else note.control_bytes
-                self._commit_claim(seen, session_id, control if plan_waits else None)
-            return
-        for _ in range(LOCK_TRIES):  # the minder may be trying the lock in this instant
-            with lock_if_free(self._places) as free:
-                if free:
-                    control = read_control(self._places.control_file) if plan_waits else None
-                    self._commit_claim(seen, session_id, control)
-                    return
-            time.sleep(0.005)
-
-    def _plan_waits(self, seen: _Seen, *, own: bool) -> bool:
-        """A plan waits for the proof that this host may give."""
-        waits = plan_here(self._me, self._decoded(seen.state)) is not None
-        return waits and (own or is_last_writer(self._me, seen.last_writer))
-
-    def _commit_claim(self, seen: _Seen, session_id: int, control: bytes | None) -> None:
-        inputs = ClaimInputs(
-            session_id=session_id,
-            state=seen.state,
-            claim=seen.claim,
-            last_writer=seen.last_writer,
-            proof=seen.proof,
-            stopped=None if control is None else self._stopped(control),
-            known_timeline=newest_timeline(self._places.control_file, self._places.wal),
-        )
-        transaction = decide_claim(self._me, inputs)
-        if transaction is None:
-            return
-        outcome = self._store.commit(transaction)
-        log.warning("claim_given_back", proof=inputs.stopped, outcome=type(outcome).__name__)
-        self._wake.set()  # and look again at once, whatever came of it
-
-    def _stopped(self, control: bytes) -> Stopped | None:
-        """Read once per control file, as soon as it can be told: pg_waldump takes a moment."""
-        if self._end_of_wal[0] != control or self._end_of_wal[1] is None:
-            self._end_of_wal = (control, stopped_at(self._places, control))
-        return self._end_of_wal[1]
-
-
-def _text(znode: Znode | None) -> str | None:
-    return None if znode is None else znode.data.decode(errors="replace")
-
-
-def _is_paused(config: Znode | None) -> bool:
-    """Whether Patroni's key may be absent. Also where it cannot be read: a doubt stops no server,
-    which its lease bounds in any case."""
-    if config is None:
-        return False
-    try:
-        return bool(json_object(config.data).get("pause"))
-    except ValueError:
-        return True

@@ -15,9 +15,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import TypeAdapter
 
 from failover.answering import serve
+from failover.guard.grant_keeper import Reply
 from failover.guard.guard_metrics import GuardMetrics
 from failover.guard.messages import Purpose
-from failover.guard.minder import Minder, Reply
+from failover.guard.minder import Minder
 from failover.guard.records import Places
 from failover.health.observation import GuardSeen
 from failover.transport import Served
@@ -65,11 +66,11 @@ async def _answer(minder: Minder, words: list[str]) -> Reply:
     """The question's one line: see barrier.py, which asks it."""
     match words:
         case ["permit", purpose, patience_s]:
-            return await minder.permit(Purpose(purpose), _patience_s(patience_s))
+            return await minder.grants.permit(Purpose(purpose), _patience_s(patience_s))
         case ["single"]:
             return await minder.single()
         case ["recovery_end"]:
-            return await minder.leave_recovery()
+            return await minder.grants.leave_recovery()
         case ["salvage"]:
             return await minder.salvage()
         case ["ping"]:
@@ -109,9 +110,8 @@ async def _unless_gone(answer: Awaitable[Reply], reader: asyncio.StreamReader) -
 def http_application(minder: Minder, metrics: GuardMetrics) -> web.Application:
     async def writable(request: web.Request) -> web.Response:
         minder.host_question.asked(str(request.remote))
-        says = await minder.writable_at_last(
-            str(request.remote), _seconds(request.query.get("wait"))
-        )
+        hold_s = _seconds(request.query.get("wait"))
+        says = await minder.proxy_question.writable(str(request.remote), hold_s)
         return web.Response(status=200 if says.yes else 503, text=says.reason + "\n")
 
     async def status(_request: web.Request) -> web.Response:

@@ -1,9 +1,10 @@
-"""The minder: holds the grant, enforces the deadline, answers barriers and HAProxy.
+"""The minder: looks at the server, enforces the deadline, hears its worker.
 
 It talks to no ZooKeeper (the worker does), judges nothing itself (``logic``) and waits for no disk
 on the way to a kill: files are read in a thread, and a look that hangs leaves the last one
-standing. Invariant: a yes is given only after the grant is on the disk and while the lease holds;
-once the deadline has passed no process of a granted server is left alone.
+standing. What barriers, proxies and `failover check` ask is in ``grant_keeper``,
+``proxy_question`` and ``host_question``. Invariant: once the deadline has passed no process of a
+granted server is left alone.
 """
 
 from __future__ import annotations
@@ -11,26 +12,24 @@ from __future__ import annotations
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
 from failover.clock import boottime_s
 from failover.guard import acknowledgement, logic, server
 from failover.guard.door_keeper import DoorKeeper
+from failover.guard.grant_keeper import GrantKeeper, Reply
 from failover.guard.guard_metrics import GuardMetrics
 from failover.guard.host_question import HostQuestion
 from failover.guard.memory import Memory
 from failover.guard.messages import (
-    Answer,
     ClaimRead,
     FromWorker,
     HostAnswer,
     LeaderRead,
     MinderStatus,
     PermitAnswer,
-    PermitAsk,
-    PermitWithdrawn,
     Purpose,
     Renewed,
     SalvageAnswer,
@@ -41,61 +40,21 @@ from failover.guard.messages import (
     StoodDown,
 )
 from failover.guard.notify import notify
+from failover.guard.proxy_question import ProxyQuestion
 from failover.guard.records import Places
 from failover.guard.worker_process import WorkerProcess
 from failover.health.observation import GuardSeen
-from failover.model import Epoch, HostName, TimelineId
+from failover.model import Epoch, HostName
 
 TICK_S = 0.05
 BUSY_TICK_S = 0.01  # while clients wait for what the next look may show
-HOLD_S_MAX = 0.8  # HAProxy gives a check one second
-TOLD_LATELY_S = 2.0
 OWN_LEASE_LIMIT_S = 5.0  # longer than any usual gap; systemd gives a start ten
-NEWS = {True: 1, False: 3}  # so often it is to be heard: HAProxy's `rise` and `fall`
 _STATUS_EVERY_S = 0.2
 _WATCHDOG_EVERY_S = 0.4
 _LOOK_LIMIT_S = 0.1
 _DOOR_LIMIT_S = 1.0
-_RECORD_LIMIT_S = 1.5  # a disk that takes longer gets no permit
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The answer to a barrier. ``timeline``: the number that a promotion must take."""
-
-    yes: bool
-    reason: str
-    timeline: TimelineId | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Heard:
-    """What somebody who looks again and again was told last, how often in a row, and when."""
-
-    yes: bool
-    times: int
-    at_s: float
-
-    def is_no_news(self, yes: bool) -> bool:
-        lately = time.monotonic() - self.at_s < TOLD_LATELY_S
-        return lately and self.yes == yes and self.times >= NEWS[yes]
-
-    def and_now(self, yes: bool) -> _Heard:
-        return _Heard(yes, self.times + 1 if self.yes == yes else 1, time.monotonic())
-
-
-def _granted(grant: logic.Grant) -> Reply:
-    return Reply(True, f"granted: epoch {grant.epoch}", grant.timeline)
-
-
-@dataclass(frozen=True, slots=True)
-class _Pending:
-    """A permit that the worker has yet to answer."""
-
-    ask: PermitAsk
-    answered: asyncio.Future[PermitAnswer]
 
 
 class Minder:
@@ -122,28 +81,40 @@ class Minder:
             self._worker.send, limits.deadline_s, configuration_sha256
         )
         self._memory = Memory(places, boot)
-        self.guard = self._memory.recall(limits)
-        self._told = self.guard.grant is not None  # somebody heard a yes and may act on it
-        # Of the latest grant that somebody was told of: an older note is not about its end.
-        self._yes_since_s = self.guard.grant.since_s if self.guard.grant is not None else 0.0
+        self.grants = GrantKeeper(
+            self._memory.recall(limits),
+            self._memory,
+            metrics,
+            self._worker.send,
+            self._settle_door,
+            self._send_status,
+        )
+        self.proxy_question = ProxyQuestion(
+            self.writable, self._writable_as_last_seen, lambda: self._tick_s
+        )
         self._files = server.FilesSeen(None, None, None)
         self._files_read = False
         self._control_when_down: bytes | None = None
         self.server = logic.ServerSeen(alive=True, in_production=False, note=None)
         self._plan_here = False
         self._salvaged_epoch: int | None = None
-        self._requests = 0
-        self._permits_seen = 0
-        self._permits: dict[int, _Pending] = {}
+        self._salvages_asked = 0
         self._salvages: dict[int, asyncio.Future[SalvageAnswer]] = {}
         self._in_place: asyncio.Task[None] | None = None
         self._killing: asyncio.Task[None] | None = None
         self._server_heard_s = boottime_s()  # before that nobody could have heard it
-        self._heard: dict[str, _Heard] = {}  # by the asker's address
         self._looking: asyncio.Future[server.FilesSeen] | None = None
         self._looks = ThreadPoolExecutor(1, "look")
         self._status_sent: MinderStatus | None = None
         self._status_at_s = 0.0
+
+    @property
+    def guard(self) -> logic.Guard:
+        return self.grants.guard
+
+    @guard.setter
+    def guard(self, guard: logic.Guard) -> None:
+        self.grants.guard = guard
 
     # ----------------------------------------------------------------------- the loop
 
@@ -232,10 +203,9 @@ class Minder:
                 log.warning("stopping_server", asked=asked, limit_s=self.guard.limits.fast_stop_s)
             case logic.EndGrant():
                 log.warning("grant_over", server_alive=seen.alive)
-                self._told = False
                 if self._killing is not None:
                     self._killing.cancel()  # what lives now is another server
-                self._save()
+                self.grants.over()
             case logic.AskInPlace():
                 self._in_place = asyncio.create_task(self._ask_in_place())
             case logic.Nothing():
@@ -245,6 +215,10 @@ class Minder:
     def _want_door(self) -> None:
         self._door.want(acknowledgement.wanted(self.guard, self.server, self._door.wanted))
 
+    async def _settle_door(self) -> bool:
+        self._want_door()
+        return await self._door.settled(_DOOR_LIMIT_S)
+
     def _kill(self, reason: logic.KillReason) -> None:
         if self._killing is not None and not self._killing.done():
             return
@@ -253,70 +227,11 @@ class Minder:
         self._killing = asyncio.create_task(server.kill(self._places))
 
     async def _ask_in_place(self) -> None:
-        reply = await self.permit(Purpose.IN_PLACE, self.guard.limits.in_place_s)
+        reply = await self.grants.permit(Purpose.IN_PLACE, self.guard.limits.in_place_s)
         if not reply.yes:
             self.guard = self.guard.in_place_refused()
 
-    # ----------------------------------------------------------------------- barriers
-
-    async def permit(self, purpose: Purpose, patience_s: float) -> Reply:
-        """Ask the worker for a permit. Refused or cancelled, it leaves no new grant behind.
-
-        ``pg_ctl promote`` follows ``pre_promote`` at once: its question is only whether that grant
-        still holds, which the deadline answers.
-        """
-        told = self.guard.grant if purpose is Purpose.PROMOTE and self._told else None
-        if told is not None and logic.just_granted(self.guard, boottime_s()):
-            return self._replied(purpose, _granted(told))
-        self._requests += 1
-        request = self._requests
-        answered: asyncio.Future[PermitAnswer] = asyncio.get_running_loop().create_future()
-        self._permits[request] = _Pending(PermitAsk(request, purpose, patience_s), answered)
-        reply = Reply(False, "no_answer: the guard's worker gives no answer")
-        self._worker.send(self._permits[request].ask)
-        try:
-            answer = await asyncio.wait_for(answered, patience_s + 0.2)
-            reply = await self._conclude(answer)
-            self._told = self._told or (reply.yes and self.guard.grant is not None)
-            if reply.yes and self.guard.grant is not None:
-                self._yes_since_s = self.guard.grant.since_s
-        except TimeoutError:
-            pass
-        finally:
-            self._permits.pop(request, None)
-            self._worker.send(PermitWithdrawn(request))
-            if not reply.yes and not self._told and self.guard.grant is not None:
-                # Nobody heard a yes, no other request either, so nobody acts on it.
-                self.guard = replace(self.guard, grant=None)
-                self._save()
-                self._send_status()
-        return self._replied(purpose, reply)
-
-    def _replied(self, purpose: Purpose, reply: Reply) -> Reply:
-        self._metrics.permit(purpose, "yes" if reply.yes else "no", reply.reason.split(":")[0])
-        log.info("permit", purpose=purpose, yes=reply.yes, reason=reply.reason)
-        return reply
-
-    async def _conclude(self, answer: PermitAnswer) -> Reply:
-        if answer.answer is Answer.UNARMED:
-            return Reply(True, "unarmed: there is no state yet, the guard only watches")
-        if answer.answer is Answer.NO:
-            return Reply(False, f"{answer.reason}: {answer.detail}")
-        grant = self.guard.grant
-        if grant is None or grant.epoch != answer.epoch:
-            return Reply(False, "no_lease: the permit came too late")
-        try:
-            await asyncio.wait_for(self._save(), _RECORD_LIMIT_S)
-        except (TimeoutError, OSError) as error:
-            return Reply(False, f"record: the grant could not be written: {error!r}")
-        self._want_door()
-        if not await self._door.settled(_DOOR_LIMIT_S):
-            return Reply(False, "barrier: the kernel does not hold acknowledgements to the lease")
-        held = self.guard.grant  # another request's permit may have renewed it meanwhile
-        same = held is not None and (held.session_id, held.epoch) == (grant.session_id, grant.epoch)
-        if not same or not self.guard.lease_holds(grant.session_id, boottime_s()):
-            return Reply(False, "no_lease: the lease ended meanwhile")
-        return _granted(grant)
+    # ----------------------------------------------------------------------- questions
 
     async def single(self) -> Reply:
         """``postgres --single`` (crash recovery before a rewind): not under a plan."""
@@ -326,22 +241,10 @@ class Minder:
             return Reply(False, "plan_under_way: --single would write behind the plan's back")
         return Reply(True, "no plan is under way")
 
-    async def leave_recovery(self) -> Reply:
-        """Asked by the server itself (``recovery_end_command``) where nothing says that its clients
-        are answered under a lease or not at all: then only a grant lets it become writable."""
-        if not self.guard.armed:
-            return Reply(True, "unarmed: there is no state yet, the guard only watches")
-        if self.guard.grant is None:
-            return Reply(False, "no_grant: promoted around the guard")
-        self._want_door()
-        if not await self._door.settled(_DOOR_LIMIT_S):
-            return Reply(False, "barrier: the kernel does not hold acknowledgements to the lease")
-        return _granted(self.guard.grant) if self.guard.grant else Reply(False, "no_grant: over")
-
     async def salvage(self) -> Reply:
         """Before a rewind. Yes when the WAL it would remove is copied; asked again otherwise."""
-        self._requests += 1
-        request = self._requests
+        self._salvages_asked += 1
+        request = self._salvages_asked
         answered: asyncio.Future[SalvageAnswer] = asyncio.get_running_loop().create_future()
         self._salvages[request] = answered
         try:
@@ -352,24 +255,14 @@ class Minder:
         finally:
             self._salvages.pop(request, None)
 
-    async def writable_at_last(self, who: str, hold_s: float) -> logic.Writable:
-        """News at once; what is no news to who asks only after ``hold_s``, or instead of it the
-        change that comes meanwhile: whoever looks often need not look more often for that."""
-        says = await self.writable()
-        give_up_s = time.monotonic() + min(hold_s, HOLD_S_MAX)
-        heard = self._heard.get(who, _Heard(says.yes, 0, 0.0))
-        while heard.is_no_news(says.yes) and time.monotonic() < give_up_s:
-            await asyncio.sleep(self._tick_s)
-            if logic.writable(self.guard, self.server, boottime_s()).yes != says.yes:
-                says = await self.writable()
-        self._heard[who] = heard.and_now(says.yes)
-        return says
-
     async def writable(self) -> logic.Writable:
         """May this host take writes now? Looked at anew for every question."""
         await self._look()
         if self._files_read:
             self.apply()
+        return self._writable_as_last_seen()
+
+    def _writable_as_last_seen(self) -> logic.Writable:
         return logic.writable(self.guard, self.server, boottime_s())
 
     def status(self) -> GuardSeen:
@@ -421,13 +314,12 @@ class Minder:
                 if self.guard.armed and not armed_before:
                     self.guard = replace(self.guard, adopted=self.server.around)
                     log.warning("armed", epoch=epoch, adopted=self.guard.adopted)
-                    self._save()
+                    self.grants.save()
             case StoodDown():
                 log.warning("disarmed", granted=self.guard.grant is not None)
                 self.guard = self.guard.stood_down()
-                self._told = False
                 self._want_door()
-                self._save()
+                self.grants.over()
                 self._send_status()
             case ClaimRead(own):
                 self.guard = self.guard.claim_seen(own=own)
@@ -438,7 +330,7 @@ class Minder:
             case ServerAnswered():
                 self._server_heard_s = boottime_s()
             case PermitAnswer():
-                self._permit_answered(message)
+                self.grants.answered(message)
             case SalvageAnswer(request, ok, epoch):
                 self._salvaged_epoch = epoch if ok else self._salvaged_epoch
                 if (waiting := self._salvages.get(request)) and not waiting.done():
@@ -457,36 +349,16 @@ class Minder:
         self.guard = self.guard.session_opened(session_id)
         if not self._memory.is_session(session_id, password):
             self._memory.set_session(session_id, password)
-            self._save()
+            self.grants.save()
         self._send_status()
-        for pending in self._permits.values():  # the worker may be a new one
-            self._worker.send(pending.ask)
-
-    def _permit_answered(self, message: PermitAnswer) -> None:
-        """Take the grant the moment the yes is known; from here on the deadline binds it."""
-        if message.answer is Answer.YES:
-            self._permits_seen = message.request
-        waiting = self._permits.get(message.request)
-        if waiting is None or waiting.answered.done():
-            return  # who asked is gone: no grant, and the worker will give the claim back
-        if message.answer is Answer.YES:
-            granted = self.guard.permitted(
-                message.session_id,
-                Epoch(message.epoch),
-                boottime_s(),
-                promotion=waiting.ask.purpose.is_promotion,
-                timeline=None if message.timeline is None else TimelineId(message.timeline),
-            )
-            self.guard = granted if granted is not None else self.guard
-        waiting.answered.set_result(message)
-        self._send_status()
+        self.grants.ask_again()
 
     def _send_status(self) -> None:
         renewals = self.guard.renewals
         note = self.server.note
         status = MinderStatus(
             granted=self.guard.grant is not None,
-            permits_seen=self._permits_seen,
+            permits_seen=self.grants.permits_seen,
             session_id=None if renewals is None else renewals.session_id,
             deadline_s=self.guard.deadline_s,
             server_alive=self.server.alive,
@@ -494,16 +366,13 @@ class Minder:
             demoted=(
                 note is not None
                 and note.mode is logic.StartMode.STANDBY
-                and note.at_s > self._yes_since_s
+                and note.at_s > self.grants.yes_since_s
             ),
         )
         now_s = time.monotonic()
         if status != self._status_sent or now_s - self._status_at_s >= _STATUS_EVERY_S:
             self._status_sent, self._status_at_s = status, now_s
             self._worker.send(status)
-
-    def _save(self) -> asyncio.Future[None]:
-        return self._memory.save(self.guard)
 
     def _export(self) -> None:
         metrics, seen = self._metrics, self.status()

@@ -214,9 +214,10 @@ def _looks(policy: Policy, give_up_s: float) -> Iterator[GroupSeen]:
 class ClaimWatch:
     """Notes when a writer claim vanished, as the surviving ZooKeeper servers tell it.
 
-    The moment is that of ZooKeeper's notice (a watch), or of the first look that found the claim
-    gone or another's, whichever came first; it is believed only after such a look. Then it notes
-    what follows: the next epoch, and the claim of the other site.
+    The moment is that of ZooKeeper's notice (a watch), or of the answer to the first look that
+    found the claim gone or another's, whichever came first: never before it was gone. A notice is
+    believed only after such a look. Then it notes what follows: the next epoch, and the claim of
+    the other site.
     """
 
     def __init__(
@@ -265,8 +266,8 @@ class ClaimWatch:
                 self._look()
 
     def _look(self) -> None:
-        looked_s = boottime_s()
         holder = self._holder()
+        looked_s = boottime_s()  # of the answer: it may have been there when this was asked
         if holder != self._lost and self.ended_s is None:
             self.ended_s = min(looked_s, self._noticed_s or looked_s)
         elif holder == self._lost and self._noticed_s is not None:

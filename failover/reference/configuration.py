@@ -13,7 +13,8 @@ from typing import Annotated, Any, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from failover.config.schema import FileModel, Written
+from failover.config.schema import FileModel
+from failover.config.values import Written
 from failover.reference.markdown import table
 
 _TOP = """\

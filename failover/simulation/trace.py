@@ -5,7 +5,7 @@ For whoever makes the simulation faster: before and after must be the same, byte
 A line per seed and protection mode: the transcript, what was covered, how it ended, every committed
 transaction (observations with all that is in them) with its session and time, every turn of every
 controller with verdict, evidence and decision, every acknowledgement, and where chance stands at
-the end. Sets are told in the order of their hashes, so PYTHONHASHSEED must be the same both times.
+the end. Nothing of it depends on the order of hashes: PYTHONHASHSEED and interpreter may differ.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ class Trace:
     def begin(self, world: World) -> None:
         self._world = world
         for path, node in sorted(world.ensemble.tree.items()):
-            self._commits.update(repr((path, node)).encode())
+            before = (path, node.znode, sorted(node.children), node.changes)
+            self._commits.update(repr(before).encode())
         world.ensemble.on_commit.insert(0, self._committed)
         for site, controller in world.controllers.items():
             controller.on_turn = self._turn_of(site, controller.on_turn)

@@ -38,7 +38,6 @@ STRANGE_NUMBERS = (
     *(0, -1, 1, 2**31, 2**32 - 1, 2**32, 2**53 + 1, 2**63, 2**64, -(2**63) - 1, 10**40, 10**400),
     *(0.5, -0.0, 1e18, 1e300, 5e-324, float("inf"), float("-inf"), float("nan")),
 )
-SURROGATES = st.characters(categories=["Cs"])
 
 
 def fuzzed(examples: int) -> Callable[[Test], Test]:

@@ -34,7 +34,7 @@ from failover.console.door import application
 from failover.coordination import connect
 from failover.coordination.init import initialise
 from failover.guard import doors
-from failover.guard.minder import Reply
+from failover.guard.grant_keeper import Reply
 from failover.lab import bench_barrier_result, bench_chaos_result, bench_zookeeper_result
 from failover.lab.results_file import ResultsError, read_runs
 from failover.lab.workload.attempt import RecordError, decode_attempt
@@ -258,6 +258,10 @@ class _Minder:
     async def permit(self, _purpose: object, patience_s: float) -> Reply:
         self.patience_s.append(patience_s)
         return Reply(False, "no")
+
+    @property
+    def grants(self) -> _Minder:
+        return self
 
     single = leave_recovery = salvage = None
 

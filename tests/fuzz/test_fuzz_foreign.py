@@ -26,7 +26,7 @@ from hostile import (
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from failover.guard.desk import _is_paused
+from failover.guard.reads import is_paused
 from failover.health.inputs import ConfigSeen, LeaderKeySeen
 from failover.health.listed import listed_hosts, names_text
 from failover.health.observation import (
@@ -42,6 +42,7 @@ from failover.health.observation import (
     encode_observation,
 )
 from failover.health.scope import (
+    FENCE_PREFIX,
     PatroniConfig,
     following,
     is_fence,
@@ -277,7 +278,7 @@ def test_a_configuration_loses_nothing(text: str) -> None:
 @fuzzed(6)
 def test_the_guard_reads_the_pause(text: str) -> None:
     with in_time():
-        assert _is_paused(Znode("x", as_bytes(text), 1)) in (True, False)
+        assert is_paused(Znode("x", as_bytes(text), 1)) in (True, False)
 
 
 HISTORY = [[1, 25165824, "no recovery target specified", "2026-01-01T00:00:00+00:00", "a"], [2, 9]]
@@ -310,11 +311,15 @@ def test_whom_commits_wait_for(text: str) -> None:
         assert names_text(hosts) == text
 
 
-@given(texts(), st.integers(0, 2), st.integers(0, 2))
+@given(texts(), st.booleans(), st.integers(0, 2), st.integers(0, 2))
+@example("2", True, 0, 1)
 @fuzzed(4)
-def test_a_leader_key_is_a_fence_only_with_its_child(value: str, owner: int, children: int) -> None:
-    if is_fence(LeaderKeySeen(value, 0, owner, children)):
-        assert owner == 0 < children
+def test_a_leader_key_is_a_fence_only_with_its_child(
+    text: str, said: bool, owner: int, children: int
+) -> None:
+    value = FENCE_PREFIX + text if said else text
+    fence = is_fence(LeaderKeySeen(value, 0, owner, children))
+    assert fence is (value.startswith(FENCE_PREFIX) and owner == 0 < children)
 
 
 # --------------------------------------------------------------------------- zoo.cfg, positions

@@ -28,7 +28,7 @@ from failover.lab.workload.control import Team, Workload
 from failover.model import HostName, SiteName
 from failover.planning.plan import Plan, StepName
 from failover.policy import DatabaseHost
-from failover.state import GroupState, decode_state
+from failover.state import GroupState, HistoryEntry, decode_record, decode_state
 from failover.znode import GroupPaths
 
 WHOLE_LIMIT_S = 120.0
@@ -51,6 +51,15 @@ def state_of(lab: Lab) -> GroupState:
         found = store.read(GroupPaths(lab.policy.group).state)
     assert found is not None
     return decode_state(found.data)
+
+
+def history(lab: Lab) -> list[HistoryEntry]:
+    """What is on record, oldest first."""
+    path = GroupPaths(lab.policy.group).history
+    with open_store(lab.policy) as store:
+        store.sync()
+        found = store.read_many([f"{path}/{name}" for name in sorted(store.children(path))])
+    return [decode_record(HistoryEntry, z.data, path=z.path) for z in found.values() if z]
 
 
 def whole(lab: Lab) -> GroupState:

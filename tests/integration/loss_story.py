@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from failover.guard.receipt import Patience, ReceiptWriter
 from failover.guard.receipt_rows import Server
 from failover.guard.records import Places
 from failover.guard.salvage import salvage
-from failover.lab.workload.attempt import Recorder, Via, read_attempts
+from failover.lab.workload.attempt import Outcome, Recorder, Via, read_attempts
 from failover.lab.workload.client import Client, ClientSettings, Login, Target
 from failover.lab.workload.inside import create_shop
 from failover.lab.workload.survivors import read_survivors
@@ -36,6 +37,8 @@ OLD_PORT, NEW_PORT = 5432, 5433
 LOGIN = Login("marketplace", "marketplace", "unused")
 JAKARTA = SiteName("jakarta")
 CLIENTS = 4
+SERVED = 200  # in each part of the story
+RECEIVERS = "select count(*) from pg_stat_wal_receiver"
 TABLES = tuple(
     ReceiptTable("marketplace", "public", name, key)
     for name, key in {
@@ -97,13 +100,40 @@ def clients(stop: threading.Event, recorder: Recorder) -> list[threading.Thread]
     return threads
 
 
+def wait_until(what: str, holds: Callable[[], bool], limit_s: float = 60.0) -> None:
+    give_up_s = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < give_up_s, f"not within {limit_s:g} s: {what}"
+        time.sleep(0.05)
+
+
+def served_again_and_again() -> None:
+    wanted = acknowledged() + SERVED
+    wait_until(f"clients are served {SERVED} times", lambda: acknowledged() >= wanted)
+
+
+def acknowledged() -> int:
+    return sum(one.outcome is Outcome.ACKED for one in read_attempts(RECORDS))
+
+
+def receivers() -> int:
+    found = subprocess.run(
+        ["psql", "-h", ROOT, "-p", str(NEW_PORT), "-U", "postgres", "-qXAtc", RECEIVERS],
+        check=True,
+        capture_output=True,
+        timeout=10.0,
+    )
+    return int(found.stdout)
+
+
 def lose_the_primary() -> None:
     """The standby stops receiving; the primary goes on for a while, and is killed at work."""
     stop = threading.Event()
     with Recorder(RECORDS / "story.jsonl") as recorder:
         threads = clients(stop, recorder)
-        time.sleep(3)
+        served_again_and_again()
         psql(NEW_PORT, "alter system set primary_conninfo = ''", "select pg_reload_conf()")
+        wait_until("the standby receives nothing", lambda: receivers() == 0)
         psql(
             OLD_PORT,
             'create table "Odd" ("The" int primary key, secret text)',
@@ -117,7 +147,7 @@ def lose_the_primary() -> None:
                commit""",
             dbname="marketplace",
         )
-        time.sleep(3)
+        served_again_and_again()
         kill(OLD)
         stop.set()
         for thread in threads:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
-from drill import Roles, state_of, wait_until, whole
+from drill import Roles, history, state_of, wait_until, whole
 
 from failover.clock import boottime_s
 from failover.coordination.connect import open_store
@@ -141,9 +141,9 @@ def test_another_finishes(lab: Lab, in_takeover: Moment, in_reinstatement: Momen
     assert (state.epoch, state.active_site) == (roles.state.epoch + 1, new)
     assert not acked_by_both(attempts, new_site=new, since_s=lost_s)
     assert not judge(attempts, workload.export(new)).problems
-    on_record = Counter(entry.event for entry in history(lab, state.epoch))
+    on_record = Counter(entry.event for entry in history_of(lab, state.epoch))
     assert on_record["takeover"] == on_record["promoted"] == on_record["reinstated"] == 1
-    for entry in history(lab, state.epoch):
+    for entry in history_of(lab, state.epoch):
         print(f"{entry.event} by {entry.by}: {entry.summary}")
 
 
@@ -268,11 +268,5 @@ def reinstated(lab: Lab) -> bool:
     return all(cluster.standby is StandbyScope.FOLLOWING for cluster in clusters)
 
 
-def history(lab: Lab, epoch: Epoch) -> list[HistoryEntry]:
-    """What is on record of one epoch, oldest first."""
-    path = GroupPaths(lab.policy.group).history
-    with open_store(lab.policy) as store:
-        store.sync()
-        found = store.read_many([f"{path}/{name}" for name in sorted(store.children(path))])
-    entries = [decode_record(HistoryEntry, z.data, path=z.path) for z in found.values() if z]
-    return [entry for entry in entries if entry.epoch == epoch]
+def history_of(lab: Lab, epoch: Epoch) -> list[HistoryEntry]:
+    return [entry for entry in history(lab) if entry.epoch == epoch]

@@ -24,6 +24,7 @@ from failover.coordination.connect import open_store
 from failover.coordination.gather import Gatherer, Now
 from failover.coordination.history import record
 from failover.coordination.init import initialise
+from failover.coordination.kazoo_store import KazooStore
 from failover.model import Epoch, SiteName
 from failover.policy import Policy
 from failover.state import HistoryEntry
@@ -152,18 +153,26 @@ def told(tmp_path: Path, number: int) -> None:
         time.sleep(0.1)
 
 
+def observing(gatherer: Gatherer, store: KazooStore) -> set[SiteName]:
+    """Whose looks are fresh, where ZooKeeper answers and the state is understood."""
+    inputs = gatherer.gather(store, Now(time.time(), boottime_s()))
+    if inputs.state.state is None:
+        return set()
+    return {o.site for o in inputs.observers if o.age_s < 3.0}
+
+
 def test_controllers_lead_hand_over_and_say_so(
     running: dict[SiteName, Running], group: Policy, tmp_path: Path
 ) -> None:
-    leader(running, 20.0)
-    time.sleep(3.0)  # all three are up: a leader in the active site has resigned by now
-    first = leader(running, 5.0)
-    assert first.site in (MAKASSAR, SURABAYA)
     with open_store(group) as store:
         gatherer = Gatherer(group, MAKASSAR, first_sight_age_s=None)
-        inputs = gatherer.gather(store, Now(time.time(), boottime_s()))
-        assert {o.site for o in inputs.observers if o.age_s < 3.0} == set(running)
-        assert inputs.state.state is not None
+        until = time.monotonic() + 60
+        while observing(gatherer, store) != set(running):
+            assert time.monotonic() < until, "not every controller has published what it sees"
+            time.sleep(0.1)
+        while (first := leader(running, 20.0)).site == JAKARTA:
+            assert time.monotonic() < until, "a leader in the active site has not resigned"
+            time.sleep(0.1)
         happens(group, 1)
         told(tmp_path, 1)
 

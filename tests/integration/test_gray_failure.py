@@ -7,15 +7,13 @@ hangs in a query and keeps its key. The guard of that host is what ends the clai
 from __future__ import annotations
 
 import pytest
-from drill import Customers, Roles, concluding, customers, state_of, wait_until, whole
+from drill import Customers, Roles, concluding, customers, history, state_of, wait_until, whole
 
 from failover.clock import boottime_s
-from failover.coordination.connect import open_store
 from failover.lab.lab import Lab
 from failover.lab.processes import Process
 from failover.lab.workload.checker import acked_by_both
-from failover.state import HistoryEntry, decode_record
-from failover.znode import GroupPaths
+from failover.state import HistoryEntry
 
 pytestmark = pytest.mark.lab
 
@@ -108,11 +106,3 @@ def nothing_lost_in_silence(lab: Lab, shop: Customers, told: list[HistoryEntry])
     print(f"bytes that the takeovers counted as lost: {counted}")
     if counted:
         assert not report.lost or sum(counted) > 0
-
-
-def history(lab: Lab) -> list[HistoryEntry]:
-    path = GroupPaths(lab.policy.group).history
-    with open_store(lab.policy) as store:
-        store.sync()
-        found = store.read_many([f"{path}/{name}" for name in sorted(store.children(path))])
-    return [decode_record(HistoryEntry, z.data, path=z.path) for z in found.values() if z]

@@ -7,14 +7,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
-from drill import Roles, customers, state_of, whole
+from drill import Roles, customers, history, state_of, whole
 
-from failover.coordination.connect import open_store
 from failover.lab.bench_switchover import last_document
 from failover.lab.lab import Lab
 from failover.lab.processes import Process
-from failover.state import HistoryEntry, decode_record
-from failover.znode import GroupPaths
 
 pytestmark = pytest.mark.lab
 
@@ -105,11 +102,3 @@ def test_refused_where_no_controller_leads(lab: Lab, directory: str) -> None:
     assert "no controller leads" in said
     assert state_of(lab).epoch == epoch
     assert lab.shell(OPERATOR, f"ls {directory}").strip() == ""
-
-
-def history(lab: Lab) -> list[HistoryEntry]:
-    path = GroupPaths(lab.policy.group).history
-    with open_store(lab.policy) as store:
-        store.sync()
-        found = store.read_many([f"{path}/{name}" for name in sorted(store.children(path))])
-    return [decode_record(HistoryEntry, z.data, path=z.path) for z in found.values() if z]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from drill import Customers, Roles, customers, state_of, wait_until, whole
+from drill import Customers, Roles, customers, history, state_of, wait_until, whole
 
 from failover.clock import boottime_s
 from failover.coordination.connect import open_store
@@ -26,7 +26,7 @@ from failover.lab.lab import Lab
 from failover.lab.processes import Process
 from failover.lab.workload.checker import acked_by_both
 from failover.model import SiteName
-from failover.state import HistoryEntry, PlanRecord, decode_record, decode_state
+from failover.state import PlanRecord, decode_state
 from failover.znode import Delete, GroupPaths, ScopePaths, Set
 
 pytestmark = pytest.mark.lab
@@ -392,11 +392,3 @@ def nothing_lost(shop: Customers, site: SiteName) -> bool:
     report = shop.report_at(site)
     print(f"lost {len(report.lost)}, problems {report.problems}")
     return not report.lost and not report.problems
-
-
-def history(lab: Lab) -> list[HistoryEntry]:
-    path = GroupPaths(lab.policy.group).history
-    with open_store(lab.policy) as store:
-        store.sync()
-        found = store.read_many([f"{path}/{name}" for name in sorted(store.children(path))])
-    return [decode_record(HistoryEntry, z.data, path=z.path) for z in found.values() if z]

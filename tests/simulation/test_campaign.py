@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -95,3 +98,18 @@ def test_values_made_quickly_tell_the_same_history() -> None:
         plain = run_schedule(seed, 120, log=True)
         assert (one.log, one.events) == (plain.log, plain.events)
         assert one.coverage == plain.coverage
+
+
+def test_the_trace_does_not_depend_on_the_order_of_hashes() -> None:
+    command = [sys.executable, "-m", "failover.simulation.trace", "--schedules=1", "--steps=20"]
+    told = {
+        subprocess.run(
+            command,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            check=True,
+            timeout=120,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(told) == 1

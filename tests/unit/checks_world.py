@@ -45,6 +45,7 @@ from failover.checks.host_report import Asked, Disk, HostReport, PatroniOnHost
 from failover.checks.lease import sessions_ms
 from failover.checks.postgresql import wanted_settings
 from failover.checks.privileges import MEANT, OBSERVER, SEARCH_PATH
+from failover.checks.result import Verdict
 from failover.health.inputs import ConfigSeen, StateSeen, ViewInputs
 from failover.health.observation import GuardSeen, HostObservation, PostgresSeen
 from failover.health.view import build_view
@@ -58,6 +59,8 @@ from failover.timing import INIT_LIMIT_TICKS, lease_timing
 TIMING = lease_timing(POLICY.lease_s)
 EXPECTED = expected(POLICY, CONFIG.read_bytes())
 GIB = 1024**3
+Break = Callable[[Found], Found]
+Broken = tuple[str, str, Verdict, Break]  # the check, what is wrong, what it has to say, how
 SHOWN = {  # as pg_settings shows what is rendered with a unit: value, unit
     "shared_buffers": ("8192", "8kB"),
     "min_wal_size": ("80", "MB"),
@@ -214,10 +217,14 @@ def granting(asked_ms: int, granted_ms: object) -> Callable[[ServerFound], Serve
     return made
 
 
-def without_setting(postgres: PostgresFound, name: str, *now: str) -> PostgresFound:
-    """The setting changed to this value and unit."""
-    kept = tuple(s for s in postgres.settings if s[0] != name)
-    return replace(postgres, settings=(*kept, (name, *now)))  # type: ignore[arg-type]
+def setting(name: str, *now: str, host: str = "mks-db1") -> Break:
+    """The setting changed, on one server, to this value and unit."""
+
+    def made(postgres: PostgresFound) -> PostgresFound:
+        kept = tuple(s for s in postgres.settings if s[0] != name)
+        return replace(postgres, settings=(*kept, (name, *now)))  # type: ignore[arg-type]
+
+    return read_as(host, made)
 
 
 def world() -> Found:

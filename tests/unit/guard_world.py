@@ -6,6 +6,7 @@ directory, has a child, writes the control file's state, and keeps what it inher
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -188,7 +189,8 @@ def guard_that_says(places: Places, *, yes: bool, reason: str = "said so") -> It
                 connection, _ = listener.accept()
             except OSError:
                 return
-            with connection:
+            # A barrier may have given up by then, on a busy machine.
+            with connection, contextlib.suppress(BrokenPipeError):
                 asked.append(connection.makefile("r").readline().rstrip("\n"))
                 connection.sendall(f"{'yes' if yes else 'no'} {reason}\n".encode())
 

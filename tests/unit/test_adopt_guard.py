@@ -167,7 +167,7 @@ class TestTheDesk:
         """A read alone may be of before: a follower that lags, a leader that is cut off."""
         desk._armed = False
         self.put(connection, armed=False)
-        old = desk._read()
+        old = desk._reads.read()
         if armed_meanwhile:
             self.put(connection, armed=True)
         desk.ask(PermitAsk(request=1, purpose=Purpose.PRE_PROMOTE, patience_s=5.0))

@@ -28,9 +28,10 @@ from rich.console import Console
 
 from failover.cli import look
 from failover.cli.exit_codes import ExitCode
+from failover.cli.host_node import HostNode
 from failover.cli.look import Seen
 from failover.cli.main import cli
-from failover.cli.snapshot import HostNode, Snapshot, status_tree
+from failover.cli.snapshot import Snapshot, status_tree
 from failover.cli.status import as_json
 from failover.cli.tree import as_rich
 from failover.cli.units import duration, size

@@ -10,7 +10,7 @@ import pytest
 from cli_world import POLICY, healthy
 
 from failover.checks import result as checks_result
-from failover.cli import explanation, prediction, residency_check, snapshot
+from failover.cli import explanation, host_node, prediction, residency_check, snapshot
 from failover.cli.exit_codes import ExitCode
 from failover.cli.main import NOUNS
 from failover.health.verdict import RULES, Consequence
@@ -91,7 +91,7 @@ def test_every_invariant_is_documented_by_its_name() -> None:
         snapshot.SiteNode,
         snapshot.SideNode,
         snapshot.LeaseNode,
-        snapshot.HostNode,
+        host_node.HostNode,
         snapshot.ServerNode,
         snapshot.ObserverNode,
         explanation.ExplainSnapshot,

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from guard_world import Host, guard_that_says
+from guard_world import Host, guard_that_says, wait_for
 
 from failover.clock import boottime_s
 from failover.guard import worker as worker_module
 from failover.guard.link import Link
 from failover.guard.logic import Grant, Limits, Renewals
-from failover.guard.messages import MinderStatus
+from failover.guard.messages import MinderStatus, PermitWithdrawn, encode
 from failover.guard.records import (
     GuardRecord,
     LeaseRecord,
@@ -48,6 +48,9 @@ class Desk:
     def status(self, status: MinderStatus) -> None:
         self.told.append(status)
 
+    def withdraw(self, request: int) -> None:
+        """There is none."""
+
 
 @pytest.fixture
 def host(tmp_path: Path) -> Iterator[Host]:
@@ -68,9 +71,15 @@ def remember(host: Host, *, grant: bool, left_s: float, minder: int = MINDER) ->
 
 def worker_that_heard_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> tuple[Worker, Desk]:
     """Its minder is lost before its first word."""
+    worker, desk, ours = worker_of(host, monkeypatch)
+    ours.close()
+    return worker, desk
+
+
+def worker_of(host: Host, monkeypatch: pytest.MonkeyPatch) -> tuple[Worker, Desk, socket.socket]:
+    """With what its minder began with, and the minder's end of the link."""
     monkeypatch.setattr(worker_module, "LAST_RELEASE_S", 0.0)
     ours, theirs = socket.socketpair()
-    ours.close()
     boot = boot_id()
     begun = inherited(read_record(host.places, boot), read_lease(host.places, boot), LIMITS)
     desk = Desk()
@@ -85,7 +94,7 @@ def worker_that_heard_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> tu
         None,  # type: ignore[arg-type]
         begun,
     )
-    return made, desk
+    return made, desk, ours
 
 
 def test_it_enforces_the_deadline_of_a_minder_that_never_spoke(
@@ -136,3 +145,41 @@ def test_a_worker_that_cannot_be_started_does_not_end_the_minder() -> None:
         return len(restarts)
 
     assert asyncio.run(story()) >= 2
+
+
+def test_a_grant_without_a_known_deadline_is_as_good_as_over(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(host, grant=True, left_s=60.0)
+    host.places.lease.unlink()
+    worker, desk = worker_that_heard_nothing(host, monkeypatch)
+    worker.run()
+    assert lock_is_free(host.places)
+    assert not desk.told[-1].granted
+
+
+def test_it_renews_only_while_its_minder_speaks(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody else would enforce the deadline: silence lets it come, a word goes on."""
+    monkeypatch.setattr(worker_module, "MINDER_SILENCE_LIMIT_S", 0.2)
+    remember(host, grant=True, left_s=60.0)
+    worker, _, ours = worker_of(host, monkeypatch)
+    paused = worker._keeper.paused
+    running = threading.Thread(target=worker.run, daemon=True)
+    running.start()
+    try:
+        assert paused.wait(60.0)
+        wait_for(lambda: says_something(ours) and not paused.is_set())
+        assert paused.wait(60.0)
+    finally:
+        remember(host, grant=True, left_s=60.0, minder=SUCCESSOR)  # so that it only goes
+        ours.close()
+        running.join(60.0)
+    assert not running.is_alive()
+    assert not lock_is_free(host.places)
+
+
+def says_something(ours: socket.socket) -> bool:
+    ours.sendall(encode(PermitWithdrawn(1)))
+    return True
