@@ -14,7 +14,7 @@ from failover.reference.ports import Can
 SHOP = "marketplace"  # the customers' database, and their role
 SERVER = "postgres"
 TABLE = "ports_audit"
-OTHER_PROOF = "/tmp/other-authority.pem"  # on the customers' hosts: of another authority
+OTHER_PROOF = "/etc/failover/other-authority.pem"  # on the customers' hosts: of another authority
 LIMIT_S = 3
 
 OK, DENIED, READ_ONLY = "00000", "42501", "25006"

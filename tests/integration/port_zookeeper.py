@@ -25,7 +25,7 @@ from failover.znode import GroupPaths, ScopePaths
 NO_VERSION = 2**30
 CONFIG = "/zookeeper/config"  # the server's own list for it lets everybody read
 FOUR_LETTERS = (
-    *("conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "icfg", "isro", "lead"),
+    *("conf", "cons", "crst", "dirs", "dump", "envi", "gtmk", "hash", "isro"),
     *("mntr", "ruok", "srst", "srvr", "stat", "stmk", "wchc", "wchp", "wchs"),
 )
 LISTED = {"srvr", "mntr", "ruok", "conf"}
