@@ -271,6 +271,7 @@ class ImpatientConnection(ConnectionHandler):  # type: ignore[misc]
         listed = [Server(address, port, identity) for address, port in client.hosts]
         found = serving(listed, avoid=self._last_tried)
         if found is None:
+            self._last_tried = None  # whoever serves after this is another matter than before
             raise ForceRetryError("no server serves")
         self._last_tried = found
         return [(found.address, found.address, found.port)]

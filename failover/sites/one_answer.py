@@ -20,11 +20,18 @@ CHUNK_BYTES = 65536
 
 
 async def answer_to(
-    question: bytes, address: Address, port: int, identity: Identity | None = None
+    question: bytes,
+    address: Address,
+    port: int,
+    identity: Identity | None = None,
+    *,
+    resumes: bool = False,
 ) -> bytes:
     """All bytes of the answer, none where it was closed without one. OSError; ValueError above a
-    megabyte. Bounded in time by the caller alone. ``identity``: with TLS."""
-    sealed = Question(identity, str(address), question) if identity else None
+    megabyte. Bounded in time by the caller alone. ``identity``: with TLS. ``resumes``: where the
+    other end takes TLS sessions up again."""
+    kept_at = port if resumes else None
+    sealed = Question(identity, str(address), question, port=kept_at) if identity else None
     loop = asyncio.get_running_loop()
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     answer = bytearray()

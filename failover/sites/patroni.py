@@ -35,9 +35,8 @@ async def ask_patroni(host: DatabaseHost, limit_s: float) -> PatroniSeen | NoAns
     question = f"GET /patroni HTTP/1.0\r\nHost: {host.address}\r\n\r\n".encode()
     try:
         async with asyncio.timeout(limit_s):
-            answer = await answer_to(
-                question, host.address, host.patroni_port, host.patroni_identity
-            )
+            where = (host.address, host.patroni_port, host.patroni_identity)
+            answer = await answer_to(question, *where, resumes=True)
     except (OSError, ValueError) as error:
         return no_answer(error, limit_s)
     return seen_in(answer)

@@ -23,13 +23,14 @@ import pytest
 import yaml
 from single_container import lab_container, zookeeper_container
 
+from failover import resumption
 from failover.config import parse
 from failover.health.observation import NoAnswer, PatroniSeen
 from failover.pki.directory import Directory
 from failover.pki.names import host_names
 from failover.policy import DatabaseHost, Policy
 from failover.render import render
-from failover.sealed import dial
+from failover.sealed import context_of, dial
 from failover.sites.certificates import ask_certificates
 from failover.sites.patroni import MemberSeen, Ordered, _order, ask_member, ask_members, ask_patroni
 from failover.transport import HostNames, Identity
@@ -284,6 +285,19 @@ def test_nobody_gets_in_without_a_certificate_of_the_authority(
     answer = ask(dataclasses.replace(host, patroni_identity=believing))
     assert isinstance(answer, NoAnswer)
     assert "certificate verify failed" in answer.detail
+
+
+def test_who_asks_again_and_again_takes_the_session_up(sealed: Pair) -> None:
+    host = sealed.host(sealed.members[0], "require")
+    assert isinstance(ask(host), PatroniSeen)
+    assert host.patroni_identity is not None
+    context, address = context_of(host.patroni_identity), str(host.address)
+    kept = resumption.take(context, address, host.patroni_port)
+    assert kept is not None
+    plain = socket.create_connection((address, host.patroni_port), 5.0)
+    with context.wrap_socket(plain, server_hostname=address, session=kept.session) as link:
+        assert link.session_reused
+    assert isinstance(ask(host), PatroniSeen)
 
 
 def test_a_certificate_alone_gives_no_orders(sealed: Pair) -> None:

@@ -262,6 +262,39 @@ def test_the_guards_question_and_its_connection_are_in_time(sealed: Ensemble) ->
     sealed.wait_whole({member.name: "require" for member in sealed.members})
 
 
+def test_followers_leave_a_silent_leader_at_once(sealed: Ensemble) -> None:
+    """Closing the connection to it does not wait for its word, `syncLimit` long, 1.5 s."""
+    leader = next(m for m in sealed.members if leads(sealed.server(m.name, "require")))
+    began = datetime.now(UTC)
+    leader.container.pause()
+    try:
+        took = [seconds_to_leave(m, began) for m in sealed.members if m is not leader]
+    finally:
+        leader.container.unpause()
+    assert min(took) < 1.0, took
+    sealed.wait_whole({member.name: "require" for member in sealed.members})
+
+
+def leads(server: ZooKeeperServer) -> bool:
+    seen = ask(server)
+    return isinstance(seen, ZooKeeperSeen) and seen.mode is ZooKeeperMode.LEADER
+
+
+def seconds_to_leave(follower: Member, began: datetime) -> float:
+    """From giving its leader up to looking for another, by its log."""
+
+    def said(what: str) -> float | None:
+        log = follower.container.logs(since=began, timestamps=True).decode()
+        line = re.search(rf"^(\S+?)Z .*{what}", log, re.M)
+        return None if line is None else datetime.fromisoformat(line[1][:26]).timestamp()
+
+    wait_for(lambda: said("PeerState set to LOOKING") is not None)
+    gave_up_s, looks_s = said("Exception when following the leader"), said("PeerState set to")
+    assert gave_up_s is not None
+    assert looks_s is not None
+    return looks_s - gave_up_s
+
+
 def test_a_renewed_certificate_is_served_without_a_restart(sealed: Ensemble) -> None:
     server = sealed.server("mks-zk1", "require")
     before = shown(server)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
+from kazoo.retry import ForceRetryError
 
 import failover.coordination.session as session_module
-from failover.coordination.session import Server, serving
+from failover.coordination.session import Server, SessionClient, serving
 
 FOLLOWER = b"Zookeeper version: 3.9.3\nMode: follower\n"
 ELECTING = b"This ZooKeeper instance is not currently serving requests\n"
@@ -74,6 +75,26 @@ def test_the_last_tried_only_where_there_is_no_other(
     last, other = stack.enter_context(server(FOLLOWER)), stack.enter_context(server(FOLLOWER, 0.02))
     assert serving([last, other], avoid=last, limit_s=60.0) == other
     assert serving([last, closed()], avoid=last, limit_s=60.0) == last
+
+
+def test_the_last_tried_is_as_good_as_any_once_nobody_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The end of an election, where the other server is the one that was lost."""
+    only = Server("127.0.0.1", 1)
+    says: list[Server | None] = [only, only, None, only]
+    avoided: list[Server | None] = []
+
+    def serves(_servers: Sequence[Server], avoid: Server | None = None) -> Server | None:
+        avoided.append(avoid)
+        return says[len(avoided) - 1]
+
+    monkeypatch.setattr(session_module, "serving", serves)
+    client = SessionClient([only], session_ms=6000, answer_limit_s=1.0)
+    for _ in says:
+        with suppress(ForceRetryError):
+            client._connection._expand_client_hosts()
+    assert avoided == [None, only, only, None]
 
 
 def test_nobody_answers_within_the_limit(stack: ExitStack) -> None:

@@ -92,6 +92,8 @@ def test_zookeeper(mode: str) -> None:
     assert ("secureClientPort" in found) is wire.required
     assert ("clientPort" in found) is not wire.required
     assert found.get("sslQuorum") == (None if not wire.served else str(wire.dialled).lower())
+    for name in ("learner.closeSocketAsync", "leader.closeSocketAsync"):
+        assert found.get(name) == ("true" if wire.served else None), "no wait for who is gone"
     for name in ("portUnification", "client.portUnification"):
         assert found.get(name) == (None if not wire.served else str(not wire.required).lower())
     for prefix in ("ssl", "ssl.quorum"):
@@ -142,8 +144,11 @@ def test_http(mode: str) -> None:
 
 def test_the_unit_has_what_tls_needs_on_its_class_path() -> None:
     unit = PurePosixPath("surabaya/sby-zk1/etc/systemd/system/zookeeper.service")
-    assert "netty" not in render(switched(zookeeper="off"))[unit]
-    assert ":/usr/share/java/netty-codec.jar" in render(switched(zookeeper="accept"))[unit]
+    plain, sealed = (render(switched(zookeeper=mode))[unit] for mode in ("off", "accept"))
+    assert "netty" not in plain
+    assert ":/usr/share/java/netty-codec.jar" in sealed
+    assert "TieredStopAtLevel" not in plain
+    assert " -XX:TieredStopAtLevel=1 " in sealed
 
 
 def test_who_is_on_no_host_of_the_group_has_his_files_elsewhere() -> None:
