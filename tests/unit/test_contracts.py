@@ -42,6 +42,7 @@ PURE_OUTSIDE = {
     "failover.metrics.table",
     "failover.reference.alerts",
     "failover.reference.markdown",
+    "failover.reference.ports",
 }
 
 
