@@ -3,11 +3,12 @@
 Many sessions write straight to the primary, opened before the fault and kept through it. Its
 Patroni is killed or stopped, or its host stands still for half a minute and goes on, with and
 without its guard. What is measured is the host's last acknowledgement against the end of its
-lease, as ZooKeeper has it (I1).
+lease, as ZooKeeper has it, and every one until it may have another lease (I1).
 """
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from failover.lab.lab import Lab
 from failover.lab.mode import protect
 from failover.lab.processes import Process
 from failover.lab.stages import ask_guard
-from failover.lab.watch import ClaimWatch, NotWhole, wait_whole, watch_claim
+from failover.lab.watch import ClaimWatch, NotWhole, Span, wait_whole, watch_claim
 from failover.lab.workload.attempt import Attempt, Outcome
 from failover.lab.workload.checker import judge
 from failover.lab.workload.control import Team, Workload
@@ -97,18 +98,18 @@ class BarrierBench:
             self._tell(f"{case.fault} on {primary.name}")
             struck_s = boottime_s()
             problems = list(self._suffer(case.fault, primary, watch))
-        held_back = self._held_back(primary)
-        self._tell("healed; waiting until all is whole")
-        self._lab.faults.heal()
-        state = wait_whole(policy, WHOLE_LIMIT_S).state
-        workload.stop()
+            held_back = self._held_back(primary)
+            self._tell("healed; waiting until all is whole")
+            self._lab.faults.heal()
+            state = wait_whole(policy, WHOLE_LIMIT_S).state
+            workload.stop()
         attempts = list(workload.attempts())
         self._attempts.extend(attempts)
         report = judge(self._attempts, workload.export(state.active_site))
         lost = {one.id for one in report.lost} - self._lost
         self._lost |= lost
         by_host = [one for one in attempts if _by(one, primary)]
-        end_s = watch.ended_s
+        before, late = told_apart([one.ended_s for one in by_host], watch.without)
         return BarrierRun(
             case=case,
             host=primary.name,
@@ -116,9 +117,9 @@ class BarrierBench:
             active_after=SiteName(state.active_site),
             barrier=barrier,
             sessions=len({one.client for one in by_host if one.ended_s < struck_s}),
-            lease_end_s=_after(struck_s, end_s),
-            last_ack_s=_after(struck_s, max((one.ended_s for one in by_host), default=None)),
-            acked_late=0 if end_s is None else sum(one.ended_s > end_s for one in by_host),
+            lease_end_s=_after(struck_s, watch.ended_s),
+            last_ack_s=_after(struck_s, max((*before, *late), default=None)),
+            acked_late=len(late),
             answers_held_back=held_back,
             acked=sum(one.outcome is Outcome.ACKED for one in attempts),
             lost=len(lost),
@@ -173,6 +174,18 @@ _BEGIN: dict[Fault, Callable[[Faults, LabHost], None]] = {
     Fault.HOST_FROZEN: lambda f, h: f.freeze(h.name),
     Fault.GUARD_FROZEN: _freeze_with_guard,
 }
+
+
+def told_apart(
+    acked_s: Sequence[float], without: Sequence[Span]
+) -> tuple[list[float], list[float]]:
+    """Of one host's acknowledgements: those before its lease ended, and those while it had none.
+
+    Once healed it may be the one that gets the next lease; what it acknowledges then is neither.
+    """
+    ended_s = without[0].from_s if without else math.inf
+    late = [at_s for at_s in acked_s if any(span.has(at_s) for span in without)]
+    return [at_s for at_s in acked_s if at_s <= ended_s], late
 
 
 def _by(attempt: Attempt, host: LabHost) -> bool:

@@ -211,13 +211,24 @@ def _looks(policy: Policy, give_up_s: float) -> Iterator[GroupSeen]:
 # --------------------------------------------------------------------------- lease end
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Some time (CLOCK_BOOTTIME) without the claim; ``to_s`` None: it goes on."""
+
+    from_s: float
+    to_s: float | None = None
+
+    def has(self, at_s: float) -> bool:
+        return self.from_s < at_s and (self.to_s is None or at_s < self.to_s)
+
+
 class ClaimWatch:
     """Notes when a writer claim vanished, as the surviving ZooKeeper servers tell it.
 
     The moment is that of ZooKeeper's notice (a watch), or of the answer to the first look that
     found the claim gone or another's, whichever came first: never before it was gone. A notice is
     believed only after such a look. Then it notes what follows: the next epoch, and the claim of
-    the other site.
+    the other site; with ``host``, whenever that one has the claim anew and loses it again.
     """
 
     def __init__(
@@ -240,6 +251,7 @@ class ClaimWatch:
         self.ended_s: float | None = None  # boot time, as the others
         self.epoch_s: float | None = None  # the takeover's transaction was seen
         self.claimed_s: float | None = None  # a host of the other site has its permit
+        self.without: list[Span] = []  # the first begins with ``ended_s``
         found = store.read(self._state_path)
         self._version = found.version if found else -1
         self._thread = threading.Thread(target=self._run, name="claim-watch", daemon=True)
@@ -259,7 +271,7 @@ class ClaimWatch:
         self._wake.set()
 
     def _run(self) -> None:
-        while not self._stop.is_set() and self.claimed_s is None:
+        while not self._stop.is_set() and (self._by_host or self.claimed_s is None):
             self._wake.wait(POLL_S)
             self._wake.clear()
             with suppress(StoreUnavailable):
@@ -268,14 +280,19 @@ class ClaimWatch:
     def _look(self) -> None:
         holder = self._holder()
         looked_s = boottime_s()  # of the answer: it may have been there when this was asked
-        if holder != self._lost and self.ended_s is None:
-            self.ended_s = min(looked_s, self._noticed_s or looked_s)
-        elif holder == self._lost and self._noticed_s is not None:
-            self._noticed_s = None  # the connection was lost, or the claim made anew
-            self._arm()
+        gone = bool(self.without) and self.without[-1].to_s is None
+        if holder != self._lost and not gone:
+            self.without.append(Span(min(looked_s, self._noticed_s or looked_s)))
+            self.ended_s = self.without[0].from_s
+        elif holder == self._lost:
+            if gone:
+                self.without[-1] = replace(self.without[-1], to_s=looked_s)
+            if self._noticed_s is not None:
+                self._noticed_s = None  # the connection was lost, or the claim made anew
+                self._arm()
         if self.ended_s is None:
             return
-        if holder is not None and holder != self._lost:
+        if self.claimed_s is None and holder is not None and holder != self._lost:
             self.claimed_s = looked_s
         state = self._store.read(self._state_path)
         if self.epoch_s is None and state is not None and state.version != self._version:
