@@ -252,7 +252,8 @@ ZOOKEEPER = (
         rows=_PEERS,
     ),
     Port(
-        *(Host.ZOOKEEPER, 2189, "restarts ZooKeeper for whoever connects", "init.scope"),
+        *(Host.ZOOKEEPER, 2189, "restarts ZooKeeper for whoever connects"),
+        unit="lab-restart-zookeeper.socket",
         listens=Listens.EVERYWHERE,
         switch="none",
         connects="controllers of the lab (a site has ssh for that)",

@@ -24,19 +24,13 @@ HOSTS = {
     Role.PROXY: Host.PROXY,
     Role.OPERATIONS: Host.OPERATIONS,
 }
-SCRIPT = """
-ss -H -lntup
-for pid in $(ss -H -lntup | grep -o 'pid=[0-9]*' | cut -d= -f2 | sort -u); do
-    sed "s/^/cgroup $pid /" /proc/$pid/cgroup
-done
-"""
-_PID = re.compile(r"pid=(\d+)")
-_UNIT = re.compile(r"([\w@.\\-]+\.(?:service|scope))")
+SCRIPT = "ss -H -lntue"  # the kernel knows each socket's cgroup; its process only some may see
+_UNIT = re.compile(r"cgroup:\S*?([\w@.\\-]+\.(?:service|scope|socket))(?:\s|$)")
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Listener:
-    """``unit``: the systemd unit whose process listens; empty: no process of the host."""
+    """``unit``: the systemd unit that made the socket; empty: none of the host's."""
 
     address: str
     port: int | None  # None: the engine's own, any
@@ -45,7 +39,7 @@ class Listener:
 
     def __str__(self) -> str:
         where = f"{self.address} port {self.port}{'/udp' * self.udp}"
-        return f"{where} ({self.unit or 'no process of the host'})"
+        return f"{where} ({self.unit or 'no unit of the host'})"
 
 
 def listeners(host: LabHost) -> frozenset[Listener]:
@@ -57,24 +51,16 @@ def listeners(host: LabHost) -> frozenset[Listener]:
 
 def parse(text: str) -> frozenset[Listener]:
     """Of what the script prints."""
-    units, sockets = {}, []
-    for line in text.splitlines():
-        if line.startswith("cgroup "):
-            _, pid, where = line.split(" ", 2)
-            if found := _UNIT.findall(where):
-                units[pid] = found[-1]
-        elif line:
-            sockets.append(line.split())
-    return frozenset(_listener(fields, units) for fields in sockets)
+    return frozenset(_listener(line) for line in text.splitlines() if line)
 
 
-def _listener(fields: list[str], units: dict[str, str]) -> Listener:
-    protocol, _state, _received, _sent, local = fields[:5]
+def _listener(line: str) -> Listener:
+    protocol, _state, _received, _sent, local = line.split()[:5]
     address, _, port = local.rpartition(":")
     seen = _address(address)
-    pids = _PID.findall(" ".join(fields[5:]))
-    unit = ", ".join(sorted({units.get(pid, f"process {pid}") for pid in pids}))
-    return Listener(seen, None if seen == ENGINE else int(port), protocol == "udp", unit)
+    unit = _UNIT.search(line)
+    number = None if seen == ENGINE else int(port)
+    return Listener(seen, number, protocol == "udp", unit[1] if unit else "")
 
 
 def _address(text: str) -> str:

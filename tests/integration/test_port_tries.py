@@ -155,24 +155,19 @@ def test_a_door_that_does_more_than_answer_or_tells_a_secret_is_seen() -> None:
 # --------------------------------------------------------------------------- sockets
 
 SS = """\
-udp UNCONN 0 0 127.0.0.11:54132 0.0.0.0:*
-udp UNCONN 0 0 *:9094 *:* users:(("alertmanager",pid=7,fd=8))
-tcp LISTEN 0 50 [::ffff:10.77.1.21]:2181 *:* users:(("java",pid=61,fd=50))
-tcp LISTEN 0 4096 *:2189 *:* users:(("systemd",pid=1,fd=29))
-tcp LISTEN 0 5 10.77.1.21%eth0:4444 0.0.0.0:* users:(("nc",pid=99,fd=3))
-cgroup 1 1:name=systemd:/docker/0a/init.scope
-cgroup 7 0::/docker/0a/system.slice/prometheus-alertmanager.service
-cgroup 61 11:memory:/docker/0a
-cgroup 61 1:name=systemd:/docker/0a/system.slice/zookeeper.service
-cgroup 99 1:name=systemd:/docker/0a
+udp UNCONN 0 0 127.0.0.11:54132 0.0.0.0:* ino:1 sk:1 cgroup:/ <->
+udp UNCONN 0 0 *:9094 *:* uid:5 ino:2 cgroup:/0a/system.slice/alerts.service v6only:0 <->
+tcp LISTEN 0 50 [::ffff:10.77.1.21]:2181 *:* sk:3 cgroup:/0a/system.slice/zookeeper.service <->
+tcp LISTEN 0 4096 *:2189 *:* ino:4 sk:4 cgroup:/0a/system.slice/restart.socket v6only:0 <->
+tcp LISTEN 0 5 10.77.1.21%eth0:4444 0.0.0.0:* ino:5 sk:5 cgroup:/docker/0a <->
 """
 
 
 def test_what_the_kernel_says_is_read() -> None:
     assert parse(SS) == {
         Listener("127.0.0.11", None, True, ""),
-        Listener("*", 9094, True, "prometheus-alertmanager.service"),
+        Listener("*", 9094, True, "alerts.service"),
         Listener("10.77.1.21", 2181, False, "zookeeper.service"),
-        Listener("*", 2189, False, "init.scope"),
-        Listener("10.77.1.21", 4444, False, "process 99"),
+        Listener("*", 2189, False, "restart.socket"),
+        Listener("10.77.1.21", 4444, False, ""),
     }
