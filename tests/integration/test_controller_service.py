@@ -173,6 +173,10 @@ def test_controllers_lead_hand_over_and_say_so(
         while (first := leader(running, 20.0)).site == JAKARTA:
             assert time.monotonic() < until, "a leader in the active site has not resigned"
             time.sleep(0.1)
+        # A target that is new is told of what happens once it has its place, and not of before.
+        while store.read(GroupPaths(group.group).notified("hook")) is None:
+            assert time.monotonic() < until, "nobody has begun to tell"
+            time.sleep(0.1)
         happens(group, 1)
         told(tmp_path, 1)
 
