@@ -12,7 +12,7 @@ from port_world import World
 from failover.lab.lab import Lab
 from failover.reference.ports import Port, Row
 
-pytestmark = [pytest.mark.lab, pytest.mark.full]  # not tried on a whole lab yet
+pytestmark = pytest.mark.lab
 
 
 @pytest.fixture(scope="module")
