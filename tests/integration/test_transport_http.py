@@ -126,10 +126,16 @@ class Site:
         assert self.container.put_archive("/", archive.getvalue())
 
     def reload(self) -> None:
+        """Until the worker of before is gone: it asks with what it had read, and answers for both."""
+        before = self.workers_gone()
         code, output = self.container.exec_run(
             ["sh", "-c", f"haproxy -c -q -f {CONFIG} && kill -USR2 $(cat /run/haproxy.pid)"]
         )
         assert code == 0, output.decode()
+        wait_for(lambda: self.workers_gone() > before, lambda: self.container.logs().decode())
+
+    def workers_gone(self) -> int:
+        return int(self.container.logs().count(b"Former worker"))
 
     def seen(self) -> ProxyServerFound | None:
         async def ask() -> tuple[ProxyServerFound, ...] | NoAnswer:
