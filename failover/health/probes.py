@@ -3,8 +3,9 @@
 Invariant: one round ends within ``ANSWER_LIMIT_S`` plus a little, however many hosts are silent,
 and what was silent in the last round delays the next one by ``SUSPECT_WAIT_S`` only: news of the
 living must not wait for the dead. An answer belongs to the round in which it was asked for and
-given; what comes later only ends the suspicion. A timeout is a value, not an exception. Nothing is
-judged here.
+given; what comes later only ends the suspicion. A ZooKeeper server alone is asked less often while
+it answers well, and its answer stands until then. A timeout is a value, not an exception. Nothing
+is judged here.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ from failover.sites.postgres import PostgresProbe
 from failover.sites.trouble import one_line, timed_out
 from failover.sites.zookeeper_status import ask_zookeeper
 
+# A question to ZooKeeper is a connection of its own, with TLS 10 ms of a processor; what it tells,
+# who serves and who leads, commits nothing.
+ZOOKEEPER_ANSWER_STANDS_S = 2.0
 SUSPECT_WAIT_S = 0.25  # what was silent last time goes on being waited for in the background
 ABORT_GRACE_S = 0.1  # for a broken connection to be noticed by the one who waits on it
 CLOCK_SLACK_S = 0.01
@@ -58,15 +62,18 @@ class Answered:
 
 
 class _Question(Generic[Answer]):
-    """One thing to ask again and again. While an old question waits, no new one is asked."""
+    """One thing to ask again and again. While an old question waits, no new one is asked, nor while
+    an answer is younger than ``stands_s``; what was no answer does not stand."""
 
     def __init__(
         self,
         ask: Callable[[], Awaitable[Answer | NoAnswer]],
         abort: Callable[[], None] | None = None,
+        stands_s: float = 0.0,
     ) -> None:
         self._ask = ask
         self._abort = abort
+        self._stands_s = stands_s
         self._asked_s = 0.0
         self._asked_now = False  # in the present round
         self.suspect = False  # silent in the last round
@@ -74,7 +81,10 @@ class _Question(Generic[Answer]):
         self.task: asyncio.Task[Answer | NoAnswer] | None = None
 
     def begin(self) -> None:
-        """A new round: ask, unless the last question still waits for its end."""
+        """A new round: ask, unless the last question waits for its end or its answer stands."""
+        if self._stands():
+            self.took_s = None
+            return
         self._asked_now = self.task is None or self.task.done()
         if not self._asked_now:
             return
@@ -82,6 +92,13 @@ class _Question(Generic[Answer]):
             self.suspect = False
         self._asked_s, self.took_s = time.monotonic(), None
         self.task = asyncio.ensure_future(self._run())
+
+    def _stands(self) -> bool:
+        """Not where it came after its round, which had waited in vain."""
+        found = self._result()
+        if found is None or isinstance(found, NoAnswer) or self.suspect:
+            return False
+        return time.monotonic() - self._asked_s < self._stands_s
 
     def give_up(self) -> bool:
         """Break the connection of a question that has waited for its time. True: it was one."""
@@ -227,7 +244,9 @@ class Observer:
 
 
 def _zookeeper(server: ZooKeeperServer) -> _Question[ZooKeeperSeen]:
-    return _Question(lambda: ask_zookeeper(server, ANSWER_LIMIT_S))
+    return _Question(
+        lambda: ask_zookeeper(server, ANSWER_LIMIT_S), stands_s=ZOOKEEPER_ANSWER_STANDS_S
+    )
 
 
 async def _ask_all(questions: Iterable[_Question[Any]]) -> None:

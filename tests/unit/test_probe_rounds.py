@@ -159,3 +159,29 @@ def test_one_that_answers_is_seen_beside_silent_ones(silent_port: int) -> None:
     first = next(host for host in seen.hosts if host.host == "jkt-db1")
     assert isinstance(first.patroni, PatroniSeen)
     assert first.patroni.role == "primary"
+
+
+def test_an_answer_that_stands_is_not_asked_for_again_and_no_answer_never_stands() -> None:
+    asked: list[int | NoAnswer] = []
+
+    async def several(*, stands_s: float, answers: list[int | NoAnswer]) -> list[int | NoAnswer]:
+        given = iter(answers)
+
+        async def ask() -> int | NoAnswer:
+            asked.append(answer := next(given))
+            return answer
+
+        question: _Question[int] = _Question(ask, stands_s=stands_s)
+        seen = []
+        for _ in range(3):
+            await _ask_all([question])
+            seen.append(question.answer())
+        return seen
+
+    refused = NoAnswer(NoAnswerKind.REFUSED, "nobody there")
+    assert asyncio.run(several(stands_s=0.0, answers=[1, 2, 3])) == [1, 2, 3]
+    asked.clear()
+    assert asyncio.run(several(stands_s=3600.0, answers=[1])) == [1, 1, 1]
+    assert asked == [1]
+    late = several(stands_s=3600.0, answers=[refused, refused, 7])
+    assert asyncio.run(late) == [refused, refused, 7]
