@@ -13,6 +13,7 @@ SYNC_LIMIT_TICKS = (
     3  # so long a follower waits for its leader; an election for nothing harms nobody
 )
 INIT_LIMIT_TICKS = 20
+NOTIFICATION_MS_MIN = 100
 NOTIFICATION_MS_MAX = 400
 TCP_RETRIES = 5  # about 12 s
 PATRONI_SESSION_MS_MAX = 8000
@@ -38,7 +39,8 @@ class LeaseTiming:
     zookeeper_tick_ms: int
     zookeeper_sync_limit_ticks: int
     zookeeper_session_ms_max: int
-    zookeeper_notification_ms_max: int  # who looks for a leader says so again after it
+    zookeeper_notification_ms_min: int  # who looks for a leader says so again after it,
+    zookeeper_notification_ms_max: int  # then twice that, at the most after so long
     zookeeper_tcp_retries: int  # of packets without an answer, before a connection is made anew
     wal_receiver_timeout_s: int
     watchdog_s: int | None  # of a host's device, held by systemd; None: Patroni holds it
@@ -67,6 +69,7 @@ def lease_timing(lease_s: float) -> LeaseTiming:
         zookeeper_tick_ms=TICK_MS,
         zookeeper_sync_limit_ticks=SYNC_LIMIT_TICKS,
         zookeeper_session_ms_max=max(PATRONI_SESSION_MS_MAX, session_ms),
+        zookeeper_notification_ms_min=NOTIFICATION_MS_MIN,
         zookeeper_notification_ms_max=NOTIFICATION_MS_MAX,
         zookeeper_tcp_retries=TCP_RETRIES,
         # Longer than any lease, an election with it: see the rendered patroni.yml.
