@@ -24,6 +24,8 @@ from failover.health.observation import GuardSeen
 from failover.transport import Served
 
 _HTTP_RETRY_S = 0.5
+NO = 503
+NO_MORE = 404  # HAProxy takes no server out on it, and sends it nobody new (`disable-on-404`)
 
 log = structlog.get_logger(__name__)
 
@@ -112,7 +114,8 @@ def http_application(minder: Minder, metrics: GuardMetrics) -> web.Application:
         minder.host_question.asked(str(request.remote))
         hold_s = _seconds(request.query.get("wait"))
         says = await minder.proxy_question.writable(str(request.remote), hold_s)
-        return web.Response(status=200 if says.yes else 503, text=says.reason + "\n")
+        status = 200 if says.yes else NO_MORE if says.closes else NO
+        return web.Response(status=status, text=says.reason + "\n")
 
     async def status(_request: web.Request) -> web.Response:
         body = _STATUS.dump_json(minder.status())

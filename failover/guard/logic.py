@@ -373,10 +373,12 @@ def just_granted(guard: Guard, now_s: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Writable:
-    """May this host take writes now? ``reason`` is one line for a human."""
+    """May this host take writes now? ``reason`` is one line for a human. ``closes``: under its
+    lease the server takes none, because it is being shut down or is not promoted yet."""
 
     yes: bool
     reason: str
+    closes: bool = False
 
 
 def writable(guard: Guard, server: ServerSeen, now_s: float) -> Writable:
@@ -394,7 +396,7 @@ def writable(guard: Guard, server: ServerSeen, now_s: float) -> Writable:
     if guard.epoch != guard.grant.epoch:
         return Writable(False, f"epoch {guard.grant.epoch} is over, {guard.epoch} is current")
     if not server.alive:
-        return Writable(False, "the server is down")
+        return Writable(False, "the server is down", closes=True)
     if not server.in_production:
-        return Writable(False, "the server is in recovery")
+        return Writable(False, "the server is being shut down, or is in recovery", closes=True)
     return Writable(True, f"writable in epoch {guard.grant.epoch}")

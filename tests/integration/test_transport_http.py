@@ -7,12 +7,13 @@ import asyncio
 import contextlib
 import dataclasses
 import io
+import socket
 import tarfile
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -25,6 +26,7 @@ from failover import answering
 from failover.checks.found import ProxyServerFound
 from failover.config import parse
 from failover.console.door import open_door
+from failover.guard.doors import NO, NO_MORE
 from failover.health.observation import NoAnswer
 from failover.model import HostName
 from failover.pki.directory import Directory
@@ -59,10 +61,11 @@ class Site:
         self.pki = Directory(directory, "/etc/failover/tls")
         self.pki.init("marketplace", datetime.now(UTC))
         self.port = 0
+        self.database_port = 5432
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.runner: web.AppRunner | None = None
-        self.refused = 0
+        self.says = 200
         for name in ("jkt-db1", "jkt-ctl1", "mks-db1"):
             self.pki.issue(self.names(name), datetime.now(UTC))
 
@@ -73,11 +76,19 @@ class Site:
         policy = parse(f"{TEXT}\ntls: {{http: {mode}}}\n")
         cluster = policy.clusters[0]
         host = dataclasses.replace(
-            cluster.hosts[0], address=self.gateway, guard_port=self.port or 8009
+            cluster.hosts[0],
+            address=self.gateway,
+            guard_port=self.port or 8009,
+            postgres_port=self.database_port,
         )
         first = policy.sites[0]
         proxies = (dataclasses.replace(first.proxies[0], address=self.address),)
-        sites = (dataclasses.replace(first, proxies=proxies), *policy.sites[1:])
+        this_machine = dataclasses.replace(
+            first.declared[0], network=ip_network(f"{self.gateway}/32")
+        )
+        declared = (*first.declared, this_machine)
+        here = dataclasses.replace(first, proxies=proxies, declared=declared)
+        sites = (here, *policy.sites[1:])
         clusters = (dataclasses.replace(cluster, hosts=(host, *cluster.hosts[1:])),)
         policy = dataclasses.replace(policy, clusters=clusters, sites=sites)
         return policy.with_tls_in(str(self.pki.host_file(self.names("jkt-db1", policy)).parent))
@@ -96,7 +107,7 @@ class Site:
         """The guard's door at a position, anew, as a restart of the guard does."""
 
         async def writable(_request: web.Request) -> web.Response:
-            return web.Response(text="yes\n")
+            return web.Response(status=self.says, text="a guard's answer\n")
 
         async def again() -> int:
             if self.runner is not None:
@@ -126,7 +137,7 @@ class Site:
         assert self.container.put_archive("/", archive.getvalue())
 
     def reload(self) -> None:
-        """Until the worker of before is gone: it asks with what it had read, and answers for both."""
+        """Until the worker of before is gone: it asks with what it had read, and is asked."""
         before = self.workers_gone()
         code, output = self.container.exec_run(
             ["sh", "-c", f"haproxy -c -q -f {CONFIG} && kill -USR2 $(cat /run/haproxy.pid)"]
@@ -251,3 +262,44 @@ def test_certificate_and_authority_change_without_a_failed_check(sealed: Site) -
         sealed.reload()
         sealed.wait("UP", UP)
         assert sealed.times_down() == before
+
+
+def test_a_server_that_is_being_shut_down_gets_nobody_new_and_keeps_its_sessions(
+    site: Site,
+) -> None:
+    """One `no more` is enough; a `no` takes three and cuts; a `yes` brings it in again."""
+    site.open("off")
+    site.give("off")
+    with socket.create_server((str(site.gateway), 0)) as database:
+        site.database_port = database.getsockname()[1]
+        site.give("off")
+        site.reload()
+        site.wait("UP", UP)
+        database.settimeout(WAIT_S)
+        early = socket.create_connection((str(site.address), 5000), WAIT_S)
+        session, _ = database.accept()
+        site.says = NO_MORE
+        site.wait("NOLB", "L7OKC")
+        with socket.create_connection((str(site.address), 5000), WAIT_S) as late:
+            assert gone(late), "nobody new"
+        session.sendall(b"goes on")
+        assert early.recv(100) == b"goes on"
+        site.says = 200
+        site.wait("UP", UP)
+        with socket.create_connection((str(site.address), 5000), WAIT_S):
+            database.accept()[0].close()
+        session.sendall(b"still")
+        assert early.recv(100) == b"still"
+        site.says = NO
+        site.wait("DOWN", "L7STS")
+        assert gone(early)
+        session.close()
+        early.close()
+        site.says = 200
+
+
+def gone(connection: socket.socket) -> bool:
+    try:
+        return connection.recv(100) == b""
+    except ConnectionResetError:
+        return True

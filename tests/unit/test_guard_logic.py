@@ -358,3 +358,4 @@ class TestWritable:
         says = writable(guard, server, now_s)
         assert not says.yes
         assert word in says.reason
+        assert says.closes is (server is not RUNNING and guard == granted())
