@@ -28,15 +28,15 @@ class _Heard:
 
     def is_no_news(self, says: Writable) -> bool:
         lately = time.monotonic() - self.at_s < TOLD_LATELY_S
-        return lately and _same(self.answer, says) and self.times >= NEWS[says.yes]
+        return lately and not _news(self.answer, says) and self.times >= NEWS[says.yes]
 
     def and_now(self, says: Writable) -> _Heard:
-        return _Heard(says, self.times + 1 if _same(self.answer, says) else 1, time.monotonic())
+        return _Heard(says, 1 if _news(self.answer, says) else self.times + 1, time.monotonic())
 
 
-def _same(one: Writable, other: Writable) -> bool:
-    """To a proxy, which is told no reason."""
-    return (one.yes, one.closes) == (other.yes, other.closes)
+def _news(before: Writable, now: Writable) -> bool:
+    """To a proxy. After "nobody new" a plain no is: it cuts sessions. The other way it is none."""
+    return before.yes != now.yes or (before.closes and not now.closes)
 
 
 class ProxyQuestion:
@@ -62,7 +62,7 @@ class ProxyQuestion:
         heard = self._heard.get(who, _Heard(says, 0, 0.0))
         while heard.is_no_news(says) and time.monotonic() < give_up_s:
             await asyncio.sleep(self._tick_s())
-            if not _same(self._as_last_seen(), says):
+            if _news(says, self._as_last_seen()):
                 says = await self._look()
         self._heard[who] = heard.and_now(says)
         return says
