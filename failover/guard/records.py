@@ -74,6 +74,11 @@ class Places:
         return self.run_dir / f"guard-{self.cluster}.lease"
 
     @property
+    def stand_in(self) -> Path:
+        """As ``lease``, of the worker that renews in the place of a minder that is dead."""
+        return self.run_dir / f"guard-{self.cluster}.stand-in"
+
+    @property
     def door(self) -> Path:
         """The form of the acknowledgement barrier's door, where the kernel has one."""
         return self.run_dir / f"guard-{self.cluster}.door"
@@ -138,8 +143,22 @@ def write_record(places: Places, record: GuardRecord) -> None:
 
 def read_lease(places: Places, boot: str) -> LeaseRecord | None:
     """The last renewals; None where there are none of this boot."""
+    return _read_lease(places.lease, boot)
+
+
+def latest_renewals(places: Places, boot: str) -> Renewals | None:
+    """The last minder's, or those of the worker that has stood in for it since."""
+    lease, stood_in = read_lease(places, boot), _read_lease(places.stand_in, boot)
+    renewals = lease.renewals if lease is not None else None
+    later = stood_in.renewals if stood_in is not None else None
+    if renewals is None or later is None or later.session_id != renewals.session_id:
+        return renewals
+    return later if later.last_sent_s > renewals.last_sent_s else renewals
+
+
+def _read_lease(path: Path, boot: str) -> LeaseRecord | None:
     try:
-        lease = read_exactly(_LEASE, places.lease.read_bytes())
+        lease = read_exactly(_LEASE, path.read_bytes())
     except (OSError, NotExactly):
         return None
     return lease if lease.boot_id == boot else None
@@ -148,6 +167,11 @@ def read_lease(places: Places, boot: str) -> LeaseRecord | None:
 def write_lease(places: Places, lease: LeaseRecord) -> None:
     """In memory only: for a successor in this boot. OSError when it could not be written."""
     _replace(places.lease, _LEASE.dump_json(lease), durable=False)
+
+
+def write_stand_in(places: Places, lease: LeaseRecord) -> None:
+    """``lease.minder_pid``: of the dead minder. OSError when it could not be written."""
+    _replace(places.stand_in, _LEASE.dump_json(lease), durable=False)
 
 
 def _replace(path: Path, data: bytes, *, durable: bool) -> None:

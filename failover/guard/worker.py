@@ -3,8 +3,9 @@
 It renews the session (``session_keeper``), gives permits and gives claims back (``desk``),
 salvages (``salvager``), keeps an idle primary writing (``heartbeat``) and looks at its host for
 `failover check` (``host_report``); this module is its main thread: the link to the minder.
-Invariant: when the minder is dead or silent the worker stops renewing and enforces the last known
-deadline itself, unless a new minder has taken over; and it never closes its session.
+Invariant: when the minder is silent the worker stops renewing; when it is silent until the deadline
+or dead, the worker enforces the deadline itself, until a new minder has taken over. For a dead one
+it renews on for a while (``stand_in``). It never closes its session.
 """
 
 from __future__ import annotations
@@ -54,9 +55,11 @@ from failover.guard.records import (
     default_places,
     read_lease,
     read_record,
+    write_stand_in,
 )
 from failover.guard.salvager import Salvager
 from failover.guard.session_keeper import SessionKeeper
+from failover.guard.stand_in import StandIn, heard
 from failover.logs import configure
 from failover.model import HostName
 from failover.policy import Policy
@@ -85,6 +88,8 @@ class Worker:
         salvager: Salvager,
         reporter: HostReporter,
         status: MinderStatus | None,
+        host: HostName,
+        limits: Limits,
     ) -> None:
         """``status``: what its minder began with, until it says more itself."""
         self._link = link
@@ -96,8 +101,14 @@ class Worker:
         self._reporter = reporter
         self._status = status
         self._minder_pid = minder_pid
+        self._host = host
+        self._limits = limits
 
     def run(self) -> None:
+        self._stand_in(lost=self._serve())
+
+    def _serve(self) -> bool:
+        """While the minder speaks. True: it is dead; False: its silence has used up the lease."""
         heard_s = time.monotonic()
         told_s = 0.0
         while (lines := self._link.lines(0.05)) is not None:
@@ -113,9 +124,8 @@ class Worker:
             if now_s - heard_s > MINDER_SILENCE_LIMIT_S:
                 self._keeper.paused.set()  # nobody enforces the deadline: let it come
                 if self._deadline_is_near():
-                    break
-        self._keeper.paused.set()
-        self._stand_in()
+                    return False
+        return True
 
     def _take(self, line: bytes) -> None:
         message = decode_from_minder(line)
@@ -141,19 +151,59 @@ class Worker:
             return False
         return deadline_s is None or boottime_s() >= deadline_s - KILL_BEFORE_DEADLINE_S
 
-    def _stand_in(self) -> None:
-        """The minder is gone: enforce the deadline in its place, unless a new one is there."""
-        log.error("minder_lost", granted=self._granted())
+    def _stand_in(self, *, lost: bool) -> None:
+        """Enforce the deadline in the minder's place, unless a new one is there."""
+        log.error("minder_lost", granted=self._granted(), dead=lost)
+        standing = self._standing() if lost else None
         while self._granted() and not self._successor():
+            standing = self._go_on(standing)
+            if standing is not None and standing.server_gone:
+                return self._give_back()
             if not self._deadline_is_near():
                 time.sleep(0.05)
                 continue
             log.error("killing_server", reason="deadline, in the minder's place")
             while server.kill_once(self._places) or not server.lock_is_free(self._places):
                 if self._successor():
-                    return  # it has the grant and its deadline; what starts next has its permit
+                    return None  # it has the grant and its deadline; what starts has its permit
                 time.sleep(0.02)
             self._give_back()
+        return None
+
+    def _standing(self) -> StandIn | None:
+        """None: there is nothing to go on with, and the deadline comes. A server that was started
+        around the barrier has no lock to tell its end by."""
+        status = self._status
+        if status is None or not status.granted or server.lock_is_free(self._places):
+            return None
+        return StandIn.begun(status.session_id, status.deadline_s, self._limits, boottime_s())
+
+    def _go_on(self, standing: StandIn | None) -> StandIn | None:
+        """Renew in a dead minder's place, or let the deadline come."""
+        if standing is None:
+            self._keeper.paused.set()
+            return None
+        found = standing.server_seen(alive=not server.lock_is_free(self._places))
+        for message in self._link.unheard():
+            found = heard(found, message, self._host)
+        if found.renews(boottime_s()):
+            self._keeper.paused.clear()
+        elif not self._keeper.paused.is_set():
+            log.warning("renewals_over", reason=found.ended or "no new minder in time")
+            self._keeper.paused.set()
+        if found.renewals != standing.renewals:
+            self._renewed(found)
+        return found
+
+    def _renewed(self, standing: StandIn) -> None:
+        """What a successor goes on with, and until when this one waits for it."""
+        assert self._status is not None
+        self._status = replace(self._status, deadline_s=standing.deadline_s)
+        record = LeaseRecord(self._boot, self._minder_pid, standing.renewals)
+        try:
+            write_stand_in(self._places, record)
+        except OSError as error:  # a successor finds a lease that has passed; nothing worse
+            log.error("lease_not_written", error=str(error))
 
     def _give_back(self) -> None:
         """Nothing lives any more: let the desk release the claim, so that others need not wait."""
@@ -237,7 +287,10 @@ def build(
     )
     begun = inherited(record, read_lease(places, boot), Limits.of(timing))
     reporter = HostReporter(places, timing, config, link.send, tls=policy.tls)
-    worker = Worker(link, places, boot, minder_pid, keeper, desk, salvager, reporter, begun)
+    worker = Worker(
+        *(link, places, boot, minder_pid, keeper, desk, salvager, reporter, begun),
+        *(host.name, Limits.of(timing)),
+    )
     return worker, (keeper.run, desk.run, salvager.run, heartbeat.run, reporter.run)
 
 

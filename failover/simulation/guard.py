@@ -24,7 +24,6 @@ from failover.znode import ScopePaths
 
 TICK_S = 0.05
 WATCHDOG_S = 1.5
-RESTART_S = 0.3  # systemd's pause, and until the new one has read its files
 WORKER_SILENT_S = 1.0
 WORKER_START_S = 0.4
 HEARTBEAT_S = 5.0  # from one question to its server to the next
@@ -95,6 +94,7 @@ class Guard:
         self.logic = logic.Guard(self.limits)
         self.worker: Worker | None = None
         self.enabled = True  # systemd starts it again
+        self.starts_from_s = 0.0  # until then a new minder loads its libraries
         self.kills = 0
         self.lock_held = False  # by the barrier or the worker; a living server holds it too
         self.status_sent: Status | None = None
@@ -184,7 +184,8 @@ class Guard:
             return
         minder = self._minder
         if minder is None or not minder.alive:
-            self.launch()
+            if self.kernel.now >= self.starts_from_s:
+                self.launch()
         elif minder.frozen and self.kernel.now - self._pinged_s > WATCHDOG_S:
             self.kill()
 

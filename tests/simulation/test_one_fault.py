@@ -107,6 +107,21 @@ def test_one_fault_changes_no_active_site_and_stops_no_writes(fault: str) -> Non
     world.close()
 
 
+@pytest.mark.parametrize("loads_s", [2.0, 5.0])
+def test_a_minder_that_loads_slowly_stops_no_server(loads_s: float) -> None:
+    """Customers wait for it, for proxies ask the minder; but the primary lives."""
+    world = healthy_world(11)
+    stack, since_s = primary(world), world.kernel.now
+    assert stack.guard.minder is not None
+    stack.guard.starts_from_s = since_s + loads_s
+    stack.guard.minder.kill()
+    world.run(15.0)
+    assert not [line for line in world.kernel.log or [] if "kills" in line]
+    assert primary(world) is stack
+    assert longest_pause_s(world, since_s) <= loads_s + 2.0
+    world.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("leader", [0, 1], ids=["jakarta", "makassar"])
 @pytest.mark.parametrize("fault", ["isolated", "frozen", "killed"])

@@ -17,11 +17,19 @@ from failover.clock import boottime_s
 from failover.guard import worker as worker_module
 from failover.guard.link import Link
 from failover.guard.logic import Grant, Limits, Renewals
-from failover.guard.messages import MinderStatus, PermitWithdrawn, encode
+from failover.guard.messages import (
+    ClaimRead,
+    FromWorker,
+    MinderStatus,
+    PermitWithdrawn,
+    Renewed,
+    encode,
+)
 from failover.guard.records import (
     GuardRecord,
     LeaseRecord,
     boot_id,
+    latest_renewals,
     read_lease,
     read_record,
     write_lease,
@@ -30,7 +38,7 @@ from failover.guard.records import (
 from failover.guard.server import lock_is_free
 from failover.guard.worker import Worker, inherited
 from failover.guard.worker_process import WorkerProcess
-from failover.model import Epoch
+from failover.model import Epoch, HostName
 
 LIMITS = Limits(tick_s=0.5, deadline_s=4.5)
 MINDER, SUCCESSOR = 101, 202
@@ -93,6 +101,8 @@ def worker_of(host: Host, monkeypatch: pytest.MonkeyPatch) -> tuple[Worker, Desk
         None,  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]
         begun,
+        HostName("jkt-db1"),
+        LIMITS,
     )
     return made, desk, ours
 
@@ -183,3 +193,89 @@ def test_it_renews_only_while_its_minder_speaks(
 def says_something(ours: socket.socket) -> bool:
     ours.sendall(encode(PermitWithdrawn(1)))
     return True
+
+
+# --------------------------------------------------------------------------- a dead minder
+
+
+@contextlib.contextmanager
+def standing_in(worker: Worker, ours: socket.socket) -> Iterator[threading.Thread]:
+    """Its minder dies; whatever becomes of the story, the worker is let go."""
+    worker._keeper.paused.set()  # as after a silence: it renews once it stands in
+    ours.close()
+    running = threading.Thread(target=worker.run, daemon=True)
+    running.start()
+    try:
+        yield running
+    finally:
+        write_lease(worker._places, LeaseRecord(boot_id(), SUCCESSOR))
+        running.join(60.0)
+
+
+def say(worker: Worker, *messages: FromWorker) -> None:
+    for message in messages:
+        worker._link.send(message)
+
+
+def test_for_a_dead_minder_it_renews_on_and_a_new_one_goes_on_with_that(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(host, grant=True, left_s=2.0)
+    worker, desk, ours = worker_of(host, monkeypatch)
+    with standing_in(worker, ours):
+        began_s = boottime_s()
+        wait_for(lambda: not is_paused(worker))
+        renewed_s = renew_until(worker, host, began_s + LIMITS.deadline_s)
+        found = latest_renewals(host.places, boot_id())
+    assert found is not None
+    assert found.last_sent_s == renewed_s
+    assert not lock_is_free(host.places)
+    assert desk.told == []
+
+
+def is_paused(worker: Worker) -> bool:
+    return worker._keeper.paused.is_set()
+
+
+def renew_until(worker: Worker, host: Host, deadline_s: float) -> float:
+    """Renewals a tick apart, as if committed, until the deadline is past that; the last one."""
+    sent_s = boottime_s()
+
+    def far_enough() -> bool:
+        nonlocal sent_s
+        if boottime_s() - sent_s >= LIMITS.tick_s:
+            sent_s = boottime_s()
+            say(worker, Renewed(0x77, sent_s))
+        found = latest_renewals(host.places, boot_id())
+        reached = found is not None and found.last_sent_s == sent_s
+        return reached and (found.deadline_s(LIMITS) or 0.0) > deadline_s  # type: ignore[union-attr]
+
+    wait_for(far_enough)
+    return sent_s
+
+
+def test_what_ends_the_lease_is_not_renewed_and_the_deadline_comes(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(host, grant=True, left_s=1.0)
+    worker, desk, ours = worker_of(host, monkeypatch)
+    with standing_in(worker, ours) as running:
+        wait_for(lambda: not is_paused(worker))
+        say(worker, ClaimRead(own=False), Renewed(0x77, boottime_s()))
+        wait_for(lambda: is_paused(worker))
+        running.join(60.0)
+    assert lock_is_free(host.places)
+    assert not desk.told[-1].granted
+
+
+def test_a_claim_whose_server_is_gone_is_given_back_at_once(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(host, grant=True, left_s=600.0)
+    worker, desk, ours = worker_of(host, monkeypatch)
+    with standing_in(worker, ours) as running:
+        wait_for(lambda: not is_paused(worker))
+        host.end()
+        running.join(60.0)
+        assert not running.is_alive()
+    assert not desk.told[-1].granted
