@@ -30,8 +30,8 @@ from failover.guard.permits import (
     renewal,
     stop_here,
 )
-from failover.model import Epoch, Lsn, TimelineId
 from failover.guard.stand_in import StandIn
+from failover.model import Epoch, Lsn, TimelineId
 from failover.simulation.documents import loaded
 from failover.simulation.guard_salvage import Salvager
 from failover.simulation.kernel import Process
