@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from drill import (
@@ -69,6 +71,32 @@ def test_the_minder_lost_is_back_by_itself(lab: Lab, fault: str) -> None:
         assert not shop.report().lost
         assert every_ack_at(shop, roles.primary)
     assert state_of(lab).epoch == roles.state.epoch
+
+
+def test_a_minder_that_loads_longer_than_its_lease_lasts_stops_no_server(lab: Lab) -> None:
+    """Its worker renews for it meanwhile."""
+    roles = Roles.now(lab)
+    server = pids(lab, roles.primary, Process.POSTMASTER)
+    with customers(lab, roles.active) as shop, slow_start(lab, roles.primary):
+        lose(lab, roles.primary, Process.GUARD_MINDER, "kill")
+        shop.wait_served()
+        assert pids(lab, roles.primary, Process.POSTMASTER) == server
+        assert not shop.report().lost
+        assert every_ack_at(shop, roles.primary)
+    assert state_of(lab).epoch == roles.state.epoch
+
+
+@contextmanager
+def slow_start(lab: Lab, host: DatabaseHost) -> Iterator[None]:
+    """With what it takes to load, more than the deadline's 4.5 s, less than a start may take."""
+    drop_in = "/run/systemd/system/failover-guard.service.d/slow.conf"
+    waits = "[Service]\\nExecStartPre=/usr/bin/sleep 4\\n"
+    script = f"mkdir -p $(dirname {drop_in}) && printf '{waits}' > {drop_in}"
+    lab.shell(host.name, f"{script} && systemctl daemon-reload")
+    try:
+        yield
+    finally:
+        lab.shell(host.name, f"rm {drop_in} && systemctl daemon-reload")
 
 
 def lose(lab: Lab, host: DatabaseHost, process: Process, fault: str) -> None:
