@@ -22,6 +22,7 @@ from pydantic.dataclasses import dataclass
 
 from failover.fields import Count, EpochField, NotExactly, SessionId, read_exactly
 from failover.guard.logic import Grant, Renewals
+from failover.guard.stand_in import latest
 from failover.model import ClusterName
 
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -51,8 +52,19 @@ class LeaseRecord:
     renewals: Renewals | None = None
 
 
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class StandInRecord:
+    """Of a worker whose minder is dead. ``renewals``: its own, None where nobody is to go on with
+    them. ``until_s``: how long it renewed at most."""
+
+    boot_id: str
+    until_s: float
+    renewals: Renewals | None = None
+
+
 _RECORD: TypeAdapter[GuardRecord] = TypeAdapter(GuardRecord)
 _LEASE: TypeAdapter[LeaseRecord] = TypeAdapter(LeaseRecord)
+_STAND_IN: TypeAdapter[StandInRecord] = TypeAdapter(StandInRecord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +87,7 @@ class Places:
 
     @property
     def stand_in(self) -> Path:
-        """As ``lease``, of the worker that renews in the place of a minder that is dead."""
+        """As ``lease``, of the worker that stood in for a dead minder."""
         return self.run_dir / f"guard-{self.cluster}.stand-in"
 
     @property
@@ -143,22 +155,8 @@ def write_record(places: Places, record: GuardRecord) -> None:
 
 def read_lease(places: Places, boot: str) -> LeaseRecord | None:
     """The last renewals; None where there are none of this boot."""
-    return _read_lease(places.lease, boot)
-
-
-def latest_renewals(places: Places, boot: str) -> Renewals | None:
-    """The last minder's, or those of the worker that has stood in for it since."""
-    lease, stood_in = read_lease(places, boot), _read_lease(places.stand_in, boot)
-    renewals = lease.renewals if lease is not None else None
-    later = stood_in.renewals if stood_in is not None else None
-    if renewals is None or later is None or later.session_id != renewals.session_id:
-        return renewals
-    return later if later.last_sent_s > renewals.last_sent_s else renewals
-
-
-def _read_lease(path: Path, boot: str) -> LeaseRecord | None:
     try:
-        lease = read_exactly(_LEASE, path.read_bytes())
+        lease = read_exactly(_LEASE, places.lease.read_bytes())
     except (OSError, NotExactly):
         return None
     return lease if lease.boot_id == boot else None
@@ -169,9 +167,27 @@ def write_lease(places: Places, lease: LeaseRecord) -> None:
     _replace(places.lease, _LEASE.dump_json(lease), durable=False)
 
 
-def write_stand_in(places: Places, lease: LeaseRecord) -> None:
-    """``lease.minder_pid``: of the dead minder. OSError when it could not be written."""
-    _replace(places.stand_in, _LEASE.dump_json(lease), durable=False)
+def read_stand_in(places: Places, boot: str) -> StandInRecord | None:
+    """Of the last worker that stood in; None where none did in this boot."""
+    try:
+        record = read_exactly(_STAND_IN, places.stand_in.read_bytes())
+    except (OSError, NotExactly):
+        return None
+    return record if record.boot_id == boot else None
+
+
+def write_stand_in(places: Places, record: StandInRecord) -> None:
+    """In memory only. OSError when it could not be written."""
+    _replace(places.stand_in, _STAND_IN.dump_json(record), durable=False)
+
+
+def latest_renewals(places: Places, boot: str) -> Renewals | None:
+    """What a new minder goes on with."""
+    lease, stood_in = read_lease(places, boot), read_stand_in(places, boot)
+    return latest(
+        lease.renewals if lease is not None else None,
+        stood_in.renewals if stood_in is not None else None,
+    )
 
 
 def _replace(path: Path, data: bytes, *, durable: bool) -> None:

@@ -23,7 +23,9 @@ from failover.guard.messages import (
     StateRead,
 )
 
-RENEWS_S = 6.0  # loading took 3 to 5 s on two busy cores
+# Loading took 3 to 5 s on two busy cores. A guard that dies again and again is dead after all: the
+# next such time begins when a minder has renewed for as long again.
+RENEWS_S = 6.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +40,26 @@ class StandIn:
 
     @classmethod
     def begun(
-        cls, session_id: int | None, deadline_s: float | None, limits: Limits, now_s: float
+        cls,
+        session_id: int | None,
+        deadline_s: float | None,
+        limits: Limits,
+        now_s: float,
+        before_until_s: float | None,
     ) -> StandIn | None:
-        """With the minder's last word on its lease; None: there was no lease to go on with."""
+        """With the minder's last word on its lease; None: there was no lease to go on with.
+        ``before_until_s``: the ``until_s`` of the last one in this boot."""
         if session_id is None or deadline_s is None:
             return None
-        sent_s = deadline_s - limits.deadline_s
-        return cls(limits, Renewals(session_id, sent_s, sent_s), now_s + RENEWS_S)
+        sent_s, until_s = deadline_s - limits.deadline_s, now_s + RENEWS_S
+        if before_until_s is not None and sent_s < before_until_s + RENEWS_S:
+            until_s = before_until_s
+        return cls(limits, Renewals(session_id, sent_s, sent_s), until_s)
+
+    @property
+    def left(self) -> Renewals | None:
+        """What a new minder goes on with."""
+        return None if self.ended else self.renewals
 
     @property
     def deadline_s(self) -> float:
@@ -56,11 +71,13 @@ class StandIn:
         return not self.ended and now_s < min(self.until_s, self.deadline_s)
 
     def server_seen(self, *, alive: bool) -> StandIn:
-        """``alive``: one of its processes holds its lock, as one did when this began."""
         return self if alive else replace(self._end("the server is gone"), server_gone=True)
 
-    def renewed(self, session_id: int, sent_s: float) -> StandIn:
-        """A committed renewal, which the kernel was told of before it was sent."""
+    def renewed(self, session_id: int, sent_s: float, *, announced: bool = True) -> StandIn:
+        """A committed renewal. ``announced``: the kernel was told of it before it was sent: there
+        no answer leaves before a new minder is here."""
+        if not announced:
+            return self._end("the kernel does not count")
         if session_id != self.renewals.session_id:
             return self._end("the session is another one")
         return replace(self, renewals=renewed(self.renewals, session_id, sent_s, self.limits))
@@ -84,12 +101,18 @@ class StandIn:
         return self if self.ended else replace(self, ended=why)
 
 
+def latest(lease: Renewals | None, stood_in: Renewals | None) -> Renewals | None:
+    """What a new minder goes on with: the last one's, or of the worker that has stood in since."""
+    if lease is None or stood_in is None or stood_in.session_id != lease.session_id:
+        return lease
+    return stood_in if stood_in.last_sent_s > lease.last_sent_s else lease
+
+
 def heard(standing: StandIn, message: FromWorker, own_name: str) -> StandIn:
     """What the minder would have been told."""
     match message:
         case Renewed(session_id, sent_s, announced):
-            # Only where the kernel counts too: there no answer leaves before a new minder is here.
-            return standing.renewed(session_id, sent_s) if announced else standing
+            return standing.renewed(session_id, sent_s, announced=announced)
         case SessionOpened(session_id, _):
             return standing.session_opened(session_id)
         case StateRead(exists, _, plan_here, stop_here):

@@ -51,10 +51,12 @@ from failover.guard.records import (
     GuardRecord,
     LeaseRecord,
     Places,
+    StandInRecord,
     boot_id,
     default_places,
     read_lease,
     read_record,
+    read_stand_in,
     write_stand_in,
 )
 from failover.guard.salvager import Salvager
@@ -153,53 +155,65 @@ class Worker:
 
     def _stand_in(self, *, lost: bool) -> None:
         """Enforce the deadline in the minder's place, unless a new one is there."""
-        log.error("minder_lost", granted=self._granted(), dead=lost)
+        self._keeper.paused.set()
         standing = self._standing() if lost else None
+        renews_s = 0.0 if standing is None else max(0.0, standing.until_s - boottime_s())
+        log.error("minder_lost", granted=self._granted(), renews_s=round(renews_s, 1))
         while self._granted() and not self._successor():
-            standing = self._go_on(standing)
+            standing = self._go_on(standing) if standing is not None else None
             if standing is not None and standing.server_gone:
                 return self._give_back()
             if not self._deadline_is_near():
                 time.sleep(0.05)
                 continue
+            self._keeper.paused.set()
             log.error("killing_server", reason="deadline, in the minder's place")
-            while server.kill_once(self._places) or not server.lock_is_free(self._places):
+            while self._kill_once():
                 if self._successor():
                     return None  # it has the grant and its deadline; what starts has its permit
                 time.sleep(0.02)
             self._give_back()
         return None
 
-    def _standing(self) -> StandIn | None:
-        """None: there is nothing to go on with, and the deadline comes. A server that was started
-        around the barrier has no lock to tell its end by."""
-        status = self._status
-        if status is None or not status.granted or server.lock_is_free(self._places):
-            return None
-        return StandIn.begun(status.session_id, status.deadline_s, self._limits, boottime_s())
+    def _kill_once(self) -> bool:
+        """Whether anything may live still. An error ends nothing: nobody else would kill."""
+        try:
+            return server.kill_once(self._places) > 0 or server.lives(self._places)
+        except OSError:
+            return True
 
-    def _go_on(self, standing: StandIn | None) -> StandIn | None:
-        """Renew in a dead minder's place, or let the deadline come."""
-        if standing is None:
-            self._keeper.paused.set()
+    def _standing(self) -> StandIn | None:
+        """None: there is nothing to go on with, and the deadline comes."""
+        status, before = self._status, read_stand_in(self._places, self._boot)
+        if status is None or not status.granted:
             return None
-        found = standing.server_seen(alive=not server.lock_is_free(self._places))
+        standing = StandIn.begun(
+            *(status.session_id, status.deadline_s, self._limits, boottime_s()),
+            before_until_s=None if before is None else before.until_s,
+        )
+        if standing is not None:
+            self._leave(standing)
+        return standing
+
+    def _go_on(self, before: StandIn) -> StandIn:
+        """Renew in a dead minder's place, or let the deadline come."""
+        standing = before.server_seen(alive=server.lives(self._places))
         for message in self._link.unheard():
-            found = heard(found, message, self._host)
-        if found.renews(boottime_s()):
+            standing = heard(standing, message, self._host)
+        if standing.renews(boottime_s()):
             self._keeper.paused.clear()
         elif not self._keeper.paused.is_set():
-            log.warning("renewals_over", reason=found.ended or "no new minder in time")
             self._keeper.paused.set()
-        if found.renewals != standing.renewals:
-            self._renewed(found)
-        return found
+            log.warning("renewals_over", reason=standing.ended or "no new minder in time")
+        if standing.left != before.left:
+            self._leave(standing)
+        return standing
 
-    def _renewed(self, standing: StandIn) -> None:
+    def _leave(self, standing: StandIn) -> None:
         """What a successor goes on with, and until when this one waits for it."""
         assert self._status is not None
         self._status = replace(self._status, deadline_s=standing.deadline_s)
-        record = LeaseRecord(self._boot, self._minder_pid, standing.renewals)
+        record = StandInRecord(self._boot, standing.until_s, standing.left)
         try:
             write_stand_in(self._places, record)
         except OSError as error:  # a successor finds a lease that has passed; nothing worse

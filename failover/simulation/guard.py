@@ -13,6 +13,7 @@ from typing import NamedTuple
 from failover.guard import logic
 from failover.guard.messages import Purpose
 from failover.guard.permits import Member
+from failover.guard.stand_in import latest
 from failover.health.observation import GuardSeen
 from failover.model import Epoch, TimelineId
 from failover.simulation.client import Client
@@ -41,6 +42,8 @@ class Files:
     grant: logic.Grant | None = None
     epoch: Epoch | None = None
     renewals: logic.Renewals | None = None
+    stood_in: logic.Renewals | None = None  # of the worker in a dead minder's place
+    stood_until_s: float | None = None
     note: logic.Note | None = None
     salvaged_epoch: int | None = None
 
@@ -120,13 +123,15 @@ class Guard:
         if files.boot_id != self.server.host.boot_id:
             files.boot_id = self.server.host.boot_id
             files.grant = files.renewals = files.note = None
+            files.stood_in = files.stood_until_s = None
         self.logic = logic.Guard(
             self.limits,
             armed=files.armed,
             grant=files.grant,
             epoch=files.epoch,
-            renewals=files.renewals,
+            renewals=latest(files.renewals, files.stood_in),
         )
+        files.renewals = self.logic.renewals
         self._inbox.clear()
         self.status_sent = None
         self._permits_seen = 0

@@ -162,6 +162,7 @@ class Worker:
         if self._standing is not None:
             alive = guard.server.alive or guard.lock_held
             self._standing = self._standing.server_seen(alive=alive)
+            guard.files.stood_in = self._standing.left
             return self._standing.renews(self.kernel.now)
         return self.kernel.now - self._minder_heard_s <= MINDER_SILENCE_S
 
@@ -171,8 +172,11 @@ class Worker:
         if status is not None and status.granted and guard.server.alive:
             now_s = self.kernel.now
             self._standing = StandIn.begun(
-                status.session_id, status.deadline_s, guard.limits, now_s
+                *(status.session_id, status.deadline_s, guard.limits, now_s),
+                before_until_s=guard.files.stood_until_s,
             )
+        if self._standing is not None:
+            guard.files.stood_until_s = self._standing.until_s
 
     def _stand_in(self) -> None:
         """Enforce the deadline in the minder's place, unless a new one is there."""
@@ -191,7 +195,6 @@ class Worker:
     def _stood_in(self, standing: StandIn) -> None:
         """Until when it waits, and what a successor goes on with."""
         self._standing, guard = standing, self.guard
-        guard.files.renewals = standing.renewals
         if guard.status_sent is not None:
             guard.status_sent = guard.status_sent._replace(deadline_s=standing.deadline_s)
 

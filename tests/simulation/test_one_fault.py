@@ -122,6 +122,23 @@ def test_a_minder_that_loads_slowly_stops_no_server(loads_s: float) -> None:
     world.close()
 
 
+@pytest.mark.parametrize(("loads_s", "lives_s"), [(3.0, 0.6), (5.0, 0.6), (5.5, 2.0)])
+def test_a_minder_that_dies_again_and_again_is_a_dead_one(loads_s: float, lives_s: float) -> None:
+    """Slowly enough for systemd to go on: the primary is given up, and its site helps itself."""
+    world = healthy_world(11)
+    stack, since_s = primary(world), world.kernel.now
+    for _ in range(3):
+        assert stack.guard.minder is not None
+        stack.guard.starts_from_s = world.kernel.now + loads_s
+        stack.guard.minder.kill()
+        world.run(loads_s + lives_s)
+    killed = [line for line in world.kernel.log or [] if "kills" in line]
+    assert killed, f"nobody killed in {world.kernel.now - since_s} s"
+    until_well(world)
+    assert world.state.epoch == 1
+    world.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("leader", [0, 1], ids=["jakarta", "makassar"])
 @pytest.mark.parametrize("fault", ["isolated", "frozen", "killed"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ import pytest
 from guard_world import Host, guard_that_says, wait_for
 
 from failover.clock import boottime_s
+from failover.guard import server
 from failover.guard import worker as worker_module
 from failover.guard.link import Link
 from failover.guard.logic import Grant, Limits, Renewals
@@ -28,10 +30,12 @@ from failover.guard.messages import (
 from failover.guard.records import (
     GuardRecord,
     LeaseRecord,
+    Places,
     boot_id,
     latest_renewals,
     read_lease,
     read_record,
+    read_stand_in,
     write_lease,
     write_record,
 )
@@ -217,18 +221,17 @@ def say(worker: Worker, *messages: FromWorker) -> None:
         worker._link.send(message)
 
 
-def test_for_a_dead_minder_it_renews_on_and_a_new_one_goes_on_with_that(
+def test_for_a_dead_minder_it_renews_past_the_deadline_and_a_new_one_goes_on_with_that(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remember(host, grant=True, left_s=2.0)
     worker, desk, ours = worker_of(host, monkeypatch)
-    with standing_in(worker, ours):
-        began_s = boottime_s()
+    with standing_in(worker, ours) as running:
         wait_for(lambda: not is_paused(worker))
-        renewed_s = renew_until(worker, host, began_s + LIMITS.deadline_s)
-        found = latest_renewals(host.places, boot_id())
-    assert found is not None
-    assert found.last_sent_s == renewed_s
+        renewed_s = renew_until(worker, boottime_s() + 2.5)
+        wait_for(lambda: last_sent_s(host) == renewed_s)
+        assert running.is_alive()
+        assert not lock_is_free(host.places)
     assert not lock_is_free(host.places)
     assert desk.told == []
 
@@ -237,21 +240,84 @@ def is_paused(worker: Worker) -> bool:
     return worker._keeper.paused.is_set()
 
 
-def renew_until(worker: Worker, host: Host, deadline_s: float) -> float:
-    """Renewals a tick apart, as if committed, until the deadline is past that; the last one."""
-    sent_s = boottime_s()
+def last_sent_s(host: Host) -> float | None:
+    found = latest_renewals(host.places, boot_id())
+    return None if found is None else found.last_sent_s
 
-    def far_enough() -> bool:
+
+def renew_until(worker: Worker, until_s: float) -> float:
+    """Renewals a tick apart, as if committed; the time of the last one."""
+    sent_s = 0.0
+
+    def done() -> bool:
         nonlocal sent_s
         if boottime_s() - sent_s >= LIMITS.tick_s:
             sent_s = boottime_s()
             say(worker, Renewed(0x77, sent_s))
-        found = latest_renewals(host.places, boot_id())
-        reached = found is not None and found.last_sent_s == sent_s
-        return reached and (found.deadline_s(LIMITS) or 0.0) > deadline_s  # type: ignore[union-attr]
+        return boottime_s() > until_s
 
-    wait_for(far_enough)
+    wait_for(done)
     return sent_s
+
+
+def test_for_a_silent_one_it_renews_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be alive, and on its way to a kill."""
+    monkeypatch.setattr(worker_module, "MINDER_SILENCE_LIMIT_S", 0.1)
+    remember(host, grant=True, left_s=1.0)
+    worker, desk, ours = worker_of(host, monkeypatch)
+    with ours:
+        worker.run()
+    assert is_paused(worker)
+    assert lock_is_free(host.places)
+    assert not desk.told[-1].granted
+    assert read_stand_in(host.places, boot_id()) is None
+
+
+def test_while_it_kills_it_renews_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ZooKeeper was silent until the deadline came; a process that cannot be killed holds on."""
+    remember(host, grant=True, left_s=0.5)
+    worker, _, ours = worker_of(host, monkeypatch)
+    monkeypatch.setattr(server, "kill_once", lambda places: 1)
+    killing = worker._kill_once
+    paused: list[bool] = []
+
+    def kill_once() -> bool:
+        paused.append(is_paused(worker))
+        return killing()
+
+    monkeypatch.setattr(worker, "_kill_once", kill_once)
+    with standing_in(worker, ours):
+        wait_for(lambda: len(paused) > 3)
+    assert all(paused)
+
+
+def test_a_lock_that_cannot_be_opened_ends_nothing(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_descriptor(_places: Places) -> bool:
+        raise OSError(errno.ENFILE, "too many open files")
+
+    remember(host, grant=True, left_s=600.0)
+    worker, desk, ours = worker_of(host, monkeypatch)
+    monkeypatch.setattr(server, "lock_is_free", no_descriptor)
+    with standing_in(worker, ours) as running:
+        wait_for(lambda: not is_paused(worker))
+        assert running.is_alive()
+    assert desk.told == []
+
+
+def test_a_lock_that_was_replaced_is_no_sign_of_a_servers_end(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(host, grant=True, left_s=600.0)
+    worker, desk, ours = worker_of(host, monkeypatch)
+    host.places.lock.unlink()
+    host.places.lock.touch()
+    assert lock_is_free(host.places)
+    with standing_in(worker, ours) as running:
+        wait_for(lambda: not is_paused(worker))
+        assert running.is_alive()
+    assert desk.told == []
 
 
 def test_what_ends_the_lease_is_not_renewed_and_the_deadline_comes(
