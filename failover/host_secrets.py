@@ -4,7 +4,7 @@ With access lists in ZooKeeper there is a key for each role too (decision 0019):
 of its own services, people get theirs from ``people/``.
 
 Invariant: a password is never printed, never stands in failover.yaml or in a rendered file, and one
-that is there is never replaced. Files are for their owner alone.
+that is there is replaced by ``rotate_password`` alone. Files are for their owner alone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ PATRONI_ENVIRONMENT = {
 }
 PATRONI_FILE = "patroni.env"
 PEOPLE_IN = "people"
-NAMES = (*PATRONI_ENVIRONMENT.values(), "observer", "client")
+OBSERVER = "observer"
+NAMES = (*PATRONI_ENVIRONMENT.values(), OBSERVER, "client")
 
 DATABASE_FILES = (*(f"{name}.password" for name in NAMES), PATRONI_FILE)
 CONTROLLER_FILES = ("patroni-rest.password", "observer.password")
@@ -48,6 +49,30 @@ def generate(directory: Path) -> tuple[str, ...]:
     ]
     _write(directory / PATRONI_FILE, "".join(lines))
     return tuple(missing)
+
+
+def rotate_password(directory: Path, name: str) -> None:
+    """Another password, in Patroni's environment too.
+
+    The observer's stands before the present one until ``finish_password``: controllers try both.
+    ValueError where that is so already.
+    """
+    path = directory / f"{name}.password"
+    before = path.read_text(encoding="utf-8").split()
+    if len(before) > 1:
+        raise ValueError(f"{name} has a new password already, before the old one")
+    kept = before if name == OBSERVER else []
+    _write(path, "".join(f"{each}\n" for each in (secrets.token_urlsafe(24), *kept)))
+    generate(directory)
+
+
+def finish_password(directory: Path, name: str) -> None:
+    """The new password alone. ValueError where there is no old one after it."""
+    path = directory / f"{name}.password"
+    newest, *old = path.read_text(encoding="utf-8").split()
+    if not old:
+        raise ValueError(f"{name} has one password only")
+    _write(path, f"{newest}\n")
 
 
 def generate_keys(policy: Policy, directory: Path) -> tuple[str, ...]:

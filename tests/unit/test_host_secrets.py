@@ -7,6 +7,7 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
+from failover.cli.output import UserError
 from failover.cli.secrets import command
 from failover.host_secrets import CONTROLLER_FILES, DATABASE_FILES, NAMES
 
@@ -58,3 +59,43 @@ def test_run_again_it_replaces_no_password_and_makes_what_is_missing(tmp_path: P
     (tmp_path / "jakarta/jkt-db1" / SECRETS / "patroni.env").unlink()
     assert f"0 passwords made, {len(NAMES)} kept" in init(tmp_path).output
     assert texts(tmp_path) == before
+
+
+def rotate(directory: Path, *arguments: str) -> Result:
+    own = ["rotate-password", *arguments, "--dir", str(directory), "--config", str(CONFIG)]
+    return CliRunner().invoke(command, own)
+
+
+def test_another_password_goes_to_every_host_and_patronis_environment(tmp_path: Path) -> None:
+    init(tmp_path)
+    before = texts(tmp_path)
+    ended = rotate(tmp_path, "replication")
+    assert ended.exit_code == 0, ended.output
+    after = texts(tmp_path)
+    changed = {path.split("/")[-1] for path in after if after[path] != before[path]}
+    assert changed == {"replication.password", "patroni.env"}
+    password = after["passwords/replication.password"]
+    assert after[f"makassar/mks-db2/{SECRETS}/replication.password"] == password
+    assert f"PATRONI_REPLICATION_PASSWORD={password}" in after[f"jakarta/jkt-db1/{SECRETS}/patroni.env"]
+    assert password.strip() not in ended.output
+
+
+def test_the_observer_has_both_until_it_is_finished(tmp_path: Path) -> None:
+    init(tmp_path)
+    file = tmp_path / "surabaya/sby-ctl1" / SECRETS / "observer.password"
+    old = file.read_text()
+    assert "one password only" in rotate(tmp_path, "observer", "--finish").output
+    assert rotate(tmp_path, "observer").exit_code == 0
+    new, after = file.read_text().splitlines(keepends=True)
+    assert after == old != new
+    assert "a new password already" in rotate(tmp_path, "observer").output
+    assert rotate(tmp_path, "observer", "--finish").exit_code == 0
+    assert file.read_text() == new
+
+
+def test_an_unknown_password_is_refused_with_all_names(tmp_path: Path) -> None:
+    init(tmp_path)
+    ended = rotate(tmp_path, "guard")
+    assert ended.exit_code != 0
+    assert isinstance(ended.exception, UserError)
+    assert "replication" in str(ended.exception.todo)
