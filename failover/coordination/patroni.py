@@ -106,14 +106,13 @@ def _impatient(keys: KeyRing | None) -> None:
         kazoo.client.KazooClient = _Client
 
 
-def rereading(configuration: type[Any], file: Path = ENVIRONMENT_FILE) -> None:
-    """Patroni's ``Config``: a reload finds the passwords that stand in ``file`` by then.
+def rereading(settings: Any, file: Path = ENVIRONMENT_FILE) -> None:
+    """Patroni's module of settings: a reload finds the passwords that stand in ``file`` by then.
 
     The passwords alone: nothing else of the environment may change without a start, which the
     barriers' check looks at. A file that cannot be read changes nothing.
     """
-    reload = configuration.reload_local_configuration
-    patch: Any = importlib.import_module("patroni.config").patch_config
+    reload = settings.Config.reload_local_configuration
 
     def reload_local_configuration(self: Any) -> Any:
         try:
@@ -123,11 +122,11 @@ def rereading(configuration: type[Any], file: Path = ENVIRONMENT_FILE) -> None:
         else:
             # A copy: the configuration in use may share its parts, and would not seem changed.
             environment = copy.deepcopy(self._Config__environment_configuration)
-            patch(environment, self._build_environment_configuration())
+            settings.patch_config(environment, self._build_environment_configuration())
             self._Config__environment_configuration = environment
         return reload(self)
 
-    configuration.reload_local_configuration = reload_local_configuration
+    settings.Config.reload_local_configuration = reload_local_configuration
 
 
 def _passwords(file: Path) -> dict[str, str]:
@@ -147,8 +146,7 @@ def run(config_file: str, keys: KeyRing | None = None) -> None:
     _impatient(keys)
     rest: Any = importlib.import_module("patroni.api")
     seal(rest.RestApiServer)
-    settings: Any = importlib.import_module("patroni.config")
-    rereading(settings.Config)
+    rereading(importlib.import_module("patroni.config"))
     databases: Any = importlib.import_module("patroni.postgresql.connection")
     databases.DEFAULT_CONNECT_TIMEOUT = CONNECT_LIMIT_S
     sys.argv = ["patroni", config_file]
