@@ -95,7 +95,7 @@ def rotate_key(name: str, finish: bool, directory: Path) -> None:
 
 @command.command("rotate-password")
 @click.argument("name")
-@click.option("--finish", is_flag=True, help="Drop the observer's old one, once the new one is set.")
+@click.option("--finish", is_flag=True, help="Drop the observer's old one, once the new is set.")
 @_dir_option
 @config_option
 def rotate_password(name: str, finish: bool, directory: Path) -> None:

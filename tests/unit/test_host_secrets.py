@@ -7,7 +7,6 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
-from failover.cli.output import UserError
 from failover.cli.secrets import command
 from failover.host_secrets import CONTROLLER_FILES, DATABASE_FILES, NAMES
 
@@ -76,7 +75,10 @@ def test_another_password_goes_to_every_host_and_patronis_environment(tmp_path: 
     assert changed == {"replication.password", "patroni.env"}
     password = after["passwords/replication.password"]
     assert after[f"makassar/mks-db2/{SECRETS}/replication.password"] == password
-    assert f"PATRONI_REPLICATION_PASSWORD={password}" in after[f"jakarta/jkt-db1/{SECRETS}/patroni.env"]
+    assert (
+        f"PATRONI_REPLICATION_PASSWORD={password}"
+        in after[f"jakarta/jkt-db1/{SECRETS}/patroni.env"]
+    )
     assert password.strip() not in ended.output
 
 
@@ -97,5 +99,4 @@ def test_an_unknown_password_is_refused_with_all_names(tmp_path: Path) -> None:
     init(tmp_path)
     ended = rotate(tmp_path, "guard")
     assert ended.exit_code != 0
-    assert isinstance(ended.exception, UserError)
-    assert "replication" in str(ended.exception.todo)
+    assert all(name in ended.output for name in NAMES)
