@@ -34,14 +34,18 @@ def command() -> None:
 @host_option
 def run(host: str) -> None:
     """Run the guard (systemd does: failover-guard.service)."""
+    from failover.guard.worker_start import start_first_worker
+
+    policy = load_policy()
+    _known_host(policy, host)
+    # Before the guard's own libraries are loaded: a primary waits for both.
+    worker = start_first_worker(str(config_path()), host)
     from failover.guard.run import run_guard
     from failover.logs import configure
     from failover.model import HostName
 
-    policy = load_policy()
-    _known_host(policy, host)
     configure()
-    run_guard(policy, config_path(), HostName(host))
+    run_guard(policy, config_path(), HostName(host), worker)
 
 
 @command.command(context_settings={"ignore_unknown_options": True})

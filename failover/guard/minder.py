@@ -43,6 +43,7 @@ from failover.guard.notify import notify
 from failover.guard.proxy_question import ProxyQuestion
 from failover.guard.records import Places
 from failover.guard.worker_process import WorkerProcess
+from failover.guard.worker_start import StartedWorker
 from failover.health.observation import GuardSeen
 from failover.model import Epoch, HostName
 
@@ -70,13 +71,16 @@ class Minder:
         worker_command: tuple[str, ...],
         door: DoorKeeper,
         configuration_sha256: str = "",
+        first_worker: StartedWorker | None = None,
     ) -> None:
         self._places = places
         self._host = host
         self._boot = boot
         self._metrics = metrics
         self._door = door
-        self._worker = WorkerProcess(worker_command, self._on_message, self._worker_ended)
+        self._worker = WorkerProcess(
+            worker_command, self._on_message, self._worker_ended, first_worker
+        )
         self.host_question = HostQuestion(
             self._worker.send, limits.deadline_s, configuration_sha256
         )

@@ -22,16 +22,21 @@ NEWS = {True: 1, False: 3}  # so often it is to be heard: HAProxy's `rise` and `
 class _Heard:
     """What somebody who looks again and again was told last, how often in a row, and when."""
 
-    yes: bool
+    answer: Writable
     times: int
     at_s: float
 
-    def is_no_news(self, yes: bool) -> bool:
+    def is_no_news(self, says: Writable) -> bool:
         lately = time.monotonic() - self.at_s < TOLD_LATELY_S
-        return lately and self.yes == yes and self.times >= NEWS[yes]
+        return lately and not _news(self.answer, says) and self.times >= NEWS[says.yes]
 
-    def and_now(self, yes: bool) -> _Heard:
-        return _Heard(yes, self.times + 1 if self.yes == yes else 1, time.monotonic())
+    def and_now(self, says: Writable) -> _Heard:
+        return _Heard(says, 1 if _news(self.answer, says) else self.times + 1, time.monotonic())
+
+
+def _news(before: Writable, now: Writable) -> bool:
+    """To a proxy. After "nobody new" a plain no is: it cuts sessions. The other way it is none."""
+    return before.yes != now.yes or (before.closes and not now.closes)
 
 
 class ProxyQuestion:
@@ -54,10 +59,10 @@ class ProxyQuestion:
         change that comes meanwhile: whoever looks often need not look more often for that."""
         says = await self._look()
         give_up_s = time.monotonic() + min(hold_s, HOLD_S_MAX)
-        heard = self._heard.get(who, _Heard(says.yes, 0, 0.0))
-        while heard.is_no_news(says.yes) and time.monotonic() < give_up_s:
+        heard = self._heard.get(who, _Heard(says, 0, 0.0))
+        while heard.is_no_news(says) and time.monotonic() < give_up_s:
             await asyncio.sleep(self._tick_s())
-            if self._as_last_seen().yes != says.yes:
+            if _news(says, self._as_last_seen()):
                 says = await self._look()
-        self._heard[who] = heard.and_now(says.yes)
+        self._heard[who] = heard.and_now(says)
         return says

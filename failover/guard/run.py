@@ -21,7 +21,7 @@ from failover.guard.host_report import sha256_of
 from failover.guard.logic import Limits
 from failover.guard.minder import Minder
 from failover.guard.records import boot_id, default_places
-from failover.guard.worker_process import worker_command
+from failover.guard.worker_start import StartedWorker, worker_command
 from failover.model import HostName
 from failover.policy import Policy
 from failover.timing import lease_timing
@@ -29,16 +29,20 @@ from failover.timing import lease_timing
 log = structlog.get_logger(__name__)
 
 
-def run_guard(policy: Policy, config: Path, host_name: HostName) -> None:
-    """Runs until it is killed or fails; never returns."""
+def run_guard(
+    policy: Policy, config: Path, host_name: HostName, first_worker: StartedWorker | None = None
+) -> None:
+    """Runs until it is killed or fails; never returns. ``first_worker``: it loads meanwhile."""
     try:
-        asyncio.run(_run(policy, config, host_name))
+        asyncio.run(_run(policy, config, host_name, first_worker))
     except BaseException:
         log.exception("guard_failed")
     os._exit(1)
 
 
-async def _run(policy: Policy, config: Path, host_name: HostName) -> None:
+async def _run(
+    policy: Policy, config: Path, host_name: HostName, first_worker: StartedWorker | None
+) -> None:
     host = policy.host(host_name)
     places = default_places(host.cluster)
     metrics = GuardMetrics(host.cluster, host.name)
@@ -48,6 +52,7 @@ async def _run(policy: Policy, config: Path, host_name: HostName) -> None:
     minder = Minder(
         *(places, host.name, limits, boot_id(), metrics, command, door_keeper),
         configuration_sha256=sha256_of(config),
+        first_worker=first_worker,
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, 0)
     guarding = asyncio.create_task(minder.run())

@@ -11,16 +11,13 @@ import asyncio
 import contextlib
 import os
 import signal
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 
 from failover.guard.messages import FromMinder, FromWorker, decode_from_worker, encode
+from failover.guard.worker_start import StartedWorker, start_worker
 
 SILENCE_LIMIT_S = 1.0
 START_LIMIT_S = 5.0  # until its first word: it has libraries to load on a busy machine
@@ -28,13 +25,6 @@ SPARE_AFTER_S = 2.0  # a worker that has lived so long is given a spare
 _RESTART_PAUSE_S = 0.1
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Started:
-    process: subprocess.Popen[bytes]
-    ours: socket.socket
-    spare: bool  # it was started in advance, and waits for the first word
 
 
 class WorkerProcess:
@@ -45,14 +35,17 @@ class WorkerProcess:
         command: tuple[str, ...],
         on_message: Callable[[FromWorker], None],
         on_restart: Callable[[], None],
+        first: StartedWorker | None = None,
     ) -> None:
+        """``first``: one that was started before the minder had loaded its own libraries."""
+        self._first = first
         self._command = command
         self._on_message = on_message
         self._on_restart = on_restart
         self._writer: asyncio.StreamWriter | None = None
         self._heard_s = 0.0
         self._spoke = False
-        self._spare: _Started | None = None
+        self._spare: StartedWorker | None = None
 
     @property
     def alive(self) -> bool:
@@ -76,21 +69,6 @@ class WorkerProcess:
             if self._spare is not None:
                 self._spare.ours.close()  # which ends it
 
-    def _start(self, *, spare: bool) -> _Started:
-        """OSError where there is no process or descriptor to be had."""
-        ours, theirs = socket.socketpair()
-        with theirs:
-            process = subprocess.Popen(
-                [
-                    *self._command,
-                    *("--fd", str(theirs.fileno()), "--minder", str(os.getpid())),
-                    *(["--spare"] if spare else []),
-                ],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-            )
-        return _Started(process, ours, spare)
-
     def _have_spare(self) -> None:
         """One that has loaded its libraries: on a busy machine that takes longer than a lease has
         to spare."""
@@ -99,16 +77,17 @@ class WorkerProcess:
             self._spare = None
         if self._spare is None:
             with contextlib.suppress(OSError):
-                self._spare = self._start(spare=True)
+                self._spare = start_worker(self._command, waits=True, loaded=True)
 
-    def _next(self) -> _Started:
-        """The spare where it lives, else a new one."""
-        spare, self._spare = self._spare, None
+    def _next(self) -> StartedWorker:
+        """The first one, or the spare, where it lives; else a new one."""
+        spare, self._spare = self._first or self._spare, None
+        self._first = None
         if spare is not None and spare.process.poll() is None:
             return spare
         if spare is not None:
             spare.ours.close()
-        return self._start(spare=False)
+        return start_worker(self._command, waits=False)
 
     async def _one_worker(self) -> None:
         started = self._next()
@@ -122,7 +101,7 @@ class WorkerProcess:
             self._heard_s = time.monotonic()
             listener = asyncio.create_task(self._listen(reader))
             while not listener.done() and process.poll() is None:
-                loaded = self._spoke or started.spare
+                loaded = self._spoke or started.loaded
                 limit_s = SILENCE_LIMIT_S if loaded else START_LIMIT_S
                 if time.monotonic() - self._heard_s > limit_s:
                     log.warning("worker_silent", pid=process.pid, limit_s=limit_s)
@@ -156,7 +135,3 @@ class WorkerProcess:
                 log.error("worker_not_understood", error=str(error))
                 return
             self._on_message(message)
-
-
-def worker_command(config: str, host: str) -> tuple[str, ...]:
-    return (sys.executable, "-m", "failover.guard.worker", "--config", config, "--host", host)

@@ -3,9 +3,9 @@
 Invariant: one round ends within ``ANSWER_LIMIT_S`` plus a little, however many hosts are silent,
 and what was silent in the last round delays the next one by ``SUSPECT_WAIT_S`` only: news of the
 living must not wait for the dead. An answer belongs to the round in which it was asked for and
-given; what comes later only ends the suspicion. A ZooKeeper server alone is asked less often while
-it answers well, and its answer stands until then. A timeout is a value, not an exception. Nothing
-is judged here.
+given; what comes later only ends the suspicion. ZooKeeper's servers alone are asked less often
+while the witness is seen to lead, and their good answers stand until then. A timeout is a value,
+not an exception. Nothing is judged here.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ from failover.health.observation import (
     PostgresSeen,
     Round,
     SiteObservation,
+    ZooKeeperMode,
     ZooKeeperObservation,
     ZooKeeperSeen,
 )
-from failover.model import SiteName
+from failover.model import SiteKind, SiteName
 from failover.policy import DatabaseHost, Policy, ZooKeeperServer
 from failover.residency.findings import HostScan
 from failover.sites.guard_http import ask_guard
@@ -43,8 +44,8 @@ from failover.sites.postgres import PostgresProbe
 from failover.sites.trouble import one_line, timed_out
 from failover.sites.zookeeper_status import ask_zookeeper
 
-# A question to ZooKeeper is a connection of its own, with TLS 10 ms of a processor; what it tells,
-# who serves and who leads, commits nothing.
+# A question to ZooKeeper is a connection of its own, with TLS 10 ms of a processor. Only while the
+# witness leads: where it does not, its leader may be restarted, on condition that all others serve.
 ZOOKEEPER_ANSWER_STANDS_S = 2.0
 SUSPECT_WAIT_S = 0.25  # what was silent last time goes on being waited for in the background
 ABORT_GRACE_S = 0.1  # for a broken connection to be noticed by the one who waits on it
@@ -69,11 +70,10 @@ class _Question(Generic[Answer]):
         self,
         ask: Callable[[], Awaitable[Answer | NoAnswer]],
         abort: Callable[[], None] | None = None,
-        stands_s: float = 0.0,
     ) -> None:
         self._ask = ask
         self._abort = abort
-        self._stands_s = stands_s
+        self.stands_s = 0.0
         self._asked_s = 0.0
         self._asked_now = False  # in the present round
         self.suspect = False  # silent in the last round
@@ -98,7 +98,7 @@ class _Question(Generic[Answer]):
         found = self._result()
         if found is None or isinstance(found, NoAnswer) or self.suspect:
             return False
-        return time.monotonic() - self._asked_s < self._stands_s
+        return time.monotonic() - self._asked_s < self.stands_s
 
     def give_up(self) -> bool:
         """Break the connection of a question that has waited for its time. True: it was one."""
@@ -228,25 +228,38 @@ class Observer:
             Answered(part, question.took_s) for part, question in asked if question.took_s
         )
         self._sequence += 1
+        zookeeper = tuple(
+            ZooKeeperObservation(server.name, question.answer())
+            for server, question in servers.items()
+        )
+        stands_s = ZOOKEEPER_ANSWER_STANDS_S if _witness_leads(self._policy, zookeeper) else 0.0
+        for question in servers.values():
+            question.stands_s = stands_s
         return SiteObservation(
             observer=self._site,
             sequence=self._sequence,
             taken_unix_s=taken_unix_s,
             round_duration_s=round(time.monotonic() - started_s, 3),
             hosts=tuple(host.observation() for host in hosts),
-            zookeeper=tuple(
-                ZooKeeperObservation(server.name, question.answer())
-                for server, question in servers.items()
-            ),
+            zookeeper=zookeeper,
             version=self._version,
             residency=self._scans(),
         )
 
 
 def _zookeeper(server: ZooKeeperServer) -> _Question[ZooKeeperSeen]:
-    return _Question(
-        lambda: ask_zookeeper(server, ANSWER_LIMIT_S), stands_s=ZOOKEEPER_ANSWER_STANDS_S
-    )
+    return _Question(lambda: ask_zookeeper(server, ANSWER_LIMIT_S))
+
+
+def _witness_leads(policy: Policy, seen: tuple[ZooKeeperObservation, ...]) -> bool:
+    """And nobody else says so of himself: for a moment two can."""
+    leads = {
+        each.server
+        for each in seen
+        if isinstance(each.answer, ZooKeeperSeen) and each.answer.mode is ZooKeeperMode.LEADER
+    }
+    sites = {policy.site(s.site).kind for s in policy.zookeeper_servers if s.name in leads}
+    return sites == {SiteKind.WITNESS}
 
 
 async def _ask_all(questions: Iterable[_Question[Any]]) -> None:

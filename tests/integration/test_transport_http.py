@@ -269,7 +269,6 @@ def test_a_server_that_is_being_shut_down_gets_nobody_new_and_keeps_its_sessions
 ) -> None:
     """One `no more` is enough; a `no` takes three and cuts; a `yes` brings it in again."""
     site.open("off")
-    site.give("off")
     with socket.create_server((str(site.gateway), 0)) as database:
         site.database_port = database.getsockname()[1]
         site.give("off")

@@ -358,4 +358,20 @@ class TestWritable:
         says = writable(guard, server, now_s)
         assert not says.yes
         assert word in says.reason
-        assert says.closes is (server is not RUNNING and guard == granted())
+
+    @pytest.mark.parametrize(
+        ("guard", "server", "closes"),
+        [
+            (granted(), STANDBY, True),
+            (granted(), DOWN, True),
+            (granted(), RUNNING, False),
+            (leased(), STANDBY, False),
+            (replace(granted(), killing=KillReason.DEADLINE), STANDBY, False),
+        ],
+    )
+    def test_closes_under_its_lease_alone(
+        self, guard: Guard, server: ServerSeen, closes: bool
+    ) -> None:
+        """Else a no is to cut the sessions that a server left behind."""
+        assert writable(guard, server, 101.0).closes is closes
+        assert not writable(guard, server, 104.5).closes

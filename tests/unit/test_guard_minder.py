@@ -22,6 +22,7 @@ from failover.guard import minder as minder_module
 from failover.guard.acknowledgement import Barrier
 from failover.guard.door_keeper import DoorKeeper
 from failover.guard.doors import open_barrier_door, open_http_door_at_last
+from failover.guard.grant_keeper import Reply
 from failover.guard.guard_metrics import GuardMetrics
 from failover.guard.host_question import HostQuestion
 from failover.guard.logic import Limits
@@ -337,9 +338,16 @@ def test_a_server_started_around_the_barrier_is_killed(host: Host) -> None:
     asyncio.run(story())
 
 
-def test_a_hook_that_hangs_up_leaves_no_grant(host: Host) -> None:
+def test_a_hook_that_hangs_up_leaves_no_grant(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its yes is on the way: one that was ready a moment before counts as told."""
+
+    async def on_the_way(_answer: object) -> Reply:
+        await asyncio.Event().wait()
+        raise AssertionError
+
     async def story() -> None:
         async with minding(host) as minder:
+            monkeypatch.setattr(minder.grants, "_conclude", on_the_way)
             (host.places.data_dir / "standby.signal").touch()
             await start(host)  # a grant would end by itself where no server lives
             await until(lambda: minder.server.alive)

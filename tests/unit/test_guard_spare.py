@@ -15,6 +15,7 @@ import pytest
 from failover.guard import worker_process
 from failover.guard.messages import FromWorker, MinderStatus
 from failover.guard.worker_process import WorkerProcess
+from failover.guard.worker_start import start_worker
 
 STUB = Path(__file__).with_name("guard_stub_worker.py")
 FIRST_WORD = MinderStatus(
@@ -42,7 +43,8 @@ class Workers:
     def __init__(self, directory: Path) -> None:
         self.heard: list[FromWorker] = []
         command = (sys.executable, str(STUB), str(directory))
-        self.process = WorkerProcess(command, self.heard.append, lambda: None)
+        self.first = start_worker(command, waits=True)
+        self.process = WorkerProcess(command, self.heard.append, lambda: None, self.first)
 
     async def speak(self) -> None:
         while True:
@@ -98,11 +100,14 @@ async def alive(workers: Workers) -> None:
 
 
 def test_the_spare_takes_over_and_there_is_a_new_one(tmp_path: Path) -> None:
+    """From the one that was started before the minder: had another been taken, its end would cost
+    no spare."""
+
     async def story() -> None:
         async with asyncio.timeout(20), working(tmp_path) as workers:
             await alive(workers)
             spare = await workers.has_spare()
-            (worker,) = children() - {spare}
+            worker = workers.first.process.pid
             os.kill(worker, signal.SIGKILL)
             await until(lambda: worker not in children())
             await alive(workers)

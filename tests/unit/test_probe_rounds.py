@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import ip_address
@@ -14,15 +15,18 @@ import pytest
 from aiohttp import web
 
 from failover.config import load
+from failover.health import probes
 from failover.health.observation import (
     NoAnswer,
     NoAnswerKind,
     PatroniSeen,
     SiteObservation,
+    ZooKeeperMode,
+    ZooKeeperSeen,
 )
 from failover.health.probes import Observer, _ask_all, _Question
 from failover.model import SiteName
-from failover.policy import DatabaseHost, Policy, Site
+from failover.policy import DatabaseHost, Policy, Site, ZooKeeperServer
 
 LOOPBACK = ip_address("127.0.0.1")
 
@@ -171,7 +175,8 @@ def test_an_answer_that_stands_is_not_asked_for_again_and_no_answer_never_stands
             asked.append(answer := next(given))
             return answer
 
-        question: _Question[int] = _Question(ask, stands_s=stands_s)
+        question: _Question[int] = _Question(ask)
+        question.stands_s = stands_s
         seen = []
         for _ in range(3):
             await _ask_all([question])
@@ -185,3 +190,27 @@ def test_an_answer_that_stands_is_not_asked_for_again_and_no_answer_never_stands
     assert asked == [1]
     late = several(stands_s=3600.0, answers=[refused, refused, 7])
     assert asyncio.run(late) == [refused, refused, 7]
+
+
+@pytest.mark.parametrize(
+    ("leads", "times"),
+    [(("sby-zk1",), 1), (("jkt-zk1",), 3), (("sby-zk1", "jkt-zk1"), 3), ((), 3)],
+)
+def test_only_while_the_witness_leads_zookeeper_is_asked_less_often(
+    closed_port: int, monkeypatch: pytest.MonkeyPatch, leads: tuple[str, ...], times: int
+) -> None:
+    """Its leader may be restarted where it does not, if all the others serve: no old answers."""
+    monkeypatch.setattr(probes, "ZOOKEEPER_ANSWER_STANDS_S", 3600.0)
+    asked: Counter[str] = Counter()
+
+    async def answering(server: ZooKeeperServer, _limit_s: float) -> ZooKeeperSeen:
+        asked[server.name] += 1
+        mode = ZooKeeperMode.LEADER if server.name in leads else ZooKeeperMode.FOLLOWER
+        return ZooKeeperSeen(mode, epoch=1)
+
+    monkeypatch.setattr(probes, "ask_zookeeper", answering)
+    policy = on_loopback(load(Path("deploy/failover.yaml")), {}, closed_port)
+    asyncio.run(rounds(policy, 3))
+    # A fourth round may have begun.
+    assert all(found in (times, times if times == 1 else 4) for found in asked.values())
+    assert len(asked) == 3
