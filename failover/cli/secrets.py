@@ -95,14 +95,14 @@ def rotate_key(name: str, finish: bool, directory: Path) -> None:
 
 @command.command("rotate-password")
 @click.argument("name")
-@click.option("--finish", is_flag=True, help="Drop the observer's old one, once the new is set.")
+@click.option("--finish", is_flag=True, help="Drop the old one, once the servers know the new one.")
 @_dir_option
 @config_option
 def rotate_password(name: str, finish: bool, directory: Path) -> None:
     """Another password for NAME, in the files; nothing changes on any host before they are copied.
 
-    Which order, and the SQL: docs/operations/passwords.md. The observer has two until --finish, and
-    controllers try both.
+    Which order, and the SQL: docs/operations/passwords.md. observer, replication and rewinder have
+    two until --finish: controllers try both, and Patroni turns to its other role at --finish.
     """
     from failover import host_secrets
 

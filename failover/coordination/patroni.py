@@ -7,7 +7,7 @@ no setting for this, so the class of the connection is replaced before it is loa
 
 Where ZooKeeper tells roles apart (decision 0019) it shows Patroni's key, and closes what it makes.
 
-A reload takes the passwords of ``patroni.env`` too (``rereading``): Patroni alone reads its
+A reload takes the roles and passwords of ``patroni.env`` too (``rereading``): Patroni alone reads its
 environment at its start only, and a restart for a password would not be nothing.
 
 The other changes: how long Patroni waits for a connection to another PostgreSQL (a standby leader
@@ -40,13 +40,14 @@ from failover.coordination.session import (
     ImpatientConnection,
     dial_sealed,
 )
-from failover.host_secrets import PATRONI_ENVIRONMENT, PATRONI_FILE, PLACE
+from failover.host_secrets import PATRONI_ENVIRONMENT, PATRONI_FILE, PATRONI_USERS, PLACE, TURNS
 from failover.policy import DatabaseHost, Policy
 from failover.znode import ScopePaths
 
 logger = logging.getLogger(__name__)
 
 ENVIRONMENT_FILE = Path("/") / PLACE / PATRONI_FILE
+READ_AGAIN = PATRONI_ENVIRONMENT.keys() | PATRONI_USERS.keys()
 CONNECT_LIMIT_S = 2  # the least that libpq knows; Patroni has 3
 
 
@@ -109,7 +110,7 @@ def _impatient(keys: KeyRing | None) -> None:
 def rereading(settings: Any, file: Path = ENVIRONMENT_FILE) -> None:
     """Patroni's module of settings: a reload finds the passwords that stand in ``file`` by then.
 
-    The passwords alone: nothing else of the environment may change without a start, which the
+    They and their roles alone: nothing else of the environment may change without a start, which the
     barriers' check looks at. A file that cannot be read changes nothing.
     """
     reload = settings.Config.reload_local_configuration
@@ -131,7 +132,26 @@ def rereading(settings: Any, file: Path = ENVIRONMENT_FILE) -> None:
 
 def _passwords(file: Path) -> dict[str, str]:
     lines = (line.partition("=") for line in file.read_text(encoding="utf-8").splitlines())
-    return {name: value for name, _, value in lines if name in PATRONI_ENVIRONMENT and value}
+    return {name: value for name, _, value in lines if name in READ_AGAIN and value}
+
+
+def knows_both(handler: Any) -> None:
+    """Patroni's handler of configurations: its password file keeps the replication role before.
+
+    It writes the file first and reloads PostgreSQL after; a receiver that connects in between, as
+    the role before, would find no password. The present role's line is the first.
+    """
+    lines_of, known = handler._pgpass_content, dict[str, str]()
+
+    def _pgpass_content(record: dict[str, Any]) -> str | None:
+        user = record.get("user")
+        if "password" not in record or user not in TURNS["replication"]:
+            return lines_of(record)  # type: ignore[no-any-return]
+        known[user] = record["password"]
+        order = sorted(known, key=lambda each: each != user)
+        return "".join(lines_of({**record, "user": u, "password": known[u]}) for u in order)
+
+    handler._pgpass_content = staticmethod(_pgpass_content)
 
 
 def run_patronictl(arguments: tuple[str, ...], keys: KeyRing | None) -> None:
@@ -147,6 +167,7 @@ def run(config_file: str, keys: KeyRing | None = None) -> None:
     rest: Any = importlib.import_module("patroni.api")
     seal(rest.RestApiServer)
     rereading(importlib.import_module("patroni.config"))
+    knows_both(importlib.import_module("patroni.postgresql.config").ConfigHandler)
     databases: Any = importlib.import_module("patroni.postgresql.connection")
     databases.DEFAULT_CONNECT_TIMEOUT = CONNECT_LIMIT_S
     sys.argv = ["patroni", config_file]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from failover.coordination.patroni import rereading
+from failover.coordination.patroni import knows_both, rereading
 
 
 class Config:
@@ -58,3 +58,19 @@ def test_without_a_file_nothing_changes(
     monkeypatch.setenv("PATRONI_RESTAPI_PASSWORD", "old")
     rereading(settings, tmp_path / "none")
     assert settings.Config().reload_local_configuration() == {"PATRONI_RESTAPI_PASSWORD": "old"}
+
+
+def test_the_password_file_keeps_the_replication_role_before() -> None:
+    """The present one first: a guard takes that line before a local promotion."""
+
+    class Handler:
+        @staticmethod
+        def _pgpass_content(record: dict[str, str]) -> str | None:
+            return f"{record['user']}:{record['password']}\n" if "password" in record else None
+
+    knows_both(Handler)
+    content = Handler._pgpass_content
+    assert content({"user": "replicator", "password": "a"}) == "replicator:a\n"
+    assert content({"user": "rewinder", "password": "r"}) == "rewinder:r\n"
+    assert content({"user": "replicator_2", "password": "b"}) == "replicator_2:b\nreplicator:a\n"
+    assert content({"user": "replicator_2"}) is None
