@@ -28,7 +28,7 @@ PATRONI_ENVIRONMENT = {
     "PATRONI_RESTAPI_PASSWORD": "patroni-rest",
 }
 PATRONI_FILE = "patroni.env"
-# Two roles that take turns: one role has one password, so a new one would refuse who still has the old.
+# They take turns: a role has one password, so a new one would refuse who still has the old one.
 TURNS = {"replication": ("replicator", "replicator_2"), "rewinder": ("rewinder", "rewinder_2")}
 PATRONI_USERS = {
     "PATRONI_REPLICATION_USERNAME": "replication",
@@ -38,7 +38,11 @@ PEOPLE_IN = "people"
 OBSERVER = "observer"
 NAMES = (*PATRONI_ENVIRONMENT.values(), OBSERVER, "client")
 
-DATABASE_FILES = (*(f"{name}.password" for name in NAMES), *(f"{name}.role" for name in TURNS), PATRONI_FILE)
+DATABASE_FILES = (
+    *(f"{name}.password" for name in NAMES),
+    *(f"{name}.role" for name in TURNS),
+    PATRONI_FILE,
+)
 CONTROLLER_FILES = ("patroni-rest.password", "observer.password")
 
 
@@ -94,7 +98,10 @@ def rotate_password(directory: Path, name: str) -> None:
     kept = before if name == OBSERVER or name in TURNS else []
     if name in TURNS:
         _write(directory / f"{name}.role", _other(name, _newest_role(directory, name)) + "\n")
-    _write(directory / f"{name}.password", "".join(f"{each}\n" for each in (secrets.token_urlsafe(24), *kept)))
+    _write(
+        directory / f"{name}.password",
+        "".join(f"{each}\n" for each in (secrets.token_urlsafe(24), *kept)),
+    )
     generate(directory)
 
 

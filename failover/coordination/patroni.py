@@ -110,8 +110,8 @@ def _impatient(keys: KeyRing | None) -> None:
 def rereading(settings: Any, file: Path = ENVIRONMENT_FILE) -> None:
     """Patroni's module of settings: a reload finds the passwords that stand in ``file`` by then.
 
-    They and their roles alone: nothing else of the environment may change without a start, which the
-    barriers' check looks at. A file that cannot be read changes nothing.
+    They and their roles alone: nothing else of the environment may change without a start, which
+    the barriers' check looks at. A file that cannot be read changes nothing.
     """
     reload = settings.Config.reload_local_configuration
 

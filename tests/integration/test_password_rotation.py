@@ -133,6 +133,11 @@ def turn(pair: Pair, made: Path, reconnects: list[str] | None = None) -> None:  
         member.reload()
         between()
     wait_for(lambda: streams_as(primary) == role, primary, standby)
+    old = {"replicator": "replicator_2", "replicator_2": "replicator"}[role]
+    for each in (role, old):  # as a receiver that connects before PostgreSQL has reloaded
+        where = f"host={primary.address} user={each} replication=1"
+        ask = f"env PGPASSFILE=/run/patroni/pgpass psql -w '{where}' -c IDENTIFY_SYSTEM"
+        standby.run(f"{AS_POSTGRES} {ask}")
     run_block(primary, block("Replication", "PASSWORD NULL"))
     between()
 
@@ -212,8 +217,8 @@ def test_the_rest_interface_takes_the_new_one_at_a_reload(
         copy(member, made)
         assert orders(pair, member, PASSWORD)
         member.reload()
+    new = word(made, "patroni-rest")
     for member in pair.members:
-        new = word(made, "patroni-rest")
         wait_for(lambda member=member: orders(pair, member, new), member)  # type: ignore[misc]
         assert not orders(pair, member, PASSWORD)
     assert receiver(standby) == before
