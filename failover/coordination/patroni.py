@@ -7,8 +7,9 @@ no setting for this, so the class of the connection is replaced before it is loa
 
 Where ZooKeeper tells roles apart (decision 0019) it shows Patroni's key, and closes what it makes.
 
-A reload takes the roles and passwords of ``patroni.env`` too (``rereading``): Patroni alone reads its
-environment at its start only, and a restart for a password would not be nothing.
+A reload takes the roles and passwords of ``patroni.env`` too (``rereading``): Patroni alone reads
+its environment at its start only, and a restart for a password would not be nothing. Its password
+file keeps the replication role before the present one (``knows_both``).
 
 The other changes: how long Patroni waits for a connection to another PostgreSQL (a standby leader
 whose WAL receiver is gone asks its upstream in every loop, black-holed or not, and notices only
