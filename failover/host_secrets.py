@@ -4,7 +4,7 @@ With access lists in ZooKeeper there is a key for each role too (decision 0019):
 of its own services, people get theirs from ``people/``.
 
 Invariant: a password is never printed, never stands in failover.yaml or in a rendered file, and one
-that is there is never replaced. Files are for their owner alone.
+that is there is replaced by ``rotate_password`` alone. Files are for their owner alone.
 """
 
 from __future__ import annotations
@@ -28,10 +28,21 @@ PATRONI_ENVIRONMENT = {
     "PATRONI_RESTAPI_PASSWORD": "patroni-rest",
 }
 PATRONI_FILE = "patroni.env"
+# They take turns: a role has one password, so a new one would refuse who still has the old one.
+TURNS = {"replication": ("replicator", "replicator_2"), "rewinder": ("rewinder", "rewinder_2")}
+PATRONI_USERS = {
+    "PATRONI_REPLICATION_USERNAME": "replication",
+    "PATRONI_REWIND_USERNAME": "rewinder",
+}
 PEOPLE_IN = "people"
-NAMES = (*PATRONI_ENVIRONMENT.values(), "observer", "client")
+OBSERVER = "observer"
+NAMES = (*PATRONI_ENVIRONMENT.values(), OBSERVER, "client")
 
-DATABASE_FILES = (*(f"{name}.password" for name in NAMES), PATRONI_FILE)
+DATABASE_FILES = (
+    *(f"{name}.password" for name in NAMES),
+    *(f"{name}.role" for name in TURNS),
+    PATRONI_FILE,
+)
 CONTROLLER_FILES = ("patroni-rest.password", "observer.password")
 
 
@@ -42,12 +53,65 @@ def generate(directory: Path) -> tuple[str, ...]:
     missing = [name for name in NAMES if not (directory / f"{name}.password").exists()]
     for name in missing:
         _write(directory / f"{name}.password", secrets.token_urlsafe(24) + "\n")
-    lines = [
-        f"{variable}={(directory / f'{name}.password').read_text(encoding='utf-8')}"
-        for variable, name in PATRONI_ENVIRONMENT.items()
-    ]
-    _write(directory / PATRONI_FILE, "".join(lines))
+    for name, (first, _) in TURNS.items():
+        if not (directory / f"{name}.role").exists():
+            _write(directory / f"{name}.role", first + "\n")
+    _write(directory / PATRONI_FILE, "".join(_patroni_lines(directory)))
     return tuple(missing)
+
+
+def _patroni_lines(directory: Path) -> Iterator[str]:
+    """The old role and password as long as there are two: the servers may not know the new ones."""
+    for variable, name in PATRONI_ENVIRONMENT.items():
+        yield f"{variable}={_passwords(directory, name)[-1]}\n"
+    for variable, name in PATRONI_USERS.items():
+        role = _newest_role(directory, name)
+        old = len(_passwords(directory, name)) > 1
+        yield f"{variable}={_other(name, role) if old else role}\n"
+
+
+def _passwords(directory: Path, name: str) -> list[str]:
+    return (directory / f"{name}.password").read_text(encoding="utf-8").split()
+
+
+def _newest_role(directory: Path, name: str) -> str:
+    """Whose the first password of the file is."""
+    return (directory / f"{name}.role").read_text(encoding="utf-8").strip()
+
+
+def _other(name: str, role: str) -> str:
+    first, second = TURNS[name]
+    return second if role == first else first
+
+
+def rotate_password(directory: Path, name: str) -> None:
+    """Another password.
+
+    The observer's stands before the present one until ``finish_password``: controllers try both. So
+    does that of roles which take turns, and it is the other role's: Patroni has the old one until
+    then. ValueError where that is so already.
+    """
+    generate(directory)  # whose turn it is stands there from now on
+    before = _passwords(directory, name)
+    if len(before) > 1:
+        raise ValueError(f"{name} has a new password already, before the old one")
+    kept = before if name == OBSERVER or name in TURNS else []
+    if name in TURNS:
+        _write(directory / f"{name}.role", _other(name, _newest_role(directory, name)) + "\n")
+    _write(
+        directory / f"{name}.password",
+        "".join(f"{each}\n" for each in (secrets.token_urlsafe(24), *kept)),
+    )
+    generate(directory)
+
+
+def finish_password(directory: Path, name: str) -> None:
+    """The new password alone, and Patroni has it. ValueError where there is no old one after it."""
+    newest, *old = _passwords(directory, name)
+    if not old:
+        raise ValueError(f"{name} has one password only")
+    _write(directory / f"{name}.password", f"{newest}\n")
+    generate(directory)
 
 
 def generate_keys(policy: Policy, directory: Path) -> tuple[str, ...]:

@@ -20,8 +20,11 @@ from failover.checks.postgresql import ON_CONTROLLER, read, unread
 from failover.checks.result import Check, Said, Subject, of
 
 OBSERVER = "failover_observer"
+# Two that take turns when a password is replaced: docs/operations/passwords.md.
+REPLICATORS = ("replicator", "replicator_2")
+REWINDERS = ("rewinder", "rewinder_2")
 FUNCTION_OWNERS = ("failover_functions", "failover_cutter")
-BLIND = (OBSERVER, *FUNCTION_OWNERS, "replicator")  # none of them reads a customer's row
+BLIND = (OBSERVER, *FUNCTION_OWNERS, *REPLICATORS)  # none of them reads a customer's row
 SCHEMA = "failover."
 DATABASE = "postgres"  # where they are: residency.sql and post-bootstrap.sql
 SEARCH_PATH = "search_path=pg_catalog, pg_temp"
@@ -31,8 +34,8 @@ MEANT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     OBSERVER: (("login",), ("pg_use_reserved_connections",)),
     "failover_functions": ((), ("pg_read_all_settings", "pg_read_all_stats")),
     "failover_cutter": (("replication",), ("pg_read_all_stats", "pg_signal_backend")),
-    "replicator": (("login", "replication"), ()),
-    "rewinder": (("login",), ()),
+    **dict.fromkeys(REPLICATORS, (("login", "replication"), ())),
+    **dict.fromkeys(REWINDERS, (("login",), ())),
 }
 NEEDED = (OBSERVER, "failover_functions", "failover_cutter")
 

@@ -270,7 +270,7 @@ def _rate(text: str | None) -> int | None:
 
 def _secret(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8").strip()
+        return path.read_text(encoding="utf-8").strip().partition("\n")[0]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(
             f"a password is needed: {getattr(error, 'strerror', None) or 'not text in UTF-8'}",

@@ -1,6 +1,6 @@
 """``failover secrets``: the passwords of a group, laid out for its hosts.
 
-Invariant: none is printed, and none that exists is replaced. Nothing is copied to any host from
+Invariant: none is printed, and `init` replaces none that exists. Nothing is copied to any host from
 here: that is the site's own way of bringing secrets to hosts.
 """
 
@@ -91,3 +91,34 @@ def rotate_key(name: str, finish: bool, directory: Path) -> None:
         ) from None
     said = "the old key is gone" if finish else "a new key stands beside the old one"
     click.echo(f"{name}: {said}; copy {directory}/<site>/<host> to the hosts, then apply the lists")
+
+
+@command.command("rotate-password")
+@click.argument("name")
+@click.option("--finish", is_flag=True, help="Drop the old one, once the servers know the new one.")
+@_dir_option
+@config_option
+def rotate_password(name: str, finish: bool, directory: Path) -> None:
+    """Another password for NAME, in the files; nothing changes on any host before they are copied.
+
+    Which order, and the SQL: docs/operations/passwords.md. observer, replication and rewinder have
+    two until --finish: controllers try both, and Patroni turns to its other role at --finish.
+    """
+    from failover import host_secrets
+
+    policy = load_policy()
+    name = known_name("password", name, host_secrets.NAMES)
+    act = host_secrets.finish_password if finish else host_secrets.rotate_password
+    try:
+        act(directory / MADE_IN, name)
+        host_secrets.lay_out(policy, directory / MADE_IN, directory)
+    except ValueError as error:
+        raise UserError(
+            str(error), todo="without --finish" if finish else "--finish drops the old one"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"the files cannot be used: {error.strerror}", where=str(error.filename or directory)
+        ) from None
+    said = "the old password is gone" if finish else "a new password"
+    click.echo(f"{name}: {said}; copy {directory}/<site>/<host> to the hosts (passwords.md)")

@@ -28,7 +28,8 @@ METRICS_PORT = 8404  # HAProxy's, on every proxy
 RESERVED_CLUSTERS = frozenset(
     (
         *("postgres", "template0", "template1"),
-        *("replicator", "rewinder", "failover", "failover_observer", "failover_functions"),
+        *("replicator", "replicator_2", "rewinder", "rewinder_2"),
+        *("failover", "failover_observer", "failover_functions"),
         *("all", "sameuser", "samerole", "samegroup", "replication"),
     )
 )

@@ -7,6 +7,10 @@ no setting for this, so the class of the connection is replaced before it is loa
 
 Where ZooKeeper tells roles apart (decision 0019) it shows Patroni's key, and closes what it makes.
 
+A reload takes the roles and passwords of ``patroni.env`` too (``rereading``): Patroni alone reads
+its environment at its start only, and a restart for a password would not be nothing. Its password
+file keeps the replication role before the present one (``knows_both``).
+
 The other changes: how long Patroni waits for a connection to another PostgreSQL (a standby leader
 whose WAL receiver is gone asks its upstream in every loop, black-holed or not, and notices only
 then that its configuration names another one by now), and TLS at its REST interface
@@ -15,8 +19,12 @@ then that its configuration names another one by now), and TLS at its REST inter
 
 from __future__ import annotations
 
+import copy
 import importlib
+import logging
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import kazoo.client
@@ -33,9 +41,14 @@ from failover.coordination.session import (
     ImpatientConnection,
     dial_sealed,
 )
+from failover.host_secrets import PATRONI_ENVIRONMENT, PATRONI_FILE, PATRONI_USERS, PLACE, TURNS
 from failover.policy import DatabaseHost, Policy
 from failover.znode import ScopePaths
 
+logger = logging.getLogger(__name__)
+
+ENVIRONMENT_FILE = Path("/") / PLACE / PATRONI_FILE
+READ_AGAIN = PATRONI_ENVIRONMENT.keys() | PATRONI_USERS.keys()
 CONNECT_LIMIT_S = 2  # the least that libpq knows; Patroni has 3
 
 
@@ -95,6 +108,53 @@ def _impatient(keys: KeyRing | None) -> None:
         kazoo.client.KazooClient = _Client
 
 
+def rereading(settings: Any, file: Path = ENVIRONMENT_FILE) -> None:
+    """Patroni's module of settings: a reload finds the passwords that stand in ``file`` by then.
+
+    They and their roles alone: nothing else of the environment may change without a start, which
+    the barriers' check looks at. A file that cannot be read changes nothing.
+    """
+    reload = settings.Config.reload_local_configuration
+
+    def reload_local_configuration(self: Any) -> Any:
+        try:
+            os.environ.update(_passwords(file))
+        except (OSError, UnicodeDecodeError) as error:
+            logger.warning("passwords stay as they are: %s: %s", file, error)
+        else:
+            # A copy: the configuration in use may share its parts, and would not seem changed.
+            environment = copy.deepcopy(self._Config__environment_configuration)
+            settings.patch_config(environment, self._build_environment_configuration())
+            self._Config__environment_configuration = environment
+        return reload(self)
+
+    settings.Config.reload_local_configuration = reload_local_configuration
+
+
+def _passwords(file: Path) -> dict[str, str]:
+    lines = (line.partition("=") for line in file.read_text(encoding="utf-8").splitlines())
+    return {name: value for name, _, value in lines if name in READ_AGAIN and value}
+
+
+def knows_both(handler: Any) -> None:
+    """Patroni's handler of configurations: its password file keeps the replication role before.
+
+    It writes the file first and reloads PostgreSQL after; a receiver that connects in between, as
+    the role before, would find no password. The present role's line is the first.
+    """
+    lines_of, known = handler._pgpass_content, dict[str, str]()
+
+    def _pgpass_content(record: dict[str, Any]) -> str | None:
+        user = record.get("user")
+        if "password" not in record or user not in TURNS["replication"]:
+            return lines_of(record)  # type: ignore[no-any-return]
+        known[user] = record["password"]
+        order = sorted(known, key=lambda each: each != user)
+        return "".join(lines_of({**record, "user": u, "password": known[u]}) for u in order)
+
+    handler._pgpass_content = staticmethod(_pgpass_content)
+
+
 def run_patronictl(arguments: tuple[str, ...], keys: KeyRing | None) -> None:
     """``patronictl`` with Patroni's key, and with its access lists on what it makes."""
     _impatient(keys)
@@ -107,6 +167,8 @@ def run(config_file: str, keys: KeyRing | None = None) -> None:
     _impatient(keys)
     rest: Any = importlib.import_module("patroni.api")
     seal(rest.RestApiServer)
+    rereading(importlib.import_module("patroni.config"))
+    knows_both(importlib.import_module("patroni.postgresql.config").ConfigHandler)
     databases: Any = importlib.import_module("patroni.postgresql.connection")
     databases.DEFAULT_CONNECT_TIMEOUT = CONNECT_LIMIT_S
     sys.argv = ["patroni", config_file]

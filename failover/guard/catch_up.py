@@ -10,6 +10,7 @@ on without: where the other site is not seen, or does not answer, all is as if t
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -39,6 +40,7 @@ from failover.state import GroupState, StandbyScope, StateError
 TIDY_S = 5.0  # for taking back what was set, at most
 LIMIT_S = 3.0  # PostgreSQL takes a second to look for another sender
 POLL_S = 0.01
+_UNESCAPED_COLON = re.compile(r"(?<!\\):")  # an IPv6 address has escaped ones
 
 log = structlog.get_logger(__name__)
 
@@ -160,7 +162,7 @@ class CatchUp:
         parts |= {"host": str(source.address), "port": str(source.postgres_port)}
         passfile = parts.get("passfile")
         if passfile:
-            password = _password(Path(str(passfile)))
+            password = _password(Path(str(passfile)), str(parts.get("user", "")))
             line = f"{parts['host']}:{parts['port']}:*:{parts.get('user', '')}:{password}\n"
             descriptor = os.open(self._passfile, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -169,10 +171,16 @@ class CatchUp:
         return make_conninfo("", **parts)
 
 
-def _password(passfile: Path) -> str:
-    """As it stands in the file, escapes and all; Patroni writes one line."""
-    line = passfile.read_text(encoding="utf-8").splitlines()[0]
-    return line.split(":", 4)[4]
+def _password(passfile: Path, user: str) -> str:
+    """As it stands in the file, escapes and all.
+
+    Two lines while the replication roles turn, each for its role; ValueError without one.
+    """
+    for line in passfile.read_text(encoding="utf-8").splitlines():
+        *_, of, password = _UNESCAPED_COLON.split(line, maxsplit=4)
+        if of == user:
+            return password
+    raise ValueError(f"{passfile} has no password of {user}")
 
 
 def _setting(connection: Connection, name: str) -> str:

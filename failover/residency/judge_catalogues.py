@@ -11,7 +11,7 @@ from failover.residency.judge import limited
 from failover.residency.ways import DENIED_EXTENSIONS, SETTINGS, TRIGGERS
 
 SUPERUSERS = ("postgres",)
-REPLICATION_ROLES = (*SUPERUSERS, "replicator", "failover_cutter")
+REPLICATION_ROLES = (*SUPERUSERS, "replicator", "replicator_2", "failover_cutter")
 PROGRAM_ROLES = (
     "pg_execute_server_program",
     "pg_write_server_files",

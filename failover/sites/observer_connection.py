@@ -83,30 +83,41 @@ class ObserverConnection:
     async def _connected(self) -> psycopg.AsyncConnection[dict[str, Any]]:
         if self._connection is not None and not self._connection.closed:
             return self._connection
-        password, limit_ms = self._password(), int(self._limit_s * 1000)
+        *others, last = self._passwords()
         async with asyncio.timeout(self._limit_s):
-            self._connection = await psycopg.AsyncConnection.connect(
-                host=str(self._host.address),
-                port=self._host.postgres_port,
-                user=OBSERVER_ROLE,
-                password=password,
-                dbname=self._database,
-                application_name=self._application_name,
-                client_encoding="utf-8",  # an SQL_ASCII database would answer in bytes
-                tcp_user_timeout=limit_ms,
-                options=f"-c statement_timeout={limit_ms} {self._options}".strip(),
-                autocommit=True,
-                row_factory=dict_row,
-                **libpq_parameters(self._host.postgres_authorities),
-            )
+            for password in others:
+                # Whatever the trouble is: what a refusal says depends on the server's language.
+                with contextlib.suppress(psycopg.OperationalError):
+                    self._connection = await self._connect(password)
+                    return self._connection
+            self._connection = await self._connect(last)
         return self._connection
 
-    def _password(self) -> str | None:
+    async def _connect(self, password: str | None) -> psycopg.AsyncConnection[dict[str, Any]]:
+        limit_ms = int(self._limit_s * 1000)
+        return await psycopg.AsyncConnection.connect(
+            host=str(self._host.address),
+            port=self._host.postgres_port,
+            user=OBSERVER_ROLE,
+            password=password,
+            dbname=self._database,
+            application_name=self._application_name,
+            client_encoding="utf-8",  # an SQL_ASCII database would answer in bytes
+            tcp_user_timeout=limit_ms,
+            options=f"-c statement_timeout={limit_ms} {self._options}".strip(),
+            autocommit=True,
+            row_factory=dict_row,
+            **libpq_parameters(self._host.postgres_authorities),
+        )
+
+    def _passwords(self) -> tuple[str | None, ...]:
+        """At least one; two while it is being replaced (`failover secrets rotate-password`)."""
         if self._password_file is None:  # libpq then looks at PGPASSFILE
-            return None
+            return (None,)
         try:
-            return self._password_file.read_text(encoding="utf-8").strip()
+            text = self._password_file.read_text(encoding="utf-8").strip()
         except OSError as error:
             raise PasswordUnread(f"not asked: {one_line(error)}") from None
         except UnicodeDecodeError:
             raise PasswordUnread(f"not asked: {self._password_file}: not UTF-8") from None
+        return tuple(line.strip() for line in text.splitlines()) or ("",)

@@ -213,7 +213,7 @@ def test_a_password_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "p").write_bytes(b"\xff\xfe")
     probe = PostgresProbe(POLICY.clusters[0].hosts[0], password_file=tmp_path / "p", limit_s=0.1)
     with pytest.raises(PasswordUnread):
-        probe._connection._password()
+        probe._connection._passwords()
 
 
 # --------------------------------------------------------------------------- words of the history

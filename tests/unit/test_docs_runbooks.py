@@ -13,6 +13,7 @@ OPERATIONS = ROOT / "docs" / "operations"
 # Planned work, and pages about a tool: of their own shape.
 PLANNED = {
     *("install", "switchover", "rehearsal", "upgrade", "certificates", "access", "adopt"),
+    "passwords",
     *("notifications", "history", "README"),
 }
 WANTED = (

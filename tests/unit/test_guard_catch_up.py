@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from failover.config import load
-from failover.guard.catch_up import Surplus, surplus
+from failover.guard.catch_up import Surplus, _password, surplus
 from failover.guard.permits import Member, WalEnd
 from failover.health.observation import (
     HostObservation,
@@ -114,3 +114,13 @@ def test_nothing_to_fetch(seen: HostObservation) -> None:
 def test_only_between_standbys_of_one_primary(recorded: GroupState) -> None:
     seen = [observed(host("mks-db1", 1500))]
     assert surplus(ME, CLUSTER, recorded, seen, OWN) is None
+
+
+def test_each_role_has_its_own_password_while_two_take_turns(tmp_path: Path) -> None:
+    """Patroni's file as it is between its writing and the reload of PostgreSQL."""
+    file = tmp_path / "pgpass"
+    file.write_text("fd00\\:\\:1:5432:*:replicator_2:n\\:w\nfd00\\:\\:1:5432:*:replicator:old\n")
+    assert _password(file, "replicator") == "old"
+    assert _password(file, "replicator_2") == "n\\:w"
+    with pytest.raises(ValueError, match="no password of rewinder"):
+        _password(file, "rewinder")

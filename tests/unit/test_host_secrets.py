@@ -5,6 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
+import pytest
 from click.testing import CliRunner, Result
 
 from failover.cli.secrets import command
@@ -58,3 +59,77 @@ def test_run_again_it_replaces_no_password_and_makes_what_is_missing(tmp_path: P
     (tmp_path / "jakarta/jkt-db1" / SECRETS / "patroni.env").unlink()
     assert f"0 passwords made, {len(NAMES)} kept" in init(tmp_path).output
     assert texts(tmp_path) == before
+
+
+def rotate(directory: Path, *arguments: str) -> Result:
+    own = ["rotate-password", *arguments, "--dir", str(directory), "--config", str(CONFIG)]
+    return CliRunner().invoke(command, own)
+
+
+def test_another_password_goes_to_every_host_and_patronis_environment(tmp_path: Path) -> None:
+    init(tmp_path)
+    before = texts(tmp_path)
+    ended = rotate(tmp_path, "patroni-rest")
+    assert ended.exit_code == 0, ended.output
+    after = texts(tmp_path)
+    changed = {path.split("/")[-1] for path in after if after[path] != before[path]}
+    assert changed == {"patroni-rest.password", "patroni.env"}
+    password = after["passwords/patroni-rest.password"]
+    assert after[f"makassar/mks-db2/{SECRETS}/patroni-rest.password"] == password
+    assert f"PATRONI_RESTAPI_PASSWORD={password}" in after[f"jakarta/jkt-db1/{SECRETS}/patroni.env"]
+    assert password.strip() not in ended.output
+
+
+@pytest.mark.parametrize(
+    ("name", "variable", "role"),
+    [("replication", "REPLICATION", "replicator"), ("rewinder", "REWIND", "rewinder")],
+)
+def test_patroni_turns_to_the_other_role_when_it_is_finished(
+    name: str, variable: str, role: str, tmp_path: Path
+) -> None:
+    init(tmp_path)
+    place = tmp_path / "makassar/mks-db2" / SECRETS
+    for now, then in ((role, f"{role}_2"), (f"{role}_2", role)):
+        old = (place / f"{name}.password").read_text()
+        assert f"PATRONI_{variable}_USERNAME={now}\n" in (place / "patroni.env").read_text()
+        assert rotate(tmp_path, name).exit_code == 0
+        new, after = (place / f"{name}.password").read_text().splitlines(keepends=True)
+        assert after == old != new
+        assert (place / f"{name}.role").read_text() == f"{then}\n"
+        environment = (place / "patroni.env").read_text()
+        assert f"PATRONI_{variable}_USERNAME={now}\n" in environment
+        assert f"PATRONI_{variable}_PASSWORD={old}" in environment
+        init(tmp_path)  # in the middle: nothing moves
+        assert (place / "patroni.env").read_text() == environment
+        assert rotate(tmp_path, name, "--finish").exit_code == 0
+        environment = (place / "patroni.env").read_text()
+        assert f"PATRONI_{variable}_USERNAME={then}\n" in environment
+        assert f"PATRONI_{variable}_PASSWORD={new}" in environment
+        assert old not in environment
+
+
+def test_a_directory_of_an_earlier_version_begins_with_the_first_role(tmp_path: Path) -> None:
+    init(tmp_path)
+    (tmp_path / "passwords/replication.role").unlink()
+    assert rotate(tmp_path, "replication").exit_code == 0
+    assert (tmp_path / "passwords/replication.role").read_text() == "replicator_2\n"
+
+
+def test_the_observer_has_both_until_it_is_finished(tmp_path: Path) -> None:
+    init(tmp_path)
+    file = tmp_path / "surabaya/sby-ctl1" / SECRETS / "observer.password"
+    old = file.read_text()
+    assert "one password only" in rotate(tmp_path, "observer", "--finish").output
+    assert rotate(tmp_path, "observer").exit_code == 0
+    new, after = file.read_text().splitlines(keepends=True)
+    assert after == old != new
+    assert "a new password already" in rotate(tmp_path, "observer").output
+    assert rotate(tmp_path, "observer", "--finish").exit_code == 0
+    assert file.read_text() == new
+
+
+def test_an_unknown_password_is_refused_with_all_names(tmp_path: Path) -> None:
+    init(tmp_path)
+    ended = rotate(tmp_path, "guard")
+    assert ended.exit_code != 0
+    assert all(name in ended.output for name in NAMES)

@@ -163,7 +163,7 @@ def test_nobody_connects_from_outside_the_declared_networks(tree: Tree, policy: 
     assert all(line[0] == "host" and line[4] == "scram-sha-256" for line in remote)
     assert {line[3] for line in remote if "/32" not in line[3]} == {str(each) for each in declared}
     assert {line[2] for line in remote} == {
-        *("replicator", "rewinder", "failover_observer", "marketplace")
+        *("replicator,replicator_2", "rewinder,rewinder_2", "failover_observer", "+marketplace")
     }, "the superuser never crosses the network"
 
 
@@ -261,7 +261,7 @@ def test_several_clusters_and_ipv6(policy: Policy) -> None:
     assert loaded["postgresql"]["data_dir"] == "/var/lib/postgresql/17/ledger"
     assert loaded["bootstrap"]["dcs"]["standby_cluster"]["host"] == "10.77.1.13"
     hba = "\n".join(loaded["postgresql"]["pg_hba"])
-    assert "host replication replicator fd00:2::13/128 scram-sha-256" in hba
+    assert "host replication replicator,replicator_2 fd00:2::13/128 scram-sha-256" in hba
     assert "10.77.1.11" not in hba, "hosts of another cluster have no business here"
     haproxy = tree[PurePosixPath("jakarta/jkt-proxy1/etc/haproxy/haproxy.cfg")]
     assert "bind 10.77.1.41:5001\n" in haproxy
