@@ -1,8 +1,8 @@
 # Servers on local sockets in one container, each with pgBackRest; a repository is a directory.
 # a: the primary of jakarta; b: makassar's standby, promoted to timeline 3 because 2 was promised to somebody
-# it has seen nothing of; c and d: two standbys of one moment that are promoted without any promise.
+# it has seen nothing of; c: jakarta's other host, promoted to 2; d and f: two that are promoted without a promise.
 # Repositories: jakarta (a pushes), makassar (b pushes), mirror (a copy of jakarta's, as makassar pulls it), and
-# shared, the arrangement that the guide warns of: a, b, c and d all push into it.
+# shared, the arrangement that the guide warns of: a, b and c push into it; twice: d and f do.
 # Every line of output is a fact that test_backups.py expects.
 set -e
 bin=/usr/lib/postgresql/17/bin
@@ -19,8 +19,14 @@ archived() { # every segment that is complete is in the repositories
     last=$(sql "$1" "select pg_walfile_name(pg_switch_wal())")
     until_true "$1" "select last_archived_wal >= '$last' from pg_stat_archiver"
 }
-names() { (cd $data/repo/$1/archive/main/17-1 && find . -type f | sed 's|.*/||; s/-[0-9a-f]\{40\}//; s/\.gz$//' | sort); }
-sums() { (cd $data/repo && find $1 -path '*/17-1/*' -type f -exec sha256sum {} + | sort -k2); }
+names() { (cd $data/repo/$1/archive/main/17-1 && find . -type f | sed 's|.*/||; s/-[0-9a-f]\{40\}//; s/\.gz$//' | LC_ALL=C sort); }
+sums() { (cd $data/repo && find . -path '*/archive/main/17-1/*' -type f -exec sha256sum {} + | LC_ALL=C sort); }
+part() { # a standby hears no more
+    sql $1 "alter system set primary_conninfo = ''"
+    sql $1 "select pg_reload_conf()" >/dev/null
+    until_true $1 "select count(*) = 0 from pg_stat_wal_receiver"
+}
+refused() { grep -q 'already exists in the .* archive with a different checksum' $data/$1.log && echo refused; }
 config() { # of whom: repositories, then ports of the servers that it looks for the primary
     who=$1; repositories=$2; shift 2
     { echo "[global]"
@@ -57,7 +63,8 @@ config b "makassar shared" b:5432
 config m "makassar mirror" b:5432 # to restore only: a push goes into every repository of its configuration
 config e "makassar mirror-early" b:5432
 config c "shared" c:5433
-config d "shared" d:5434
+config d "twice" d:5434
+config f "twice" f:5436
 as $bin/initdb -D $data/a --auth=trust --no-sync --data-checksums >/dev/null
 echo "wal_keep_size = 512MB
 wal_retrieve_retry_interval = 500ms
@@ -66,7 +73,7 @@ archive_mode = on
 archive_command = 'pgbackrest --config=$data/a.conf --stanza=main archive-push %p'" >> $data/a/postgresql.conf
 start a 5431
 rest a --log-level-console=error stanza-create
-for one in b:5432 c:5433; do
+for one in b:5432 c:5433 d:5434; do
     as $bin/pg_basebackup -h /run/postgresql -p 5431 -D $data/${one%:*} -R -c fast
     as sed -i "s|$data/a.conf|$data/${one%:*}.conf|" $data/${one%:*}/postgresql.conf
     start ${one%:*} ${one#*:}
@@ -82,22 +89,24 @@ as cp -r $data/repo/jakarta $data/repo/mirror-early
 # Complete in jakarta's repository and received in makassar, and the mirror was pulled before it.
 sql 5431 "insert into t (who) values ('late')"
 archived 5431
+sql 5431 "select pg_logical_emit_message(true, 'of the segment', 'that the others have more of')" >/dev/null
+until_true 5433 "select pg_last_wal_replay_lsn() >= '$(sql 5431 'select pg_current_wal_lsn()')'"
+part 5433
 sql 5431 "insert into t (who) values ('last')"
 at=$(sql 5431 'select pg_current_wal_insert_lsn()')
-for port in 5432 5433; do until_true $port "select pg_last_wal_replay_lsn() >= '$at'"; done
+for port in 5432 5434; do until_true $port "select pg_last_wal_replay_lsn() >= '$at'"; done
 as cp -r $data/repo/jakarta $data/repo/mirror
 echo "a standby's own pushes: $(names makassar 2>/dev/null | wc -l)"
 
 # The sites part. The old primary goes on for as long as its lease, and archives.
-for port in 5432 5433; do
-    sql $port "alter system set primary_conninfo = ''"
-    sql $port "select pg_reload_conf()" >/dev/null
-    until_true $port "select count(*) = 0 from pg_stat_wal_receiver"
-done
+part 5432
+part 5434
 split=$(sql 5431 "select pg_walfile_name(pg_current_wal_insert_lsn())")
 for n in 1 2 3; do sql 5431 "insert into t (who) values ('on a $n')"; archived 5431; done
-sums . | tee $data/before.sums >/dev/null
+sums | tee $data/before.sums >/dev/null
 echo "old primary archived after the split: $(names shared | awk -v s=$split '$0 >= s' | grep -c '^00000001')"
+
+echo "a backup at the standby site: $(rest b --repo=1 backup | grep -o 'unable to find primary cluster')"
 
 # The takeover, to the number that was promised.
 barrier "reserve_timelines('$data/b', 3)"
@@ -126,7 +135,7 @@ restore "old backup, shared" r3 b 2 --target-timeline=3
 restore "old backup, shared, latest" r4 b 2 --target-timeline=latest
 across "old backup, mirror too early" r5 e
 echo "it says: $(grep -c 'archive recovery complete' $data/r5.log) complete, $(grep -cE 'FATAL|ERROR' $data/r5.log) errors"
-missing=$(comm -13 <(names mirror-early) <(names mirror) | grep '^00000001')
+missing=$(LC_ALL=C comm -13 <(names mirror-early) <(names mirror) | grep '^00000001')
 for one in $missing; do rest b --pg1-path=$data/b --log-level-console=error archive-push $data/b/pg_wal/$one >&2; done
 echo "pushed by hand: $(echo $missing | wc -w)"
 across "old backup, mirror too early, gap pushed" r6 e
@@ -163,26 +172,41 @@ archived 5431
 for n in 1 2 3; do sql 5431 "insert into t (who) values ('back on a')"; archived 5431; sql 5431 checkpoint; done
 echo "back: $(sql 5431 'select timeline_id from pg_control_checkpoint()'), failed $(sql 5431 'select failed_count from pg_stat_archiver where last_failed_time > last_archived_time' | grep -c . || true)"
 
-sums . | tee $data/after.sums >/dev/null
-echo "archived before and changed since: $(comm -23 $data/before.sums $data/after.sums | wc -l)"
+sums | tee $data/after.sums >/dev/null
+echo "archived before and changed since: $(LC_ALL=C comm -23 $data/before.sums $data/after.sums | wc -l)"
 for each in jakarta makassar shared; do echo "names given twice in $each: $(names $each | uniq -d | wc -l)"; done
 
-# Without the promise: two standbys of one moment take the same number.
+kill_now a
+as $bin/pg_ctl -D $data/a -w -o "-p 5431 -c archive_mode=always" -l $data/a.log start >/dev/null
+echo "archive_mode always: $(rest a --repo=1 check | grep -o 'archive_mode=always not supported')"
+kill_now a
+
+# Jakarta's own local failover, of the same segment, to the number that it was promised: in one repository the
+# rest of the old timeline (.partial) is there already.
 as $bin/pg_ctl -D $data/c -w -m fast stop >/dev/null
-as cp -r $data/c $data/d
-as sed -i "s|$data/c.conf|$data/d.conf|" $data/d/postgresql.conf
+as cp -r $data/c $data/f
+barrier "reserve_timelines('$data/c', 2)"
 start c 5433
 as $bin/pg_ctl -D $data/c -w promote >/dev/null
-sql 5433 "insert into t (who) values ('on c')"
-archived 5433
-history=$(find $data/repo/shared -name '00000002.history*')
+sql 5433 "checkpoint; select pg_switch_wal()" >/dev/null
+until_true 5433 "select failed_count > 0 from pg_stat_archiver"
+echo "two promotions from one segment: stuck at $(sql 5433 "select regexp_replace(last_failed_wal, '^00000001[0-9A-F]{16}', '1') from pg_stat_archiver"), $(refused c)"
+
+# Without the promise: two standbys that take the same number.
+for one in d f; do
+    as sed -i "s|$data/[a-f].conf|$data/$one.conf|" $data/$one/postgresql.conf
+    rest $one --no-online --log-level-console=error stanza-create >&2
+done
+kill_now c
+start f 5436
+as $bin/pg_ctl -D $data/f -w promote >/dev/null
+archived 5436
+history=$(find $data/repo/twice -name '00000002.history*')
 first=$(sha256sum < $history)
-start d 5434
-sql 5434 "select pg_switch_wal()" >/dev/null 2>&1 || true
+sql 5434 "select pg_reload_conf()" >/dev/null
 as $bin/pg_ctl -D $data/d -w promote >/dev/null
-sql 5434 "insert into t (who) values ('on d'); select pg_switch_wal()" >/dev/null
+sql 5434 "checkpoint; select pg_switch_wal()" >/dev/null
 until_true 5434 "select failed_count > 0 from pg_stat_archiver"
-echo "same number twice: $(sql 5434 'select timeline_id from pg_control_checkpoint()'), stuck at $(sql 5434 "select last_failed_wal from pg_stat_archiver" | sed 's/^\(00000002\)[0-9A-F]\{16\}.*/a segment of 2/')"
-echo "same number twice, refused: $(grep -c 'with a different checksum' $data/d.log | sed 's/^[1-9].*/yes/')"
-echo "same number twice, history: $(test "$(sha256sum < $history)" = "$first" && echo kept || echo overwritten)"
+echo "one number twice: $(sql 5434 'select timeline_id from pg_control_checkpoint()') and $(sql 5436 'checkpoint; select timeline_id from pg_control_checkpoint()' | tail -n 1), $(refused d)"
+echo "one number twice, its history: $(test "$(sha256sum < $history)" = "$first" && echo kept || echo overwritten)"
 trap - EXIT
