@@ -68,7 +68,7 @@ def lab_container(
     docker = pytest.importorskip("docker")
     try:
         client = docker.from_env()
-        image = _lab_image(client)
+        image = lab_image(client)
     except docker.errors.DockerException as error:
         pytest.skip(f"no container engine: {error}")
     container = client.containers.run(
@@ -89,14 +89,14 @@ def lab_container(
         client.close()
 
 
-def lab_output(command: list[str], files: dict[Path, str]) -> str:
+def lab_output(command: list[str], files: dict[Path, str], *, image: str = "") -> str:
     """What a command prints in a container of the lab's image, without a network, to its end.
 
-    It gives way to whatever else runs on the machine.
+    It gives way to whatever else runs on the machine. ``image``: another one than the lab's.
     """
     docker = pytest.importorskip("docker")
     try:
-        image = _lab_image(docker.from_env())
+        image = image or lab_image(docker.from_env())
     except docker.errors.DockerException as error:
         pytest.skip(f"no container engine: {error}")
     mounts = [f"--volume={file}:{place}:ro" for file, place in files.items()]
@@ -112,7 +112,7 @@ def lab_output(command: list[str], files: dict[Path, str]) -> str:
     return done.stdout
 
 
-def _lab_image(client: Any) -> str:
+def lab_image(client: Any) -> str:
     if name := os.environ.get("FAILOVER_LAB_IMAGE"):
         return name
     tags = sorted(tag for image in client.images.list() for tag in image.tags)
