@@ -21,9 +21,8 @@ from failover.policy import BackupPromise
 
 FILE_MAX_BYTES = 4 * 1024**2  # some 600 bytes for a backup
 # pgBackRest's configuration reference, "Repository Options".
-_REPOSITORY = re.compile(
-    r"repo(\d+)-(path|type|host|s3-endpoint|azure-endpoint|gcs-endpoint|sftp-host)"
-)
+_REPOSITORY = re.compile(r"repo(\d+)-(path|type|(?:[a-z0-9]+-)?(?:host|endpoint))")
+_INCLUDED = "/etc/pgbackrest/conf.d"  # it reads these besides, by default
 _OWN_DISK = ("posix", "cifs")
 
 _LAX = ConfigDict(extra="ignore")
@@ -56,14 +55,14 @@ def backup_status(promise: BackupPromise | None, root: Path = Path("/")) -> Back
     """None where nothing is promised."""
     if promise is None:
         return None
+    places: tuple[str, ...] = ()  # known also where the rest is not: they are what may be abroad
     try:
         places = tuple(sorted(set(_places(root, promise.config_file))))
         newest = _newest_good(_read(root, promise.status_file), promise.status_file)
-    except (OSError, ValueError) as error:
-        said = error.strerror if isinstance(error, OSError) else None
-        where = getattr(error, "filename", None)
-        what = f"{where}: {said}" if said and where else str(error)
-        return BackupOnHost(what, "", None, ())
+    except OSError as error:
+        return BackupOnHost(f"{error.filename}: {error.strerror}", "", None, places)
+    except ValueError as error:
+        return BackupOnHost(str(error), "", None, places)
     if newest is None:
         return BackupOnHost("", "", None, places)
     return BackupOnHost("", newest.label, float(newest.timestamp.stop), places)
@@ -82,24 +81,35 @@ def _newest_good(text: str, file: str) -> _Backup | None:
 
 
 def _places(root: Path, file: str) -> Iterator[str]:
-    """Of each repository the host that has it, or ``REPOSITORY_HERE``."""
-    said = configparser.RawConfigParser(strict=False, delimiters=("=",), comment_prefixes=("#",))
-    try:
-        said.read_string(_read(root, file))
-    except configparser.Error:  # its text has the line, which may be a key
-        raise ValueError(f"{file}: not a configuration of pgBackRest") from None
+    """Of each repository every host that its data passes, or ``REPOSITORY_HERE``."""
     found: dict[str, dict[str, str]] = {}
-    for section in said.sections():
-        for key, value in said.items(section):
-            if match := _REPOSITORY.fullmatch(key):
-                found.setdefault(match[1], {})[match[2]] = value.strip()
+    included = sorted((root / _INCLUDED.lstrip("/")).glob("*.conf"))
+    for each in (file, *(f"/{path.relative_to(root)}" for path in included)):
+        for number, option, value in _options(root, each):
+            found.setdefault(number, {})[option] = value
     if not found:
         raise ValueError(f"{file}: names no repository")
     for options in found.values():
-        kind = options.get("type", "posix")
-        keys = ("host",) if kind in _OWN_DISK else ("host", f"{kind}-endpoint", f"{kind}-host")
-        usual = REPOSITORY_HERE if kind in _OWN_DISK else kind
-        yield next((options[key] for key in keys if key in options), usual)
+        kind = options.pop("type", "posix")
+        options.pop("path", None)
+        if kind not in _OWN_DISK and not any(key.startswith(kind) for key in options):
+            yield kind
+        elif not options:
+            yield REPOSITORY_HERE
+        yield from options.values()
+
+
+def _options(root: Path, file: str) -> Iterator[tuple[str, str, str]]:
+    """Number of a repository, option, value. ValueError without a word of the file: keys."""
+    said = configparser.RawConfigParser(strict=False, delimiters=("=",), comment_prefixes=("#",))
+    try:
+        said.read_string(_read(root, file))
+    except configparser.Error:
+        raise ValueError(f"{file}: not a configuration of pgBackRest") from None
+    for section in said.sections():
+        for key, value in said.items(section):
+            if match := _REPOSITORY.fullmatch(key):
+                yield match[1], match[2], value.strip()
 
 
 def _read(root: Path, file: str) -> str:

@@ -68,7 +68,7 @@ def lab_container(
     docker = pytest.importorskip("docker")
     try:
         client = docker.from_env()
-        image = lab_image(client)
+        image = _lab_image(client)
     except docker.errors.DockerException as error:
         pytest.skip(f"no container engine: {error}")
     container = client.containers.run(
@@ -92,11 +92,11 @@ def lab_container(
 def lab_output(command: list[str], files: dict[Path, str], *, image: str = "") -> str:
     """What a command prints in a container of the lab's image, without a network, to its end.
 
-    It gives way to whatever else runs on the machine. ``image``: another one than the lab's.
+    It gives way to whatever else runs on the machine. ``image``: not any of the lab's, but this.
     """
     docker = pytest.importorskip("docker")
     try:
-        image = image or lab_image(docker.from_env())
+        image = image or _lab_image(docker.from_env())
     except docker.errors.DockerException as error:
         pytest.skip(f"no container engine: {error}")
     mounts = [f"--volume={file}:{place}:ro" for file, place in files.items()]
@@ -112,7 +112,7 @@ def lab_output(command: list[str], files: dict[Path, str], *, image: str = "") -
     return done.stdout
 
 
-def lab_image(client: Any) -> str:
+def _lab_image(client: Any) -> str:
     if name := os.environ.get("FAILOVER_LAB_IMAGE"):
         return name
     tags = sorted(tag for image in client.images.list() for tag in image.tags)

@@ -1,68 +1,30 @@
 """The guide's arrangement of pgBackRest through a takeover and back, on real PostgreSQL.
 
-The story is backups.sh; it runs to its end in one container, without a network. The image is the
-lab's with pgBackRest from the distribution. Repositories are directories: their hosts and the wires
-to them are not part of it.
+The story is backups.sh; it runs to its end in one container of the lab's image, without a network.
+Repositories are directories: their hosts and the wires to them are not part of it.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
-import os
-import tarfile
 from pathlib import Path
 
 import pytest
-from single_container import lab_image, lab_output
+from single_container import lab_output
+
+from failover.lab import image
 
 pytestmark = [pytest.mark.lab, pytest.mark.full]
 
 STORY = Path(__file__).with_name("backups.sh")
 BARRIER = Path(__file__).parents[2] / "failover" / "guard" / "barrier.py"
-BUILD_LIMIT_S = 600
-DOCKERFILE = """\
-ARG BASE
-FROM ${BASE}
-RUN apt-get update && apt-get install -y --no-install-recommends pgbackrest
-"""
 ROWS = "old, before, late, last, on b, after the backup"
 
 
 @pytest.fixture(scope="module")
 def facts() -> dict[str, str]:
     files = {STORY: "/story.sh", BARRIER: "/barrier/barrier.py"}
-    told = lab_output(["bash", "/story.sh"], files, image=with_pgbackrest())
+    told = lab_output(["bash", "/story.sh"], files, image=image.ensure())
     return dict(line.split(": ", 1) for line in told.splitlines() if ": " in line)
-
-
-def with_pgbackrest() -> str:
-    """The name of the image, built where it is not there."""
-    docker = pytest.importorskip("docker")
-    client = docker.from_env(timeout=BUILD_LIMIT_S)
-    base = lab_image(client)
-    made_of = DOCKERFILE + client.images.get(base).id
-    name = f"failover-backups:{hashlib.sha256(made_of.encode()).hexdigest()[:12]}"
-    try:
-        client.images.get(name)
-    except docker.errors.ImageNotFound:
-        context = io.BytesIO()
-        with tarfile.open(fileobj=context, mode="w") as archive:
-            member = tarfile.TarInfo("Dockerfile")
-            member.size = len(DOCKERFILE)
-            archive.addfile(member, io.BytesIO(DOCKERFILE.encode()))
-        context.seek(0)
-        proxies = {k: v for k, v in os.environ.items() if k.lower().endswith("_proxy")}
-        client.images.build(
-            fileobj=context,
-            custom_context=True,
-            tag=name,
-            buildargs={"BASE": base, **proxies},
-            labels={"failover.test": "integration"},
-            rm=True,
-            forcerm=True,
-        )
-    return name
 
 
 def test_a_standby_archives_nothing(facts: dict[str, str]) -> None:
@@ -79,7 +41,8 @@ def test_both_sides_archive_the_split_segment_under_names_of_their_own(
 ) -> None:
     assert facts["old primary archived after the split"] == "3"
     assert facts["new timeline"] == "3"
-    assert facts["makassar archived"].split() == ["00000001.partial", "00000003", "00000003.history"]
+    archived = facts["makassar archived"].split()
+    assert archived == ["00000001.partial", "00000003", "00000003.history"]
     assert facts["the split segment of the old timeline"].split() == ["split", "split.partial"]
 
 

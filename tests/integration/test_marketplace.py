@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from single_container import lab_image
+from single_container import _lab_image
 
 from failover.lab.workload.attempt import Attempt, Outcome, Recorder, Via, read_attempts
 from failover.lab.workload.checker import judge
@@ -45,7 +45,7 @@ def shop() -> Iterator[Target]:
     docker = pytest.importorskip("docker")
     try:
         engine = docker.from_env()
-        image = lab_image(engine)
+        image = _lab_image(engine)
     except docker.errors.DockerException as error:
         pytest.skip(f"no container engine: {error}")
     container = engine.containers.run(

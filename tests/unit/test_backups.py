@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 from checks_broken_hosts import backed_up
-from checks_world import NOW_UNIX_S, PROMISED, world
+from checks_world import PROMISED, world
 from cli_world import CONFIG
 
 from failover.checks.backups import backups
@@ -109,6 +109,11 @@ def test_a_file_that_is_not_there(root: Path, file: str) -> None:
         ("repo1-type=azure", ("azure",)),
         ("repo1-type=gcs\nrepo1-path=/x", ("gcs",)),
         ("repo1-type=sftp\nrepo1-sftp-host=s.example.id", ("s.example.id",)),
+        (
+            "repo1-host=b.example.id\nrepo1-type=s3\nrepo1-s3-endpoint=s3.example.com",
+            ("b.example.id", "s3.example.com"),
+        ),
+        ("repo1-type=s3\nrepo1-host=b.example.id\nrepo1-host-port=1", ("b.example.id", "s3")),
     ],
 )
 def test_where_repositories_are(root: Path, options: str, places: tuple[str, ...]) -> None:
@@ -116,6 +121,21 @@ def test_where_repositories_are(root: Path, options: str, places: tuple[str, ...
     found = backup_status(PROMISE, root)
     assert found is not None
     assert (found.problem, found.places) == ("", places)
+
+
+def test_a_repository_of_an_included_file_counts(root: Path) -> None:
+    put(root, "/etc/pgbackrest/conf.d/more.conf", "[main]\nrepo2-host=away.example.com\n")
+    found = backup_status(PROMISE, root)
+    assert found is not None
+    assert found.places == ("away.example.com", "backup.example.id")
+
+
+def test_where_it_is_comes_out_also_where_its_age_does_not(root: Path) -> None:
+    put(root, PROMISE.status_file, "")
+    found = backup_status(PROMISE, root)
+    assert found is not None
+    assert found.problem
+    assert found.places == ("backup.example.id",)
 
 
 @pytest.mark.parametrize("text", ["", SECRET, f"[global]\nrepo1-cipher-pass={SECRET}\n"])
@@ -130,26 +150,68 @@ def test_a_configuration_that_names_none_is_a_problem_and_tells_nothing(
 
 
 def declared(*outside: str) -> Found:
-    """Everybody's repository is an endpoint of failover.yaml."""
-    place = Endpoint("archive", "backup.example.id", 8432, Purpose.BACKUP)
-    policy = replace(PROMISED, residency=replace(PROMISED.residency, endpoints=(place,)))
-    found = backed_up(at="backup.example.id")(world())
-    seen = EndpointFound("archive", ("10.77.1.50",), outside)
-    return replace(found, view=replace(found.view, policy=policy), endpoints=(seen,))
+    """Each site's repository is an endpoint of failover.yaml."""
+    found, places, seen = world(), [], []
+    for short, address in (("jkt", "10.77.1.50"), ("mks", "10.77.2.50")):
+        host = f"backup.{short}.example.id"
+        found = backed_up(f"{short}-db1", f"{short}-db2", at=host)(found)
+        places.append(Endpoint(f"backup-{short}", host, 8432, Purpose.BACKUP))
+        seen.append(EndpointFound(f"backup-{short}", (address,), ()))
+    if outside:
+        seen[0] = replace(seen[0], addresses=outside, outside=outside)
+    return with_endpoints(found, *places, seen=seen)
 
 
-def test_a_declared_repository_is_in_order_until_its_name_leads_outside() -> None:
-    assert backups(declared()).verdict is Verdict.OK
+def with_endpoints(found: Found, *places: Endpoint, seen: list[EndpointFound]) -> Found:
+    policy = replace(PROMISED, residency=replace(PROMISED.residency, endpoints=places))
+    return replace(found, view=replace(found.view, policy=policy), endpoints=tuple(seen))
+
+
+def test_a_declared_repository_is_in_order_and_has_its_host_and_site() -> None:
+    said = backups(declared())
+    assert said.verdict is Verdict.OK
+    assert "in jakarta: the newest good backup ended 5.0 h ago, of 26 h" in said.sentence
+    assert "(at backup.jkt.example.id in jakarta)" in said.sentence
+    assert "(at backup.mks.example.id in makassar)" in said.sentence
+
+
+def test_a_declared_name_that_leads_outside_is_a_failure() -> None:
     said = backups(declared("203.0.113.9"))
     assert said.verdict is Verdict.FAILED
-    assert "backup.example.id stands in 203.0.113.9, outside" in said.sentence
+    assert "backup.jkt.example.id stands in 203.0.113.9, outside" in said.sentence
 
 
-def test_the_sentence_has_age_limit_and_site() -> None:
-    assert backups(world()).sentence == (
-        "marketplace in jakarta: the newest good backup ended 5.0 h ago, of 26 h (on this host); "
-        "marketplace in makassar: the newest good backup ended 5.0 h ago, of 26 h (on this host)"
+@pytest.mark.parametrize(
+    "host", ["backup.mks.example.id", "backup.jkt.example.id"], ids=["in makassar", "in jakarta"]
+)
+def test_one_repository_for_both_sites_is_lost_with_its_own(host: str) -> None:
+    said = backups(backed_up(at=host)(declared()))
+    assert said.verdict is Verdict.WARNING
+    without = "makassar" if ".jkt." in host else "jakarta"
+    assert said.sentence.startswith(f"marketplace: no repository in {without}, only at {host} in ")
+
+
+def test_a_name_that_stands_for_nothing_has_no_place() -> None:
+    found = declared()
+    lost = [replace(each, addresses=()) for each in found.endpoints]
+    said = backups(replace(found, endpoints=tuple(lost)))
+    assert said.verdict is Verdict.WARNING
+    assert "backup.jkt.example.id in no declared network" in said.sentence
+
+
+def test_abroad_is_a_failure_also_where_the_age_is_not_known() -> None:
+    said = backups(backed_up("mks-db1", at="s3.example.com", problem="/x: nothing")(world()))
+    assert said.verdict is Verdict.FAILED
+    assert "mks-db1: a repository is at s3.example.com, which is declared nowhere" in said.sentence
+
+
+def test_the_sentence_has_age_limit_host_and_site() -> None:
+    jakarta, makassar = backups(world()).sentence.split("; ")
+    assert jakarta == (
+        "marketplace in jakarta: the newest good backup ended 5.0 h ago, of 26 h "
+        "(at jkt-db1 in jakarta, jkt-db2 in jakarta)"
     )
+    assert makassar.endswith("(at mks-db1 in makassar, mks-db2 in makassar)")
 
 
 def test_one_host_of_a_site_knows_enough_for_its_site() -> None:
@@ -182,9 +244,9 @@ def test_archiving_has_to_lead_somewhere(tmp_path: Path) -> None:
 
 
 def test_an_address_is_declared_as_one() -> None:
-    found = declared()
-    place = Endpoint("archive", ip_address("10.77.1.50"), 8432, Purpose.BACKUP)
-    policy = replace(found.policy, residency=replace(found.policy.residency, endpoints=(place,)))
-    found = backed_up(at="10.77.1.50")(replace(found, view=replace(found.view, policy=policy)))
-    assert found.view.now_unix_s == NOW_UNIX_S
-    assert backups(found).verdict is Verdict.OK
+    hosts = ("10.77.1.50", "10.77.2.50")
+    found = backed_up("jkt-db1", "jkt-db2", at=hosts[0])(world())
+    found = backed_up("mks-db1", "mks-db2", at=hosts[1])(found)
+    places = [Endpoint(f"to-{host}", ip_address(host), 8432, Purpose.BACKUP) for host in hosts]
+    seen = [EndpointFound(f"to-{host}", (host,), ()) for host in hosts]
+    assert backups(with_endpoints(found, *places, seen=seen)).verdict is Verdict.OK
