@@ -178,7 +178,7 @@ for each in jakarta makassar shared; do echo "names given twice in $each: $(name
 
 kill_now a
 as $bin/pg_ctl -D $data/a -w -o "-p 5431 -c archive_mode=always" -l $data/a.log start >/dev/null
-echo "archive_mode always: $(rest a --repo=1 check | grep -o 'archive_mode=always not supported')"
+echo "archive_mode always: $(rest a check | grep -o 'archive_mode=always not supported')"
 kill_now a
 
 # Jakarta's own local failover, of the same segment, to the number that it was promised: in one repository the

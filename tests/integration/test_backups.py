@@ -42,7 +42,7 @@ def test_both_sides_archive_the_split_segment_under_names_of_their_own(
     assert facts["old primary archived after the split"] == "3"
     assert facts["new timeline"] == "3"
     archived = facts["makassar archived"].split()
-    assert archived == ["00000001.partial", "00000003", "00000003.history"]
+    assert archived == ["00000001.partial", "00000003.history", "00000003"]
     assert facts["the split segment of the old timeline"].split() == ["split", "split.partial"]
 
 
