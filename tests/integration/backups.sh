@@ -63,6 +63,7 @@ config b "makassar shared" b:5432
 config m "makassar mirror" b:5432 # to restore only: a push goes into every repository of its configuration
 config e "makassar mirror-early" b:5432
 config c "shared" c:5433
+config both "jakarta" a:5431 b:5432
 config d "twice" d:5434
 config f "twice" f:5436
 as $bin/initdb -D $data/a --auth=trust --no-sync --data-checksums >/dev/null
@@ -116,6 +117,7 @@ archived 5432
 echo "new timeline: $(sql 5432 'select timeline_id from pg_control_checkpoint()')"
 echo "makassar archived: $(names makassar | sed 's/^\(0000000.\)[0-9A-F]*$/\1/; s/^\(0000000.\)[0-9A-F]*\.partial/\1.partial/' | uniq | tr '\n' ' ')"
 echo "the split segment of the old timeline: $(names shared | grep "^$split" | sed "s/^$split/split/" | tr '\n' ' ')"
+echo "a backup with both asked: $(rest both --repo=1 backup | grep -o 'more than one primary cluster found')"
 rest b --repo=1 --type=full --log-level-console=error backup >&2
 sql 5432 "insert into t (who) values ('after the backup')"
 archived 5432
@@ -162,7 +164,6 @@ as sed -i "s|$data/b.conf|$data/a.conf|" $data/a/postgresql.conf
 start a 5431
 until_true 5431 "select count(*) = 1 from t where who = 'after the backup'"
 echo "rewound, to be archived: $(ls $data/a/pg_wal/archive_status | grep -c ready || true)"
-echo "rewound, on the old branch: $(cd $data/a/pg_wal && ls | grep -c "^${split%??}" | sed 's/^[1-9].*/some/')"
 # It goes back: a switchover, and what it archives then.
 as $bin/pg_ctl -D $data/b -w -m fast stop >/dev/null
 barrier "reserve_timelines('$data/a', 4)"
@@ -201,12 +202,9 @@ kill_now c
 start f 5436
 as $bin/pg_ctl -D $data/f -w promote >/dev/null
 archived 5436
-history=$(find $data/repo/twice -name '00000002.history*')
-first=$(sha256sum < $history)
 sql 5434 "select pg_reload_conf()" >/dev/null
 as $bin/pg_ctl -D $data/d -w promote >/dev/null
 sql 5434 "checkpoint; select pg_switch_wal()" >/dev/null
 until_true 5434 "select failed_count > 0 from pg_stat_archiver"
 echo "one number twice: $(sql 5434 'select timeline_id from pg_control_checkpoint()') and $(sql 5436 'checkpoint; select timeline_id from pg_control_checkpoint()' | tail -n 1), $(refused d)"
-echo "one number twice, its history: $(test "$(sha256sum < $history)" = "$first" && echo kept || echo overwritten)"
 trap - EXIT

@@ -32,6 +32,10 @@ def test_a_standby_archives_nothing(facts: dict[str, str]) -> None:
     assert facts["a backup at the standby site"] == "unable to find primary cluster"
 
 
+def test_a_backup_that_asks_both_sites_hosts_finds_two_primaries(facts: dict[str, str]) -> None:
+    assert facts["a backup with both asked"] == "more than one primary cluster found"
+
+
 def test_two_that_archive_at_once_are_refused(facts: dict[str, str]) -> None:
     assert facts["archive_mode always"] == "archive_mode=always not supported"
 
