@@ -67,7 +67,8 @@ def _ages(
     found: Found, cluster: Cluster, promise: BackupPromise, seen: list[Read]
 ) -> Iterator[Told]:
     """Of each data site of which something was read: age and place of the newest."""
-    late, young = [], []
+    late: list[str] = []
+    young: list[str] = []
     for site in found.policy.data_sites:
         here = [(each, status) for each, status in seen if each.host.site == site.name]
         if not here:
