@@ -228,6 +228,19 @@ class ReceiptTable:
         return f"{self.schema}.{self.table}"
 
 
+@dataclass(frozen=True, slots=True)
+class BackupPromise:
+    """What is meant to be true of a cluster's backups, for ``failover check`` alone.
+
+    Both files are on each of its database hosts. ``status_file``: what `pgbackrest info
+    --output=json` said; ``config_file``: by which it asked.
+    """
+
+    max_age_s: float = 26 * 3600.0
+    status_file: str = "/var/lib/failover/backup.json"
+    config_file: str = "/etc/pgbackrest.conf"
+
+
 @dataclass(frozen=True)  # without slots: every look at the group asks who is where
 class Cluster:
     name: ClusterName
@@ -235,6 +248,7 @@ class Cluster:
     proxy_port: int = 5000
     loss_receipt: tuple[ReceiptTable, ...] = ()
     scopes: tuple[tuple[SiteName, ScopeName], ...] = ()  # those that have names of their own
+    backup: BackupPromise | None = None  # None: nobody has said
 
     def at(self, site: SiteName) -> tuple[DatabaseHost, ...]:
         """The hosts of this cluster at one site."""

@@ -191,9 +191,10 @@ NEEDS: tuple[Need, ...] = (
     Need(
         _P + "archive_mode",
         When.LATER,
-        "with it Patroni keeps its key after a demotion (a takeover does not wait for that), and "
-        "an archive is a way out of the country: declare it as an endpoint for backup, or end it",
-        "docs/residency.md",
+        "on where failover.yaml has `clusters.CLUSTER.backup`, else off: an archive is a way out "
+        "of the country, so it is declared, with its endpoint, or ended. With it Patroni keeps its "
+        "key after a demotion (no takeover waits for that)",
+        "docs/operations/backups.md",
         "off",
         Effect.POSTGRESQL,
     ),

@@ -140,6 +140,24 @@ class OwnCertificate:
     until_unix_s: float | None
 
 
+REPOSITORY_HERE = "this host"
+
+
+@dataclass(frozen=True, slots=True, config=_NUMBERS)
+class BackupOnHost:
+    """The newest good backup that this host knows of, and where its pgBackRest has repositories:
+    by their hosts' names, or ``REPOSITORY_HERE``.
+
+    ``problem``: why nothing is known; empty where something is. ``ended_unix_s``: None: there is
+    none.
+    """
+
+    problem: str
+    label: str
+    ended_unix_s: float | None
+    places: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, config=_NUMBERS)
 class HostReport:
     """One database host as its guard sees it. ``barriers_missing``: name and why it is no barrier;
@@ -147,7 +165,8 @@ class HostReport:
 
     ``door_problem``: why the barriers' own door does not answer; empty where it does.
     ``files``: SHA-256 of ``RENDERED_FILES``; those that are not there are absent.
-    ``certificate``: None where no wire of `tls` is on, and of an older guard.
+    ``certificate``: None where no wire of `tls` is on, and of an older guard. ``backup``: None
+    where failover.yaml promises none, and of an older guard.
     """
 
     at_unix_s: float
@@ -165,3 +184,4 @@ class HostReport:
     asked: tuple[Asked, ...] = ()
     barriers: tuple[tuple[str, str], ...] = ()
     certificate: OwnCertificate | None = None
+    backup: BackupOnHost | None = None

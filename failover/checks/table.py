@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from failover.checks.access import ACCESS_CHECKS
+from failover.checks.backups import BACKUP_CHECKS
 from failover.checks.certificates import CERTIFICATE_CHECKS
 from failover.checks.clients import CLIENT_CHECKS
 from failover.checks.found import Found
@@ -29,6 +30,7 @@ CHECKS: tuple[Check, ...] = (
     *POSTGRESQL_CHECKS,
     *HOST_CHECKS,
     *CERTIFICATE_CHECKS,
+    *BACKUP_CHECKS,
     *CLIENT_CHECKS,
     *PRIVILEGE_CHECKS,
     *GROUP_CHECKS,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from failover.access import ZooKeeperAccess
 from failover.config.schema import (
+    BackupModel,
     ClusterModel,
     FileModel,
     NotificationModel,
@@ -16,6 +17,7 @@ from failover.config.schema import (
 from failover.model import ClusterName, GroupName, HostName, ScopeName, SiteKind, SiteName
 from failover.policy import (
     AcceptedFinding,
+    BackupPromise,
     Cluster,
     CommandHook,
     ControllerHost,
@@ -166,7 +168,12 @@ def _cluster(name: ClusterName, cluster: ClusterModel, tls: TransportSecurity) -
             _receipt_table(table, columns) for table, columns in cluster.loss_receipt.items()
         ),
         scopes=tuple((SiteName(site), ScopeName(scope)) for site, scope in cluster.scopes.items()),
+        backup=None if cluster.backup is None else _backup(cluster.backup),
     )
+
+
+def _backup(said: BackupModel) -> BackupPromise:
+    return BackupPromise(said.max_age, said.status_file, said.config_file)
 
 
 def _receipt_table(name: str, columns: list[str]) -> ReceiptTable:

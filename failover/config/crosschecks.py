@@ -13,7 +13,7 @@ from typing import Any
 
 from failover.config import units
 from failover.config.document import Document
-from failover.config.draft import Draft, Host, items, read_draft, usable
+from failover.config.draft import Draft, Host, items, mapping, read_draft, usable
 from failover.config.notification_checks import notification_checks
 from failover.config.problems import Location, did_you_mean
 from failover.config.residency_checks import residency_checks
@@ -44,7 +44,7 @@ def cross_check(document: Document) -> None:
     _addresses(document, draft)
     _unique_names(document, draft)
     _zookeeper(document, draft)
-    _clusters(document, draft)
+    _clusters(document, root, draft)
     _scalars(document, root, draft)
     residency_checks(document, root, draft)
     notification_checks(document, root, draft)
@@ -173,7 +173,7 @@ def _zookeeper(document: Document, draft: Draft) -> None:
             )
 
 
-def _clusters(document: Document, draft: Draft) -> None:
+def _clusters(document: Document, root: dict[str, Any], draft: Draft) -> None:
     data = draft.sites_of_kind("data")
     ports: dict[int, str] = {}
     scopes: dict[str, str] = {}
@@ -186,6 +186,7 @@ def _clusters(document: Document, draft: Draft) -> None:
                 "a cluster's name is also its database and its clients' role",
             )
         _cluster_hosts(document, draft, name, cluster, data)
+        _backup(document, root, name, cluster)
         port = cluster.get("proxy_port", 5000)
         if not isinstance(port, int):
             continue
@@ -216,6 +217,17 @@ def _scopes(
                 f"{scope} is the scope of {taken[scope]}",
                 "Patroni knows a cluster at a site by its scope: one for each",
             )
+
+
+def _backup(document: Document, root: dict[str, Any], name: str, cluster: dict[str, Any]) -> None:
+    """With it the rendered configuration turns archiving on: then it has to lead somewhere."""
+    settings = mapping(mapping(root.get("residency")).get("settings"))
+    if isinstance(cluster.get("backup"), dict) and not settings.get("archive_command"):
+        document.problem(
+            ("clusters", name, "backup"),
+            "residency.settings has no archive_command",
+            "say there which command archives WAL: docs/operations/backups.md has one",
+        )
 
 
 def _cluster_hosts(

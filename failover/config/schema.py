@@ -37,6 +37,7 @@ from failover.config.values import (
 from failover.model import Automation, ProtectionMode, SiteKind
 from failover.policy import (
     Address,
+    BackupPromise,
     NotificationKind,
     Policy,
     Purpose,
@@ -136,6 +137,24 @@ class DatabaseHostModel(_Model):
     )
 
 
+class BackupModel(_Model):
+    """What `failover check` holds backups against."""
+
+    max_age: Duration = Field(
+        default=BackupPromise().max_age_s,
+        description="The newest good backup ended no longer ago than this.",
+    )
+    status_file: AbsolutePath = Field(
+        default=BackupPromise().status_file,
+        description="On every database host: what `pgbackrest info --output=json` said last.",
+    )
+    config_file: AbsolutePath = Field(
+        default=BackupPromise().config_file,
+        description="pgBackRest's own there: its repositories have to be `residency.endpoints` for "
+        "`backup`, or on the host itself.",
+    )
+
+
 class ClusterModel(_Model):
     proxy_port: Port = Field(
         default=5000, description="Where HAProxy takes its clients; one per cluster."
@@ -152,6 +171,11 @@ class ClusterModel(_Model):
         default={},
         description="Tables of which a loss receipt names the rows, by these key columns. Names as "
         "in the catalogue, without quotes.",
+    )
+    backup: BackupModel | None = Field(
+        default=None,
+        description="What is promised of its backups ([backups](operations/backups.md)). Default: "
+        "nothing, and `failover check` says so.",
     )
 
 

@@ -36,9 +36,11 @@ from failover.checks.host_report import (
     HostReport,
     PatroniOnHost,
 )
+from failover.guard.backup_status import backup_status
 from failover.guard.messages import HOST_REPORT_MAX, FromWorker, HostAnswer, HostAsk
 from failover.guard.own_certificate import own_certificate
 from failover.guard.records import Places
+from failover.policy import BackupPromise
 from failover.timing import LeaseTiming
 from failover.transport import NO_TLS, TransportSecurity
 
@@ -62,6 +64,7 @@ class HostReporter:
         send: Callable[[FromWorker], None],
         *,
         tls: TransportSecurity = NO_TLS,
+        backup: BackupPromise | None = None,
         root: Path = Path("/"),
         proc: Path = Path("/proc"),
     ) -> None:
@@ -70,6 +73,7 @@ class HostReporter:
         self._config = config
         self._send = send
         self._tls = tls
+        self._backup = backup
         self._root = root
         self._proc = proc
         self._asked: HostAsk | None = None
@@ -125,6 +129,7 @@ class HostReporter:
                 if (digest := sha256_of(self._barrier_directory / name))
             ),
             certificate=own_certificate(self._tls, self._root),
+            backup=backup_status(self._backup, self._root),
         )
         return replace(seen, at_unix_s=time.time())  # who asked still waits for it
 

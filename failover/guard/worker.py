@@ -300,7 +300,9 @@ def build(
         armed=record.armed,
     )
     begun = inherited(record, read_lease(places, boot), Limits.of(timing))
-    reporter = HostReporter(places, timing, config, link.send, tls=policy.tls)
+    reporter = HostReporter(
+        places, timing, config, link.send, tls=policy.tls, backup=cluster.backup
+    )
     worker = Worker(
         *(link, places, boot, minder_pid, keeper, desk, salvager, reporter, begun),
         *(host.name, Limits.of(timing)),

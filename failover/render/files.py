@@ -160,6 +160,7 @@ def _database_files(policy: Policy, cluster: Cluster, host: DatabaseHost) -> Ite
         # Only for the very first start; the controller keeps it at the present primary.
         "upstream": cluster.at(policy.initial_site)[0],
         "data_dir": data_dir(cluster),
+        "archive_command": dict(policy.residency.settings).get("archive_command"),
     }
     yield directory, "etc/patroni/patroni.yml", "patroni.yml.j2", values
     yield directory, _TMPFILES, "tmpfiles.conf.j2", {"group": "postgres"}

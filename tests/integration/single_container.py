@@ -89,14 +89,14 @@ def lab_container(
         client.close()
 
 
-def lab_output(command: list[str], files: dict[Path, str]) -> str:
+def lab_output(command: list[str], files: dict[Path, str], *, image: str = "") -> str:
     """What a command prints in a container of the lab's image, without a network, to its end.
 
-    It gives way to whatever else runs on the machine.
+    It gives way to whatever else runs on the machine. ``image``: not any of the lab's, but this.
     """
     docker = pytest.importorskip("docker")
     try:
-        image = _lab_image(docker.from_env())
+        image = image or _lab_image(docker.from_env())
     except docker.errors.DockerException as error:
         pytest.skip(f"no container engine: {error}")
     mounts = [f"--volume={file}:{place}:ro" for file, place in files.items()]

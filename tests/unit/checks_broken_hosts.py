@@ -31,7 +31,12 @@ from failover.checks.found import (
     Found,
     Rehearsed,
 )
-from failover.checks.host_report import HostReport, OwnCertificate
+from failover.checks.host_report import (
+    REPOSITORY_HERE,
+    BackupOnHost,
+    HostReport,
+    OwnCertificate,
+)
 from failover.checks.result import Verdict
 from failover.model import Automation, HostName
 from failover.policy import AcceptedFinding
@@ -67,6 +72,25 @@ def held(days: float | None = None, problem: str = "") -> Break:
         return reported("mks-db1", lambda r: replace(r, certificate=certificate))(found)
 
     return broken
+
+
+def backed_up(
+    *hosts: str, ago_h: float | None = 5, problem: str = "", at: str = REPOSITORY_HERE
+) -> Break:
+    """What these guards know of backups; without any: all of them."""
+    ended_unix_s = None if ago_h is None else NOW_UNIX_S - ago_h * 3600
+    status = BackupOnHost(problem, "20251009-010000F", ended_unix_s, (at,))
+
+    def broken(found: Found) -> Found:
+        for name in hosts or tuple(each.host.name for each in found.hosts):
+            found = reported(name, lambda r: replace(r, backup=status))(found)
+        return found
+
+    return broken
+
+
+def promised_nothing(found: Found) -> Found:
+    return replace(found, view=replace(found.view, policy=POLICY))
 
 
 def lists(
@@ -194,6 +218,14 @@ HOSTS: list[Broken] = [
     ("certificate-files", "ends now", F, held(days=3.0)),
     ("certificate-files", "ends soon", W, held(days=20.0)),
     ("certificate-files", "older guard", U, held()),
+    ("backups", "too old", F, backed_up(ago_h=30)),
+    ("backups", "none", F, backed_up(ago_h=None)),
+    ("backups", "of a clock elsewhere", F, backed_up(ago_h=-2)),
+    ("backups", "too old at one site", W, backed_up("mks-db1", "mks-db2", ago_h=30)),
+    ("backups", "abroad", F, backed_up("mks-db1", at="s3.us-east-1.example.com")),
+    ("backups", "unreadable", U, backed_up("mks-db1", problem="/x: Permission denied")),
+    ("backups", "older guard", U, reported("mks-db1", lambda r: replace(r, backup=None))),
+    ("backups", "nothing is promised", W, promised_nothing),
     ("versions", "older", W, reported("mks-db1", lambda r: replace(r, version="0.0.1"))),
     (
         "haproxy",

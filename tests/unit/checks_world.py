@@ -41,7 +41,14 @@ from failover.checks.found import (
     ServerFound,
     SlotFound,
 )
-from failover.checks.host_report import Asked, Disk, HostReport, PatroniOnHost
+from failover.checks.host_report import (
+    REPOSITORY_HERE,
+    Asked,
+    BackupOnHost,
+    Disk,
+    HostReport,
+    PatroniOnHost,
+)
 from failover.checks.lease import sessions_ms
 from failover.checks.postgresql import wanted_settings
 from failover.checks.privileges import MEANT, OBSERVER, SEARCH_PATH
@@ -50,7 +57,7 @@ from failover.health.inputs import ConfigSeen, StateSeen, ViewInputs
 from failover.health.observation import GuardSeen, HostObservation, PostgresSeen
 from failover.health.view import build_view
 from failover.model import SiteName
-from failover.policy import DatabaseHost
+from failover.policy import BackupPromise, DatabaseHost
 from failover.render.expected import expected
 from failover.render.files import render
 from failover.state import GroupState
@@ -58,6 +65,10 @@ from failover.timing import INIT_LIMIT_TICKS, lease_timing
 
 TIMING = lease_timing(POLICY.lease_s)
 EXPECTED = expected(POLICY, CONFIG.read_bytes())
+# deploy/failover.yaml promises nothing of backups, and its archiving is off.
+PROMISED = replace(
+    POLICY, clusters=tuple(replace(c, backup=BackupPromise()) for c in POLICY.clusters)
+)
 GIB = 1024**3
 Break = Callable[[Found], Found]
 Broken = tuple[str, str, Verdict, Break]  # the check, what is wrong, what it has to say, how
@@ -121,7 +132,7 @@ def hosts_seen() -> dict[str, HostObservation]:
 
 def of_view(change: Callable[[ViewInputs], ViewInputs]) -> Callable[[Found], Found]:
     """Breaks what is published."""
-    return lambda found: replace(found, view=build_view(POLICY, change(inputs())))
+    return lambda found: replace(found, view=build_view(PROMISED, change(inputs())))
 
 
 def seen_as(
@@ -229,7 +240,7 @@ def setting(name: str, *now: str, host: str = "mks-db1") -> Break:
 
 def world() -> Found:
     """Everything as it should be; Jakarta is active."""
-    view = build_view(POLICY, inputs())
+    view = build_view(PROMISED, inputs())
     return Found(
         view=view,
         version=__version__,
@@ -343,6 +354,7 @@ def _report(host: DatabaseHost) -> HostReport:
             Asked(str(proxy.address), 0.5) for site in POLICY.sites for proxy in site.proxies
         ),
         barriers=EXPECTED.barriers,
+        backup=BackupOnHost("", "20251009-010000F", NOW_UNIX_S - 5 * 3600, (REPOSITORY_HERE,)),
     )
 
 

@@ -18,7 +18,7 @@ PLANNED = {
 }
 WANTED = (
     *("hold", "takeover", "two-writers", "loss-receipt", "two-sites-lost", "reinstate-by-hand"),
-    *("witness-lost", "add-cluster", "move-witness"),
+    *("witness-lost", "add-cluster", "move-witness", "backups"),
 )
 SHAPE = ("## Look", "## Do", "## Stop and call", "## Do not")
 RUNBOOKS = [page for page in sorted(OPERATIONS.glob("*.md")) if page.stem not in PLANNED]
