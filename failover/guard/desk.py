@@ -177,7 +177,10 @@ class Desk:
             # Never for a follower that lags behind: the plan may have gone back.
             self._store.sync()
             state = decoded(self._store.read(self._me.paths.state))
-        armed = seen.state is not None and (state is None or state.armed)
+        # What cannot be read arms nobody: a pair that is only looked at would be stopped for it. It
+        # gives no permit either, and disarms nobody.
+        unreadable = seen.state is not None and state is None
+        armed = self._armed if unreadable else state is not None and state.armed
         self._armed = self._armed or armed
         self._send(
             StateRead(

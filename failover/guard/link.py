@@ -21,16 +21,26 @@ class Link:
         self._mutex = threading.Lock()
         self._rest = b""
         self._gone = False
+        self._unheard: list[FromWorker] = []
 
     def send(self, message: FromWorker) -> None:
-        """Lost when the minder is gone; the main thread notices that."""
+        """Kept for whoever stands in when the minder is gone; the main thread notices that."""
+        news = None
         with self._mutex:
             try:
                 self._sock.sendall(encode(message))
             except OSError as error:
-                if not self._gone:
-                    log.warning("minder_gone", error=str(error))
+                news = None if self._gone else error
                 self._gone = True
+                self._unheard.append(message)
+        if news is not None:  # not under the mutex: a log that hangs must hold up nobody else
+            log.warning("minder_gone", error=str(news))
+
+    def unheard(self) -> list[FromWorker]:
+        """What was said since the last call to a minder that is gone."""
+        with self._mutex:
+            found, self._unheard = self._unheard, []
+        return found
 
     def lines(self, limit_s: float) -> list[bytes] | None:
         """Whole lines that came within the limit; None at the end of the connection."""

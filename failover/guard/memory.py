@@ -18,7 +18,7 @@ from failover.guard.records import (
     GuardRecord,
     LeaseRecord,
     Places,
-    read_lease,
+    latest_renewals,
     read_record,
     write_lease,
     write_record,
@@ -38,14 +38,13 @@ class Memory:
 
     def recall(self, limits: Limits) -> Guard:
         """The guard as its predecessor left it."""
-        lease = read_lease(self._places, self._boot)
         return Guard(
             limits,
             armed=self._record.armed,
             grant=self._record.grant,
             epoch=self._record.epoch,
             adopted=self._record.adopted,
-            renewals=lease.renewals if lease else None,
+            renewals=latest_renewals(self._places, self._boot),
         )
 
     def is_session(self, session_id: int, password: str) -> bool:

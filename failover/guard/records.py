@@ -22,6 +22,7 @@ from pydantic.dataclasses import dataclass
 
 from failover.fields import Count, EpochField, NotExactly, SessionId, read_exactly
 from failover.guard.logic import Grant, Renewals
+from failover.guard.stand_in import latest
 from failover.model import ClusterName
 
 _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
@@ -51,8 +52,19 @@ class LeaseRecord:
     renewals: Renewals | None = None
 
 
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class StandInRecord:
+    """Of a worker whose minder is dead. ``renewals``: its own, None where nobody is to go on with
+    them. ``until_s``: how long it renewed at most."""
+
+    boot_id: str
+    until_s: float
+    renewals: Renewals | None = None
+
+
 _RECORD: TypeAdapter[GuardRecord] = TypeAdapter(GuardRecord)
 _LEASE: TypeAdapter[LeaseRecord] = TypeAdapter(LeaseRecord)
+_STAND_IN: TypeAdapter[StandInRecord] = TypeAdapter(StandInRecord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +84,11 @@ class Places:
     @property
     def lease(self) -> Path:
         return self.run_dir / f"guard-{self.cluster}.lease"
+
+    @property
+    def stand_in(self) -> Path:
+        """As ``lease``, of the worker that stood in for a dead minder."""
+        return self.run_dir / f"guard-{self.cluster}.stand-in"
 
     @property
     def door(self) -> Path:
@@ -148,6 +165,29 @@ def read_lease(places: Places, boot: str) -> LeaseRecord | None:
 def write_lease(places: Places, lease: LeaseRecord) -> None:
     """In memory only: for a successor in this boot. OSError when it could not be written."""
     _replace(places.lease, _LEASE.dump_json(lease), durable=False)
+
+
+def read_stand_in(places: Places, boot: str) -> StandInRecord | None:
+    """Of the last worker that stood in; None where none did in this boot."""
+    try:
+        record = read_exactly(_STAND_IN, places.stand_in.read_bytes())
+    except (OSError, NotExactly):
+        return None
+    return record if record.boot_id == boot else None
+
+
+def write_stand_in(places: Places, record: StandInRecord) -> None:
+    """In memory only. OSError when it could not be written."""
+    _replace(places.stand_in, _STAND_IN.dump_json(record), durable=False)
+
+
+def latest_renewals(places: Places, boot: str) -> Renewals | None:
+    """What a new minder goes on with."""
+    lease, stood_in = read_lease(places, boot), read_stand_in(places, boot)
+    return latest(
+        lease.renewals if lease is not None else None,
+        stood_in.renewals if stood_in is not None else None,
+    )
 
 
 def _replace(path: Path, data: bytes, *, durable: bool) -> None:

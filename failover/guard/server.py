@@ -84,6 +84,14 @@ def lock_is_free(places: Places) -> bool:
         return free
 
 
+def lives(places: Places) -> bool:
+    """By its lock, or by a process that was started around it; what cannot be looked at counts."""
+    try:
+        return not lock_is_free(places) or next(processes_in_directory(places), None) is not None
+    except OSError:
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class FilesSeen:
     """What the files say; reading them may wait for a disk."""

@@ -3,8 +3,9 @@
 It renews the session (``session_keeper``), gives permits and gives claims back (``desk``),
 salvages (``salvager``), keeps an idle primary writing (``heartbeat``) and looks at its host for
 `failover check` (``host_report``); this module is its main thread: the link to the minder.
-Invariant: when the minder is dead or silent the worker stops renewing and enforces the last known
-deadline itself, unless a new minder has taken over; and it never closes its session.
+Invariant: when the minder is silent the worker stops renewing; when it is silent until the deadline
+or dead, the worker enforces the deadline itself, until a new minder has taken over. For a dead one
+it renews on for a while (``stand_in``). It never closes its session.
 """
 
 from __future__ import annotations
@@ -50,13 +51,17 @@ from failover.guard.records import (
     GuardRecord,
     LeaseRecord,
     Places,
+    StandInRecord,
     boot_id,
     default_places,
     read_lease,
     read_record,
+    read_stand_in,
+    write_stand_in,
 )
 from failover.guard.salvager import Salvager
 from failover.guard.session_keeper import SessionKeeper
+from failover.guard.stand_in import StandIn, heard
 from failover.logs import configure
 from failover.model import HostName
 from failover.policy import Policy
@@ -85,6 +90,8 @@ class Worker:
         salvager: Salvager,
         reporter: HostReporter,
         status: MinderStatus | None,
+        host: HostName,
+        limits: Limits,
     ) -> None:
         """``status``: what its minder began with, until it says more itself."""
         self._link = link
@@ -96,8 +103,14 @@ class Worker:
         self._reporter = reporter
         self._status = status
         self._minder_pid = minder_pid
+        self._host = host
+        self._limits = limits
 
     def run(self) -> None:
+        self._stand_in(lost=self._serve())
+
+    def _serve(self) -> bool:
+        """While the minder speaks. True: it is dead; False: its silence has used up the lease."""
         heard_s = time.monotonic()
         told_s = 0.0
         while (lines := self._link.lines(0.05)) is not None:
@@ -113,9 +126,8 @@ class Worker:
             if now_s - heard_s > MINDER_SILENCE_LIMIT_S:
                 self._keeper.paused.set()  # nobody enforces the deadline: let it come
                 if self._deadline_is_near():
-                    break
-        self._keeper.paused.set()
-        self._stand_in()
+                    return False
+        return True
 
     def _take(self, line: bytes) -> None:
         message = decode_from_minder(line)
@@ -141,19 +153,71 @@ class Worker:
             return False
         return deadline_s is None or boottime_s() >= deadline_s - KILL_BEFORE_DEADLINE_S
 
-    def _stand_in(self) -> None:
-        """The minder is gone: enforce the deadline in its place, unless a new one is there."""
-        log.error("minder_lost", granted=self._granted())
+    def _stand_in(self, *, lost: bool) -> None:
+        """Enforce the deadline in the minder's place, unless a new one is there."""
+        self._keeper.paused.set()
+        standing = self._standing() if lost else None
+        renews_s = 0.0 if standing is None else max(0.0, standing.until_s - boottime_s())
+        log.error("minder_lost", granted=self._granted(), renews_s=round(renews_s, 1))
         while self._granted() and not self._successor():
+            standing = self._go_on(standing) if standing is not None else None
+            if standing is not None and standing.server_gone:
+                return self._give_back()
             if not self._deadline_is_near():
                 time.sleep(0.05)
                 continue
+            self._keeper.paused.set()
             log.error("killing_server", reason="deadline, in the minder's place")
-            while server.kill_once(self._places) or not server.lock_is_free(self._places):
+            while self._kill_once():
                 if self._successor():
-                    return  # it has the grant and its deadline; what starts next has its permit
+                    return None  # it has the grant and its deadline; what starts has its permit
                 time.sleep(0.02)
             self._give_back()
+        return None
+
+    def _kill_once(self) -> bool:
+        """Whether anything may live still. An error ends nothing: nobody else would kill."""
+        try:
+            return server.kill_once(self._places) > 0 or server.lives(self._places)
+        except OSError:
+            return True
+
+    def _standing(self) -> StandIn | None:
+        """None: there is nothing to go on with, and the deadline comes."""
+        status, before = self._status, read_stand_in(self._places, self._boot)
+        if status is None or not status.granted:
+            return None
+        standing = StandIn.begun(
+            *(status.session_id, status.deadline_s, self._limits, boottime_s()),
+            before_until_s=None if before is None else before.until_s,
+        )
+        if standing is not None:
+            self._leave(standing)
+        return standing
+
+    def _go_on(self, before: StandIn) -> StandIn:
+        """Renew in a dead minder's place, or let the deadline come."""
+        standing = before.server_seen(alive=server.lives(self._places))
+        for message in self._link.unheard():
+            standing = heard(standing, message, self._host)
+        if standing.renews(boottime_s()):
+            self._keeper.paused.clear()
+        elif not self._keeper.paused.is_set():
+            self._keeper.paused.set()
+            log.warning("renewals_over", reason=standing.ended or "no new minder in time")
+        if standing.left != before.left:
+            self._leave(standing)
+        return standing
+
+    def _leave(self, standing: StandIn) -> None:
+        """What a successor goes on with, and until when this one waits for it."""
+        assert self._status is not None
+        self._status = replace(self._status, deadline_s=standing.deadline_s)
+        record = StandInRecord(self._boot, standing.until_s, standing.left)
+        try:
+            write_stand_in(self._places, record)
+        except OSError as error:  # a successor finds a lease that has passed; nothing worse
+            log.error("lease_not_written", error=str(error))
 
     def _give_back(self) -> None:
         """Nothing lives any more: let the desk release the claim, so that others need not wait."""
@@ -237,7 +301,10 @@ def build(
     )
     begun = inherited(record, read_lease(places, boot), Limits.of(timing))
     reporter = HostReporter(places, timing, config, link.send, tls=policy.tls)
-    worker = Worker(link, places, boot, minder_pid, keeper, desk, salvager, reporter, begun)
+    worker = Worker(
+        *(link, places, boot, minder_pid, keeper, desk, salvager, reporter, begun),
+        *(host.name, Limits.of(timing)),
+    )
     return worker, (keeper.run, desk.run, salvager.run, heartbeat.run, reporter.run)
 
 

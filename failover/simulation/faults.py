@@ -235,10 +235,13 @@ def freeze_guard(world: World, random: Random) -> Undo:
 
 
 def kill_minder(world: World, random: Random) -> Undo:
-    """Alone: the worker stands in until systemd has started a new one."""
+    """Alone: the worker stands in until systemd has started a new one, which takes its time on a
+    busy machine: less than a lease, more than one, more than the worker waits."""
     stack = _stack(world, random)
-    world.kernel.note(f"FAULT kill guard's minder {stack.host.name}")
+    loads_s = random.choice((0.0, 2.0, 5.0, 12.0))
+    world.kernel.note(f"FAULT kill guard's minder {stack.host.name}, {loads_s:g} s")
     if stack.guard.minder is not None:
+        stack.guard.starts_from_s = world.kernel.now + loads_s
         stack.guard.minder.kill()
     return _nothing
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from failover.guard import logic
 from failover.guard.messages import Purpose
 from failover.guard.permits import Member
+from failover.guard.stand_in import latest
 from failover.health.observation import GuardSeen
 from failover.model import Epoch, TimelineId
 from failover.simulation.client import Client
@@ -24,7 +25,6 @@ from failover.znode import ScopePaths
 
 TICK_S = 0.05
 WATCHDOG_S = 1.5
-RESTART_S = 0.3  # systemd's pause, and until the new one has read its files
 WORKER_SILENT_S = 1.0
 WORKER_START_S = 0.4
 HEARTBEAT_S = 5.0  # from one question to its server to the next
@@ -42,6 +42,8 @@ class Files:
     grant: logic.Grant | None = None
     epoch: Epoch | None = None
     renewals: logic.Renewals | None = None
+    stood_in: logic.Renewals | None = None  # of the worker in a dead minder's place
+    stood_until_s: float | None = None
     note: logic.Note | None = None
     salvaged_epoch: int | None = None
 
@@ -95,6 +97,7 @@ class Guard:
         self.logic = logic.Guard(self.limits)
         self.worker: Worker | None = None
         self.enabled = True  # systemd starts it again
+        self.starts_from_s = 0.0  # until then a new minder loads its libraries
         self.kills = 0
         self.lock_held = False  # by the barrier or the worker; a living server holds it too
         self.status_sent: Status | None = None
@@ -120,13 +123,15 @@ class Guard:
         if files.boot_id != self.server.host.boot_id:
             files.boot_id = self.server.host.boot_id
             files.grant = files.renewals = files.note = None
+            files.stood_in = files.stood_until_s = None
         self.logic = logic.Guard(
             self.limits,
             armed=files.armed,
             grant=files.grant,
             epoch=files.epoch,
-            renewals=files.renewals,
+            renewals=latest(files.renewals, files.stood_in),
         )
+        files.renewals = self.logic.renewals
         self._inbox.clear()
         self.status_sent = None
         self._permits_seen = 0
@@ -184,7 +189,8 @@ class Guard:
             return
         minder = self._minder
         if minder is None or not minder.alive:
-            self.launch()
+            if self.kernel.now >= self.starts_from_s:
+                self.launch()
         elif minder.frozen and self.kernel.now - self._pinged_s > WATCHDOG_S:
             self.kill()
 

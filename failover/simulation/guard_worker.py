@@ -6,6 +6,7 @@ in guard_salvage.py. What is decided, and every transaction, is the product's ow
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from failover.guard.permits import (
     renewal,
     stop_here,
 )
+from failover.guard.stand_in import StandIn
 from failover.model import Epoch, Lsn, TimelineId
 from failover.simulation.documents import loaded
 from failover.simulation.guard_salvage import Salvager
@@ -88,6 +90,7 @@ class Worker:
         self._salvage = Salvager(guard)
         self._wanted_awake = False
         self._holds_lock = False
+        self._standing: StandIn | None = None  # since the minder is dead
         self._desk = self._thread("desk", self._run_desk, start_s)
         self._renewals = self._thread("renewals", self._run_renewals, start_s)
         self._salvager = self._thread("salvager", lambda: self._salvage.run(self.store), start_s)
@@ -135,7 +138,7 @@ class Worker:
     def _run_renewals(self) -> None:
         guard = self.guard
         while True:
-            if self._minder_silent():
+            if not self._renews():
                 self._stand_in()
                 self.kernel.sleep(0.05)
                 continue
@@ -143,14 +146,37 @@ class Worker:
             with suppress(StoreUnavailable):
                 self._renew(sent_s)
             guard.tell(guard.heard)
+            if self._standing is not None:
+                self._stand_in()
             left_s = sent_s + guard.timing.renewal_interval_s - self.kernel.now
             self.kernel.sleep(max(0.02, left_s))
 
-    def _minder_silent(self) -> bool:
-        """Nobody enforces the deadline: renew no more, and let it come (guard/worker.py)."""
-        if self.guard.answers and self.guard.minder is self._minder:
+    def _renews(self) -> bool:
+        """Not for a silent minder, who enforces no deadline; for a dead one for a while
+        (guard/worker.py)."""
+        guard = self.guard
+        if guard.answers and guard.minder is self._minder:
             self._minder_heard_s = self.kernel.now
-        return self.kernel.now - self._minder_heard_s > MINDER_SILENCE_S
+        if self._minder is not None and not self._minder.alive and self._standing is None:
+            self._begin_to_stand_in()
+        if self._standing is not None:
+            alive = guard.server.alive or guard.lock_held
+            self._standing = self._standing.server_seen(alive=alive)
+            guard.files.stood_in = self._standing.left
+            return self._standing.renews(self.kernel.now)
+        return self.kernel.now - self._minder_heard_s <= MINDER_SILENCE_S
+
+    def _begin_to_stand_in(self) -> None:
+        guard, status = self.guard, self.guard.status_sent
+        self._minder_heard_s = -math.inf
+        if status is not None and status.granted and guard.server.alive:
+            now_s = self.kernel.now
+            self._standing = StandIn.begun(
+                *(status.session_id, status.deadline_s, guard.limits, now_s),
+                before_until_s=guard.files.stood_until_s,
+            )
+        if self._standing is not None:
+            guard.files.stood_until_s = self._standing.until_s
 
     def _stand_in(self) -> None:
         """Enforce the deadline in the minder's place, unless a new one is there."""
@@ -161,9 +187,16 @@ class Worker:
         if self.kernel.now >= near_s and guard.server.alive:
             self.kernel.note(f"{self.me.host}: guard's worker kills in the minder's place")
             guard.server.kill()
-        if self.kernel.now >= near_s and not guard.server.alive:
+        gone = self._standing is not None and self._standing.server_gone
+        if (gone or self.kernel.now >= near_s) and not guard.server.alive:
             guard.status_sent = status._replace(granted=False, server_alive=False)
             self.wake()
+
+    def _stood_in(self, standing: StandIn) -> None:
+        """Until when it waits, and what a successor goes on with."""
+        self._standing, guard = standing, self.guard
+        if guard.status_sent is not None:
+            guard.status_sent = guard.status_sent._replace(deadline_s=standing.deadline_s)
 
     def _renew(self, sent_s: float) -> None:
         session_id = self.store.session_id
@@ -175,6 +208,8 @@ class Worker:
         if self.store.session_id != session_id:
             return
         if isinstance(outcome, Committed):
+            if self._standing is not None:
+                self._stood_in(self._standing.renewed(session_id, sent_s))
             self.guard.tell(lambda: self.guard.renewed(session_id, sent_s))
         else:
             self._token_of = None
@@ -186,6 +221,8 @@ class Worker:
             if token is None or token.ephemeral_owner != session_id:
                 return False
         self._token_of = session_id
+        if self._standing is not None:
+            self._standing = self._standing.session_opened(session_id)
         self.guard.tell(lambda: self.guard.session_opened(session_id))
         return True
 
@@ -242,6 +279,10 @@ class Worker:
             self.store.sync()
             name, synced = _text(self.store.read(guard.scope.leader)), True
         paused = _is_paused(seen.config)
+        if self._standing is not None:
+            plan = stop or plan_here(self.me, state) is not None
+            standing = self._standing.state_seen(exists=exists, plan_here=plan)
+            self._standing = standing.leader_seen(name, self.me.host, paused=paused)
         guard.tell(lambda: guard.leader_read(name, paused=paused, synced=synced))
 
     def _try_permit(self, question: Question, seen: _Seen) -> None:
@@ -341,6 +382,8 @@ class Worker:
             own = claim is not None and claim.ephemeral_owner == session_id
             if self.store.session_id != session_id:
                 return
+        if self._standing is not None:
+            self._standing = self._standing.claim_seen(own=own)
         guard.tell(lambda: guard.claim_read(own=own))
 
     def _give_back(self, seen: _Seen) -> None:
@@ -398,4 +441,8 @@ def _text(znode: Znode | None) -> str | None:
 
 
 def _is_paused(config: Znode | None) -> bool:
-    return config is not None and bool(loaded(config.data).get("pause"))
+    """As guard/reads.py, which imports the ZooKeeper client: a doubt stops no server."""
+    try:
+        return config is not None and bool(loaded(config.data).get("pause"))
+    except ValueError:
+        return True

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from drill import (
@@ -19,6 +21,7 @@ from drill import (
 )
 
 from failover.clock import boottime_s
+from failover.guard.stand_in import RENEWS_S
 from failover.lab.errors import LabError
 from failover.lab.lab import Lab
 from failover.lab.processes import Process, Processes
@@ -29,6 +32,7 @@ from failover.policy import DatabaseHost
 pytestmark = pytest.mark.lab
 
 TIMES = 3
+RESTED_S = 2 * RENEWS_S + 1.0  # a worker stands in anew only after so long
 RENEWED_S = 3.3  # of the deadline's 4.5 s: what is left just before a renewal
 
 
@@ -55,17 +59,48 @@ def test_the_worker_lost_costs_no_pause(lab: Lab, fault: str) -> None:
 
 @pytest.mark.parametrize("fault", ["kill", "stop"])
 def test_the_minder_lost_is_back_by_itself(lab: Lab, fault: str) -> None:
-    """HAProxy asks the minder: while there is none it sends nobody to the host."""
+    """HAProxy asks the minder: while there is none it sends nobody to the host. The server lives,
+    however long the new one takes to load on a busy machine."""
     roles = Roles.now(lab)
+    server = pids(lab, roles.primary, Process.POSTMASTER)
+    wait_until("the guard runs for long enough", lambda: guard_up_s(lab, roles.primary) > RESTED_S)
     with customers(lab, roles.active) as shop:
         since_s = boottime_s()
         lose(lab, roles.primary, Process.GUARD_MINDER, fault)
         lab.faults.heal()
         shop.wait_served()
         print(f"minder {fault}: longest pause of writes {shop.pause_s(since_s)} s")
+        assert pids(lab, roles.primary, Process.POSTMASTER) == server
         assert not shop.report().lost
         assert every_ack_at(shop, roles.primary)
     assert state_of(lab).epoch == roles.state.epoch
+
+
+def test_a_minder_that_loads_longer_than_its_lease_lasts_stops_no_server(lab: Lab) -> None:
+    """Its worker renews for it meanwhile."""
+    roles = Roles.now(lab)
+    server = pids(lab, roles.primary, Process.POSTMASTER)
+    wait_until("the guard runs for long enough", lambda: guard_up_s(lab, roles.primary) > RESTED_S)
+    with customers(lab, roles.active) as shop, slow_start(lab, roles.primary):
+        lose(lab, roles.primary, Process.GUARD_MINDER, "kill")
+        shop.wait_served()
+        assert pids(lab, roles.primary, Process.POSTMASTER) == server
+        assert not shop.report().lost
+        assert every_ack_at(shop, roles.primary)
+    assert state_of(lab).epoch == roles.state.epoch
+
+
+@contextmanager
+def slow_start(lab: Lab, host: DatabaseHost) -> Iterator[None]:
+    """With what it takes to load, more than the deadline's 4.5 s, less than a start may take."""
+    drop_in = "/run/systemd/system/failover-guard.service.d/slow.conf"
+    waits = "[Service]\\nExecStartPre=/usr/bin/sleep 4\\n"
+    script = f"mkdir -p $(dirname {drop_in}) && printf '{waits}' > {drop_in}"
+    lab.shell(host.name, f"{script} && systemctl daemon-reload")
+    try:
+        yield
+    finally:
+        lab.shell(host.name, f"rm {drop_in} && systemctl daemon-reload")
 
 
 def lose(lab: Lab, host: DatabaseHost, process: Process, fault: str) -> None:
@@ -83,6 +118,13 @@ def settled(lab: Lab, host: DatabaseHost) -> bool:
     script = "grep -lx guard-spare /proc/[0-9]*/comm || true"
     left_s = guard_status(host).get("deadline_in_s")
     return bool(lab.shell(host.name, script)) and isinstance(left_s, float) and left_s > RENEWED_S
+
+
+def guard_up_s(lab: Lab, host: DatabaseHost) -> float:
+    """Since it was ready last."""
+    show = "systemctl show -P ActiveEnterTimestampMonotonic failover-guard"
+    ready_us, now_s = lab.shell(host.name, f"{show}; cut -d ' ' -f 1 /proc/uptime").split()
+    return float(now_s) - int(ready_us) / 1e6
 
 
 def pids(lab: Lab, host: DatabaseHost, process: Process) -> tuple[int, ...]:

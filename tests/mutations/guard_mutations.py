@@ -121,6 +121,10 @@ def _session_too_short(lease_s: float) -> LeaseTiming:
     return replace(timing, session_ms=int(timing.deadline_s * 1000) - 1500)
 
 
+def _kills_nobody(_worker: Worker) -> None:
+    """The worker of a dead minder leaves the deadline to the next minder."""
+
+
 GUARD = (
     Mutation(
         "no permit",
@@ -163,6 +167,12 @@ GUARD = (
         "the session ends 1.5 s before the deadline",
         (Replacement(world, "lease_timing", _session_too_short),),
         (stories.lost_and_back,),
+    ),
+    Mutation(
+        "nobody in the minder's place",
+        "the worker of a dead minder renews for it, and does not kill at the deadline",
+        (Replacement(Worker, "_stand_in", _kills_nobody),),
+        (stories.the_minder_dies_and_then_the_site_is_cut_off,),
     ),
     Mutation(
         "grant forgotten before the server is gone",

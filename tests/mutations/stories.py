@@ -400,8 +400,34 @@ raced = races.test_permit_and_takeover_race_and_one_of_them_wins
 old_config = races.test_a_host_that_read_its_config_before_the_takeover_is_not_promoted
 thawed_at_the_fence = races.test_a_thawed_patroni_cannot_delete_the_fence
 
+
+def the_minder_dies_and_then_the_site_is_cut_off() -> None:
+    """At many moments of its worker's time in its place. Patroni, which would demote by itself at
+    about the same time, is frozen; nothing to spare, as above."""
+    timing = _just_enough(lease_timing(6.0))
+    for seed in range(1, 17):
+        world = World(seed, policy(), log=True, timing=timing)
+        world.run(6.0)
+        stack = primary(world)
+        _minder_dies(world, stack, loads_s=60.0)
+        stack.patroni.freeze()
+        world.run(seed * 0.37)
+        world.network.isolate(JAKARTA)
+        world.run(12.0)
+        assert world.state.active_site == MAKASSAR, "no takeover"
+        world.close()
+
+
+def _minder_dies(world: World, stack: Stack, *, loads_s: float) -> None:
+    """``loads_s``: until there is a new one."""
+    assert stack.guard.minder is not None
+    stack.guard.starts_from_s = world.kernel.now + loads_s
+    stack.guard.minder.kill()
+
+
 STORIES = (
     lost_and_back,
+    the_minder_dies_and_then_the_site_is_cut_off,
     lost_with_nothing_to_spare,
     cut_off_right_after_a_renewal,
     a_guard_is_killed_while_the_lease_ends,

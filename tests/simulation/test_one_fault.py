@@ -107,6 +107,38 @@ def test_one_fault_changes_no_active_site_and_stops_no_writes(fault: str) -> Non
     world.close()
 
 
+@pytest.mark.parametrize("loads_s", [2.0, 5.0])
+def test_a_minder_that_loads_slowly_stops_no_server(loads_s: float) -> None:
+    """Customers wait for it, for proxies ask the minder; but the primary lives."""
+    world = healthy_world(11)
+    stack, since_s = primary(world), world.kernel.now
+    assert stack.guard.minder is not None
+    stack.guard.starts_from_s = since_s + loads_s
+    stack.guard.minder.kill()
+    world.run(15.0)
+    assert not [line for line in world.kernel.log or [] if "kills" in line]
+    assert primary(world) is stack
+    assert longest_pause_s(world, since_s) <= loads_s + 2.0
+    world.close()
+
+
+@pytest.mark.parametrize(("loads_s", "lives_s"), [(3.0, 0.6), (5.0, 0.6), (5.5, 2.0)])
+def test_a_minder_that_dies_again_and_again_is_a_dead_one(loads_s: float, lives_s: float) -> None:
+    """Slowly enough for systemd to go on: the primary is given up, and its site helps itself."""
+    world = healthy_world(11)
+    stack, since_s = primary(world), world.kernel.now
+    for _ in range(3):
+        assert stack.guard.minder is not None
+        stack.guard.starts_from_s = world.kernel.now + loads_s
+        stack.guard.minder.kill()
+        world.run(loads_s + lives_s)
+    killed = [line for line in world.kernel.log or [] if "kills" in line]
+    assert killed, f"nobody killed in {world.kernel.now - since_s} s"
+    until_well(world)
+    assert world.state.epoch == 1
+    world.close()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("leader", [0, 1], ids=["jakarta", "makassar"])
 @pytest.mark.parametrize("fault", ["isolated", "frozen", "killed"])

@@ -135,6 +135,21 @@ class TestTheDesk:
         assert claims_read(said) == []
         assert [each.exists for each in said if isinstance(each, StateRead)] == [False]
 
+    @pytest.mark.parametrize("armed", [False, True])
+    def test_a_state_that_cannot_be_read_arms_nobody_and_disarms_nobody(
+        self,
+        desk: Desk,  # noqa: F811
+        connection: Connection,  # noqa: F811
+        said: list[FromWorker],  # noqa: F811
+        armed: bool,
+    ) -> None:
+        desk._armed = armed
+        create(connection, PATHS.state, b"{}")
+        desk.ask(PermitAsk(1, Purpose.START, 0.0))
+        desk._round()
+        assert [(e.exists, e.epoch) for e in said if isinstance(e, StateRead)] == [(armed, None)]
+        assert [e.answer for e in said if isinstance(e, PermitAnswer)] == [Answer.NO]
+
     def test_not_on_a_state_that_is_old(
         self,
         desk: Desk,  # noqa: F811

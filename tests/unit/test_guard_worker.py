@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 import threading
 from collections.abc import Iterator
@@ -14,23 +15,34 @@ import pytest
 from guard_world import Host, guard_that_says, wait_for
 
 from failover.clock import boottime_s
+from failover.guard import server
 from failover.guard import worker as worker_module
 from failover.guard.link import Link
 from failover.guard.logic import Grant, Limits, Renewals
-from failover.guard.messages import MinderStatus, PermitWithdrawn, encode
+from failover.guard.messages import (
+    ClaimRead,
+    FromWorker,
+    MinderStatus,
+    PermitWithdrawn,
+    Renewed,
+    encode,
+)
 from failover.guard.records import (
     GuardRecord,
     LeaseRecord,
+    Places,
     boot_id,
+    latest_renewals,
     read_lease,
     read_record,
+    read_stand_in,
     write_lease,
     write_record,
 )
 from failover.guard.server import lock_is_free
 from failover.guard.worker import Worker, inherited
 from failover.guard.worker_process import WorkerProcess
-from failover.model import Epoch
+from failover.model import Epoch, HostName
 
 LIMITS = Limits(tick_s=0.5, deadline_s=4.5)
 MINDER, SUCCESSOR = 101, 202
@@ -93,6 +105,8 @@ def worker_of(host: Host, monkeypatch: pytest.MonkeyPatch) -> tuple[Worker, Desk
         None,  # type: ignore[arg-type]
         None,  # type: ignore[arg-type]
         begun,
+        HostName("jkt-db1"),
+        LIMITS,
     )
     return made, desk, ours
 
@@ -183,3 +197,151 @@ def test_it_renews_only_while_its_minder_speaks(
 def says_something(ours: socket.socket) -> bool:
     ours.sendall(encode(PermitWithdrawn(1)))
     return True
+
+
+# --------------------------------------------------------------------------- a dead minder
+
+
+@contextlib.contextmanager
+def standing_in(worker: Worker, ours: socket.socket) -> Iterator[threading.Thread]:
+    """Its minder dies; whatever becomes of the story, the worker is let go."""
+    worker._keeper.paused.set()  # as after a silence: it renews once it stands in
+    ours.close()
+    running = threading.Thread(target=worker.run, daemon=True)
+    running.start()
+    try:
+        yield running
+    finally:
+        write_lease(worker._places, LeaseRecord(boot_id(), SUCCESSOR))
+        running.join(60.0)
+
+
+def say(worker: Worker, *messages: FromWorker) -> None:
+    for message in messages:
+        worker._link.send(message)
+
+
+def test_for_a_dead_minder_it_renews_past_the_deadline_and_a_new_one_goes_on_with_that(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(host, grant=True, left_s=2.0)
+    worker, desk, ours = worker_of(host, monkeypatch)
+    with standing_in(worker, ours) as running:
+        wait_for(lambda: not is_paused(worker))
+        renewed_s = renew_until(worker, boottime_s() + 2.5)
+        wait_for(lambda: last_sent_s(host) == renewed_s)
+        assert running.is_alive()
+        assert not lock_is_free(host.places)
+    assert not lock_is_free(host.places)
+    assert desk.told == []
+
+
+def is_paused(worker: Worker) -> bool:
+    return worker._keeper.paused.is_set()
+
+
+def last_sent_s(host: Host) -> float | None:
+    found = latest_renewals(host.places, boot_id())
+    return None if found is None else found.last_sent_s
+
+
+def renew_until(worker: Worker, until_s: float) -> float:
+    """Renewals a tick apart, as if committed; the time of the last one."""
+    sent_s = 0.0
+
+    def done() -> bool:
+        nonlocal sent_s
+        if boottime_s() - sent_s >= LIMITS.tick_s:
+            sent_s = boottime_s()
+            say(worker, Renewed(0x77, sent_s))
+        return boottime_s() > until_s
+
+    wait_for(done)
+    return sent_s
+
+
+def test_for_a_silent_one_it_renews_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be alive, and on its way to a kill."""
+    monkeypatch.setattr(worker_module, "MINDER_SILENCE_LIMIT_S", 0.1)
+    remember(host, grant=True, left_s=1.0)
+    worker, desk, ours = worker_of(host, monkeypatch)
+    with ours:
+        worker.run()
+    assert is_paused(worker)
+    assert lock_is_free(host.places)
+    assert not desk.told[-1].granted
+    assert read_stand_in(host.places, boot_id()) is None
+
+
+def test_while_it_kills_it_renews_nothing(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ZooKeeper was silent until the deadline came; a process that cannot be killed holds on."""
+    remember(host, grant=True, left_s=0.5)
+    worker, _, ours = worker_of(host, monkeypatch)
+    monkeypatch.setattr(server, "kill_once", lambda places: 1)
+    killing = worker._kill_once
+    paused: list[bool] = []
+
+    def kill_once() -> bool:
+        paused.append(is_paused(worker))
+        return killing()
+
+    monkeypatch.setattr(worker, "_kill_once", kill_once)
+    with standing_in(worker, ours):
+        wait_for(lambda: len(paused) > 3)
+    assert all(paused)
+
+
+def test_a_lock_that_cannot_be_opened_ends_nothing(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_descriptor(_places: Places) -> bool:
+        raise OSError(errno.ENFILE, "too many open files")
+
+    remember(host, grant=True, left_s=600.0)
+    worker, desk, ours = worker_of(host, monkeypatch)
+    monkeypatch.setattr(server, "lock_is_free", no_descriptor)
+    with standing_in(worker, ours) as running:
+        wait_for(lambda: not is_paused(worker))
+        assert running.is_alive()
+    assert desk.told == []
+
+
+def test_a_lock_that_was_replaced_is_no_sign_of_a_servers_end(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(host, grant=True, left_s=600.0)
+    worker, desk, ours = worker_of(host, monkeypatch)
+    host.places.lock.unlink()
+    host.places.lock.touch()
+    assert lock_is_free(host.places)
+    with standing_in(worker, ours) as running:
+        wait_for(lambda: not is_paused(worker))
+        assert running.is_alive()
+    assert desk.told == []
+
+
+def test_what_ends_the_lease_is_not_renewed_and_the_deadline_comes(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(host, grant=True, left_s=1.0)
+    worker, desk, ours = worker_of(host, monkeypatch)
+    with standing_in(worker, ours) as running:
+        wait_for(lambda: not is_paused(worker))
+        say(worker, ClaimRead(own=False), Renewed(0x77, boottime_s()))
+        wait_for(lambda: is_paused(worker))
+        running.join(60.0)
+    assert lock_is_free(host.places)
+    assert not desk.told[-1].granted
+
+
+def test_a_claim_whose_server_is_gone_is_given_back_at_once(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remember(host, grant=True, left_s=600.0)
+    worker, desk, ours = worker_of(host, monkeypatch)
+    with standing_in(worker, ours) as running:
+        wait_for(lambda: not is_paused(worker))
+        host.end()
+        running.join(60.0)
+        assert not running.is_alive()
+    assert not desk.told[-1].granted
