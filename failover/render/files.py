@@ -133,6 +133,7 @@ def _site_files(policy: Policy, site: Site) -> Iterator[_Planned]:
         values = {"site": site, "proxy": proxy, "client_networks": client_networks(policy)}
         yield directory, "etc/haproxy/haproxy.cfg", "haproxy.cfg.j2", values
         yield directory, f"{_UNITS}/haproxy.service", "haproxy.service.j2", values
+        yield directory, _TLS_TMPFILES, "tls-tmpfiles.conf.j2", {"user": "haproxy"}
     directory = PurePosixPath(site.name, site.controller.name)
     unit = "failover-controller.service"
     yield directory, f"{_UNITS}/{unit}", f"{unit}.j2", {"site": site}

@@ -74,6 +74,7 @@ def test_every_host_keeps_its_logs_on_disk_and_bounded(tree: Tree) -> None:
         ("jakarta/jkt-db1", "postgres"),
         ("surabaya/sby-ctl1", "failover"),
         ("makassar/mks-zk1", "zookeeper"),
+        ("makassar/mks-proxy1", "haproxy"),
     ],
 )
 def test_a_hosts_key_is_its_services_alone(tree: Tree, host: str, user: str) -> None:
