@@ -105,8 +105,9 @@ def test_silent_hosts_do_not_delay_a_round_nor_each_other(silent_port: int) -> N
 def test_known_silence_does_not_slow_the_next_rounds(silent_port: int) -> None:
     policy = on_loopback(load(Path("deploy/failover.yaml")), {}, silent_port)
     seen = asyncio.run(rounds(policy, 6))
-    assert seen[0].round_duration_s >= 0.9  # an honest first question
-    assert [observation for observation in seen[1:] if observation.round_duration_s > 0.6] == []
+    honest_s = 0.9
+    assert seen[0].round_duration_s >= honest_s  # the first question has the whole limit
+    assert [later for later in seen[1:] if later.round_duration_s >= honest_s] == []
 
 
 def test_one_that_recovers_slowly_is_waited_for_again() -> None:
