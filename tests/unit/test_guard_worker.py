@@ -291,6 +291,13 @@ def test_while_it_kills_it_renews_nothing(host: Host, monkeypatch: pytest.Monkey
     assert all(paused)
 
 
+def stands_in_undisturbed(worker: Worker, desk: Desk, ours: socket.socket) -> None:
+    with standing_in(worker, ours) as running:
+        wait_for(lambda: not is_paused(worker))
+        assert running.is_alive()
+    assert desk.told == []
+
+
 def test_a_lock_that_cannot_be_opened_ends_nothing(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -300,10 +307,7 @@ def test_a_lock_that_cannot_be_opened_ends_nothing(
     remember(host, grant=True, left_s=600.0)
     worker, desk, ours = worker_of(host, monkeypatch)
     monkeypatch.setattr(server, "lock_is_free", no_descriptor)
-    with standing_in(worker, ours) as running:
-        wait_for(lambda: not is_paused(worker))
-        assert running.is_alive()
-    assert desk.told == []
+    stands_in_undisturbed(worker, desk, ours)
 
 
 def test_a_lock_that_was_replaced_is_no_sign_of_a_servers_end(
@@ -314,10 +318,7 @@ def test_a_lock_that_was_replaced_is_no_sign_of_a_servers_end(
     host.places.lock.unlink()
     host.places.lock.touch()
     assert lock_is_free(host.places)
-    with standing_in(worker, ours) as running:
-        wait_for(lambda: not is_paused(worker))
-        assert running.is_alive()
-    assert desk.told == []
+    stands_in_undisturbed(worker, desk, ours)
 
 
 def test_what_ends_the_lease_is_not_renewed_and_the_deadline_comes(
