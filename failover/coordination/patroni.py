@@ -119,13 +119,12 @@ def rereading(settings: Any, file: Path = ENVIRONMENT_FILE) -> None:
     def reload_local_configuration(self: Any) -> Any:
         try:
             os.environ.update(_passwords(file))
-        except (OSError, UnicodeDecodeError) as error:
-            logger.warning("passwords stay as they are: %s: %s", file, error)
-        else:
             # A copy: the configuration in use may share its parts, and would not seem changed.
             environment = copy.deepcopy(self._Config__environment_configuration)
             settings.patch_config(environment, self._build_environment_configuration())
             self._Config__environment_configuration = environment
+        except (OSError, UnicodeDecodeError, AttributeError) as error:  # another Patroni, perhaps
+            logger.warning("passwords stay as they are: %s: %s", file, error)
         return reload(self)
 
     settings.Config.reload_local_configuration = reload_local_configuration
@@ -142,6 +141,10 @@ def knows_both(handler: Any) -> None:
     It writes the file first and reloads PostgreSQL after; a receiver that connects in between, as
     the role before, would find no password. The present role's line is the first.
     """
+    if not isinstance(vars(handler).get("_pgpass_content"), staticmethod):
+        # Another version of Patroni, which has to start all the same.
+        logger.warning("this Patroni's password file has one role: who takes turns may be refused")
+        return
     lines_of, known = handler._pgpass_content, dict[str, str]()
 
     def _pgpass_content(record: dict[str, Any]) -> str | None:

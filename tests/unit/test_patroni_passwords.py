@@ -74,3 +74,21 @@ def test_the_password_file_keeps_the_replication_role_before() -> None:
     assert content({"user": "rewinder", "password": "r"}) == "rewinder:r\n"
     assert content({"user": "replicator_2", "password": "b"}) == "replicator_2:b\nreplicator:a\n"
     assert content({"user": "replicator_2"}) is None
+
+
+def test_another_version_of_patroni_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATRONI_RESTAPI_PASSWORD", "old")  # and back again afterwards
+
+    class Handler:
+        def _pgpass_content(self, record: dict[str, Any]) -> str:
+            return str(record)
+
+    knows_both(Handler)
+    assert Handler()._pgpass_content({}) == "{}"
+    file = tmp_path / "patroni.env"
+    file.write_text("PATRONI_RESTAPI_PASSWORD=new\n")
+    other = type("Config", (), {"reload_local_configuration": lambda self: "reloaded"})
+    rereading(SimpleNamespace(Config=other), file)
+    assert other().reload_local_configuration() == "reloaded"
