@@ -75,7 +75,7 @@ def _observer(postgres: PostgresFound) -> Iterator[str]:
 
 
 def roles(found: Found) -> Said:
-    wrong, count = [], 0
+    wrong, doubtful, count = [], [], 0
     for each, postgres in primaries(found):
         name = each.host.name
         meant = {**MEANT, each.host.cluster: (("login",), ())}
@@ -86,6 +86,7 @@ def roles(found: Found) -> Said:
             if role_name in there and role_name != OBSERVER:
                 count += 1
                 wrong += [f"{name}: {t}" for t in _beyond(there[role_name], attributes, member_of)]
+        doubtful += [f"{name}: {text}" for text in _let_in(postgres, each.host.cluster)]
         for database in postgres.databases:
             for role_name in BLIND[1:]:
                 mine = [relation for role, relation in database.readable if role == role_name]
@@ -94,9 +95,22 @@ def roles(found: Found) -> Said:
     return of(
         f"{count} roles have what they need and no more",
         wrong=wrong,
+        doubtful=doubtful,
         unseen=[*_no_primary(found), *_closed(found)],
         unseen_fix=ON_CONTROLLER,
     )
+
+
+def _let_in(postgres: PostgresFound, cluster: str) -> Iterator[str]:
+    """pg_hba lets the members of the clients' role in, of whatever it is a member besides."""
+    members, before = {cluster}, set[str]()
+    while members != before:
+        before = members
+        members = before | {role.name for role in postgres.roles if before & set(role.member_of)}
+    for role in postgres.roles:
+        if role.name in members - {cluster}:
+            beyond = _beyond(role, ("login",), (cluster,))
+            yield from (f"{text}, and is let in as a member of {cluster}" for text in beyond)
 
 
 def functions(found: Found) -> Said:

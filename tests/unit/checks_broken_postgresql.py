@@ -228,6 +228,7 @@ POSTGRESQL: list[Broken] = [
     ),
     ("role-privileges", "createdb", F, role("rewinder", ("login", "createdb"))),
     ("role-privileges", "member", F, role("marketplace", ("login",), ("pg_monitor",))),
+    ("role-privileges", "let in", W, role("shop", ("login", "createdb"), ("marketplace",))),
     ("role-privileges", "reads", F, database(readable=(("replicator", "public.customer_order"),))),
     ("narrow-functions", "public", F, narrow("failover.walsenders()", public=True)),
     ("narrow-functions", "others", F, narrow("failover.walsenders()", callers=(OBSERVER, "shop"))),
