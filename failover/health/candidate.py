@@ -1,9 +1,10 @@
 """Whom Patroni has to be told to promote: a permitted host that a refused one outruns. Pure.
 
-In a synchronous mode the guards permit only who surely has everything that was acknowledged.
-Patroni ranks by the end of WAL, and a host that was left on an older, longer branch may be ahead:
-it takes the key, is refused, and nobody else stands while it runs. Patroni's ``failover`` znode
-names a candidate before whom all others step back.
+The guards permit, in a synchronous mode, only who surely has everything that was acknowledged, and
+in every mode, until a promotion is on record, only who has what was judged. Patroni ranks by the
+end of WAL, and a host that was left on an older, longer branch may be ahead: it takes the key, is
+refused, and nobody else stands while it runs. Patroni's ``failover`` znode names a candidate before
+whom all others step back.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ DOWN_S = 10.0  # a server that Patroni starts again is seen before that
 
 @dataclass(frozen=True, slots=True)
 class Outrun:
-    """``candidate``: the permitted host with the most WAL; None: whom Patroni ranks first, since
-    the host that it was told does not come up. ``ahead``: before whom the others step back.
+    """``candidate``: the permitted host with the most WAL on the newest branch; None: whom Patroni
+    ranks first, since the host that it was told does not come up.
+    ``ahead``: before whom the others step back.
     """
 
     cluster: ClusterView
@@ -47,7 +49,7 @@ def _outrun(view: View, cluster: ClusterView) -> Outrun | None:
     whole = [(h, ahead) for h, ahead in found if _lacks_nothing(view, cluster, h, ahead)]
     if not whole:
         return _waits_in_vain(cluster)
-    candidate, ahead = max(whole, key=lambda each: (_end(each[0]), each[0].host.name))
+    candidate, ahead = max(whole, key=lambda each: _rank(each[0]))
     return Outrun(cluster, candidate, tuple(host.host.name for host in ahead))
 
 
@@ -79,17 +81,15 @@ def _nobody_leads(cluster: ClusterView) -> bool:
 
 
 def _could_be_promoted(view: View, cluster: ClusterView, host: HostView) -> bool:
-    permitted = cluster.permitted
-    if permitted is None or host.host.name not in permitted:
-        return False
-    ready = bool(cluster.may_lead(host)) and _in_recovery(host) and _enough(cluster, host)
+    ready = bool(cluster.may_lead(host)) and _in_recovery(host) and _permitted(cluster, host)
     return ready and allowed(view.policy, host.host, view.now_unix_s)
 
 
-def _enough(cluster: ClusterView, host: HostView) -> bool:
-    """As its guard asks before a promotion is on record (``guard/permits.py``)."""
-    recorded = cluster.recorded
-    if recorded is None:
+def _permitted(cluster: ClusterView, host: HostView) -> bool:
+    """As its guard decides (``guard/permits.py``): by name in the synchronous modes, and by what
+    was judged, in every mode, until the promotion is on record."""
+    named, recorded = cluster.permitted, cluster.recorded
+    if recorded is None or (named is not None and host.host.name not in named):
         return False
     judged = _end(host) >= recorded.min_lsn and _timeline(host) >= recorded.timeline
     return recorded.promoted or judged
@@ -121,9 +121,8 @@ def _lacks_nothing(
 
 def _refused(cluster: ClusterView, host: HostView) -> bool:
     """It runs for Patroni's key, and would get no permit."""
-    permitted = cluster.permitted
-    outside = permitted is not None and host.host.name not in permitted
-    return outside and host.could_take_lease is not False and _in_recovery(host)
+    runs = host.could_take_lease is not False and _in_recovery(host)
+    return runs and not _permitted(cluster, host)
 
 
 def _timeline(host: HostView) -> int:
@@ -139,6 +138,11 @@ def _end(host: HostView) -> Lsn:
     postgres = host.postgres
     lsns = (postgres.received_lsn, postgres.replayed_lsn) if postgres is not None else ()
     return max((lsn for lsn in lsns if lsn is not None), default=Lsn(0))
+
+
+def _rank(host: HostView) -> tuple[int, Lsn, str]:
+    """The newest branch first: what was written last is there."""
+    return _timeline(host), _end(host), host.host.name
 
 
 def _named(cluster: ClusterView) -> str:

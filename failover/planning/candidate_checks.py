@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from failover.health.cluster_view import ClusterView
+from failover.health.inputs import LastWriterSeen
 from failover.last_writer import permitted_hosts
-from failover.model import Automation
+from failover.model import Automation, HostName, Lsn
 from failover.planning.linting import Problem, Problems, Reading, declared, document
 from failover.znode import Check, Create, Delete, Set
 
@@ -59,14 +60,31 @@ def candidate_may_write(reading: Reading) -> Problems:
             continue
         if after == {} and not _candidate_works(cluster):
             continue
-        permitted = permitted_hosts(
-            state, cluster.name, writer.host, marked=True, judged_unix_s=writer.judged_unix_s
-        )
         site = reading.view.policy.site(state.active_site)
         hosts = reading.view.policy.cluster(cluster.name).at(site.name)
-        able = {h.name for h in hosts if declared(reading, site, h.address)} & (permitted or set())
+        able = {h.name for h in hosts if declared(reading, site, h.address)}
+        able &= _permitted(reading, cluster, writer)
         if after is None or set(after) != {"member"} or after["member"] not in able:
             yield Problem(name, f"{cluster.name}: {after} names nobody who may write")
+
+
+def _permitted(reading: Reading, cluster: ClusterView, writer: LastWriterSeen) -> set[HostName]:
+    """Whom the guards let write and others not: by name, and until the promotion is on record by
+    what was judged. Where neither keeps anybody from it there is nobody to be named."""
+    state, recorded = reading.before, reading.before.clusters[cluster.name]
+    by_name = permitted_hosts(
+        state, cluster.name, writer.host, marked=True, judged_unix_s=writer.judged_unix_s
+    )
+    if recorded.promoted:
+        return set(by_name or ())
+    judged = {
+        host.host.name
+        for host in cluster.active.hosts
+        if (seen := host.postgres) is not None
+        and seen.timeline >= recorded.timeline
+        and max(seen.received_lsn or Lsn(0), seen.replayed_lsn or Lsn(0)) >= recorded.min_lsn
+    }
+    return judged if by_name is None else judged & by_name
 
 
 def _candidate_works(cluster: ClusterView) -> bool:

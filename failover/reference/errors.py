@@ -71,7 +71,7 @@ REFUSALS = {
     RefusalReason.PLAN_UNDER_WAY: ("a plan forbids this site to write", "wait for its end"),
     RefusalReason.BEHIND: (
         "its WAL ends before what the present epoch needs",
-        "another host of the site has it; else `failover takeover`",
+        "another host of the site has it, and Patroni is told so; else `failover takeover`",
     ),
     RefusalReason.WAL_END_UNKNOWN: ("the end of its WAL cannot be read", "its guard's journal"),
     RefusalReason.TIMELINE_UNKNOWN: (

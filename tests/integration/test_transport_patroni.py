@@ -188,10 +188,14 @@ class Pair:
         wait_for(lambda: self.leader_or_none() == (candidate, leader), candidate)
 
     def leader(self) -> tuple[Member, Member]:
-        wait_for(lambda: self.leader_or_none() is not None, *self.members)
-        found = self.leader_or_none()
-        assert found is not None
-        return found
+        found: list[tuple[Member, Member]] = []  # the next look may see a receiver reconnect
+
+        def looks() -> bool:
+            found.extend(pair for pair in (self.leader_or_none(),) if pair is not None)
+            return bool(found)
+
+        wait_for(looks, *self.members)
+        return found[0]
 
     def leader_or_none(self) -> tuple[Member, Member] | None:
         """With the other one, which follows it."""

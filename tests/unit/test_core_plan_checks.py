@@ -108,6 +108,12 @@ WORLDS[StepName.NAME_CANDIDATE] = [
     "PostgreSQL on mks-db1 is a standby of jkt-db1",
     "PostgreSQL on mks-db1 has received 0/5000900, replayed 0/5000900",
 ]
+BY_POSITION = [
+    *WORLDS[StepName.NAME_CANDIDATE][2:4],
+    "mks-db2 wrote last",
+    *WORLDS[StepName.NAME_CANDIDATE][5:],
+    "PostgreSQL on mks-db1 is on timeline 1",
+]
 ROOT = "/failover/marketplace"
 STATE, CLAIM = f"{ROOT}/state", f"{ROOT}/writers/marketplace"
 ENTRY, HEAD = f"{ROOT}/history/e-", f"{ROOT}/history_head"
@@ -302,6 +308,14 @@ def in_its_own_list(case: Case) -> Case:
     return cluster(case, active=replace(only.active, scope=seen, hosts=hosts))
 
 
+def by_position() -> Case:
+    """With asynchronous commits, where only what was judged keeps a host from the permit."""
+    view = build(["makassar has taken over in epoch 3", *BY_POSITION]).view()
+    decided = plan(view, judge(view))
+    assert isinstance(decided, Plan), decided
+    return decided, view
+
+
 # What is broken, in which step, by which hand, and which check must say so.
 MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("writes state", C, lambda c: plus(c, Set(STATE, b"{}", 7)), "nothing_but_the_candidate"),
@@ -312,6 +326,8 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("named first", C, lambda c: with_ops(c, (*(o for o in ops(c) if o.path == NAMED), *(o for o in ops(c) if o.path != NAMED))), "nobody_leads"),
     ("no name", C, lambda c: without(c, (Create, NAMED)), "candidate_may_write"),
     ("a refused host", C, lambda c: changed(c, Create, NAMED, data=b'{"member": "mks-db1"}'), "candidate_may_write"),
+    ("behind what was judged", C, lambda c: changed(by_position(), Create, NAMED, data=b'{"member": "mks-db1"}'), "candidate_may_write"),
+    ("nobody is refused", C, lambda c: before(by_position(), clusters=promoted(c)), "candidate_may_write"),
     ("of the other site", C, lambda c: changed(c, Create, NAMED, data=b'{"member": "jkt-db1"}'), "candidate_may_write"),
     ("withdrawn too early", C, lambda c: changed(c, Create, NAMED, data=b"{}"), "candidate_may_write"),
     ("a switchover", C, lambda c: changed(c, Create, NAMED, data=b'{"leader": "mks-db1", "member": "mks-db2"}'), "candidate_may_write"),
