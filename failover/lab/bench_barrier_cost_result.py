@@ -2,11 +2,11 @@
 
 A window is counted only where what was looked at before and after it, the kernel's rules and the
 guard, says that it was of the kind that it was meant to be, and where little else ran on the
-machine. Per figure the medians of the windows of both kinds are compared; the interval of their
-difference is a bootstrap (percentiles) of pairs of windows, one right after the other, because a
-machine that gets slower takes both with it. It is one of 99 % for each of the five figures, so that
-all five together are wrong in one of twenty. The time of one answer has so little noise that any
-cost shows: it is given with its interval and no verdict.
+machine. Windows are compared in pairs, one right after the other, because a slower machine takes
+both with it: per pair, how many times the figure without is the one with the barrier, and of
+all pairs the geometric mean. Its interval is a bootstrap of the pairs (percentiles). It is one of
+99 % for each of the five figures, so that all five together are wrong in one of twenty. The time of
+one answer is given with its interval and no verdict: any cost counts there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from statistics import median, quantiles
+from math import exp, fsum, log
+from statistics import geometric_mean, median, quantiles
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -97,46 +98,43 @@ def load_of(attempts: Sequence[Attempt], from_s: float, to_s: float) -> Load:
 
 
 class Verdict(StrEnum):
-    WITHIN_NOISE = "within noise"  # the interval of the difference has 0 in it, and is narrow
+    WITHIN_NOISE = "within noise"  # the interval of the ratio has 1 in it, and is narrow
     DIFFERS = "differs"
     TOO_NOISY = "too noisy to tell"  # a difference that matters could be in the interval
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measure over all counted windows. Differences: with the barrier minus without."""
+    """One measure over all pairs of counted windows. Ratios: with the barrier to without."""
 
     name: str
     barrier: float  # median of the windows
     without: float
-    low: float  # of the difference
+    ratio: float  # geometric mean of the pairs
+    low: float  # of the ratio
     high: float
-    spread: float  # quartiles apart, of the windows around the median of their kind
-    difference_max: float | None  # what must be told from none; None: the figure is no verdict
-
-    @property
-    def difference(self) -> float:
-        return round(self.barrier - self.without, 3)
+    spread: float  # quartiles apart, of the pairs' ratios
+    part_max: float | None  # what must be told from none, of 1; None: the figure is no verdict
 
     @property
     def verdict(self) -> Verdict | None:
-        if self.difference_max is None:
+        if self.part_max is None:
             return None
-        if not self.low <= 0 <= self.high:
+        if not self.low <= 1 <= self.high:
             return Verdict.DIFFERS
-        if max(-self.low, self.high) > self.difference_max:
+        if max(1 - self.low, self.high - 1) > self.part_max:
             return Verdict.TOO_NOISY
         return Verdict.WITHIN_NOISE
 
 
 @dataclass(frozen=True, slots=True)
 class _Measure:
-    """``difference_part_max``: of the median without, the difference that would matter; None: the
-    cost itself is told, whatever it is."""
+    """``part_max``: the part more or less that would matter; None: the cost itself is told,
+    whatever it is."""
 
     name: str
     of: Callable[[Window], float | None]
-    difference_part_max: float | None
+    part_max: float | None
 
 
 _MEASURES = (
@@ -176,31 +174,31 @@ def _figure(measure: _Measure, found: Sequence[tuple[Window, Window]]) -> Figure
     values = [(measure.of(held), measure.of(free)) for held, free in found]
     known = [(one, two) for one, two in values if one is not None and two is not None]
     held, free = zip(*known, strict=True)
-    low, high = interval(known)
-    part = measure.difference_part_max
-    around = [value - median(kind) for kind in (held, free) for value in kind]
-    first, _, third = quantiles(around, n=4, method="inclusive")
+    ratios = [one / two for one, two in known]
+    low, high = interval(ratios)
+    first, _, third = quantiles(ratios, n=4, method="inclusive")
     return Figure(
         name=measure.name,
         barrier=round(median(held), 3),
         without=round(median(free), 3),
-        low=round(low, 3),
-        high=round(high, 3),
-        spread=round(third - first, 3),
-        difference_max=None if part is None else round(part * median(free), 3),
+        ratio=round(geometric_mean(ratios), 4),
+        low=round(low, 4),
+        high=round(high, 4),
+        spread=round(third - first, 4),
+        part_max=measure.part_max,
     )
 
 
-def interval(found: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """Of the difference of the medians: bootstrap of the pairs, percentiles."""
+def interval(ratios: Sequence[float]) -> tuple[float, float]:
+    """Of their geometric mean: bootstrap, percentiles."""
     chance = random.Random(SEED)
-    differences = []
-    for _ in range(RESAMPLES):
-        held, free = zip(*chance.choices(found, k=len(found)), strict=True)
-        differences.append(median(held) - median(free))
-    differences.sort()
+    logarithms = [log(one) for one in ratios]
+    means = sorted(
+        fsum(chance.choices(logarithms, k=len(logarithms))) / len(logarithms)
+        for _ in range(RESAMPLES)
+    )
     cut = round(RESAMPLES * (1 - CONFIDENCE) / 2)
-    return differences[cut], differences[-1 - cut]
+    return exp(means[cut]), exp(means[-1 - cut])
 
 
 def passed(windows: Sequence[Window]) -> bool:
@@ -229,15 +227,21 @@ def table_lines(windows: Sequence[Window]) -> list[str]:
 
 def _rows(found: Sequence[Figure]) -> Iterator[str]:
     yield (
-        "| median of the windows | with the barrier | without | difference, 99 % interval "
-        "| quartiles of one kind apart | |"
+        "| median of the windows | with the barrier | without | by pairs, 99 % interval "
+        "| quartiles of the pairs apart | |"
     )
     yield "|---|---|---|---|---|---|"
     for one in found:
         yield (
-            f"| {one.name} | {one.barrier:g} | {one.without:g} | {one.difference:+g} "
-            f"({one.low:+g} to {one.high:+g}) | {one.spread:g} | {one.verdict or ''} |"
+            f"| {one.name} | {one.barrier:g} | {one.without:g} | {percent(one.ratio)} "
+            f"({percent(one.low)} to {percent(one.high)}) | {100 * one.spread:.1f} % "
+            f"| {one.verdict or ''} |"
         )
+
+
+def percent(ratio: float) -> str:
+    """More, or less, than without."""
+    return f"{100 * (ratio - 1):+.1f} %"
 
 
 def _words(windows: Sequence[Window]) -> Iterator[str]:
@@ -254,10 +258,7 @@ def as_json(windows: Sequence[Window]) -> dict[str, Any]:
         "schema": SCHEMA,
         "confidence": CONFIDENCE,
         "windows": [asdict(one) | {"objections": one.objections} for one in windows],
-        "figures": [
-            asdict(one) | {"difference": one.difference, "verdict": one.verdict}
-            for one in figures(windows)
-        ],
+        "figures": [asdict(one) | {"verdict": one.verdict} for one in figures(windows)],
         "passed": passed(windows),
     }
 

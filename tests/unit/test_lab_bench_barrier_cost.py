@@ -203,9 +203,10 @@ def test_the_cost_of_one_answer_is_told_and_fails_nothing() -> None:
         for one in windows(lambda rate: rate, spread=0.03)
     ]
     cost = figures(found)[-1]
-    assert (cost.low, cost.high, cost.verdict) == (1.0, 1.0, None)
+    assert (cost.low, cost.high, cost.verdict) == (1.01, 1.01, None)
     assert passed(found)
-    assert "| one answer, µs | 101 | 100 | +1 (+1 to +1) | 0 |  |" in table_lines(found)
+    row = "| one answer, µs | 101 | 100 | +1.0 % (+1.0 % to +1.0 %) | 0.0 % |  |"
+    assert row in table_lines(found)
 
 
 PGBENCH = """transaction type: /dev/stdin
@@ -237,15 +238,20 @@ def test_too_few_windows_say_nothing() -> None:
     assert table_lines(spoilt)[-1].startswith("Too few")
 
 
-def test_the_interval_has_the_difference_of_the_medians_in_it() -> None:
-    found = [(100.0 + n, 80.0 + (7 * n) % 20) for n in range(20)]
+def test_the_interval_has_the_ratio_in_it() -> None:
+    found = [1.2 + 0.01 * ((7 * n) % 20 - 9.5) for n in range(20)]
     low, high = interval(found)
-    assert low < 20.0 < high
+    assert 1.1 < low < 1.2 < high < 1.3
     assert interval(found) == (low, high), "the same windows, the same interval"
 
 
 def test_a_machine_that_gets_slower_takes_both_windows_of_a_pair_with_it() -> None:
-    assert interval([(100.0 - n, 101.0 - n) for n in range(20)]) == (-1.0, -1.0)
+    """Within noise at half the speed too; the windows of one kind differ by twice as much."""
+    found = windows(lambda rate: rate, spread=0.0)
+    slower = [window(one.number, one.barrier, 800.0 / (1 + one.number // 2)) for one in found]
+    pairs_alike = [replace(one, busy=slower[(one.number - 1) // 2 * 2].busy) for one in slower]
+    (rate, *_) = figures(pairs_alike)
+    assert (rate.ratio, rate.low, rate.high) == (1.0, 1.0, 1.0)
 
 
 def test_a_pair_needs_both_its_windows() -> None:
