@@ -163,8 +163,8 @@ async def _order(
     host: DatabaseHost, what: str, body: dict[str, str], password: str
 ) -> Ordered | NoAnswer:
     async def post(session: aiohttp.ClientSession) -> Ordered:
-        login = aiohttp.BasicAuth(REST_USER, password)
-        async with session.post(_url(host, what), json=body, auth=login) as response:
+        login = {"Authorization": aiohttp.encode_basic_auth(REST_USER, password)}
+        async with session.post(_url(host, what), json=body, headers=login) as response:
             return Ordered(response.status in (200, 202), (await response.text()).strip())
 
     return await _asked(host, post, ORDER_LIMIT_S)
