@@ -166,7 +166,8 @@ class HostReport:
     ``door_problem``: why the barriers' own door does not answer; empty where it does.
     ``files``: SHA-256 of ``RENDERED_FILES``; those that are not there are absent.
     ``certificate``: None where no wire of `tls` is on, and of an older guard. ``backup``: None
-    where failover.yaml promises none, and of an older guard.
+    where failover.yaml promises none, and of an older guard. ``read_only``: where a server that
+    Patroni starts would have to write, and could not; None: nobody could look.
     """
 
     at_unix_s: float
@@ -185,3 +186,4 @@ class HostReport:
     barriers: tuple[tuple[str, str], ...] = ()
     certificate: OwnCertificate | None = None
     backup: BackupOnHost | None = None
+    read_only: tuple[str, ...] | None = None

@@ -102,6 +102,22 @@ def salvage_disk(found: Found) -> Said:
     )
 
 
+def writable_places(found: Found) -> Said:
+    """Of the server that Patroni would start next: one that runs keeps the mounts that it has."""
+    wrong, unseen = [], [*silent_guards(found)]
+    for each, report in reports(found):
+        name = each.host.name
+        if report.read_only is None:
+            unseen.append(f"{name}: no Patroni runs whose mounts could be looked at")
+        wrong += [f"{name}: {place} is read-only to Patroni" for place in report.read_only or ()]
+    return of(
+        "data, WAL and tablespaces are writable to what Patroni starts",
+        wrong=wrong,
+        unseen=unseen,
+        unseen_fix=HEAR_GUARD,
+    )
+
+
 def clocks(found: Found) -> Said:
     """Only what is certain counts: the least by which any two of them can differ."""
     if len(found.clocks) < 2:
@@ -180,6 +196,15 @@ HOST_CHECKS = (
         f"{_ROOM} Or archive earlier salvages, or raise salvage_size_max.",
         "failover/guard/salvage.py",
         salvage_disk,
+    ),
+    Check(
+        "writable-places",
+        Subject.HOSTS,
+        "A server that Patroni starts may write wherever its data, WAL and tablespaces lie.",
+        "Name the place in a drop-in of patroni.service (docs/operations/install.md, What "
+        "PostgreSQL writes elsewhere), and restart Patroni with the scope paused.",
+        "docs/decisions/0022-hardened-units.md",
+        writable_places,
     ),
     Check(
         "clocks",

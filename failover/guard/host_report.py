@@ -40,6 +40,7 @@ from failover.guard.backup_status import backup_status
 from failover.guard.messages import HOST_REPORT_MAX, FromWorker, HostAnswer, HostAsk
 from failover.guard.own_certificate import own_certificate
 from failover.guard.records import Places
+from failover.guard.writable_places import read_only_places
 from failover.policy import BackupPromise
 from failover.timing import LeaseTiming
 from failover.transport import NO_TLS, TransportSecurity
@@ -130,6 +131,7 @@ class HostReporter:
             ),
             certificate=own_certificate(self._tls, self._root),
             backup=backup_status(self._backup, self._root),
+            read_only=self._read_only(),
         )
         return replace(seen, at_unix_s=time.time())  # who asked still waits for it
 
@@ -191,6 +193,10 @@ class HostReporter:
                 before = words[: words.index(PATRONI_FILE)]  # options stand there as well
                 return int(entry.name), ("guard", "patroni") in pairwise(before)
         return None, None
+
+    def _read_only(self) -> tuple[str, ...] | None:
+        pid, _ = self._patroni_process()
+        return None if pid is None else read_only_places(self._places.data_dir, pid, self._proc)
 
     def _environment(self, pid: int) -> tuple[str, ...] | None:
         """Names only: the values are secrets."""

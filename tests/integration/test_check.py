@@ -24,7 +24,8 @@ pytestmark = pytest.mark.lab
 SAID_WITHIN_S = 30.0
 HOST = "mks-db2"  # a standby's standby: what is broken there harms nobody
 BARRIERS = "/usr/lib/failover/barrier"
-HBA = "/var/lib/postgresql/17/marketplace/pg_hba.conf"
+DATA = "/var/lib/postgresql/17/marketplace"
+HBA = f"{DATA}/pg_hba.conf"
 
 Broken = Callable[[Lab], Any]  # a context manager
 
@@ -254,6 +255,10 @@ TOGETHER: dict[str, Broken] = {
         "cp -p /etc/failover/residency.nft /var/tmp/nft && echo '# by hand' "
         ">>/etc/failover/residency.nft",
         "cp -p /var/tmp/nft /etc/failover/residency.nft",
+    ),
+    "writable-places": on_host(  # as a tablespace elsewhere; PostgreSQL looks there when it starts
+        f"ln -s /usr {DATA}/pg_tblspc/4294967295",
+        f"rm {DATA}/pg_tblspc/4294967295",
     ),
     "configuration": on_host(
         "cp -p /etc/failover/failover.yaml /var/tmp/yaml && echo '# by hand' "

@@ -224,6 +224,18 @@ HOSTS: list[Broken] = [
     ("backups", "too old at one site", W, backed_up("mks-db1", "mks-db2", ago_h=30)),
     ("backups", "abroad", F, backed_up("mks-db1", at="s3.us-east-1.example.com")),
     ("backups", "unreadable", U, backed_up("mks-db1", problem="/x: Permission denied")),
+    (
+        "writable-places",
+        "mks-db1: /srv/fast is read-only to Patroni",
+        F,
+        reported("mks-db1", lambda r: replace(r, read_only=("/srv/fast",))),
+    ),
+    (
+        "writable-places",
+        "no Patroni runs",
+        U,
+        reported("mks-db1", lambda r: replace(r, read_only=None)),
+    ),
     ("backups", "older guard", U, reported("mks-db1", lambda r: replace(r, backup=None))),
     ("backups", "nothing is promised", W, promised_nothing),
     ("versions", "older", W, reported("mks-db1", lambda r: replace(r, version="0.0.1"))),

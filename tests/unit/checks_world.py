@@ -355,6 +355,7 @@ def _report(host: DatabaseHost) -> HostReport:
         ),
         barriers=EXPECTED.barriers,
         backup=BackupOnHost("", "20251009-010000F", NOW_UNIX_S - 5 * 3600, (REPOSITORY_HERE,)),
+        read_only=(),
     )
 
 
