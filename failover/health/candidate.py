@@ -45,12 +45,13 @@ def _outrun(view: View, cluster: ClusterView) -> Outrun | None:
     able = [host for host in cluster.active.hosts if _could_be_promoted(view, cluster, host)]
     if _named(cluster) in [host.host.name for host in able]:
         return None
-    found = ((host, ahead) for host in able if (ahead := _ahead_of(cluster, host)))
-    whole = [(h, ahead) for h, ahead in found if _lacks_nothing(view, cluster, h, ahead)]
-    if not whole:
-        return _waits_in_vain(cluster)
-    candidate, ahead = max(whole, key=lambda each: _rank(each[0]))
-    return Outrun(cluster, candidate, tuple(host.host.name for host in ahead))
+    for host in sorted(able, key=_rank, reverse=True):
+        ahead = _ahead_of(cluster, host)
+        if not ahead:
+            break  # Patroni promotes it by itself, and a worse one must not be named before it
+        if _lacks_nothing(view, cluster, host, ahead):
+            return Outrun(cluster, host, tuple(each.host.name for each in ahead))
+    return _waits_in_vain(cluster)
 
 
 def _waits_in_vain(cluster: ClusterView) -> Outrun | None:
@@ -82,7 +83,21 @@ def _nobody_leads(cluster: ClusterView) -> bool:
 
 def _could_be_promoted(view: View, cluster: ClusterView, host: HostView) -> bool:
     ready = bool(cluster.may_lead(host)) and _in_recovery(host) and _permitted(cluster, host)
-    return ready and allowed(view.policy, host.host, view.now_unix_s)
+    behind = _lacks_the_first_permit(view, cluster, host)
+    return ready and not behind and allowed(view.policy, host.host, view.now_unix_s)
+
+
+def _lacks_the_first_permit(view: View, cluster: ClusterView, host: HostView) -> bool:
+    """Somebody else had a permit in this epoch before its promotion is on record, and may have
+    acknowledged what is on his timeline alone. Patroni's own race has a bound for what it may cost;
+    who is named passes it by."""
+    writer, recorded = cluster.last_writer, cluster.recorded
+    if view.state is None or recorded is None or writer is None or recorded.promoted:
+        return False
+    is_first = 0.0 < writer.judged_unix_s == view.state.epoch_started_unix_s
+    if not is_first or writer.host == host.host.name:
+        return False
+    return writer.promised is None or _timeline(host) < writer.promised
 
 
 def _permitted(cluster: ClusterView, host: HostView) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from failover.health.cluster_view import ClusterView
 from failover.health.inputs import LastWriterSeen
+from failover.health.sightings import HostView
 from failover.last_writer import permitted_hosts
 from failover.model import Automation, HostName, Lsn
 from failover.planning.linting import Problem, Problems, Reading, declared, document
@@ -80,11 +81,38 @@ def _permitted(reading: Reading, cluster: ClusterView, writer: LastWriterSeen) -
     judged = {
         host.host.name
         for host in cluster.active.hosts
-        if (seen := host.postgres) is not None
-        and seen.timeline >= recorded.timeline
-        and max(seen.received_lsn or Lsn(0), seen.replayed_lsn or Lsn(0)) >= recorded.min_lsn
+        if (place := _place(host))
+        and place[0] >= recorded.timeline
+        and place[1] >= recorded.min_lsn
     }
     return judged if by_name is None else judged & by_name
+
+
+def nobody_better(reading: Reading) -> Problems:
+    """No permitted host has more, on the same timeline or a newer one, that Patroni would promote
+    by itself: one before whom no refused host is ahead."""
+    for cluster in reading.clusters:
+        op, writer = _named(reading, cluster), cluster.last_writer
+        named = (document(op.data) or {}).get("member") if op is not None else None
+        if named is None or writer is None:
+            continue
+        permitted = _permitted(reading, cluster, writer)
+        seen = {host.host.name: host for host in cluster.active.hosts}
+        refused_end = max(
+            (_place(h)[1] for n, h in seen.items() if n not in permitted), default=Lsn(0)
+        )
+        for name in sorted(permitted & set(seen) - {named}):
+            better = named in seen and _place(seen[name]) > _place(seen[named])
+            if better and cluster.may_lead(seen[name]) and _place(seen[name])[1] >= refused_end:
+                yield Problem("nobody_better", f"{cluster.name}: {name} has more than {named}")
+
+
+def _place(host: HostView) -> tuple[int, Lsn]:
+    """Timeline and end of WAL; a primary, or one that is not seen, has none here."""
+    seen = host.postgres
+    if seen is None or not seen.in_recovery:
+        return 0, Lsn(0)
+    return seen.timeline, max(seen.received_lsn or Lsn(0), seen.replayed_lsn or Lsn(0))
 
 
 def _candidate_works(cluster: ClusterView) -> bool:
@@ -133,6 +161,7 @@ NAME_CANDIDATE: tuple[Callable[[Reading], Problems], ...] = (
     nothing_but_the_candidate,
     nobody_leads,
     candidate_may_write,
+    nobody_better,
     as_judged,
     of_who_may,
 )

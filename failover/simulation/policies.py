@@ -31,15 +31,17 @@ _SHORT = {JAKARTA: "jkt", MAKASSAR: "mks", SURABAYA: "sby"}
 def policy(
     *,
     clusters: int = 1,
+    hosts: int = 2,
     local_recovery_s: float = 10.0,
     cooldown_s: float = 3600.0,
     protection: ProtectionMode = ProtectionMode.MAX_PERFORMANCE,
 ) -> Policy:
-    """Two data sites and a witness, one ZooKeeper server and one controller each."""
+    """Two data sites and a witness, one ZooKeeper server and one controller each. ``hosts``: of
+    each cluster, at either site."""
     return Policy(
         group=GroupName("marketplace"),
         sites=tuple(_site(number, name) for number, name in enumerate(_SHORT, start=1)),
-        clusters=tuple(_cluster(number) for number in range(clusters)),
+        clusters=tuple(_cluster(number, hosts) for number in range(clusters)),
         initial_site=JAKARTA,
         protection=protection,
         automation=Automation.AUTO,
@@ -67,16 +69,17 @@ def _site(number: int, name: SiteName) -> Site:
     )
 
 
-def _cluster(number: int) -> Cluster:
+def _cluster(number: int, at_each_site: int) -> Cluster:
     name = ClusterName("marketplace" if number == 0 else f"marketplace{number + 1}")
+    before = number * at_each_site
     hosts = tuple(
         DatabaseHost(
-            name=HostName(f"{_SHORT[site]}-db{2 * number + index}"),
+            name=HostName(f"{_SHORT[site]}-db{before + index}"),
             site=site,
             cluster=name,
-            address=ip_address(f"10.77.{network}.{10 + 2 * number + index}"),
+            address=ip_address(f"10.77.{network}.{10 + before + index}"),
         )
         for network, site in ((1, JAKARTA), (2, MAKASSAR))
-        for index in (1, 2)
+        for index in range(1, at_each_site + 1)
     )
     return Cluster(name, hosts, proxy_port=5000 + number)

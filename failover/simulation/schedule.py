@@ -61,6 +61,11 @@ def mode_of(seed: int) -> ProtectionMode:
     return (*modes, asynchronous, ProtectionMode.MAX_PROTECTION)[seed % 4]
 
 
+def hosts_of(seed: int) -> int:
+    """Of a cluster at each site. Three in every seventh schedule, of each mode."""
+    return 3 if seed % 20 in (6, 7, 17) else 2
+
+
 def run_schedule(
     seed: int,
     steps: int,
@@ -74,6 +79,7 @@ def run_schedule(
     random = Random(seed)
     chosen = policy(
         clusters=random.choice((1, 1, 1, 2)),
+        hosts=hosts_of(seed),
         local_recovery_s=random.choice((3.0, 10.0)),
         cooldown_s=random.choice((0.0, 5.0, 3600.0)),
         protection=protection,

@@ -28,10 +28,11 @@ __all__ = [
 
 def build(lines: list[str]) -> World:
     """The healthy world with these changes, in order."""
-    clusters = 2 if "two clusters" in lines else 1
-    world = World.healthy(clusters)
+    shapes = {"two clusters": (2, 2), "three hosts at each site": (1, 3)}
+    found = [line for line in lines if line in shapes]
+    world = World.healthy(*shapes[found[0]] if found else ())
     for line in lines:
-        if line != "two clusters":
+        if line not in shapes:
             apply(world, line)
     return world
 

@@ -92,9 +92,14 @@ GUARD = GuardSeen(
 
 
 @cache
-def policy_of(clusters: int = 1) -> Policy:
-    """The lab's policy; with two clusters ``escrow`` lives beside ``marketplace``."""
+def policy_of(clusters: int = 1, hosts: int = 2) -> Policy:
+    """The lab's policy; with two clusters ``escrow`` lives beside ``marketplace``. ``hosts``: of
+    one cluster, at each site."""
     document = yaml.safe_load(CONFIG.read_text())
+    if hosts == 3:
+        at = document["clusters"]["marketplace"]["hosts"]
+        at["jakarta"].append({"name": "jkt-db3", "address": "10.77.1.13"})
+        at["makassar"].append({"name": "mks-db3", "address": "10.77.2.13"})
     if clusters == 2:
         document["clusters"]["escrow"] = {
             "proxy_port": 5001,
@@ -186,8 +191,8 @@ class World:
     reader: SiteName = SURABAYA
 
     @classmethod
-    def healthy(cls, clusters: int = 1) -> World:
-        policy = policy_of(clusters)
+    def healthy(cls, clusters: int = 1, hosts: int = 2) -> World:
+        policy = policy_of(clusters, hosts)
         world = cls(policy=policy, state=_state(policy))
         world.observer_age_s = {site.name: 0.4 for site in policy.sites}
         for server in policy.zookeeper_servers:

@@ -316,6 +316,13 @@ def by_position() -> Case:
     return decided, view
 
 
+def a_better_one_by_now() -> Case:
+    """mks-db1 is on the newest timeline as well, with more WAL."""
+    decided, _ = by_position()
+    better = [*BY_POSITION[:-1], "PostgreSQL on mks-db1 is on timeline 3"]
+    return decided, build(["makassar has taken over in epoch 3", *better]).view()
+
+
 # What is broken, in which step, by which hand, and which check must say so.
 MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("writes state", C, lambda c: plus(c, Set(STATE, b"{}", 7)), "nothing_but_the_candidate"),
@@ -326,7 +333,8 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("named first", C, lambda c: with_ops(c, (*(o for o in ops(c) if o.path == NAMED), *(o for o in ops(c) if o.path != NAMED))), "nobody_leads"),
     ("no name", C, lambda c: without(c, (Create, NAMED)), "candidate_may_write"),
     ("a refused host", C, lambda c: changed(c, Create, NAMED, data=b'{"member": "mks-db1"}'), "candidate_may_write"),
-    ("behind what was judged", C, lambda c: changed(by_position(), Create, NAMED, data=b'{"member": "mks-db1"}'), "candidate_may_write"),
+    ("behind what was judged", C, lambda _: changed(by_position(), Create, NAMED, data=b'{"member": "mks-db1"}'), "candidate_may_write"),
+    ("a worse one", C, lambda _: a_better_one_by_now(), "nobody_better"),
     ("nobody is refused", C, lambda c: before(by_position(), clusters=promoted(c)), "candidate_may_write"),
     ("of the other site", C, lambda c: changed(c, Create, NAMED, data=b'{"member": "jkt-db1"}'), "candidate_may_write"),
     ("withdrawn too early", C, lambda c: changed(c, Create, NAMED, data=b"{}"), "candidate_may_write"),
