@@ -148,12 +148,12 @@ def until(true: Callable[[], Any], limit_s: float, what: str) -> Any:
 def adopted_pair(directory: Path) -> Iterator[Pair]:
     """Both clusters run, and the second streams from the first."""
     with contextlib.ExitStack() as stack:
-        zookeeper = _host(stack, "zk")
-        _start_zookeeper(zookeeper)
-        primary, standby = _host(stack, "pg1"), _host(stack, "pg2")
+        zookeeper = plain_host(stack, "zk")
+        start_zookeeper(zookeeper)
+        primary, standby = plain_host(stack, "pg1"), plain_host(stack, "pg2")
         pair = Pair(zookeeper, primary, standby, directory)
-        _write(primary, "shop-main", zookeeper, None)
-        _write(standby, "shop-dr", zookeeper, primary)
+        prepare(primary, "shop-main", in_zookeeper(zookeeper))
+        prepare(standby, "shop-dr", in_zookeeper(zookeeper), primary)
         start_patroni(primary)
         until(lambda: primary.sql("SELECT pg_is_in_recovery()") == "f", 90, "a primary")
         start_patroni(standby)
@@ -172,7 +172,7 @@ def _has_configuration(host: Host) -> bool:
     return http_get(host.address, 8008, "/config")[0] == 200
 
 
-def _host(stack: contextlib.ExitStack, name: str) -> Host:
+def plain_host(stack: contextlib.ExitStack, name: str) -> Host:
     container, address = stack.enter_context(
         lab_container(
             ["sleep", "infinity"],
@@ -185,7 +185,7 @@ def _host(stack: contextlib.ExitStack, name: str) -> Host:
     return Host(container, address, name)
 
 
-def _start_zookeeper(host: Host) -> None:
+def start_zookeeper(host: Host) -> None:
     """One server that answers at three addresses: failover.yaml wants as many."""
     for address in other_addresses(host.address):
         host.run(f"ip address add {address}/16 dev eth0")
@@ -200,7 +200,25 @@ def other_addresses(address: str) -> tuple[str, ...]:
     return tuple(f"{first}.{second}.{third}.{last}" for third in (250, 251, 252))
 
 
-def _write(host: Host, scope: str, zookeeper: Host, upstream: Host | None) -> None:
+def in_zookeeper(host: Host) -> dict[str, Any]:
+    """What patroni.yml says of its store."""
+    return {"zookeeper": {"hosts": [f"{host.address}:2181"]}}
+
+
+def prepare(host: Host, scope: str, store: dict[str, Any], upstream: Host | None = None) -> None:
+    """Its directories and patroni.yml. ``upstream``: of a standby cluster."""
+    write_patroni_file(host, scope, store, upstream)
+    host.run(
+        "mkdir -p /run/postgresql /var/lib/postgresql/17 /run/failover /var/lib/failover;"
+        "chown postgres: /run/postgresql /var/lib/postgresql /var/lib/postgresql/17"
+        " /run/failover /var/lib/failover;"
+        "touch /var/log/patroni.log /var/log/guard.log; chmod 666 /var/log/*.log"
+    )
+
+
+def write_patroni_file(
+    host: Host, scope: str, store: dict[str, Any], upstream: Host | None = None
+) -> None:
     dcs: dict[str, Any] = {
         "ttl": 30,
         "loop_wait": 5,
@@ -225,7 +243,7 @@ def _write(host: Host, scope: str, zookeeper: Host, upstream: Host | None) -> No
             "connect_address": f"{host.address}:8008",
             "authentication": {"username": "patroni", "password": PASSWORD},
         },
-        "zookeeper": {"hosts": [f"{zookeeper.address}:2181"]},
+        **store,
         "bootstrap": {"dcs": dcs, "initdb": [{"encoding": "UTF8"}, "data-checksums"]},
         "postgresql": {
             "listen": "0.0.0.0:5432",
@@ -249,9 +267,3 @@ def _write(host: Host, scope: str, zookeeper: Host, upstream: Host | None) -> No
         "tags": {"nofailover": False},
     }
     host.put(FILE, yaml.safe_dump(document, sort_keys=False))
-    host.run(
-        "mkdir -p /run/postgresql /var/lib/postgresql/17 /run/failover /var/lib/failover;"
-        "chown postgres: /run/postgresql /var/lib/postgresql /var/lib/postgresql/17"
-        " /run/failover /var/lib/failover;"
-        "touch /var/log/patroni.log /var/log/guard.log; chmod 666 /var/log/*.log"
-    )
