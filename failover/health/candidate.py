@@ -45,13 +45,11 @@ def _outrun(view: View, cluster: ClusterView) -> Outrun | None:
     able = [host for host in cluster.active.hosts if _could_be_promoted(view, cluster, host)]
     if _named(cluster) in [host.host.name for host in able]:
         return None
-    for host in sorted(able, key=_rank, reverse=True):
-        ahead = _ahead_of(cluster, host)
-        if not ahead:
-            break  # Patroni promotes it by itself, and a worse one must not be named before it
-        if _lacks_nothing(view, cluster, host, ahead):
-            return Outrun(cluster, host, tuple(each.host.name for each in ahead))
-    return _waits_in_vain(cluster)
+    best = max(able, key=lambda host: _rank(cluster, host), default=None)
+    ahead = _ahead_of(cluster, best) if best is not None else ()
+    if best is None or not ahead or not _lacks_nothing(view, cluster, best, ahead):
+        return _waits_in_vain(cluster)
+    return Outrun(cluster, best, tuple(host.host.name for host in ahead))
 
 
 def _waits_in_vain(cluster: ClusterView) -> Outrun | None:
@@ -83,21 +81,7 @@ def _nobody_leads(cluster: ClusterView) -> bool:
 
 def _could_be_promoted(view: View, cluster: ClusterView, host: HostView) -> bool:
     ready = bool(cluster.may_lead(host)) and _in_recovery(host) and _permitted(cluster, host)
-    behind = _lacks_the_first_permit(view, cluster, host)
-    return ready and not behind and allowed(view.policy, host.host, view.now_unix_s)
-
-
-def _lacks_the_first_permit(view: View, cluster: ClusterView, host: HostView) -> bool:
-    """Somebody else had a permit in this epoch before its promotion is on record, and may have
-    acknowledged what is on his timeline alone. Patroni's own race has a bound for what it may cost;
-    who is named passes it by."""
-    writer, recorded = cluster.last_writer, cluster.recorded
-    if view.state is None or recorded is None or writer is None or recorded.promoted:
-        return False
-    is_first = 0.0 < writer.judged_unix_s == view.state.epoch_started_unix_s
-    if not is_first or writer.host == host.host.name:
-        return False
-    return writer.promised is None or _timeline(host) < writer.promised
+    return ready and allowed(view.policy, host.host, view.now_unix_s)
 
 
 def _permitted(cluster: ClusterView, host: HostView) -> bool:
@@ -126,12 +110,30 @@ def _lacks_nothing(
     behind on its own timeline has come back with an older disk, and what it lost is there. Nor
     while the other site has everything on record: the takeover, seconds later, loses nothing.
     """
-    state, recorded, seen = view.state, cluster.recorded, candidate.postgres
-    run = recorded.runs.get(candidate.host.name) if recorded is not None else None
-    if run and seen is not None and seen.started == run:
+    if _on_record(cluster, candidate):
         return True
-    in_sync = state is not None and state.in_sync
-    return not in_sync and all(_timeline(host) < _timeline(candidate) for host in ahead)
+    in_sync = view.state is not None and view.state.in_sync
+    if in_sync or _another_had_the_permit(view, cluster, candidate):
+        return False
+    return all(_timeline(host) < _timeline(candidate) for host in ahead)
+
+
+def _on_record(cluster: ClusterView, host: HostView) -> bool:
+    """As the very run of its server that runs now."""
+    recorded, seen = cluster.recorded, host.postgres
+    run = recorded.runs.get(host.host.name) if recorded is not None else None
+    return bool(run) and seen is not None and seen.started == run
+
+
+def _another_had_the_permit(view: View, cluster: ClusterView, host: HostView) -> bool:
+    """Of this epoch, whose promotion is not on record yet: what he acknowledged may be nowhere
+    else. Patroni's own race has a bound for the loss (``maximum_lag_on_failover``); who is named
+    passes it by."""
+    writer, recorded = cluster.last_writer, cluster.recorded
+    if view.state is None or recorded is None or writer is None or recorded.promoted:
+        return False
+    in_this_epoch = 0.0 < writer.judged_unix_s == view.state.epoch_started_unix_s
+    return in_this_epoch and writer.host != host.host.name
 
 
 def _refused(cluster: ClusterView, host: HostView) -> bool:
@@ -155,9 +157,9 @@ def _end(host: HostView) -> Lsn:
     return max((lsn for lsn in lsns if lsn is not None), default=Lsn(0))
 
 
-def _rank(host: HostView) -> tuple[int, Lsn, str]:
-    """The newest branch first: what was written last is there."""
-    return _timeline(host), _end(host), host.host.name
+def _rank(cluster: ClusterView, host: HostView) -> tuple[bool, int, Lsn, str]:
+    """Who surely has everything; else the newest branch first: what was written last is there."""
+    return _on_record(cluster, host), _timeline(host), _end(host), host.host.name
 
 
 def _named(cluster: ClusterView) -> str:

@@ -5,7 +5,7 @@ Independent of what builds it. Whom the guards would permit is asked of their ow
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from failover.health.cluster_view import ClusterView
 from failover.health.inputs import LastWriterSeen
@@ -51,7 +51,7 @@ def nobody_leads(reading: Reading) -> Problems:
 def candidate_may_write(reading: Reading) -> Problems:
     """It stands at the active site, in the country, and the guards would permit it; or nobody is
     named any more, because the server of the one that was does not answer."""
-    name, state = "candidate_may_write", reading.before
+    name = "candidate_may_write"
     for cluster in reading.clusters:
         op, writer = _named(reading, cluster), cluster.last_writer
         after = document(op.data) if op is not None else None
@@ -61,50 +61,73 @@ def candidate_may_write(reading: Reading) -> Problems:
             continue
         if after == {} and not _candidate_works(cluster):
             continue
-        site = reading.view.policy.site(state.active_site)
-        hosts = reading.view.policy.cluster(cluster.name).at(site.name)
-        able = {h.name for h in hosts if declared(reading, site, h.address)}
-        able &= _permitted(reading, cluster, writer)
+        able = _permitted(reading, cluster, writer)
         if after is None or set(after) != {"member"} or after["member"] not in able:
             yield Problem(name, f"{cluster.name}: {after} names nobody who may write")
 
 
 def _permitted(reading: Reading, cluster: ClusterView, writer: LastWriterSeen) -> set[HostName]:
-    """Whom the guards let write and others not: by name, and until the promotion is on record by
-    what was judged. Where neither keeps anybody from it there is nobody to be named."""
+    """Whom the guards would let write, in the country: by name in the synchronous modes, and by
+    what was judged until the promotion is on record."""
     state, recorded = reading.before, reading.before.clusters[cluster.name]
+    site = reading.view.policy.site(state.active_site)
+    here = {h.host.name: h for h in cluster.active.hosts if declared(reading, site, h.host.address)}
     by_name = permitted_hosts(
         state, cluster.name, writer.host, marked=True, judged_unix_s=writer.judged_unix_s
     )
+    able = set(here) if by_name is None else set(here) & by_name
     if recorded.promoted:
-        return set(by_name or ())
-    judged = {
-        host.host.name
-        for host in cluster.active.hosts
-        if (place := _place(host))
-        and place[0] >= recorded.timeline
-        and place[1] >= recorded.min_lsn
+        return able
+    places = {name: _place(here[name]) for name in able}
+    return {
+        name
+        for name, (timeline, end) in places.items()
+        if timeline >= recorded.timeline and end >= recorded.min_lsn
     }
-    return judged if by_name is None else judged & by_name
 
 
-def nobody_better(reading: Reading) -> Problems:
-    """No permitted host has more, on the same timeline or a newer one, that Patroni would promote
-    by itself: one before whom no refused host is ahead."""
+def loses_nothing(reading: Reading) -> Problems:
+    """Who is named is the recorded run of its server. Or else: no permitted host has more, on its
+    timeline or a newer one; the refused ones ahead of it are on older ones; nobody else had a
+    permit of this epoch before its promotion is on record; and the other site does not have
+    everything, which it would take over with."""
     for cluster in reading.clusters:
         op, writer = _named(reading, cluster), cluster.last_writer
         named = (document(op.data) or {}).get("member") if op is not None else None
-        if named is None or writer is None:
-            continue
-        permitted = _permitted(reading, cluster, writer)
-        seen = {host.host.name: host for host in cluster.active.hosts}
-        refused_end = max(
-            (_place(h)[1] for n, h in seen.items() if n not in permitted), default=Lsn(0)
-        )
-        for name in sorted(permitted & set(seen) - {named}):
-            better = named in seen and _place(seen[name]) > _place(seen[named])
-            if better and cluster.may_lead(seen[name]) and _place(seen[name])[1] >= refused_end:
-                yield Problem("nobody_better", f"{cluster.name}: {name} has more than {named}")
+        hosts = {host.host.name: host for host in cluster.active.hosts}
+        if named not in hosts or writer is None:
+            continue  # nobody is named, or candidate_may_write has said so
+        for sentence in _losses(reading, cluster, writer, hosts, HostName(str(named))):
+            yield Problem("loses_nothing", f"{cluster.name}: {sentence}")
+
+
+def _losses(
+    reading: Reading,
+    cluster: ClusterView,
+    writer: LastWriterSeen,
+    hosts: dict[HostName, HostView],
+    named: HostName,
+) -> Iterator[str]:
+    before, recorded = reading.before, reading.before.clusters[cluster.name]
+    permitted = _permitted(reading, cluster, writer)
+    timeline, end = _place(hosts[named])
+    ahead = [name for name in hosts if name not in permitted and _place(hosts[name])[1] > end]
+    if not ahead:
+        yield f"no refused host is ahead of {named}"
+    seen = hosts[named].postgres
+    if seen is not None and seen.started and recorded.runs.get(named) == seen.started:
+        return
+    for name in permitted - {named}:
+        if cluster.may_lead(hosts[name]) and _place(hosts[name]) > (timeline, end):
+            yield f"{name} has more than {named}"
+    for name in ahead:
+        if _place(hosts[name])[0] >= timeline:
+            yield f"{name} is ahead of {named}, and not on an older timeline"
+    judged_now = 0.0 < writer.judged_unix_s == before.epoch_started_unix_s
+    if not recorded.promoted and judged_now and writer.host != named:
+        yield f"{writer.host} had a permit of this epoch"
+    if before.in_sync:
+        yield "the other site has everything"
 
 
 def _place(host: HostView) -> tuple[int, Lsn]:
@@ -161,7 +184,7 @@ NAME_CANDIDATE: tuple[Callable[[Reading], Problems], ...] = (
     nothing_but_the_candidate,
     nobody_leads,
     candidate_may_write,
-    nobody_better,
+    loses_nothing,
     as_judged,
     of_who_may,
 )

@@ -219,14 +219,15 @@ def _host(world: World, name: str, **seen: float | str | bool) -> None:
     world.sync[cluster] = replace(found, hosts=tuple(known.values()))
 
 
-@change(r"<w> had the first permit of this epoch")
-def _first_permit(world: World, host: str) -> None:
+@change(r"<w> had (?:the first|another) permit of this epoch(?:, for timeline <n>)?")
+def _first_permit(world: World, host: str, timeline: str | None) -> None:
     assert world.state is not None
     judged_unix_s = world.state.epoch_started_unix_s
+    promised = TimelineId(int(timeline)) if timeline else None
     for cluster in world.policy.clusters:
         site = world.policy.host(HostName(host)).site
         world.writers[cluster.name] = LastWriterSeen(
-            cluster.name, HostName(host), WRITER_VERSION, site, None, judged_unix_s
+            cluster.name, HostName(host), WRITER_VERSION, site, promised, judged_unix_s
         )
 
 

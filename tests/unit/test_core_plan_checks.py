@@ -316,6 +316,18 @@ def by_position() -> Case:
     return decided, view
 
 
+def seen_as(case: Case, line: str) -> Case:
+    """The same plan in a world with one more change."""
+    lines = ["makassar has taken over in epoch 3", *BY_POSITION, line]
+    return case[0], build(lines).view()
+
+
+def on_its_own_branch() -> Case:
+    decided, _ = good(C)
+    lines = [*WORLDS[C], "PostgreSQL on mks-db1 is on timeline 2"]
+    return decided, build(lines).view()
+
+
 def a_better_one_by_now() -> Case:
     """mks-db1 is on the newest timeline as well, with more WAL."""
     decided, _ = by_position()
@@ -334,8 +346,11 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("no name", C, lambda c: without(c, (Create, NAMED)), "candidate_may_write"),
     ("a refused host", C, lambda c: changed(c, Create, NAMED, data=b'{"member": "mks-db1"}'), "candidate_may_write"),
     ("behind what was judged", C, lambda _: changed(by_position(), Create, NAMED, data=b'{"member": "mks-db1"}'), "candidate_may_write"),
-    ("a worse one", C, lambda _: a_better_one_by_now(), "nobody_better"),
-    ("nobody is refused", C, lambda c: before(by_position(), clusters=promoted(c)), "candidate_may_write"),
+    ("a worse one", C, lambda _: a_better_one_by_now(), "loses_nothing"),
+    ("nobody is refused", C, lambda c: before(by_position(), clusters=promoted(c)), "loses_nothing"),
+    ("another had the permit", C, lambda _: seen_as(by_position(), "mks-db1 had the first permit of this epoch"), "loses_nothing"),
+    ("on its own branch", C, lambda _: on_its_own_branch(), "loses_nothing"),
+    ("the other site has all", C, lambda c: before(c, in_sync=True), "loses_nothing"),
     ("of the other site", C, lambda c: changed(c, Create, NAMED, data=b'{"member": "jkt-db1"}'), "candidate_may_write"),
     ("withdrawn too early", C, lambda c: changed(c, Create, NAMED, data=b"{}"), "candidate_may_write"),
     ("a switchover", C, lambda c: changed(c, Create, NAMED, data=b'{"leader": "mks-db1", "member": "mks-db2"}'), "candidate_may_write"),
