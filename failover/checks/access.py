@@ -11,12 +11,13 @@ def lists(found: Found) -> Said:
     """Where they are required; before that nothing is closed to anybody."""
     position = found.policy.access.position
     if not position.shown:
-        return of("`zookeeper.acl` is off: whoever reaches a server may write")
+        return of("", doubtful=["`zookeeper.acl` is off: whoever reaches a server may write"])
     wrong = [f"{path} {what}" for path, what in found.access.wrong]
     unseen = [found.access.problem] if found.access.problem else []
     if position.closed:
         return of("every znode lets in whom it should", wrong=wrong, unseen=unseen)
-    return of("keys are shown, and nothing is closed yet", doubtful=wrong, unseen=unseen)
+    nothing = "`zookeeper.acl` is use: keys are shown, and nothing is closed yet"
+    return of("", doubtful=[*wrong, nothing], unseen=unseen)
 
 
 def approvals(found: Found) -> Said:
@@ -43,8 +44,9 @@ ACCESS_CHECKS = (
     Check(
         "access-lists",
         Subject.ZOOKEEPER,
-        "Every znode has the access list that `zookeeper.acl` gives it.",
-        "`failover zookeeper acl apply`, with the admin's key.",
+        "ZooKeeper tells roles apart: `zookeeper.acl` is require, and every znode has the list "
+        "that it gives.",
+        "`failover zookeeper acl apply`, with the admin's key; one position after the other.",
         "docs/decisions/0019-access-in-zookeeper.md",
         lists,
         unknown_fails=True,

@@ -1,14 +1,32 @@
-"""Whether every server proves itself, and for how long still. Pure."""
+"""Whether every wire is secured, every server proves itself, and for how long still. Pure."""
 
 from __future__ import annotations
 
 from failover.checks.found import CertificateFound, Found
 from failover.checks.result import Check, Said, Subject, of, together
 from failover.health.observation import NoAnswer
+from failover.transport import Wire
 
 DAYS_FAILED = 7.0
 DAYS_WARNING = 30.0
 _DAY_S = 86400.0
+
+
+def wires(found: Found) -> Said:
+    """Where TLS is not required, whoever stands in between can do without."""
+    tls = found.policy.tls
+    positions = {
+        "postgresql": tls.postgresql,
+        "zookeeper": tls.zookeeper,
+        "patroni": tls.patroni,
+        "http": tls.http,
+    }
+    return of(
+        "every wire requires TLS",
+        doubtful=[
+            f"tls.{name} is {at}" for name, at in positions.items() if at is not Wire.REQUIRE
+        ],
+    )
 
 
 def served(found: Found) -> Said:
@@ -68,6 +86,15 @@ def own(found: Found) -> Said:
 
 
 CERTIFICATE_CHECKS = (
+    Check(
+        "wires",
+        Subject.HOSTS,
+        "Every wire requires TLS, so that nobody on the way reads rows, claims or orders, or "
+        "changes them.",
+        "One position after the other, host by host: accept, use, require.",
+        "docs/operations/certificates.md",
+        wires,
+    ),
     Check(
         "certificates",
         Subject.HOSTS,

@@ -13,6 +13,7 @@ from checks_world import (
     GIB,
     NOW_UNIX_S,
     POLICY,
+    REQUIRED,
     Break,
     Broken,
     of_view,
@@ -41,7 +42,7 @@ from failover.checks.result import Verdict
 from failover.model import Automation, HostName
 from failover.policy import AcceptedFinding
 from failover.residency.findings import Finding, HostScan
-from failover.transport import TransportSecurity, Wire
+from failover.transport import Wire
 
 F, W, U = Verdict.FAILED, Verdict.WARNING, Verdict.UNKNOWN
 
@@ -53,21 +54,30 @@ def shown(days: float | None = None, problem: str = "", answered: bool = True) -
     return lambda found: replace(found, certificates=(good, bad))
 
 
+def with_policy(**fields: object) -> Break:
+    """As another failover.yaml would have it."""
+
+    def made(found: Found) -> Found:
+        policy = replace(found.policy, **fields)  # type: ignore[arg-type]
+        return replace(found, view=replace(found.view, policy=policy))
+
+    return made
+
+
 def held(days: float | None = None, problem: str = "") -> Break:
-    """A wire is on, and this is what one guard has."""
+    """This is what one guard has."""
     until_unix_s = None if days is None else NOW_UNIX_S + days * 86400
     good = OwnCertificate("/etc/failover/tls/host.pem", "", NOW_UNIX_S + 1e7)
     bad = OwnCertificate(good.file, problem, until_unix_s)
     nothing = days is None and not problem
 
     def broken(found: Found) -> Found:
-        policy = replace(found.policy, tls=TransportSecurity(http=Wire.USE))
         hosts = tuple(
             replace(h, report=replace(h.report, certificate=good))
             for h in found.hosts
             if isinstance(h.report, HostReport)
         )
-        found = replace(found, view=replace(found.view, policy=policy), hosts=hosts)
+        found = replace(found, hosts=hosts)
         certificate = None if nothing else bad
         return reported("mks-db1", lambda r: replace(r, certificate=certificate))(found)
 
@@ -87,10 +97,6 @@ def backed_up(
         return found
 
     return broken
-
-
-def promised_nothing(found: Found) -> Found:
-    return replace(found, view=replace(found.view, policy=POLICY))
 
 
 def lists(
@@ -224,6 +230,9 @@ HOSTS: list[Broken] = [
     ("backups", "too old at one site", W, backed_up("mks-db1", "mks-db2", ago_h=30)),
     ("backups", "abroad", F, backed_up("mks-db1", at="s3.us-east-1.example.com")),
     ("backups", "unreadable", U, backed_up("mks-db1", problem="/x: Permission denied")),
+    ("wires", "tls.patroni is accept", W, with_policy(tls=replace(REQUIRED, patroni=Wire.ACCEPT))),
+    ("access-lists", "off", W, with_policy(access=ZooKeeperAccess(Access.OFF))),
+    ("access-lists", "nothing is closed yet", W, with_policy(access=ZooKeeperAccess(Access.USE))),
     (
         "writable-places",
         "mks-db1: /srv/fast is read-only to Patroni",
@@ -237,7 +246,7 @@ HOSTS: list[Broken] = [
         reported("mks-db1", lambda r: replace(r, read_only=None)),
     ),
     ("backups", "older guard", U, reported("mks-db1", lambda r: replace(r, backup=None))),
-    ("backups", "nothing is promised", W, promised_nothing),
+    ("backups", "nothing is promised", W, with_policy(clusters=POLICY.clusters)),
     ("versions", "older", W, reported("mks-db1", lambda r: replace(r, version="0.0.1"))),
     (
         "haproxy",

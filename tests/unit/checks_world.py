@@ -23,6 +23,7 @@ from cli_world import (
 )
 
 from failover import __version__
+from failover.access import Access, ZooKeeperAccess
 from failover.checks.found import (
     ClockFound,
     CollationFound,
@@ -47,6 +48,7 @@ from failover.checks.host_report import (
     BackupOnHost,
     Disk,
     HostReport,
+    OwnCertificate,
     PatroniOnHost,
 )
 from failover.checks.lease import sessions_ms
@@ -62,12 +64,17 @@ from failover.render.expected import expected
 from failover.render.files import render
 from failover.state import GroupState
 from failover.timing import INIT_LIMIT_TICKS, lease_timing
+from failover.transport import TransportSecurity, Wire
 
 TIMING = lease_timing(POLICY.lease_s)
 EXPECTED = expected(POLICY, CONFIG.read_bytes())
-# deploy/failover.yaml promises nothing of backups, and its archiving is off.
+REQUIRED = TransportSecurity(Wire.REQUIRE, Wire.REQUIRE, Wire.REQUIRE, Wire.REQUIRE)
+# deploy/failover.yaml promises nothing of backups, and its archiving and its wires are off.
 PROMISED = replace(
-    POLICY, clusters=tuple(replace(c, backup=BackupPromise()) for c in POLICY.clusters)
+    POLICY,
+    clusters=tuple(replace(c, backup=BackupPromise()) for c in POLICY.clusters),
+    tls=REQUIRED,
+    access=ZooKeeperAccess(Access.REQUIRE),
 )
 GIB = 1024**3
 Break = Callable[[Found], Found]
@@ -356,6 +363,7 @@ def _report(host: DatabaseHost) -> HostReport:
         barriers=EXPECTED.barriers,
         backup=BackupOnHost("", "20251009-010000F", NOW_UNIX_S - 5 * 3600, (REPOSITORY_HERE,)),
         read_only=(),
+        certificate=OwnCertificate("/etc/failover/tls/host.pem", "", NOW_UNIX_S + 1e7),
     )
 
 
