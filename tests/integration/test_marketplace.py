@@ -167,9 +167,9 @@ def _do(connection: psycopg.Connection[Any], kind: Kind) -> int:
 )
 def test_planted_error_is_found(shop: Target, planted: str, rule: str, tmp_path: Path) -> None:
     with session(shop) as connection, connection.transaction(force_rollback=True):
-        for kind in (Kind.TOP_UP, Kind.ORDER, Kind.DELIVERY, Kind.ORDER):
-            _do(connection, kind)
-        connection.execute(planted.encode())
+        for kind in (Kind.TOP_UP, Kind.TOP_UP, Kind.ORDER, Kind.DELIVERY, Kind.ORDER):
+            assert _do(connection, kind) == 1, "whatever the customers before have left"
+        assert connection.execute(planted.encode()).rowcount > 0
         problems = _problems_inside(connection)
     assert any(rule in problem for problem in problems), problems
 
