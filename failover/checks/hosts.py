@@ -108,7 +108,7 @@ def writable_places(found: Found) -> Said:
     for each, report in reports(found):
         name = each.host.name
         if report.read_only is None:
-            unseen.append(f"{name}: no Patroni runs whose mounts could be looked at")
+            unseen.append(f"{name}: no Patroni runs there, or its guard is older or may not look")
         wrong += [f"{name}: {place} is read-only to Patroni" for place in report.read_only or ()]
     return of(
         "data, WAL and tablespaces are writable to what Patroni starts",

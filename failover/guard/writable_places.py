@@ -18,20 +18,23 @@ _ESCAPED = re.compile(r"\\([0-7]{3})")
 def read_only_places(data_dir: Path, patroni: int, proc: Path) -> tuple[str, ...] | None:
     """What PostgreSQL has to write and could not, started by the process ``patroni``.
 
-    None where that process cannot be looked into. OSError where the data directory cannot be read.
+    None where that process, or the data directory, cannot be looked into.
     """
     try:
         lines = (proc / str(patroni) / "mountinfo").read_text(encoding="utf-8").splitlines()
-    except (OSError, ValueError):
+        places = tuple(_places(data_dir))
+    except (OSError, ValueError, RuntimeError):  # the last one: links that lead in a circle
         return None
     mounts = [_mount(line) for line in lines]
-    return tuple(str(place) for place in _places(data_dir) if not _writable(place, mounts))
+    return tuple(str(place) for place in places if not _writable(place, mounts))
 
 
 def _places(data_dir: Path) -> Iterator[Path]:
     """As they are without links; what is not there yet is none."""
     yield data_dir.resolve()
-    links = [data_dir / "pg_wal", *sorted((data_dir / "pg_tblspc").glob("*"))]
+    links = [data_dir / "pg_wal"]
+    if (tablespaces := data_dir / "pg_tblspc").exists():
+        links += sorted(tablespaces.iterdir())  # raises where it may not be read; glob would not
     for link in links:
         if link.is_symlink():
             yield link.resolve()

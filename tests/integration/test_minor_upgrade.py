@@ -56,8 +56,6 @@ def test_packages_restarts_of_standbys_and_one_switchover(lab: Lab) -> None:
         assert runs_deleted(lab, roles.primary.name)
         assert switchover(lab, roles.standby)[0] == 0
         whole(lab)
-        if runs_deleted(lab, roles.primary.name):
-            restart(lab, roles.primary.name)
         shop.wait_served()
         assert not any(runs_deleted(lab, host.name) for host in hosts)
         assert nothing_lost(shop, roles.standby)

@@ -70,3 +70,10 @@ def test_a_disk_that_is_read_only_itself(proc: Path, data: Path) -> None:
 
 def test_a_process_that_cannot_be_looked_into_says_nothing(proc: Path, data: Path) -> None:
     assert read_only_places(data, PID + 1, proc) is None
+
+
+def test_links_that_lead_in_a_circle_are_not_called_writable(proc: Path, data: Path) -> None:
+    mounted(proc, ("/", "rw"))
+    circle = data / "pg_tblspc/16401"
+    circle.symlink_to(circle)
+    assert read_only_places(data, PID, proc) is None
