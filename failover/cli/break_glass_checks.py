@@ -29,7 +29,25 @@ def this_server() -> tuple[Policy, ZooKeeperHost, ZooKeeperServer]:
     found = [s for s in policy.zookeeper_servers if (s.site, s.myid) == (site, myid)]
     if not found:
         raise UserError(f"failover.yaml has no ZooKeeper server {myid} in {site}")
+    may_write_the_record(policy)
     return policy, host, found[0]
+
+
+def may_write_the_record(policy: Policy) -> None:
+    """Every step opens a session in the end. Without a key it would be refused half-way, with a
+    server stopped for nothing, and look as if nobody served."""
+    from failover.access import Role
+    from failover.coordination.keys import ring_of
+
+    keys = ring_of(policy, None)
+    if keys is None or keys.names & {Role.ADMIN, Role.CONTROLLER}:
+        return
+    raise UserError(
+        "this takes the admin's key" + (f": {keys.problem}" if keys.problem else ""),
+        where="$FAILOVER_KEYS, or /etc/failover/secrets",
+        todo="name the directory with that key in $FAILOVER_KEYS: docs/operations/access.md",
+        code=ExitCode.FORBIDDEN,
+    )
 
 
 def on_a_data_site(policy: Policy, me: ZooKeeperServer) -> None:
@@ -78,12 +96,14 @@ def members(policy: Policy) -> frozenset[int]:
     """Who the serving ensemble is, as it says itself. Refused where nobody serves: what is about to
     be put aside could be had from nobody."""
     from failover.coordination.connect import open_store
-    from failover.coordination.store import StoreUnavailable
+    from failover.coordination.store import StoreForbidden, StoreUnavailable
     from failover.rebuild import zoo_cfg
 
     try:
         with open_store(policy) as store:
             found = store.read("/zookeeper/config")
+    except StoreForbidden:
+        raise  # somebody serves, and does not let this key in
     except StoreUnavailable:
         found = None
     if found is None:

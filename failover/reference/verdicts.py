@@ -63,7 +63,10 @@ ADVICE: dict[str, Advice] = {
         "the last good epoch.",
         f"{_O}upgrade.md",
     ),
-    "not_initialised": Advice("`failover init`, once, when every part runs.", f"{_O}guard-down.md"),
+    "not_initialised": Advice(
+        "Only where the group never ran: `failover init`, once. Else the record was lost: call.",
+        f"{_O}guard-down.md",
+    ),
     "unarmed_move_requested": Advice(
         "Wait for the answer: seconds. `failover adopt arm` first; until then Patroni's own tools.",
         f"{_O}adopt.md",
@@ -84,13 +87,14 @@ ADVICE: dict[str, Advice] = {
     "switchover_stuck": Advice(
         "`failover explain` names what cannot be read, so what it would go back to is not known; "
         "writes wait until it can.",
-        f"{_O}switchover.md#when-it-went-back",
+        f"{_O}switchover.md#it-neither-ends-nor-goes-back",
     ),
     "switchover_in_progress": Advice(
         "Wait: it ends by itself, at its deadline at the latest.", f"{_O}switchover.md"
     ),
     "guards_stop_stuck": Advice(
-        "`failover explain` names what cannot be read.", f"{_O}gray-failure.md#when-it-went-back"
+        "`failover explain` names what cannot be read.",
+        f"{_O}switchover.md#it-neither-ends-nor-goes-back",
     ),
     "guards_stop": Advice(
         "Wait: it ends by itself, at its deadline at the latest.", f"{_O}gray-failure.md"
@@ -104,8 +108,8 @@ ADVICE: dict[str, Advice] = {
         f"{_O}protection-degraded.md#a-host-is-refused-with-not_in_sync",
     ),
     "takeover_stuck": Advice(
-        "Patroni's log at that site; where that site is lost as well, a takeover by hand to the "
-        "site before it.",
+        "Patroni's log at that site. Where that site is lost as well: the page says whether the "
+        "one before it can take over by hand.",
         f"{_O}takeover.md#afterwards",
     ),
     "takeover_in_progress": Advice("Wait for the promotion: about a second.", f"{_O}site-lost.md"),
@@ -133,7 +137,8 @@ ADVICE: dict[str, Advice] = {
         f"{_O}gray-failure.md",
     ),
     "standby_scope_altered": Advice(
-        "`patronictl show-config` of that scope; put `standby_cluster` back as it was.",
+        "`patronictl show-config` of that scope. In quarantine on record: write no `host` into "
+        "it; else put `standby_cluster` back as it was.",
         f"{_O}standby-not-ready.md",
     ),
     "standby_upstream_outdated": Advice("Nothing: it is rewritten at once.", f"{_O}hold.md"),

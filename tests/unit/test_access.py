@@ -13,7 +13,10 @@ from kazoo.security import ACL, OPEN_ACL_UNSAFE, make_digest_acl_credential
 from failover import host_secrets
 from failover.access import IDS_FILE, Access, May, Role, identifier, key_file
 from failover.access_lists import AccessLists, made_first, names
+from failover.cli.break_glass_checks import may_write_the_record
+from failover.cli.exit_codes import ExitCode
 from failover.cli.main import cli
+from failover.cli.output import UserError
 from failover.config import ConfigError, parse
 from failover.coordination.keys import KeyRing, ring_of
 from failover.policy import Policy
@@ -170,6 +173,15 @@ def test_each_host_has_the_keys_of_its_own_services_and_no_others(made: Path) ->
 def test_no_keys_are_made_where_none_is_shown(tmp_path: Path) -> None:
     assert host_secrets.generate_keys(policy_of("off"), tmp_path) == ()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_glass_is_broken_with_the_admins_key_alone(made: Path, tmp_path: Path) -> None:
+    may_write_the_record(policy_of("off", tmp_path))
+    may_write_the_record(policy_of("require", made / "people/admin"))
+    for directory in (tmp_path, made / "people/operator"):
+        with pytest.raises(UserError, match="the admin's key") as caught:
+            may_write_the_record(policy_of("require", directory))
+        assert caught.value.exit_code == ExitCode.FORBIDDEN
 
 
 def test_a_key_is_replaced_in_two_steps(made: Path, tmp_path: Path) -> None:
