@@ -20,7 +20,12 @@ def replace_file(path: Path, data: bytes, mode: int) -> None:
         file.flush()
         os.fsync(descriptor)
     new.replace(path)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """The names in it are on the disk. OSError."""
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)
     finally:

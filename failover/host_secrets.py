@@ -50,6 +50,7 @@ def generate(directory: Path) -> tuple[str, ...]:
     """Write the files that are not there yet; the passwords among them that were made."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     directory.chmod(0o700)
+    _go_on(directory)
     missing = [name for name in NAMES if not (directory / f"{name}.password").exists()]
     for name in missing:
         _write(directory / f"{name}.password", secrets.token_urlsafe(24) + "\n")
@@ -96,17 +97,29 @@ def rotate_password(directory: Path, name: str) -> None:
     if len(before) > 1:
         raise ValueError(f"{name} has a new password already, before the old one")
     kept = before if name == OBSERVER or name in TURNS else []
+    words = "".join(f"{each}\n" for each in (secrets.token_urlsafe(24), *kept))
     if name in TURNS:
-        _write(directory / f"{name}.role", _other(name, _newest_role(directory, name)) + "\n")
-    _write(
-        directory / f"{name}.password",
-        "".join(f"{each}\n" for each in (secrets.token_urlsafe(24), *kept)),
-    )
+        role = _other(name, _newest_role(directory, name))
+        _write(directory / f"{name}.turn", f"{role}\n{words}")
+    else:
+        _write(directory / f"{name}.password", words)
     generate(directory)
+
+
+def _go_on(directory: Path) -> None:
+    """Role and password change together: what was begun and cut off is brought to its end."""
+    for name in TURNS:
+        begun = directory / f"{name}.turn"
+        if begun.exists():
+            role, words = begun.read_text(encoding="utf-8").split("\n", 1)
+            _write(directory / f"{name}.role", role + "\n")
+            _write(directory / f"{name}.password", words)
+            begun.unlink()
 
 
 def finish_password(directory: Path, name: str) -> None:
     """The new password alone, and Patroni has it. ValueError where there is no old one after it."""
+    _go_on(directory)
     newest, *old = _passwords(directory, name)
     if not old:
         raise ValueError(f"{name} has one password only")
@@ -131,6 +144,7 @@ def rotate_key(policy: Policy, directory: Path, name: str) -> None:
     ValueError where that is so already."""
     before = (directory / key_file(name)).read_text(encoding="utf-8").split()
     if len(before) > 1:
+        _write_ids(policy, directory)  # where this was cut off between the two files
         raise ValueError(f"{name} has a new key already, beside the old one")
     _write(directory / key_file(name), _new_key(name) + "".join(f"{each}\n" for each in before))
     _write_ids(policy, directory)

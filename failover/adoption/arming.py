@@ -40,6 +40,13 @@ CHECKS = (
 )
 
 
+SYNCHRONOUS = (
+    "protection is synchronous, and nobody is on record with everything yet: no primary would get "
+    "its permit. Nothing is held so far, and so nothing lost by "
+    "`failover protection max-performance --accept-data-loss`; set it again when it is armed"
+)
+
+
 def active_site(view: View) -> SiteName | None:
     """Where the ordinary scopes are, of every cluster; None: they are not at one site."""
     found = {
@@ -60,6 +67,8 @@ def _against(view: View) -> Iterator[str]:
     state = view.state
     if state is not None and state.plan is not None:
         yield f"a plan is under way: {state.plan.kind}"
+    if state is not None and state.protection.synchronous:
+        yield SYNCHRONOUS
     if state is not None and not state.armed:
         # It would keep its claim of the epoch before, and proxies would be told no.
         yield from still_armed(view)
@@ -149,6 +158,23 @@ def armed(state: GroupState, active: SiteName, now_unix_s: float) -> GroupState:
         epoch_started_unix_s=now_unix_s,
         proving=False,
     )
+
+
+def against_disarming(state: GroupState) -> str:
+    """What nobody would bring to its end then; empty: nothing speaks against it."""
+    if state.plan is not None:
+        return f"a plan is under way ({state.plan.kind}): wait for its end"
+    if state.protection.synchronous:
+        return (
+            f"protection is {state.protection}: commits may wait for standbys, and nobody would "
+            "end that when one is lost. `failover protection max-performance` first"
+        )
+    for name, cluster in sorted(state.clusters.items()):
+        if cluster.standby is not StandbyScope.FOLLOWING:
+            return f"{name}: a site stands in quarantine, and nobody would reinstate it"
+        if not cluster.promoted:
+            return f"{name}: a promotion is not on record, so who may be promoted is limited still"
+    return ""
 
 
 def disarmed(state: GroupState) -> GroupState:

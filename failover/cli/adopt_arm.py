@@ -6,7 +6,7 @@ Writes this group's own znodes alone: nothing of Patroni's and nothing in Postgr
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -20,6 +20,7 @@ from failover.cli.output import UserError
 from failover.cli.settings import operator, reason_option
 
 if TYPE_CHECKING:
+    from failover.cli.look import Seen
     from failover.coordination.store import Store
     from failover.health.view import View
     from failover.model import Epoch, SiteName
@@ -53,7 +54,7 @@ def observe(reason: str) -> None:
     """
     from failover.coordination.connect import open_store
     from failover.coordination.init import Refused, initialise
-    from failover.model import Automation
+    from failover.model import Automation, ProtectionMode
 
     policy = load_policy()
     if policy.residency.cut:
@@ -62,7 +63,10 @@ def observe(reason: str) -> None:
             todo="residency: {cut: false} in failover.yaml, until the group is armed",
             code=ExitCode.REFUSED,
         )
-    policy = replace(policy, automation=Automation.OBSERVE)
+    # Whom commits wait for is the pair's own business until it is armed.
+    policy = replace(
+        policy, automation=Automation.OBSERVE, protection=ProtectionMode.MAX_PERFORMANCE
+    )
     with open_store(policy) as store:
         outcome = initialise(
             store,
@@ -96,9 +100,10 @@ def arm(reason: str, wait_s: float, observer_password_file: Path) -> None:
     policy = load_policy()
     with open_store(policy) as store:
         observer = Observer(policy, store)
-        view = observer.settle().view
-        if not view.living_observers:
-            view = observer.settle(LOOK_LONGER_S).view
+        seen = observer.settle()
+        if not seen.view.living_observers:
+            seen = observer.settle(LOOK_LONGER_S)
+        view = seen.view
         if view.state is not None and view.state.may_move:
             click.echo("nothing to do: it is armed already")
             return
@@ -106,7 +111,7 @@ def arm(reason: str, wait_s: float, observer_password_file: Path) -> None:
             active, epoch = view.state.active_site, view.state.epoch
         else:
             _refuse(policy, store, view, observer_password_file)
-            active, epoch = _begin(policy, store, view, reason)
+            active, epoch = _begin(policy, store, seen, reason)
         missing = _until_nothing(lambda: arming.not_yet(observer.look().view), wait_s)
         if missing:
             _take_back(store, policy, missing, epoch)
@@ -151,18 +156,29 @@ def disarm(reason: str, wait_s: float) -> None:
     click.echo(f"group {policy.group}: not armed any more; no guard holds a server")
 
 
-def _begin(policy: Policy, store: Store, view: View, reason: str) -> tuple[SiteName, Epoch]:
-    """The guards are told; which site is active from now on, and in which epoch."""
+def _begin(policy: Policy, store: Store, seen: Seen, reason: str) -> tuple[SiteName, Epoch]:
+    """The guards are told; which site is active from now on, and in which epoch.
+
+    Patroni's own tools may have moved the pair since it was looked at: then it is refused.
+    """
     from failover.adoption import arming
 
-    active, now_s = arming.active_site(view), time.time()
+    active, now_s = arming.active_site(seen.view), time.time()
     assert active is not None
+
+    def armed(state: GroupState) -> GroupState:
+        if state.armed:
+            return state
+        if state.protection.synchronous:
+            raise UserError(arming.SYNCHRONOUS, todo=PAGE, code=ExitCode.REFUSED)
+        return arming.armed(state, active, now_s)
+
     after = _set(
         store,
         policy,
         ("group_armed", f"the guards hold {active} to the lease from now on", reason),
-        lambda state: state if state.armed else arming.armed(state, active, now_s),
-        beside=lambda s: _leftovers(s, policy),
+        armed,
+        beside=lambda s: (*_leftovers(s, policy), *_scopes_as_seen(s, policy, seen)),
     )
     if after is None:
         raise UserError("somebody else arms it just now", todo="look again", code=ExitCode.REFUSED)
@@ -197,10 +213,9 @@ def _refuse(policy: Policy, store: Store, view: View, password_file: Path) -> No
 
 
 def _refuse_to_disarm(view: View) -> None:
-    state = view.state
-    reason = ""
-    if state is not None and state.plan is not None:
-        reason = f"a plan is under way ({state.plan.kind}): wait for its end"
+    from failover.adoption import arming
+
+    reason = arming.against_disarming(view.state) if view.state is not None else ""
     waiting = [c.name for c in view.clusters if c.active.config and c.active.config.sync_names]
     if waiting:
         reason = (
@@ -212,11 +227,10 @@ def _refuse_to_disarm(view: View) -> None:
 
 
 def _disarmed(state: GroupState) -> GroupState:
-    """A plan that was begun since the look would stand for ever: nobody ends it then."""
+    """Judged by the record that is written: what was begun since the look would stand for ever."""
     from failover.adoption import arming
 
-    if state.plan is not None:
-        what = f"a plan is under way ({state.plan.kind}): wait for its end"
+    if what := arming.against_disarming(state):
         raise UserError(what, todo=PAGE, code=ExitCode.REFUSED)
     return arming.disarmed(state)
 
@@ -252,6 +266,20 @@ def _leftovers(store: Store, policy: Policy) -> tuple[Op, ...]:
     ]
     found = [store.read(path) for path in wanted]
     return tuple(Delete(znode.path, znode.version) for znode in found if znode is not None)
+
+
+def _scopes_as_seen(store: Store, policy: Policy, seen: Seen) -> Iterator[Op]:
+    """Which site is active was judged by Patroni's configuration of every scope."""
+    from failover.znode import Check, ScopePaths
+
+    for scope in seen.inputs.scopes:
+        name = policy.cluster(scope.cluster).scope(scope.site)
+        path = ScopePaths(policy.patroni_namespace, name).config
+        now = store.read(path)
+        if scope.config is None or now is None or now.version != scope.config.version:
+            what = f"Patroni's configuration of {name} was changed since it was looked at"
+            raise UserError(what, todo="look again", code=ExitCode.REFUSED)
+        yield Check(path, now.version)
 
 
 def _until_nothing(look: Callable[[], tuple[str, ...]], limit_s: float) -> tuple[str, ...]:

@@ -16,11 +16,13 @@ import click
 from failover.cli.break_glass_checks import (
     RUNBOOK,
     all_fenced,
+    is_a_returned_one,
     members,
     no_quorum_yet,
     nobody_else_answers,
     on_a_data_site,
     this_server,
+    waiting,
 )
 from failover.cli.exit_codes import ExitCode
 from failover.cli.history import time_text
@@ -28,6 +30,7 @@ from failover.cli.moves import typed
 from failover.cli.options import config_option, load_policy
 from failover.cli.output import UserError
 from failover.cli.settings import operator, reason_option, set_in_state
+from failover.cli.signals import interrupted_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from failover.state import GroupState
 
 SERVES_LIMIT_S = 60.0
+JOINED_LIMIT_S = 15.0  # an election, and the whole record to whoever has none
 
 
 @click.group("break-glass")
@@ -71,36 +75,43 @@ def quorum(fenced: tuple[str, ...], reason: str, accept_data_loss: bool, yes: bo
     """Make a quorum of this site's own ZooKeeper servers, from their own data.
 
     Refused while the ensemble answers, or anything of a site that is said to be fenced does.
-    What these servers did not hear of is gone from the record.
+    What these servers did not hear of is gone from the record. Given again where it was done, it
+    stops nothing.
     """
     from failover.rebuild import zoo_cfg
+    from failover.rebuild.questions import mode, serves
 
     policy, host, me = this_server()
     keep = [s.myid for s in policy.zookeeper_servers if s.site == me.site]
     on_a_data_site(policy, me)
     all_fenced(policy, me.site, fenced)
     nobody_else_answers(policy, me)
-    full, begun = _rendered(policy, me), zoo_cfg.is_part(host.config)
+    full, config = _rendered(policy, me), host.config
+    begun = zoo_cfg.is_part(config) and zoo_cfg.members(config) == frozenset(keep)
+    if begun and not zoo_cfg.is_unseen(config) and serves(mode(me)):
+        _say_what_next(me.site, _on_record(policy))
+        return
     with _told():
-        ends = time_text(host.last_write_unix_s())
+        ends = time_text(host.last_write_unix_s(begun=begun))
         if not begun:
             no_quorum_yet(me)
-            click.echo(f"its record ends at {ends}", err=True)
+        click.echo(f"its record ends at {ends}", err=True)
         if not yes:
             _confirm(f"{me.site} becomes the only site of the ensemble", me.site)
         host.stop()
         if not begun:
             click.echo(f"a copy of the data is in {host.copy_data()}")
-            click.echo(f"{me.name} stands for {me.site} alone from epoch {host.raise_epoch()} on")
-        # On record before anybody else is let in: who comes first must find what is proved.
+        # On record before anybody else is let in: who comes first must find what is proved. And
+        # nobody's member before it outranks everybody, whatever happens in between.
         host.write_config(zoo_cfg.part(full, keep, unseen=True))
+        click.echo(f"{me.name} stands for {me.site} alone from epoch {host.raise_epoch()} on")
         host.start()
         details = {"reason": reason, "record_ended": ends}
         if accept_data_loss:
             details["data_loss"] = f"accepted by {operator()}"
         state = _record(policy, me, details, again=begun, accept_data_loss=accept_data_loss)
         _restart_with(host, zoo_cfg.part(full, keep))
-    _wait_serving(policy)
+    _wait_serving(policy, SERVES_LIMIT_S, me)
     _say_what_next(me.site, state)
 
 
@@ -142,10 +153,19 @@ def _record(
             raise UserError(
                 f"{me.site} is the active site on this record, which ends at "
                 f"{details['record_ended']}: what another site did since would be given up",
-                todo="say --accept-data-loss, in this command again; nobody is let in before that",
+                todo="say --accept-data-loss, in this command again; nobody is let in before that. "
+                "Where the others are back and serve: `failover break-glass rejoin` here",
                 code=ExitCode.REFUSED,
             )
         apply_setting(store, policy, setting, now_unix_s=time.time())
+        return read_state(store, policy)[0]
+
+
+def _on_record(policy: Policy) -> GroupState:
+    from failover.coordination.connect import open_store
+    from failover.coordination.settings import read_state
+
+    with open_store(policy) as store:
         return read_state(store, policy)[0]
 
 
@@ -170,14 +190,18 @@ def rejoin(yes: bool) -> None:
     """Bring this returned ZooKeeper server into the ensemble without what it knew.
 
     Its data is put aside, never deleted. It knows the survivors and itself, and so agrees to
-    nothing without them. Run it again when the survivors are widened: then it knows everybody.
+    nothing without them. Run it again when the survivors are widened: then it knows everybody. It
+    is also the way back from a `quorum` that was not gone on with, when the others serve.
     """
     from failover.rebuild import zoo_cfg
     from failover.rebuild.questions import mode, serves
 
     policy, host, me = this_server()
+    before = host.config
+    is_a_returned_one(policy, me, before)
     known, full, here = members(policy), _rendered(policy, me), mode(me)
-    if zoo_cfg.is_part(host.config):
+    abandoned = zoo_cfg.is_unseen(before)
+    if zoo_cfg.is_part(before) and not abandoned:
         _settle(host, me, full, follows=serves(here))
         return
     if serves(here):
@@ -191,8 +215,12 @@ def rejoin(yes: bool) -> None:
     with _told():
         text = zoo_cfg.part(full, known | {me.myid})
         host.stop()
+        # At no moment may it have old data that outranks everybody, or none, and know everybody.
+        if not abandoned:
+            host.write_config(text)
         click.echo(f"the data it had is in {host.set_data_aside()}")
-        host.write_config(text)
+        if abandoned:
+            host.write_config(text)
         host.start()
     click.echo(
         f"{me.name} waits for the survivors. Next: `failover break-glass widen` there, "
@@ -224,31 +252,23 @@ def widen() -> None:
     """
     from failover.coordination.store import StoreUnavailable
     from failover.rebuild import zoo_cfg
-    from failover.rebuild.questions import mode
 
     policy, host, me = this_server()
     before, full = host.config, _rendered(policy, me)
     if not zoo_cfg.is_part(before):
         raise UserError(f"{me.name} knows every server already", code=ExitCode.REFUSED)
-    there = [s for s in policy.zookeeper_servers if s.name != me.name and mode(s) is not None]
-    wanted = len(policy.zookeeper_servers) // 2 + 1
-    if len(there) + 1 < wanted:
-        raise UserError(
-            f"{len(there) + 1} of {len(policy.zookeeper_servers)} servers answer: no quorum",
-            todo="`failover break-glass rejoin` on a returned server first",
-            code=ExitCode.REFUSED,
-        )
-    with _told():
-        _restart_with(host, full)
+    there = waiting(policy, me, before)
+    alone = f"no quorum was made with {', '.join(there)}; {me.name} stands alone again"
+    with _told(), interrupted_once():
         try:
-            _wait_serving(policy)
-        except StoreUnavailable:
-            _restart_with(host, before)
-            raise UserError(
-                "the others made no quorum with it; it stands alone again",
-                todo=f"ports 2888 and 3888 to {', '.join(s.name for s in there)}",
-                code=ExitCode.FINDINGS,
-            ) from None
+            _restart_with(host, full)
+            _wait_serving(policy, JOINED_LIMIT_S, me)
+        except BaseException as error:
+            _restart_with(host, before)  # also where the terminal is gone: alone it serves
+            if not isinstance(error, StoreUnavailable | KeyboardInterrupt):
+                raise
+            todo = "ports 2888 and 3888, both ways"
+            raise UserError(alone, todo=todo, code=ExitCode.FINDINGS) from None
     click.echo(f"{me.name} is a member of the whole ensemble again, and it serves")
 
 
@@ -321,9 +341,9 @@ def _told() -> Iterator[None]:
         ) from None
 
 
-def _wait_serving(policy: Policy) -> None:
-    """StoreUnavailable where the ensemble does not answer within a minute."""
+def _wait_serving(policy: Policy, limit_s: float, me: ZooKeeperServer) -> None:
+    """StoreUnavailable where this server is part of no quorum within the limit."""
     from failover.coordination.connect import open_store
 
-    with open_store(policy, SERVES_LIMIT_S):
+    with open_store(policy, limit_s, only=me):
         pass

@@ -92,6 +92,52 @@ def no_quorum_yet(me: ZooKeeperServer) -> None:
         )
 
 
+def is_a_returned_one(policy: Policy, me: ZooKeeperServer, config: str) -> None:
+    """The survivor itself would have nobody to follow, and could not be asked any more."""
+    from failover.rebuild import zoo_cfg
+
+    own = {s.myid for s in policy.zookeeper_servers if s.site == me.site}
+    seen = zoo_cfg.is_part(config) and not zoo_cfg.is_unseen(config)
+    if seen and zoo_cfg.members(config) <= own:
+        raise UserError(
+            f"{me.name} is the survivor: the others rejoin it",
+            todo="`failover break-glass widen` here, when they wait",
+            code=ExitCode.REFUSED,
+        )
+
+
+def waiting(policy: Policy, me: ZooKeeperServer, config: str) -> tuple[str, ...]:
+    """Who can make the quorum of all with this survivor. Refused where that would be a minority, or
+    where somebody serves already without it: that record is another one."""
+    from failover.rebuild import zoo_cfg
+    from failover.rebuild.questions import elects, mode, serves
+
+    if zoo_cfg.is_unseen(config):
+        raise UserError(
+            f"{me.name} is no quorum yet: nothing was put on its record",
+            todo="`failover break-glass quorum` again; or, where the others serve, `rejoin` here",
+            code=ExitCode.REFUSED,
+        )
+    others = {s: mode(s) for s in policy.zookeeper_servers if s.name != me.name}
+    mine = zoo_cfg.members(config)
+    elsewhere = [s.name for s, found in others.items() if s.myid not in mine and serves(found)]
+    if elsewhere:
+        raise UserError(
+            f"{', '.join(elsewhere)} serves in an ensemble that {me.name} is no part of",
+            todo=f"find out whose record is the right one before anything else: {RUNBOOK}",
+            code=ExitCode.REFUSED,
+        )
+    there = tuple(s.name for s, found in others.items() if found is not None and elects(s))
+    if len(there) + 1 < len(policy.zookeeper_servers) // 2 + 1:
+        raise UserError(
+            f"{len(there) + 1} of {len(policy.zookeeper_servers)} servers take part: no quorum",
+            todo="`failover break-glass rejoin` on a returned server first; its ports 2888 and "
+            "3888 have to be reached from here",
+            code=ExitCode.REFUSED,
+        )
+    return there
+
+
 def members(policy: Policy) -> frozenset[int]:
     """Who the serving ensemble is, as it says itself. Refused where nobody serves: what is about to
     be put aside could be had from nobody."""

@@ -79,8 +79,10 @@ def rotate_key(name: str, finish: bool, directory: Path) -> None:
     name = known_name("key", name, names(policy))
     act = host_secrets.finish_key if finish else host_secrets.rotate_key
     try:
-        act(policy, directory / MADE_IN, name)
-        host_secrets.lay_out(policy, directory / MADE_IN, directory)
+        try:
+            act(policy, directory / MADE_IN, name)
+        finally:  # also what another run was cut off from
+            host_secrets.lay_out(policy, directory / MADE_IN, directory)
     except ValueError as error:
         raise UserError(
             str(error), todo="without --finish" if finish else "--finish drops the old one"

@@ -12,7 +12,7 @@ import click
 
 from failover.cli.exit_codes import ExitCode
 from failover.cli.options import config_option, load_policy, output_option
-from failover.cli.output import console, print_json
+from failover.cli.output import UserError, console, print_json
 
 if TYPE_CHECKING:
     from failover.policy import Policy, ZooKeeperServer
@@ -93,22 +93,37 @@ def show(output: str) -> None:
 
 
 @acl.command("apply")
+@click.option(
+    "--new-keys",
+    is_flag=True,
+    help="Also where a role loses every key that counts now: after all keys were made anew.",
+)
 @config_option
-def apply() -> None:
+def apply(new_keys: bool) -> None:
     """Give every znode the access list that failover.yaml has for it; as the admin.
 
     With zookeeper.acl: require the tree is closed, with off or use it is opened again. Sessions and
     what they hold are not touched. Before closing, every host shows its key (position use or
     require): whoever shows none is locked out.
 
-    Exit codes: 0 done; 6 the key is not the admin's.
+    Exit codes: 0 done; 5 refused, a role would be locked out by the ids that are here; 6 the key is
+    not the admin's.
     """
+    from failover.coordination.access_tree import LocksOut
     from failover.coordination.access_tree import apply as apply_lists
     from failover.coordination.connect import open_store
 
     policy = load_policy()
-    with open_store(policy) as store:
-        changed = apply_lists(policy, store)
+    try:
+        with open_store(policy) as store:
+            changed = apply_lists(policy, store, anew=new_keys)
+    except LocksOut as error:
+        raise UserError(
+            f"every key that counts now would count no more: {error}",
+            where="zookeeper.ids beside the admin's key",
+            todo="copy the newest people/admin here; --new-keys where all keys were made anew",
+            code=ExitCode.REFUSED,
+        ) from None
     click.echo(
         f"{changed} access lists changed; all are as zookeeper.acl: {policy.access.position}"
     )

@@ -42,13 +42,14 @@ class Difference:
             f"lets {_words(more)}" if more else "",
             f"does not let {_words(less)}" if less else "",
         ]
-        return "; ".join(part for part in parts if part) or "names an old key"
+        return "; ".join(part for part in parts if part) or "names another key of the same role"
 
 
 @dataclass(frozen=True, slots=True)
 class _Wrong:
     difference: Difference
-    acl: Sequence[ACL]
+    seen: Sequence[ACL]
+    acl: Sequence[ACL]  # as it should be
     version: int
 
 
@@ -65,13 +66,22 @@ def differences(policy: Policy, store: KazooStore) -> tuple[Difference, ...]:
     return (*missing, *(wrong.difference for wrong in _wrong(policy, store)))
 
 
-def apply(policy: Policy, store: KazooStore) -> int:
+class LocksOut(Exception):
+    """Nothing was changed: whoever shows a key that counts now would show one that counts nowhere.
+    The message names whose keys."""
+
+
+def apply(policy: Policy, store: KazooStore, *, anew: bool = False) -> int:
     """Make them so; how many were changed or made. Run again, it changes what is new or was left.
 
-    StoreForbidden where this process shows no admin's key; nothing is closed then.
+    A key is replaced by way of lists that name both: LocksOut where a role would lose every key
+    that it has now, as by outdated ids. ``anew``: that is wanted. StoreForbidden where this process
+    shows no admin's key; nothing is closed then.
     """
     _need_admin(policy, store)
     store.sync()
+    if not anew and (gone := sorted(_locked_out(policy, store))):
+        raise LocksOut(", ".join(gone))
     made = 0
     for path in _missing(policy, store):
         outcome = store.commit((Create(path, b""),))
@@ -81,6 +91,24 @@ def apply(policy: Policy, store: KazooStore) -> int:
     for wrong in _wrong(policy, store):
         made += store.set_acl(wrong.difference.path, wrong.acl, wrong.version)
     return made
+
+
+def _locked_out(policy: Policy, store: KazooStore) -> set[str]:
+    found = set()
+    for wrong in _wrong(policy, store):
+        before, after = _ids(wrong.seen), _ids(wrong.acl)
+        found |= {who for who in before.keys() & after if not before[who] & after[who]}
+    return found
+
+
+def _ids(acl: Sequence[ACL]) -> dict[str, set[str]]:
+    """By the name of the key; masked digests and everybody are nobody's."""
+    found: dict[str, set[str]] = {}
+    for each in acl:
+        who, _, digest = str(each.id.id).partition(":")
+        if digest and digest != MASKED:
+            found.setdefault(who, set()).add(digest)
+    return found
 
 
 def _need_admin(policy: Policy, store: KazooStore) -> None:
@@ -119,7 +147,7 @@ def _wrong_of(policy: Policy, store: KazooStore, paths: list[str]) -> Iterator[_
         wanted = _wanted(policy, store, path, ephemeral=seen.ephemeral)
         if not _same(seen, wanted):
             difference = Difference(path, lines(seen.acl), lines(wanted))
-            yield _Wrong(difference, wanted, seen.version)
+            yield _Wrong(difference, seen.acl, wanted, seen.version)
 
 
 _EVERYBODY: Sequence[ACL] = OPEN_ACL_UNSAFE

@@ -211,6 +211,7 @@ class Desk:
         self._wake.set()  # and look again at once, whatever came of it
         if isinstance(outcome, Committed):
             self._armed = False
+            self._prepared_for = (-1, False)
             self._send(StoodDown())
         return False
 
@@ -235,7 +236,9 @@ class Desk:
         standby = status.server_alive and not status.in_production and not status.granted
         asked = any(w.ask.purpose is Purpose.PRE_PROMOTE for w in self._waiting.values())
         occasion = (seen.last_writer.version, asked)
-        if not standby or state.plan is not None or self._prepared_for >= occasion:
+        # Not "older than": the znode is made anew where a pair is armed again, from version 0 on.
+        done = self._prepared_for in (occasion, (seen.last_writer.version, True))
+        if not standby or state.plan is not None or done:
             return
         self._prepared_for = occasion
         self._before_promotion(state)

@@ -10,6 +10,7 @@ from failover.policy import Address, Policy, ZooKeeperServer
 from failover.sites.zookeeper_status import ask_zookeeper
 
 ANSWER_LIMIT_S = 1.0
+ELECTION_PORT = 3888  # zoo.cfg
 
 
 def answer(server: ZooKeeperServer) -> ZooKeeperSeen | None:
@@ -26,6 +27,11 @@ def mode(server: ZooKeeperServer) -> ZooKeeperMode | None:
 def serves(found: ZooKeeperMode | None) -> bool:
     """It is part of a quorum."""
     return found is not None and found is not ZooKeeperMode.NO_QUORUM
+
+
+def elects(server: ZooKeeperServer) -> bool:
+    """It can be asked for its vote from here."""
+    return asyncio.run(_opens(server.address, ELECTION_PORT, refused=False))
 
 
 def answering(policy: Policy, own: SiteName) -> tuple[str, ...]:
@@ -52,13 +58,13 @@ async def _answering(doors: tuple[Door, ...]) -> tuple[str, ...]:
     return tuple(name for (name, _, _), there in zip(doors, opened, strict=True) if there)
 
 
-async def _opens(address: Address, port: int) -> bool:
-    """A refusal is an answer too: somebody there is alive."""
+async def _opens(address: Address, port: int, *, refused: bool = True) -> bool:
+    """``refused``: what a refusal counts as. It is an answer too: somebody there is alive."""
     try:
         async with asyncio.timeout(ANSWER_LIMIT_S):
             _, writer = await asyncio.open_connection(str(address), port)
     except ConnectionRefusedError:
-        return True
+        return refused
     except OSError:
         return False
     writer.close()

@@ -12,12 +12,14 @@ import subprocess
 import time
 from pathlib import Path
 
+from failover.durable import sync_directory
 from failover.rebuild import zoo_cfg
 
 CONFIG = Path("/etc/zookeeper/zoo.cfg")
 MYID = Path("/etc/zookeeper/myid")
 SERVICE = "zookeeper.service"
 SERVICE_LIMIT_S = 60.0
+_ASIDE = ".before-break-glass-"
 # Added to the epoch of a rebuilt quorum: more elections than the lost servers will ever hold, so
 # that no newer write of theirs outranks it if one of them comes back with its old data.
 EPOCH_AHEAD = 1000
@@ -95,6 +97,7 @@ class ZooKeeperHost:
         aside.mkdir()
         if logs.exists():
             logs.rename(aside / logs.name)
+            sync_directory(self.data_dir)
         return aside
 
     def write_config(self, text: str) -> Path:
@@ -106,37 +109,60 @@ class ZooKeeperHost:
         _replace(self._config, text)
         return aside
 
-    def last_write_unix_s(self) -> float:
-        """When this server last heard of a write: the record that it has is as old as that."""
-        logs = list((self.data_dir / "version-2").glob("log.*"))
+    def last_write_unix_s(self, *, begun: bool) -> float:
+        """When this server last heard of a write: the record that it has is as old as that.
+
+        ``begun``: the glass was broken before, and what was tried since is no news of the ensemble.
+        """
+        data = self._copy() if begun else self.data_dir
+        logs = list((data / "version-2").glob("log.*"))
         if not logs:
-            raise ServerError(f"{self.data_dir}: no record of an ensemble")
+            raise ServerError(f"{data}: no record of an ensemble")
         return max(path.stat().st_mtime for path in logs)
 
+    def _copy(self) -> Path:
+        """The data as it was before this glass was broken: the newest one that was put aside."""
+        found = sorted(self.data_dir.parent.glob(f"{self.data_dir.name}{_ASIDE}*"))
+        if not found:
+            raise ServerError(f"{self.data_dir}: nothing was put aside beside it")
+        return found[-1]
+
     def _beside(self, path: Path) -> Path:
-        return path.with_name(f"{path.name}.before-break-glass-{self._aside}")
+        return path.with_name(f"{path.name}{_ASIDE}{self._aside}")
 
     # ------------------------------------------------------------------ the epoch
 
     def raise_epoch(self) -> int:
-        """So that whatever the lost servers wrote since ranks below this one. Returns the epoch."""
-        directory = self.data_dir / "version-2"
-        try:
-            epoch = max(int((directory / name).read_text(encoding="ascii")) for name in EPOCH_FILES)
-        except (OSError, ValueError) as error:
-            raise ServerError(f"{directory}: no epoch of an ensemble: {error}") from None
-        for name in EPOCH_FILES:
-            _replace(directory / name, str(epoch + EPOCH_AHEAD))
-        return epoch + EPOCH_AHEAD
+        """So that whatever the lost servers wrote since ranks below this one. Returns the epoch.
+
+        Counted from the copy: whoever was interrupted and does it again ends at the same number.
+        """
+        wanted = max(_epochs(self._copy())) + EPOCH_AHEAD
+        for name, epoch in zip(EPOCH_FILES, _epochs(self.data_dir), strict=True):
+            if epoch < wanted:
+                _replace(self.data_dir / "version-2" / name, str(wanted))
+        return wanted
+
+
+def _epochs(data: Path) -> tuple[int, ...]:
+    directory = data / "version-2"
+    try:
+        return tuple(int((directory / name).read_text(encoding="ascii")) for name in EPOCH_FILES)
+    except (OSError, ValueError) as error:
+        raise ServerError(f"{directory}: no epoch of an ensemble: {error}") from None
 
 
 def _replace(path: Path, text: str) -> None:
-    """In one rename, with the same owner and mode."""
+    """On the disk before it has its name, in one rename, with the same owner and mode."""
     new = path.with_name(path.name + ".new")
-    new.write_text(text, encoding="utf-8")
+    with new.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
     shutil.copystat(path, new)
     _same_owner(path, new)
     new.rename(path)
+    sync_directory(path.parent)
 
 
 def _same_owner(of: Path, path: Path) -> None:

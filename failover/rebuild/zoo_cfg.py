@@ -56,6 +56,12 @@ def is_part(text: str) -> bool:
     return _WHY in text.splitlines()
 
 
+def is_unseen(text: str) -> bool:
+    """A part that lets nobody in yet: who may write is not on its record."""
+    addresses = [setting(text, name) for name in _ADDRESSES]
+    return is_part(text) and "127.0.0.1" in addresses
+
+
 def setting(text: str, name: str) -> str | None:
     """The value of a setting, for example ``dataDir``."""
     for line in text.splitlines():

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ from failover.cli.exit_codes import ExitCode
 from failover.cli.main import cli
 from failover.cli.output import UserError
 from failover.cli.roles import as_approver
-from failover.coordination.access_tree import apply, differences
+from failover.coordination.access_tree import LocksOut, apply, differences
 from failover.coordination.connect import Connection
 from failover.coordination.history import record
 from failover.coordination.init import Initialised, initialise
@@ -488,6 +489,7 @@ def test_a_key_is_replaced_without_an_outage(closed: World) -> None:
             apply(wanted, admin)
             assert differences(wanted, admin) == ()
 
+    shutil.copytree(closed.directory / "people/admin", closed.directory / "people/behind")
     host_secrets.rotate_key(wanted, made, Role.GUARD)
     copied_and_applied(2)
     guard.client.drop_socket()  # and with a connection that is made meanwhile
@@ -496,6 +498,11 @@ def test_a_key_is_replaced_without_an_outage(closed: World) -> None:
     assert keys.credentials != (old,)
     count = guard.renewals
     wait_for(lambda: guard.renewals > count + 5)
+    # Another admin, who has not got the new ids.
+    with closed.store("people/behind") as admin, pytest.raises(LocksOut, match=r"^guard$"):
+        apply(wanted, admin)
+    with closed.store("people/admin") as admin:
+        assert differences(wanted, admin) == ()
     guard.failed = [each for each in guard.failed if "connection lost" not in each]
     guard.end()
     with closed.stranger() as thief:

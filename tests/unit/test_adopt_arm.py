@@ -11,16 +11,19 @@ from memory_store import World as MemoryWorld
 from failover.adoption import arming
 from failover.checks.table import NAMES
 from failover.cli import adopt_arm
+from failover.cli.look import Seen
 from failover.cli.output import UserError
+from failover.health.inputs import ScopeSeen
 from failover.health.observation import GuardSeen
 from failover.health.view import View, build_view
-from failover.model import Automation, Epoch, GroupName, SiteName
+from failover.model import Automation, Epoch, GroupName, ProtectionMode, SiteName
 from failover.planning.decision import decide
 from failover.planning.gates import takeover_gates
 from failover.planning.plan import Plan, StepName
 from failover.planning.plan_checks import lint
+from failover.policy import Policy
 from failover.state import GroupState, StandbyScope, decode_state, encode_state
-from failover.znode import Create, GroupPaths
+from failover.znode import Create, GroupPaths, ScopePaths, Set
 from tests.scenarios.language import build
 
 MAKASSAR = SiteName("makassar")
@@ -200,9 +203,77 @@ def test_another_arming_is_not_taken_back() -> None:
         assert read(store).armed is armed
 
 
+def looked_at() -> tuple[MemoryStore, Seen]:
+    """A store, and what was seen in it: Patroni's configurations too."""
+    world, store = build(["the group is not armed"]), stored(arming.disarmed(on_record()))
+    inputs = world.inputs()
+    scopes = []
+    for scope in inputs.scopes:
+        assert scope.config is not None
+        path = config_of(world.policy, scope)
+        above = path.split("/")
+        for end in range(2, len(above)):
+            store.commit((Create("/".join(above[:end]), b""),))
+        store.commit((Create(path, scope.config.text.encode()),))
+        now = store.read(path)
+        assert now is not None
+        scopes.append(replace(scope, config=replace(scope.config, version=now.version)))
+    return store, Seen.of(world.policy, replace(inputs, scopes=tuple(scopes)), 1.0)
+
+
+def config_of(policy: Policy, scope: ScopeSeen) -> str:
+    name = policy.cluster(scope.cluster).scope(scope.site)
+    return ScopePaths(policy.patroni_namespace, name).config
+
+
 def test_arming_is_begun_on_record_and_says_in_which_epoch() -> None:
-    store, view = stored(arming.disarmed(on_record())), seen("the group is not armed")
-    assert adopt_arm._begin(view.policy, store, view, "because") == ("jakarta", 2)
+    store, found = looked_at()
+    policy = found.view.policy
+    assert adopt_arm._begin(policy, store, found, "because") == ("jakarta", 2)
     assert (read(store).armed, read(store).arming) == (True, True)
     with pytest.raises(UserError, match="somebody else"):
-        adopt_arm._begin(view.policy, store, view, "because")
+        adopt_arm._begin(policy, store, found, "because")
+
+
+def test_a_pair_that_was_moved_since_the_look_is_not_armed() -> None:
+    """By Patroni's own tools, while the checks ran: its primary would be killed over there."""
+    store, found = looked_at()
+    policy = found.view.policy
+    moved = config_of(policy, found.inputs.scopes[0])
+    now = store.read(moved)
+    assert now is not None
+    store.commit((Set(moved, now.data, now.version),))
+    with pytest.raises(UserError, match="was changed since it was looked at"):
+        adopt_arm._begin(policy, store, found, "because")
+    assert not read(store).armed
+
+
+def test_a_synchronous_group_is_not_armed_because_nobody_would_get_a_permit() -> None:
+    mode = ProtectionMode.MAX_AVAILABILITY
+    view = seen("the group is not armed")
+    assert view.state is not None
+    sync = replace(view, state=replace(view.state, protection=mode))
+    assert arming.SYNCHRONOUS in arming.against_arming(sync)
+    assert arming.SYNCHRONOUS not in arming.against_arming(view)
+    store, found = looked_at()
+    now = store.read(PATHS.state)
+    assert now is not None
+    after = encode_state(replace(decode_state(now.data), protection=mode))
+    store.commit((Set(PATHS.state, after, now.version),))
+    with pytest.raises(UserError, match="protection is synchronous"):
+        adopt_arm._begin(found.view.policy, store, found, "because")
+    assert not read(store).armed
+
+
+def test_what_nobody_would_bring_to_its_end_is_not_disarmed() -> None:
+    state = on_record()
+    assert adopt_arm._disarmed(state) == arming.disarmed(state)
+    ((name, cluster),) = state.clusters.items()
+    for left, why in (
+        (replace(cluster, standby=StandbyScope.QUARANTINE), "stands in quarantine"),
+        (replace(cluster, promoted=False), "is not on record"),
+    ):
+        with pytest.raises(UserError, match=why):
+            adopt_arm._disarmed(replace(state, clusters={name: left}))
+    with pytest.raises(UserError, match="protection is max-availability"):
+        adopt_arm._disarmed(replace(state, protection=ProtectionMode.MAX_AVAILABILITY))

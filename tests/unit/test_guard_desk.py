@@ -217,6 +217,17 @@ class TestBeforeAPromotion:
         desk._round()
         assert len(prepared) == 2
 
+    def test_a_record_that_was_made_anew_is_another_occasion(
+        self, policy: Policy, desk: Desk, connection: Connection, prepared: list[GroupState]
+    ) -> None:
+        """Of a pair that was armed again it begins at version 0."""
+        self.lose_the_primary(policy, connection)
+        desk.status(STANDBY)
+        desk._prepared_for = (7, True)
+        desk._round()
+        desk._round()
+        assert len(prepared) == 1
+
     def test_a_living_primary_is_not_left(
         self, policy: Policy, desk: Desk, connection: Connection, prepared: list[GroupState]
     ) -> None:

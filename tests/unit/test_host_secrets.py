@@ -133,3 +133,18 @@ def test_an_unknown_password_is_refused_with_all_names(tmp_path: Path) -> None:
     ended = rotate(tmp_path, "guard")
     assert ended.exit_code != 0
     assert all(name in ended.output for name in NAMES)
+
+
+def test_a_turn_that_was_cut_off_is_brought_to_its_end(tmp_path: Path) -> None:
+    """Between role and password: done again it would turn back, with the new word for the wrong
+    role."""
+    assert rotate(tmp_path, "replication").exit_code == 0
+    whole = texts(tmp_path / "passwords")
+    for name in ("replication.role", "replication.password"):
+        begun = whole["replication.role"] + whole["replication.password"]
+        (tmp_path / "passwords/replication.turn").write_text(begun)
+        (tmp_path / "passwords" / name).write_text(
+            "replicator\n" if name.endswith("role") else whole[name].split()[1] + "\n"
+        )
+        init(tmp_path)
+        assert texts(tmp_path / "passwords") == whole

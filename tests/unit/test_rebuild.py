@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,10 @@ from typing import Any
 
 import pytest
 
+from failover.cli.break_glass_checks import is_a_returned_one, waiting
+from failover.cli.output import UserError
+from failover.config import load
+from failover.health.observation import ZooKeeperMode
 from failover.last_writer import (
     LastWriter,
     encode_last_writer,
@@ -26,7 +31,7 @@ from failover.model import (
     SiteName,
     TimelineId,
 )
-from failover.rebuild import server, zoo_cfg
+from failover.rebuild import questions, server, zoo_cfg
 from failover.rebuild.record import proven, rebuilt, timelines_ahead
 from failover.rebuild.server import ServerError, ZooKeeperHost
 from failover.state import ClusterState, GroupState, StandbyScope
@@ -54,6 +59,8 @@ def test_unseen_only_this_host_is_let_in() -> None:
     after = zoo_cfg.part(rendered(), [2], unseen=True)
     assert zoo_cfg.setting(after, "clientPortAddress") == "127.0.0.1"
     assert zoo_cfg.setting(rendered(), "clientPortAddress") == "10.77.2.21"
+    assert zoo_cfg.is_unseen(after)
+    assert not zoo_cfg.is_unseen(zoo_cfg.part(rendered(), [2]))
 
 
 def test_the_members_of_the_record_are_told_by_zookeeper_itself() -> None:
@@ -167,16 +174,39 @@ def host(tmp_path: Path) -> ZooKeeperHost:
     return ZooKeeperHost(tmp_path / "zoo.cfg", tmp_path / "myid")
 
 
-def test_the_epoch_goes_far_ahead(host: ZooKeeperHost) -> None:
+def epochs(host: ZooKeeperHost) -> list[str]:
+    return [(host.data_dir / "version-2" / name).read_text() for name in server.EPOCH_FILES]
+
+
+def test_the_epoch_goes_far_ahead_and_no_further_when_it_is_done_again(host: ZooKeeperHost) -> None:
+    host.copy_data()
     assert host.raise_epoch() == 1007
-    found = [(host.data_dir / "version-2" / name).read_text() for name in server.EPOCH_FILES]
-    assert found == ["1007", "1007"]
+    assert epochs(host) == ["1007", "1007"]
+    (host.data_dir / "version-2" / "currentEpoch").write_text("9")  # interrupted between the two
+    assert host.raise_epoch() == 1007
+    assert epochs(host) == ["1007", "1007"]
+    (host.data_dir / "version-2" / "acceptedEpoch").write_text("1008")  # it has elected itself
+    assert host.raise_epoch() == 1007
+    assert epochs(host) == ["1008", "1007"]
 
 
 def test_data_without_an_epoch_is_no_ensemble(host: ZooKeeperHost) -> None:
+    with pytest.raises(ServerError, match="nothing was put aside"):
+        host.raise_epoch()
+    host.copy_data()
     (host.data_dir / "version-2" / "currentEpoch").write_text("")
     with pytest.raises(ServerError, match="no epoch"):
         host.raise_epoch()
+
+
+def test_what_was_tried_since_is_no_news_of_the_ensemble(host: ZooKeeperHost) -> None:
+    """A refused `quorum` opened a session, which is a write of today in the survivor's log."""
+    log = host.data_dir / "version-2" / "log.100000001"
+    os.utime(log, (1000.0, 1000.0))
+    assert host.last_write_unix_s(begun=False) == 1000.0
+    host.copy_data()
+    os.utime(log, (2000.0, 2000.0))
+    assert host.last_write_unix_s(begun=True) == 1000.0
 
 
 def test_what_goes_aside_is_kept(host: ZooKeeperHost) -> None:
@@ -211,3 +241,55 @@ def test_a_service_that_does_not_obey_is_said(
     monkeypatch.setattr(subprocess, "run", fails)
     with pytest.raises(ServerError, match=r"systemctl stop zookeeper.service: Unit .* not found"):
         host.stop()
+
+
+# --------------------------------------------------------------------------- who may go on
+
+POLICY = load(Path("deploy/failover.yaml"))
+ME = next(s for s in POLICY.zookeeper_servers if s.name == "mks-zk1")
+ALONE, UNSEEN = zoo_cfg.part(rendered(), [2]), zoo_cfg.part(rendered(), [2], unseen=True)
+WAITS, SERVES = ZooKeeperMode.NO_QUORUM, ZooKeeperMode.FOLLOWER
+
+
+def seen(
+    monkeypatch: pytest.MonkeyPatch,
+    found: dict[str, ZooKeeperMode],
+    elects: tuple[str, ...] = ("jkt-zk1", "sby-zk1"),
+) -> None:
+    monkeypatch.setattr(questions, "mode", lambda server: found.get(server.name))
+    monkeypatch.setattr(questions, "elects", lambda server: server.name in elects)
+
+
+def test_a_survivor_is_widened_by_those_that_wait_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen(monkeypatch, {"jkt-zk1": WAITS, "mks-zk1": ZooKeeperMode.LEADER})
+    assert waiting(POLICY, ME, ALONE) == ("jkt-zk1",)
+
+
+@pytest.mark.parametrize(
+    ("config", "found", "elects", "why"),
+    [
+        (ALONE, {}, ("jkt-zk1",), "1 of 3 servers take part"),
+        (ALONE, {"jkt-zk1": WAITS}, (), "1 of 3 servers take part"),
+        (ALONE, {"jkt-zk1": SERVES, "sby-zk1": WAITS}, ("sby-zk1",), "jkt-zk1 serves in an ensemb"),
+        (UNSEEN, {"jkt-zk1": WAITS}, ("jkt-zk1",), "no quorum yet"),
+    ],
+)
+def test_a_survivor_is_not_widened(
+    config: str,
+    found: dict[str, ZooKeeperMode],
+    elects: tuple[str, ...],
+    why: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By too few, by who cannot vote, into another ensemble, or before anything is on its record:
+    with an epoch that outranks everybody, what it knows would be what all of them know."""
+    seen(monkeypatch, found, elects)
+    with pytest.raises(UserError, match=why):
+        waiting(POLICY, ME, config)
+
+
+def test_a_survivor_does_not_rejoin_itself() -> None:
+    with pytest.raises(UserError, match="is the survivor"):
+        is_a_returned_one(POLICY, ME, ALONE)
+    for config in (rendered(), zoo_cfg.part(rendered(), [1, 2]), UNSEEN):  # the last: given up
+        is_a_returned_one(POLICY, ME, config)
