@@ -9,6 +9,7 @@ be run again where it was interrupted (docs/operations/two-sites-lost.md).
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING
 
 import click
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from failover.state import GroupState
 
 SERVES_LIMIT_S = 60.0
+LOOK_AGAIN_S = 0.2
 JOINED_LIMIT_S = 15.0  # an election, and the whole record to whoever has none
 
 
@@ -111,7 +113,7 @@ def quorum(fenced: tuple[str, ...], reason: str, accept_data_loss: bool, yes: bo
             details["data_loss"] = f"accepted by {operator()}"
         state = _record(policy, me, details, again=begun, accept_data_loss=accept_data_loss)
         _restart_with(host, zoo_cfg.part(full, keep))
-    _wait_serving(policy, SERVES_LIMIT_S, me)
+    _wait_serving(me, SERVES_LIMIT_S)
     _say_what_next(me.site, state)
 
 
@@ -124,8 +126,6 @@ def _record(
     accept_data_loss: bool,
 ) -> GroupState:
     """On record for good: who made a quorum of one site, and why; and of whom it knows nothing."""
-    import time
-
     from failover.coordination.connect import open_store
     from failover.coordination.settings import Setting, apply_setting, read_state
     from failover.rebuild.record import rebuilt, timelines_ahead
@@ -262,7 +262,7 @@ def widen() -> None:
     with _told(), interrupted_once():
         try:
             _restart_with(host, full)
-            _wait_serving(policy, JOINED_LIMIT_S, me)
+            _wait_serving(me, JOINED_LIMIT_S)
         except BaseException as error:
             _restart_with(host, before)  # also where the terminal is gone: alone it serves
             if not isinstance(error, StoreUnavailable | KeyboardInterrupt):
@@ -341,9 +341,13 @@ def _told() -> Iterator[None]:
         ) from None
 
 
-def _wait_serving(policy: Policy, limit_s: float, me: ZooKeeperServer) -> None:
+def _wait_serving(me: ZooKeeperServer, limit_s: float) -> None:
     """StoreUnavailable where this server is part of no quorum within the limit."""
-    from failover.coordination.connect import open_store
+    from failover.coordination.store import StoreUnavailable
+    from failover.rebuild.questions import mode, serves
 
-    with open_store(policy, limit_s, only=me):
-        pass
+    until_s = time.monotonic() + limit_s
+    while not serves(mode(me)):
+        if time.monotonic() > until_s:
+            raise StoreUnavailable(f"{me.name} is part of no quorum, {limit_s:g} s after its start")
+        time.sleep(LOOK_AGAIN_S)
