@@ -108,12 +108,13 @@ def _lacks_nothing(
     The very run of its server that is on record has everything. Else what is ahead has to be on
     another branch, an older one: a primary sends only what it has flushed, so a last writer that is
     behind on its own timeline has come back with an older disk, and what it lost is there. Nor
-    while the other site has everything on record: the takeover, seconds later, loses nothing.
+    while the other site has everything: the takeover, seconds later, loses nothing.
     """
     if _on_record(cluster, candidate):
         return True
-    in_sync = view.state is not None and view.state.in_sync
-    if in_sync or _another_had_the_permit(view, cluster, candidate):
+    if _other_site_has_everything(view, cluster):
+        return False
+    if _another_had_the_permit(view, cluster, candidate):
         return False
     return all(_timeline(host) < _timeline(candidate) for host in ahead)
 
@@ -123,6 +124,16 @@ def _on_record(cluster: ClusterView, host: HostView) -> bool:
     recorded, seen = cluster.recorded, host.postgres
     run = recorded.runs.get(host.host.name) if recorded is not None else None
     return bool(run) and seen is not None and seen.started == run
+
+
+def _other_site_has_everything(view: View, cluster: ClusterView) -> bool:
+    """In sync on record, and not seen to be void: where every server there that is on record runs
+    anew, nobody takes over by the record any more, and both sites would wait for each other."""
+    if view.state is None or not view.state.in_sync or cluster.recorded is None:
+        return False
+    have = cluster.recorded.have
+    there = [host for host in cluster.standby.hosts if host.host.name in have]
+    return not there or any(h.postgres is None or _on_record(cluster, h) for h in there)
 
 
 def _another_had_the_permit(view: View, cluster: ClusterView, host: HostView) -> bool:

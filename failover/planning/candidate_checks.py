@@ -13,6 +13,7 @@ from failover.health.sightings import HostView
 from failover.last_writer import permitted_hosts
 from failover.model import Automation, HostName, Lsn
 from failover.planning.linting import Problem, Problems, Reading, declared, document
+from failover.state import ClusterState
 from failover.znode import Check, Create, Delete, Set
 
 SILENT_S_MIN = 10.0
@@ -90,7 +91,7 @@ def loses_nothing(reading: Reading) -> Problems:
     """Who is named is the recorded run of its server. Or else: no permitted host has more, on its
     timeline or a newer one; the refused ones ahead of it are on older ones; nobody else had a
     permit of this epoch before its promotion is on record; and the other site does not have
-    everything, which it would take over with."""
+    everything, which it would take over with: every server that is on record there runs anew."""
     for cluster in reading.clusters:
         op, writer = _named(reading, cluster), cluster.last_writer
         named = (document(op.data) or {}).get("member") if op is not None else None
@@ -126,8 +127,19 @@ def _losses(
     judged_now = 0.0 < writer.judged_unix_s == before.epoch_started_unix_s
     if not recorded.promoted and judged_now and writer.host != named:
         yield f"{writer.host} had a permit of this epoch"
-    if before.in_sync:
+    if before.in_sync and not _record_is_void(cluster, recorded):
         yield "the other site has everything"
+
+
+def _record_is_void(cluster: ClusterView, recorded: ClusterState) -> bool:
+    """Of the other site: each of its servers that was on record was seen in another run."""
+    seen = {h.host.name: h.postgres for h in cluster.standby.hosts}
+    there = [name for name in recorded.have if name in seen]
+    for name in there:
+        server = seen[name]
+        if server is None or server.started == recorded.runs.get(name):
+            return False
+    return bool(there)
 
 
 def _place(host: HostView) -> tuple[int, Lsn]:

@@ -29,8 +29,8 @@ from failover.znode import Create, Set, Transaction, Znode
 if TYPE_CHECKING:
     from failover.simulation.world import World
 
-# Before there is an acknowledgement barrier a host frozen whole and thawed may
-# acknowledge for that long.
+# In a host that was frozen whole and is thawed the guard has not looked yet for that long: the
+# acknowledgement barrier alone keeps what its server answers.
 THAW_S_MAX = 0.1
 # With the guard's own processes stopped as well, systemd first has to replace them.
 REPLACED_S_MAX = 0.7
@@ -57,7 +57,7 @@ class Checker:
         self._planned: set[int] = set()  # epochs begun after a shutdown: nothing may be lost
         self._loss_accepted: set[int] = set()  # epochs begun by a takeover by hand
         self._head: HeadSeen = NO_HEAD
-        self.sync = SyncChecker(world, self._fail, self._was_thawed)
+        self.sync = SyncChecker(world, self._fail, self._acknowledges)
 
     # ------------------------------------------------------------------ I1
 
@@ -100,13 +100,18 @@ class Checker:
             self._fail(f"I1: writable at once in {cluster}: {', '.join(s.name for s in able)}")
 
     def _acknowledges(self, server: Postgres) -> bool:
+        """A server that lives is taken to acknowledge, whatever the kernel lets out: its guard
+        should have killed it. Only where none of the guard's processes runs the kernel's word
+        counts."""
         if not server.writable or server.host.frozen:
             return False
-        return not self._within_grace(server.name, self.kernel.now)
+        if self.world.stacks[server.name].guard.watches and not self._just_thawed(server.name):
+            return True
+        return server.answers_leave()
 
-    def _within_grace(self, host: str, at_s: float) -> bool:
+    def _just_thawed(self, host: str) -> bool:
         thawed_s, grace_s = self._thawed_at.get(host, (-9.0, 0.0))
-        return 0 <= at_s - thawed_s <= grace_s
+        return 0 <= self.kernel.now - thawed_s <= grace_s
 
     # ------------------------------------------------------------------ I2
 
@@ -164,7 +169,7 @@ class Checker:
                 f"below min_lsn {recorded.min_lsn.bytes}"
             )
         acks = self.world.acknowledgements(server.cluster)
-        old = [ack for ack in acks if ack.site != server.site and not self._was_thawed(ack)]
+        old = [ack for ack in acks if ack.site != server.site]
         if not old:
             return
         # What a failover inside the old site had lost before is not this takeover's loss.
@@ -231,17 +236,12 @@ class Checker:
         last: Acknowledgement | None = None
         done: set[tuple[str, int]] = set()
         for ack in acks:
-            if self._was_thawed(ack):
-                continue
             writer = (ack.host, ack.run_id)
             if last is not None and (last.host, last.run_id) != writer:
                 done.add((last.host, last.run_id))
             if writer in done:
                 self._fail(f"I1: {ack.host} acknowledged at {ack.at_s:.3f} after another host did")
             last = ack
-
-    def _was_thawed(self, ack: Acknowledgement) -> bool:
-        return self._within_grace(ack.host, ack.at_s)
 
     def _fail(self, text: str) -> None:
         self.kernel.note(f"VIOLATION {text}")

@@ -7,90 +7,64 @@ and a disaster that it was to avoid do. One function each, as in faults.py.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from failover.model import SiteName
+from failover.simulation.acts import Acts, lose, standby_site, together
 from failover.simulation.controller import UNIX_EPOCH_S
 from failover.simulation.faults import Fault, Undo
+from failover.simulation.outrun_faults import OUTRUN_FAULTS
 from failover.simulation.postgres import Hang, Run
 from failover.simulation.world import World
 from failover.state import PlanKind, StandbyScope
 
-LOOK_S = 0.05
 STUCK_AFTER_S = 5.0  # of a plan's deadline (health/scenarios.py)
-
-
-class _Acts:
-    """What is still to come. Undone, nothing more happens."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-        self._over = False
-
-    def end(self) -> None:
-        self._over = True
-
-    def after(self, delay_s: float, act: Callable[[], None]) -> None:
-        """Then, unless it has been undone."""
-        self._world.kernel.after(delay_s, lambda: None if self._over else act())
-
-    def when(self, so: Callable[[], bool], act: Callable[[], None]) -> None:
-        """As soon as it is so, once."""
-
-        def look() -> None:
-            if so():
-                act()
-            else:
-                self.after(LOOK_S, look)
-
-        self.after(LOOK_S, look)
 
 
 def lose_the_new_site(world: World, random: Random) -> Undo:
     """An operator moves the group, and the site that was just made active is gone before it is
     promoted. Sometimes he asks for the way back, whatever is lost."""
-    acts, epoch = _Acts(world), world.state.epoch
+    acts, epoch = Acts(world), world.state.epoch
     by_power, asks_back = random.random() < 0.5, random.random() < 0.4
     late_s, back_s = random.uniform(0.0, 0.4), random.uniform(3.0, 9.0)
     world.kernel.note("FAULT whatever site is made active next is lost at once")
-    world.operator_asks(_standby(world), limit_s=15.0)
+    world.operator_asks(standby_site(world), limit_s=15.0)
     ended: list[Undo] = [acts.end]
 
     def strike() -> None:
         site = world.state.active_site
         world.kernel.note(f"FAULT {site} is lost as it takes over")
-        ended.append(_lose(world, site, by_power=by_power))
+        ended.append(lose(world, site, by_power=by_power))
         if asks_back:
-            acts.after(back_s, lambda: world.operator_asks(_standby(world), kind=PlanKind.TAKEOVER))
+            kind = PlanKind.TAKEOVER
+            acts.after(back_s, lambda: world.operator_asks(standby_site(world), kind=kind))
 
     acts.when(lambda: world.state.epoch != epoch, lambda: acts.after(late_s, strike))
-    return lambda: _all(ended)
+    return lambda: together(ended)
 
 
 def lose_the_goal_of_a_plan(world: World, random: Random) -> Undo:
     """A planned move whose goal is lost when the old site is being stopped: it has to go back."""
-    acts, limit_s = _Acts(world), random.choice((2.0, 5.0))
+    acts, limit_s = Acts(world), random.choice((2.0, 5.0))
     by_power, late_s = random.random() < 0.5, random.uniform(0.1, 1.5)
     world.kernel.note("FAULT a switchover is asked for, and its goal is lost")
-    world.operator_asks(_standby(world), limit_s=limit_s)
+    world.operator_asks(standby_site(world), limit_s=limit_s)
     ended: list[Undo] = [acts.end]
 
     def strike() -> None:
         plan = world.state.plan
         if plan is not None:
             world.kernel.note(f"FAULT {plan.to_site} is lost under plan {plan.id}")
-            ended.append(_lose(world, plan.to_site, by_power=by_power))
+            ended.append(lose(world, plan.to_site, by_power=by_power))
 
     acts.when(lambda: world.state.plan is not None, lambda: acts.after(late_s, strike))
-    return lambda: _all(ended)
+    return lambda: together(ended)
 
 
 def nobody_ends_the_plan(world: World, random: Random) -> Undo:
     """A primary hangs, an operator has the guards stop it, and every controller is gone until long
     after the plan's deadline."""
-    acts = _Acts(world)
+    acts = Acts(world)
     primaries = [s for s in world.stacks.values() if _works(s.server.run, s.server.in_recovery)]
     hung = random.choice(primaries) if primaries else None
     kind = PlanKind.TAKEOVER if random.random() < 0.85 else PlanKind.SWITCHOVER
@@ -99,7 +73,7 @@ def nobody_ends_the_plan(world: World, random: Random) -> Undo:
     world.kernel.note("FAULT a plan is begun, and every controller is gone until it is overdue")
     if hung is not None and kind is PlanKind.TAKEOVER:
         hung.server.hangs(Hang.FROZEN)
-    acts.after(asked_s, lambda: world.operator_asks(_standby(world), limit_s=2.0, kind=kind))
+    acts.after(asked_s, lambda: world.operator_asks(standby_site(world), limit_s=2.0, kind=kind))
 
     def come_back() -> None:
         for controller in world.controllers.values():
@@ -127,10 +101,10 @@ def nobody_ends_the_plan(world: World, random: Random) -> Undo:
 
 def lose_a_replica_when_alone(world: World, random: Random) -> Undo:
     """The active site is lost, and later a replica of the one that goes on alone."""
-    acts, late_s = _Acts(world), random.uniform(3.0, 9.0)
+    acts, late_s = Acts(world), random.uniform(3.0, 9.0)
     site, by_power = world.state.active_site, random.random() < 0.5
     world.kernel.note(f"FAULT {site} is lost, and later a replica of the other site")
-    ended: list[Undo] = [acts.end, _lose(world, site, by_power=by_power)]
+    ended: list[Undo] = [acts.end, lose(world, site, by_power=by_power)]
 
     def alone() -> bool:
         clusters = world.state.clusters.values()
@@ -145,13 +119,13 @@ def lose_a_replica_when_alone(world: World, random: Random) -> Undo:
             ended.append(lambda: world.power_on(name))
 
     acts.when(alone, lambda: acts.after(late_s, strike))
-    return lambda: _all(ended)
+    return lambda: together(ended)
 
 
 def alter_standby_scope(world: World, random: Random) -> Undo:
     """An operator edits Patroni's configuration of the standby site by hand, and puts it back where
     it still is the standby site's."""
-    site = _standby(world)
+    site = standby_site(world)
     cluster = random.choice(world.policy.clusters)
     path = world.scope(cluster, site).config
     ordinary = random.random() < 0.5
@@ -187,33 +161,9 @@ COMPOUND_FAULTS: dict[Fault, float] = {
     nobody_ends_the_plan: 3.0,
     lose_a_replica_when_alone: 2.0,
     alter_standby_scope: 1.0,
+    **OUTRUN_FAULTS,
 }
-
-
-def _standby(world: World) -> SiteName:
-    return world.policy.other_data_site(world.state.active_site).name
 
 
 def _works(run: Run, in_recovery: bool) -> bool:
     return run is Run.RUNNING and not in_recovery
-
-
-def _lose(world: World, site: str, *, by_power: bool) -> Undo:
-    """The database hosts of a site, by their power, or the whole of it, by its links."""
-    if not by_power:
-        world.network.isolate(site)
-        return lambda: world.network.rejoin(site)
-    names = [stack.host.name for stack in world.at(site) if stack.host.up]
-    for name in names:
-        world.power_off(name)
-
-    def undo() -> None:
-        for name in names:
-            world.power_on(name)
-
-    return undo
-
-
-def _all(undos: list[Undo]) -> None:
-    for undo in undos:
-        undo()

@@ -17,6 +17,7 @@ from failover.guard.stand_in import latest
 from failover.health.observation import GuardSeen
 from failover.model import Epoch, TimelineId
 from failover.simulation.client import Client
+from failover.simulation.guard_door import HostDoor
 from failover.simulation.guard_worker import Worker
 from failover.simulation.kernel import Kernel, Process
 from failover.simulation.postgres import Postgres, Run
@@ -95,6 +96,7 @@ class Guard:
         self.files = Files()
         self.limits = logic.Limits.of(timing)
         self.logic = logic.Guard(self.limits)
+        self.door = HostDoor(kernel, self.limits.deadline_s)
         self.worker: Worker | None = None
         self.enabled = True  # systemd starts it again
         self.starts_from_s = 0.0  # until then a new minder loads its libraries
@@ -124,6 +126,7 @@ class Guard:
             files.boot_id = self.server.host.boot_id
             files.grant = files.renewals = files.note = None
             files.stood_in = files.stood_until_s = None
+            self.door.booted()
         self.logic = logic.Guard(
             self.limits,
             armed=files.armed,
@@ -203,6 +206,12 @@ class Guard:
     @property
     def minder(self) -> Process | None:
         return self._minder
+
+    @property
+    def watches(self) -> bool:
+        """One of its processes runs, and so enforces a deadline; else the kernel alone does."""
+        worker = self.worker
+        return not self.stopped or (worker is not None and not worker.stopped)
 
     @property
     def answers(self) -> bool:
@@ -287,6 +296,7 @@ class Guard:
             self.save()
         elif isinstance(decision, logic.AskInPlace):
             self._ask_in_place()
+        self.door.move(self.logic, self.server_seen)
         self._send_status()
 
     def _send_status(self) -> None:
@@ -397,6 +407,7 @@ class Guard:
                 elif not self._told:  # nobody hears the yes, so nobody acts on it
                     self.logic = replace(self.logic, grant=None)
                 self.save()
+                self.door.move(self.logic, self.server_seen)  # before anybody hears it
         question.yes, question.reason, question.timeline = yes, reason, timeline
         if question.asker is not None:
             question.asker.wake()

@@ -107,6 +107,12 @@ class Worker:
         if self._holds_lock:
             self.guard.lock_held = False
 
+    @property
+    def stopped(self) -> bool:
+        """Frozen or dead itself, not only the host."""
+        renewals = self._renewals
+        return not renewals.alive or "worker" in renewals.stops
+
     def freeze(self) -> None:
         for process in self.processes:
             process.freeze("worker")
@@ -204,6 +210,7 @@ class Worker:
             return
         if self._token_of != session_id and not self._open(session_id):
             return
+        self.guard.door.announce(sent_s)
         outcome = self.store.commit((renewal(self.me, session_id),))
         if self.store.session_id != session_id:
             return

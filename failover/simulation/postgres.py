@@ -87,6 +87,7 @@ class Postgres:
         self.salvaged: list[Position] = []  # copies of its WAL, each from wherever it was needed
         self.acknowledged: list[Acknowledgement] = []
         self.became_writable: Callable[[Postgres], None] = lambda _: None
+        self.answers_leave: Callable[[], bool] = lambda: True  # by the kernel's barrier
         self.is_rewound: Callable[[Postgres, Postgres], None] = lambda _, __: None
         self.sync = SyncCommits(kernel, self._acknowledge)
         self.standby_names: frozenset[str] = frozenset()  # who may stream from it
@@ -347,6 +348,8 @@ class Postgres:
         return self.kernel.now - self.written_at_s
 
     def _acknowledge(self, position: Position) -> None:
+        if not self.answers_leave():
+            return  # the client waits, and is cut off when the barrier opens again
         self.acknowledged.append(
             Acknowledgement(
                 self.cluster, self.name, self.site, self.run_id, self.kernel.now, position

@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 
 
 class SyncChecker:
-    """``excused``: acknowledged by a frozen host in its first moment after the thaw."""
+    """``acknowledges``: what a server answers its clients may leave its host now."""
 
     def __init__(
         self,
         world: World,
         fail: Callable[[str], None],
-        excused: Callable[[Acknowledgement], bool],
+        acknowledges: Callable[[Postgres], bool],
     ) -> None:
         self._world = world
         self._fail = fail
-        self._excused = excused
+        self._acknowledges = acknowledges
         self._state: GroupState | None = None
         self._epoch_began_s = 0.0
         self.in_sync_moves: set[int] = set()  # epochs that were begun while in sync
@@ -85,9 +85,7 @@ class SyncChecker:
         for ack in reversed(self._world.acknowledgements(cluster)):
             if ack.at_s < self._epoch_began_s:
                 return None
-            if self._state is not None and ack.site != self._state.active_site:
-                continue
-            if not self._excused(ack):
+            if self._state is None or ack.site == self._state.active_site:
                 return ack
         return None
 
@@ -100,8 +98,9 @@ class SyncChecker:
             if self._world.stacks[host].host.site != state.active_site
         }
         for server in self._world.servers(cluster):
-            frozen = server.host.frozen or not server.host.up
-            if frozen or not server.writable or server.site != state.active_site:
+            if server.site != state.active_site or not server.host.up:
+                continue
+            if not self._acknowledges(server):
                 continue
             if server.sync.could_skip(there):
                 self._fail(f"in_sync, and {server.name} could acknowledge without the other site")

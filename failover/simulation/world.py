@@ -318,6 +318,7 @@ class World:
             lambda: self._peers(cluster, config.site),
             lambda address: self._by_address(cluster, address),
         )
+        server.answers_leave = lambda: guard.door.opens
         return Stack(config, server, patroni, guard)
 
     def _controller(self, site: SiteName) -> SiteController:
