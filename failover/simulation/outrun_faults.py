@@ -79,29 +79,38 @@ def outrun_after_a_local_failover(world: World, random: Random) -> Undo:
 def outrun_after_a_takeover(world: World, random: Random) -> Undo:
     """The active site is lost, who leads at the other one comes back with an older disk, and an
     operator takes over, whatever is lost. Who is promoted so is gone before that is on record, or
-    soon after."""
+    soon after, while Patroni beside it is slow to follow."""
     acts, site = Acts(world), standby_site(world)
     by_power, asked_s = random.random() < 0.5, random.uniform(0.5, 2.5)
-    late_s = random.choice((random.uniform(0.0, 0.25), random.uniform(0.8, 2.0)))
+    on_record = random.random() < 0.6
+    late_s = random.uniform(0.6, 1.8) if on_record else random.uniform(0.0, 0.25)
     older, away_s = random.randrange(*OLDER_BYTES), random.uniform(*AWAY_S)
     active, there = world.state.active_site, list(world.at(site))
     leaders = [s for s in there if s.patroni.role == "standby_leader"]
     world.kernel.note(f"FAULT {active} is lost, and {site} is led from a disk {older} bytes older")
     ended: list[Undo] = [acts.end, lose(world, active, by_power=by_power)]
     for stack in leaders:
-        stack.server.kill()
-        stack.server.lsn = max(stack.server.branch.start, stack.server.lsn - older)
+        stack.server.set_back(older)
     acts.after(asked_s, lambda: world.operator_asks(site, kind=PlanKind.TAKEOVER))
 
+    def promoted() -> None:
+        for stack in there if on_record else ():
+            if not _writes(stack):
+                stack.patroni.freeze()
+        acts.after(late_s, strike)
+
     def strike() -> None:
+        for stack in there:
+            stack.patroni.thaw()
         _gone_for(acts, [s for s in there if _writes(s)], away_s)
 
     def undo() -> None:
         for stack in there:
+            stack.patroni.thaw()
             stack.guard.enabled = True
 
     ended.append(undo)
-    acts.when(lambda: any(map(_writes, there)), lambda: acts.after(late_s, strike))
+    acts.when(lambda: any(map(_writes, there)), promoted)
     return lambda: together(ended)
 
 

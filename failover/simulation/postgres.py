@@ -84,6 +84,7 @@ class Postgres:
         self.written_at_s = 0.0  # the last write to its WAL
         self.waiting_commits = 0
         self.run_id = 0  # a new one with every start
+        self.set_back_from = 0  # the most that its disk had before it was an older one
         self.salvaged: list[Position] = []  # copies of its WAL, each from wherever it was needed
         self.acknowledged: list[Acknowledgement] = []
         self.became_writable: Callable[[Postgres], None] = lambda _: None
@@ -355,6 +356,12 @@ class Postgres:
                 self.cluster, self.name, self.site, self.run_id, self.kernel.now, position
             )
         )
+
+    def set_back(self, by_bytes: int) -> None:
+        """It comes back with the disk of before, or with a copy of a host that had less."""
+        self.kill()
+        self.set_back_from = max(self.set_back_from, self.lsn)
+        self.lsn = max(self.branch.start, self.lsn - by_bytes)
 
     def stream(self) -> None:
         """Receive and replay what the upstream has."""

@@ -28,6 +28,7 @@ from failover.state import GroupState, StandbyScope
 
 STEP_S = (0.02, 0.25)
 WARM_UP_S = 3.0
+STUCK = "takeover_stuck"
 LIVENESS_S = 120.0
 SLOWER = 3.0  # so much longer are the steps, and all faults, of some schedules
 SLOW_SHARE = 0.1
@@ -153,13 +154,28 @@ def _heal(world: World, result: Result) -> None:
     while world.kernel.now - healed_s < LIVENESS_S:
         world.run(1.0)
         problem = unwell(world)
-        if not problem:
+        if not problem or _a_human_decides(world):
             result.healed_after_s = world.kernel.now - healed_s
             for cluster in world.policy.clusters:
                 world.checker.one_history(world.acknowledgements(cluster.name))
             world.checker.whole_history()
             return
     raise Violation(f"liveness: not well {LIVENESS_S:.0f} s after the last fault: {problem}")
+
+
+def _a_human_decides(world: World) -> bool:
+    """What a takeover was judged by is on no disk of its site any more, because one was set back
+    since. Nobody may be promoted then; that every controller pages for it is what is demanded."""
+    state = world.state
+    for cluster in world.policy.clusters:
+        recorded = state.clusters[cluster.name]
+        here = [s for s in world.servers(cluster.name) if s.site == state.active_site]
+        judged = recorded.min_lsn.bytes
+        gone = all(server.lsn < judged for server in here)
+        if not recorded.promoted and gone and any(s.set_back_from >= judged for s in here):
+            results = [controller.result for controller in world.controllers.values()]
+            return all(r is not None and r.verdict.code == STUCK for r in results)
+    return False
 
 
 def unwell(world: World) -> str:

@@ -25,8 +25,7 @@ def older_disk(world: World, random: Random) -> Undo:
     server = stack.server
     older = random.randrange(OLDER_BY_BYTES_MAX)
     world.kernel.note(f"FAULT {server.name} comes back with a disk {older} bytes older")
-    server.kill()
-    server.lsn = max(server.branch.start, server.lsn - older)
+    server.set_back(older)
     return _nothing
 
 
