@@ -65,6 +65,7 @@ from failover.znode import GroupPaths
 
 if TYPE_CHECKING:
     from failover.coordination.store import Store
+    from failover.transport import TransportSecurity
 
 ANSWER_LIMIT_S = 3.0  # a guard waits for a hanging disk for 2 s before it says so
 SESSION_LIMIT_S = 2.0
@@ -116,7 +117,9 @@ async def _ask(
                 for host in cluster.hosts
             ),
             _all(ask_settings(server, ANSWER_LIMIT_S) for server in policy.zookeeper_servers),
-            _all(_proxy(session, proxy) for site in policy.sites for proxy in site.proxies),
+            _all(
+                _proxy(session, each, policy.tls) for site in policy.sites for each in site.proxies
+            ),
             _all(_controller(session, site.controller) for site in policy.sites),
             _all(_endpoint(policy, each, view.now_unix_s) for each in policy.endpoints),
             ask_certificates(policy, ANSWER_LIMIT_S),
@@ -176,8 +179,10 @@ async def _host(
     return HostFound(host, postgres, report), () if clock is None else (clock,)
 
 
-async def _proxy(session: aiohttp.ClientSession, proxy: Proxy) -> ProxyFound:
-    servers = await ask_haproxy(session, proxy, ANSWER_LIMIT_S)
+async def _proxy(
+    session: aiohttp.ClientSession, proxy: Proxy, tls: TransportSecurity
+) -> ProxyFound:
+    servers = await ask_haproxy(session, proxy, ANSWER_LIMIT_S, tls.statistics_identity)
     return ProxyFound(proxy.name, proxy.site, proxy.address, servers)
 
 

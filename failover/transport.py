@@ -110,6 +110,12 @@ class TransportSecurity:
         return Served(self.identity, self.http.required) if self.http.served else None
 
     @property
+    def statistics_identity(self) -> Identity | None:
+        """For dialling HAProxy's statistics; None: without TLS. That port takes one way at a time,
+        so there it is TLS from ``require`` on."""
+        return self.identity if self.http.required else None
+
+    @property
     def postgres_authorities(self) -> str | None:
         """For dialling PostgreSQL; None: without TLS."""
         return self.identity.authority_file if self.postgresql.dialled else None

@@ -68,6 +68,9 @@ def proposal(snapshot: Snapshot, names: Names) -> str:
         f"initial_site: {names.sites[0]}",
         *_namespace(snapshot),
         "residency: {cut: false}  # reported; true ends sessions from undeclared networks",
+        "# As the pair is. Once it is armed: docs/operations/certificates.md, and access.md.",
+        "tls: {zookeeper: off, postgresql: off, patroni: off, http: off}",
+        "zookeeper: {acl: off}",
         "",
         "sites:",
     ]

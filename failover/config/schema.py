@@ -293,23 +293,26 @@ WireMode = Annotated[
 
 
 class TlsModel(_Model):
-    """Of each wire, how far it has gone: off, accept, use, require (decision 0018)."""
+    """Of each wire, how far it has gone: off, accept, use, require (decision 0018).
+
+    A file that says nothing means ``require``: whoever wants less writes it down (decision 0024).
+    """
 
     zookeeper: WireMode = Field(
-        default=_default("tls").zookeeper,
+        default=Wire.REQUIRE,
         description="To ZooKeeper, and between its servers: off, accept, use or require "
         "([0018](decisions/0018-transport-security.md)).",
     )
     postgresql: WireMode = Field(
-        default=_default("tls").postgresql,
+        default=Wire.REQUIRE,
         description="To PostgreSQL: customers, replication, controllers; the same positions.",
     )
     patroni: WireMode = Field(
-        default=_default("tls").patroni,
+        default=Wire.REQUIRE,
         description="To Patroni's REST interface: its peers, controllers, commands; the same.",
     )
     http: WireMode = Field(
-        default=_default("tls").http,
+        default=Wire.REQUIRE,
         description="To guards and controllers: proxies' checks, metrics, the console; the same.",
     )
     directory: Annotated[str, BeforeValidator(units.checked(units.plain_directory))] = Field(
@@ -319,19 +322,20 @@ class TlsModel(_Model):
 
 
 class ZooKeeperAccessModel(_Model):
-    """Who may do what in ZooKeeper (decision 0019)."""
+    """Who may do what in ZooKeeper (decision 0019); closed where the file says nothing."""
 
     acl: Annotated[
         Access, BeforeValidator(units.checked(units.access)), Field(examples=["require", "off"])
     ] = Field(
-        default=_default("access").position,
+        default=Access.REQUIRE,
         description="Access lists: off, use (keys are shown) or require (znodes are closed) "
         "([0019](decisions/0019-access-in-zookeeper.md)).",
     )
 
 
 class FileModel(_Model):
-    """The whole file. Defaults are those of ``Policy``."""
+    """The whole file. Defaults are those of ``Policy``, but for ``tls`` and ``zookeeper``: a value
+    made by hand is plain, a file that says nothing is closed."""
 
     group: GroupKey = Field(description="Of the failover group; `/failover/GROUP` in ZooKeeper.")
     owner: Words = Field(description="Of every network that names no other.")

@@ -45,6 +45,7 @@ OWNERS: dict[Role, str] = {
     Role.DATABASE: "postgres",
     Role.CONTROLLER: "failover",
     Role.ZOOKEEPER: "zookeeper",
+    Role.PROXY: "haproxy",
 }
 
 SECRETS: dict[Role, tuple[str, ...]] = {

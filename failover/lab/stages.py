@@ -231,7 +231,8 @@ def _wait_writable(lab: Lab, hosts: tuple[DatabaseHost, ...]) -> None:
 
 def _proxy_problem(lab: Lab, host: LabHost) -> str:
     """Every cluster has exactly one server that is up."""
-    code, body = http_get(str(host.address), METRICS_PORT, "/;csv")
+    proof = lab.policy.tls.statistics_identity
+    code, body = http_get(str(host.address), METRICS_PORT, "/;csv", proof)
     if code != 200:
         return f"HAProxy: {body.strip()[:200]}"
     rows = [line.split(",") for line in body.splitlines() if line and not line.startswith("#")]

@@ -274,12 +274,10 @@ PROXY = (
         ),
     ),
     Port(
-        *(Host.PROXY, 8404, "HAProxy's statistics", "haproxy.service", Listens.OWN, "none"),
-        "Prometheus, `failover check`, people's browsers",
-        rows=_rows(
-            (Client.NOBODY, Can.READS, Can.READS),
-            (Client.NO_CERTIFICATE, Can.NO_TLS, Can.NO_TLS),
-        ),
+        *(Host.PROXY, 8404, "HAProxy's statistics", "haproxy.service", Listens.OWN),
+        switch="tls.http",
+        connects="Prometheus, `failover check`, people's browsers",
+        rows=_HTTP,
     ),
 )
 _LAB = (
@@ -318,10 +316,10 @@ _TOP = """\
 Made from `failover/reference/ports.py` by `make reference`; do not edit.
 
 Every port that a host listens on, who connects, and what each kind of client can do there: as
-`failover.yaml` is without switches ("off", the default for now), and with `tls.*` and
-`zookeeper.acl` at `require`. `tests/integration/test_ports.py` (and `test_ports_required.py`)
-compares the sockets of every host of the lab with this page, fails for each that is not on it, and
-tries each line against the running parts.
+`failover.yaml` is with every switch off ("off", as the lab has it), and with `tls.*` and
+`zookeeper.acl` at `require`, the default. `tests/integration/test_ports.py` (and
+`test_ports_required.py`) compares the sockets of every host of the lab with this page, fails for
+each that is not on it, and tries each line against the running parts.
 
 For a firewall: let in who connects, refuse the rest. What database hosts may dial is in
 [Indonesia only](residency.md). Setting the switches: [certificates](operations/certificates.md),

@@ -127,6 +127,7 @@ def _site_files(policy: Policy, site: Site) -> Iterator[_Planned]:
         yield directory, "etc/zookeeper/zoo.cfg", "zoo.cfg.j2", values
         yield directory, f"{_UNITS}/zookeeper.service", "zookeeper.service.j2", values
         yield directory, "etc/sysctl.d/60-failover.conf", "zookeeper-sysctl.conf.j2", values
+        yield directory, _TMPFILES, "tmpfiles.conf.j2", {"group": ""}
         yield directory, _TLS_TMPFILES, "tls-tmpfiles.conf.j2", {"user": "zookeeper"}
     for proxy in site.proxies:
         directory = PurePosixPath(site.name, proxy.name)

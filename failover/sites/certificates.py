@@ -13,6 +13,7 @@ from failover.checks.found import CertificateFound
 from failover.model import HostName
 from failover.policy import Address, Policy
 from failover.sealed import context_of
+from failover.sites.haproxy import STATISTICS_PORT
 from failover.sites.trouble import one_line
 from failover.transport import Identity
 
@@ -35,6 +36,8 @@ async def ask_certificates(policy: Policy, limit_s: float) -> tuple[CertificateF
             asked.append((host.name, "http", host.address, host.guard_port, b""))
     for one in (site.controller for site in policy.sites if tls.http.served):
         asked.append((one.name, "http", one.address, one.metrics_port, b""))
+    for proxy in (proxy for site in policy.sites for proxy in site.proxies if tls.http.required):
+        asked.append((proxy.name, "http", proxy.address, STATISTICS_PORT, b""))
     questions = (asyncio.to_thread(_ask, tls.identity, limit_s, *each) for each in asked)
     return tuple(await asyncio.gather(*questions))
 

@@ -11,19 +11,24 @@ from failover.checks.found import ProxyServerFound
 from failover.health.observation import NoAnswer, NoAnswerKind
 from failover.policy import Proxy
 from failover.render.files import endpoint
+from failover.sealed import context_of
 from failover.sites.trouble import no_answer
+from failover.transport import Identity
 
 STATISTICS_PORT = 8404  # haproxy.cfg
 _SUMMARY = ("FRONTEND", "BACKEND")
 
 
 async def ask_haproxy(
-    session: aiohttp.ClientSession, proxy: Proxy, limit_s: float
+    session: aiohttp.ClientSession, proxy: Proxy, limit_s: float, identity: Identity | None
 ) -> tuple[ProxyServerFound, ...] | NoAnswer:
-    """Every server line. ``session`` carries the time limit."""
-    url = f"http://{endpoint(proxy.address, STATISTICS_PORT)}/;csv"
+    """Every server line. ``session`` carries the time limit; ``identity``: of this process, where
+    the port has TLS."""
+    scheme = "https" if identity else "http"
+    url = f"{scheme}://{endpoint(proxy.address, STATISTICS_PORT)}/;csv"
     try:
-        async with session.get(url) as response:
+        proof = context_of(identity) if identity else True
+        async with session.get(url, ssl=proof) as response:
             text = await response.text()
             if response.status != 200:
                 return NoAnswer(NoAnswerKind.REJECTED, f"HTTP {response.status}")

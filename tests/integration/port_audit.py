@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from example_config import unsaid
 from port_sockets import listeners, said
 from port_world import World
 from whole_lab import make_whole
@@ -25,10 +26,6 @@ from failover.policy import Policy
 from failover.reference.ports import PORTS, Can
 from failover.render import render, write
 
-REQUIRED = """
-tls: {postgresql: require, zookeeper: require, patroni: require, http: require}
-zookeeper: {acl: require}
-"""
 REPLICATED_LIMIT_S = 20.0
 
 
@@ -55,8 +52,8 @@ def listening(lab: Lab) -> list[str]:
 
 @contextmanager
 def required_lab(directory: Path) -> Iterator[Lab]:
-    """The lab of deploy/failover.yaml with everything required. With FAILOVER_LAB_KEEP the one that
-    is up is used, where it is such a one, and left."""
+    """The lab of deploy/failover.yaml with everything required, which is what is meant unsaid. With
+    FAILOVER_LAB_KEEP the one that is up is used, where it is such a one, and left."""
     keep = bool(os.environ.get("FAILOVER_LAB_KEEP"))
     if (lab := _attached() if keep else None) is not None:
         with lab.reserved("audit of ports"):
@@ -74,7 +71,7 @@ def required_lab(directory: Path) -> Iterator[Lab]:
 
 def _site(directory: Path) -> Path:
     """Its failover.yaml, and every host's files beside it, and Prometheus's."""
-    text = CONFIG.read_text(encoding="utf-8") + REQUIRED
+    text = unsaid()
     write(render(parse(text)), directory)
     shutil.copytree(CONFIG.parent / "prometheus", directory / "prometheus")
     config = directory / "failover.yaml"

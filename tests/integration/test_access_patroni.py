@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from example_config import example
 from single_container import lab_container, zookeeper_container
 
 from failover import host_secrets
@@ -33,7 +34,7 @@ pytestmark = pytest.mark.lab
 
 Answer = TypeVar("Answer")
 SOURCE = Path(__file__).parents[2] / "failover"
-TEXT = Path("deploy/failover.yaml").read_text() + "\nzookeeper: {acl: require}\n"
+TEXT = example(acl="require")
 HOST = HostName("jkt-db1")
 RUN = """
 while ! test -e /ready; do sleep 0.1; done

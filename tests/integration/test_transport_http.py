@@ -20,6 +20,7 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from example_config import example
 from single_container import lab_container
 
 from failover import answering
@@ -39,7 +40,6 @@ from failover.transport import HostNames
 
 pytestmark = pytest.mark.lab
 
-TEXT = Path("deploy/failover.yaml").read_text()
 CONFIG = "/etc/haproxy/haproxy.cfg"
 START = f"""
 mkdir -p /etc/failover/tls
@@ -47,6 +47,7 @@ until test -e /put/ready; do sleep 0.1; done
 exec /usr/sbin/haproxy -W -f {CONFIG} -p /run/haproxy.pid 2>&1
 """
 WAIT_S = 30.0
+CERTIFIED = ("jkt-db1", "jkt-ctl1", "jkt-proxy1", "mks-db1")
 DOWN = "L6RSP"  # the handshake
 UP = "L7OK"
 
@@ -66,14 +67,15 @@ class Site:
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.runner: web.AppRunner | None = None
         self.says = 200
-        for name in ("jkt-db1", "jkt-ctl1", "mks-db1"):
+        self.given = "off"
+        for name in CERTIFIED:
             self.pki.issue(self.names(name), datetime.now(UTC))
 
     def here(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
 
     def policy(self, mode: str) -> Policy:
-        policy = parse(f"{TEXT}\ntls: {{http: {mode}}}\n")
+        policy = parse(example(http=mode))
         cluster = policy.clusters[0]
         host = dataclasses.replace(
             cluster.hosts[0],
@@ -97,11 +99,14 @@ class Site:
         return next(n for n in host_names(policy or self.plain()) if n.host == name)
 
     def plain(self) -> Policy:
-        policy = parse(TEXT)
+        policy = parse(example())
         cluster = policy.clusters[0]
         host = dataclasses.replace(cluster.hosts[0], address=self.gateway)
         clusters = (dataclasses.replace(cluster, hosts=(host, *cluster.hosts[1:])),)
-        return dataclasses.replace(policy, clusters=clusters)
+        first = policy.sites[0]
+        proxies = (dataclasses.replace(first.proxies[0], address=self.address),)
+        sites = (dataclasses.replace(first, proxies=proxies), *policy.sites[1:])
+        return dataclasses.replace(policy, clusters=clusters, sites=sites)
 
     def open(self, mode: str) -> None:
         """The guard's door at a position, anew, as a restart of the guard does."""
@@ -124,8 +129,11 @@ class Site:
     def give(self, mode: str) -> None:
         policy = self.policy(mode)
         text = render(policy)[PurePosixPath("jakarta/jkt-proxy1") / CONFIG.lstrip("/")]
-        ca = self.pki.authority_file(self.names("jkt-db1")).read_bytes()
-        self.put({CONFIG: text.encode(), "/etc/failover/tls/ca.pem": ca, "/put/ready": b""})
+        mine, tls = self.names("jkt-proxy1"), "/etc/failover/tls"
+        ca, key = self.pki.authority_file(mine), self.pki.host_file(mine)
+        files = {f"{tls}/ca.pem": ca.read_bytes(), f"{tls}/host.pem": key.read_bytes()}
+        self.put({CONFIG: text.encode(), **files, "/put/ready": b""})
+        self.given = mode
 
     def put(self, files: dict[str, bytes]) -> None:
         archive = io.BytesIO()
@@ -152,7 +160,9 @@ class Site:
         async def ask() -> tuple[ProxyServerFound, ...] | NoAnswer:
             limit = aiohttp.ClientTimeout(total=3)
             async with aiohttp.ClientSession(timeout=limit) as session:
-                return await ask_haproxy(session, self.policy("off").sites[0].proxies[0], 3.0)
+                policy = self.policy(self.given)
+                proof = policy.tls.statistics_identity
+                return await ask_haproxy(session, policy.sites[0].proxies[0], 3.0, proof)
 
         found = asyncio.run(ask())
         if isinstance(found, NoAnswer):
@@ -223,8 +233,9 @@ def sealed(site: Site) -> Site:
 
 def test_the_check_sees_what_is_shown(sealed: Site) -> None:
     found = asyncio.run(ask_certificates(sealed.policy("require"), 1.0))
-    mine = [(c.wire, c.problem) for c in found if c.host == HostName("jkt-db1")]
-    assert mine == [("http", "")]
+    for name in ("jkt-db1", "jkt-proxy1"):
+        mine = [(c.wire, c.problem) for c in found if c.host == HostName(name)]
+        assert mine == [("http", "")], name
     assert {c.host for c in found} >= {"jkt-ctl1", "sby-ctl1", "mks-db2"}
 
 
@@ -248,7 +259,7 @@ def test_another_hosts_certificate_and_a_strangers_are_not_believed(
 
 def test_certificate_and_authority_change_without_a_failed_check(sealed: Site) -> None:
     now = datetime.now(UTC)
-    hosts = tuple(sealed.names(name) for name in ("jkt-db1", "jkt-ctl1", "mks-db1"))
+    hosts = tuple(sealed.names(name) for name in CERTIFIED)
     before = sealed.times_down()
     for change in (
         lambda: sealed.pki.begin_change("marketplace", now),

@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 import yaml
+from example_config import example
 from single_container import lab_container, zookeeper_container
 
 from failover import resumption
@@ -37,7 +38,6 @@ from failover.transport import HostNames, Identity
 
 pytestmark = pytest.mark.lab
 
-TEXT = Path("deploy/failover.yaml").read_text()
 PASSWORD = "told-to-nobody"
 VARIABLES = " ".join(
     f"PATRONI_{who}_PASSWORD={PASSWORD}"
@@ -100,7 +100,7 @@ class Pair:
         self.issue()
 
     def on_hosts(self, mode: str) -> Policy:
-        policy = parse(f"{TEXT}\ntls: {{patroni: {mode}}}\n")
+        policy = parse(example(patroni=mode))
         where = {member.name: ip_address(member.address) for member in self.members}
         clusters = [
             dataclasses.replace(

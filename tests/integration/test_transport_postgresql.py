@@ -19,6 +19,7 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
+from example_config import example
 from single_container import lab_container
 
 from failover.config import parse
@@ -33,7 +34,6 @@ from failover.transport import HostNames, Identity, libpq_parameters
 
 pytestmark = pytest.mark.lab
 
-CONFIG = Path("deploy/failover.yaml")
 PASSWORD = "told-to-nobody"
 START = f"""
 set -e
@@ -98,7 +98,7 @@ class Server:
 def rendered(network: str) -> tuple[str, str]:
     """The lines of pg_hba.conf and postgresql.conf that are rendered where TLS is required, for
     parts that all come from one network."""
-    policy = parse(CONFIG.read_text() + "\ntls: {postgresql: require}\n")
+    policy = parse(example(postgresql="require"))
     tree = render(policy)
     local = yaml.safe_load(tree[PurePosixPath("jakarta/jkt-db1/etc/patroni/patroni.yml")])
     hba = ["local all all trust"]

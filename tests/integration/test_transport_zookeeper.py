@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
+from example_config import example
 from port_wire import client_context, talk
 from single_container import lab_container
 
@@ -38,7 +39,6 @@ from failover.znode import Committed, Create
 
 pytestmark = pytest.mark.lab
 
-TEXT = Path("deploy/failover.yaml").read_text()
 START = """
 mkdir -p /var/lib/zookeeper /etc/failover/tls
 while true; do
@@ -88,7 +88,7 @@ class Ensemble:
         return policy.with_tls_in(str(self.pki.host_file(here).parent))
 
     def on_hosts(self, mode: str) -> Policy:
-        policy = parse(f"{TEXT}\ntls: {{zookeeper: {mode}}}\n")
+        policy = parse(example(zookeeper=mode))
         where = {member.name: ip_address(member.address) for member in self.members}
         sites = [
             dataclasses.replace(

@@ -63,8 +63,8 @@ _BY_WORDS: dict[str, Callable[[_Hosts], tuple[LabHost, ...]]] = {
         Role.ZOOKEEPER, at=(hosts.initial, hosts.other)
     ),
     "the database hosts": lambda hosts: hosts.of(Role.DATABASE),
-    "the database hosts and the controller hosts": lambda hosts: hosts.of(
-        Role.DATABASE, Role.CONTROLLER
+    "every host but the proxies": lambda hosts: hosts.of(
+        Role.ZOOKEEPER, Role.DATABASE, Role.CONTROLLER
     ),
     "the database hosts of the initial site": lambda hosts: hosts.of(
         Role.DATABASE, at=(hosts.initial,)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from example_config import example, unsaid
 from kazoo.security import ACL, OPEN_ACL_UNSAFE, make_digest_acl_credential
 
 from failover import host_secrets
@@ -23,11 +24,9 @@ from failover.policy import Policy
 from failover.render import render
 from failover.znode import GroupPaths, ScopePaths
 
-TEXT = (Path(__file__).parents[2] / "deploy" / "failover.yaml").read_text()
-
 
 def policy_of(acl: str, keys: Path | None = None) -> Policy:
-    policy = parse(f"{TEXT}\nzookeeper: {{acl: {acl}}}\n")
+    policy = parse(example(acl=acl))
     return policy.with_keys_in(str(keys)) if keys is not None else policy
 
 
@@ -64,8 +63,8 @@ def test_the_position_as_it_is_written(said: str, position: Access) -> None:
     assert policy_of(said).access.position is position
 
 
-def test_it_is_off_where_nothing_is_said_and_a_slip_is_named() -> None:
-    assert parse(TEXT).access.position is Access.OFF
+def test_it_is_required_where_nothing_is_said_and_a_slip_is_named() -> None:
+    assert parse(unsaid()).access.position is Access.REQUIRE
     with pytest.raises(ConfigError, match="did you mean require"):
         policy_of("requires")
 
@@ -186,7 +185,7 @@ def test_the_glass_is_broken_with_the_admins_key_alone(made: Path, tmp_path: Pat
 
 def test_a_key_is_replaced_in_two_steps(made: Path, tmp_path: Path) -> None:
     config = tmp_path / "failover.yaml"
-    config.write_text(f"{TEXT}\nzookeeper: {{acl: require}}\n")
+    config.write_text(example(acl="require"))
 
     def rotate(*options: str) -> int:
         arguments = ["secrets", "rotate-key", "guard", "--dir", str(made), "--config", str(config)]

@@ -11,11 +11,13 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from failover.access import Access, ZooKeeperAccess
 from failover.cli.config import command
 from failover.config import ConfigError, load, parse
 from failover.config.units import Wrong, duration_s, size_bytes
 from failover.model import Automation, ProtectionMode, SiteKind
 from failover.policy import LossBudget, Policy, ReceiptTable
+from failover.transport import TransportSecurity, Wire
 
 DEPLOYED = Path(__file__).parents[2] / "deploy" / "failover.yaml"
 
@@ -84,7 +86,13 @@ def test_the_deployed_file() -> None:
 
 def test_defaults_are_the_policys_and_careful() -> None:
     policy = parse(GOOD)
-    assert policy == Policy(policy.group, policy.sites, policy.clusters, policy.initial_site)
+    required = Wire.REQUIRE
+    closed = Policy(
+        *(policy.group, policy.sites, policy.clusters, policy.initial_site),
+        tls=TransportSecurity(required, required, required, required),
+        access=ZooKeeperAccess(Access.REQUIRE),
+    )
+    assert policy == closed
     assert policy.automation is Automation.OBSERVE
     assert policy.protection is ProtectionMode.MAX_AVAILABILITY
     assert policy.loss_budget == LossBudget(bytes=16 * 1024**2, seconds=10.0)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from example_config import example
 
 from failover.cli.lab import STAGES
 from failover.cli.main import cli
@@ -65,7 +66,7 @@ def test_every_host_gets_its_own_files_and_only_its_secrets(tmp_path: Path) -> N
 def test_with_access_lists_a_host_gets_the_keys_of_its_own_services(tmp_path: Path) -> None:
     config = tmp_path / "deploy" / "failover.yaml"
     config.parent.mkdir()
-    config.write_text(CONFIG.read_text() + "\nzookeeper: {acl: require}\n")
+    config.write_text(example(acl="require"))
     policy = load(config)
     write(render(policy), config.parent)
     secrets.generate(tmp_path / "secrets")

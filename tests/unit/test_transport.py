@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 import yaml
+from example_config import WIRES, example, unsaid
 
 from failover.config import ConfigError, parse
 from failover.lab.workload.inside import targets_of
@@ -16,14 +17,12 @@ from failover.rebuild.zoo_cfg import part
 from failover.render import Tree, render
 from failover.transport import Identity, Served, Wire, libpq_parameters
 
-TEXT = (Path(__file__).parents[2] / "deploy" / "failover.yaml").read_text(encoding="utf-8")
 DB1 = PurePosixPath("jakarta/jkt-db1/etc/patroni/patroni.yml")
 WORDS = ("off", "accept", "use", "require")
 
 
 def switched(**wires: str) -> Policy:
-    lines = [f"  {name}: {mode}" for name, mode in wires.items()]
-    return parse("\n".join([TEXT, "tls:", *lines, ""]))
+    return parse(example(**wires))
 
 
 def patroni(tree: Tree) -> dict[str, Any]:
@@ -46,9 +45,13 @@ def test_a_directory_that_some_file_would_not_take_is_a_mistake(directory: str) 
         switched(directory=directory)
 
 
-def test_off_is_what_is_rendered_without_a_word_about_it() -> None:
-    said = render(switched(postgresql="off", directory="/elsewhere"))
-    without = render(parse(TEXT))
+def test_required_is_what_nobody_has_to_say() -> None:
+    assert parse(unsaid()).tls == switched(**dict.fromkeys(WIRES, "require")).tls
+
+
+def test_where_every_wire_is_off_the_directory_is_rendered_for_nobody() -> None:
+    said = render(switched(directory="/elsewhere"))
+    without = render(switched())
     changed = {path.name for path in without if said[path] != without[path]}
     assert (changed, said.keys()) == ({"failover-tls.conf"}, without.keys())
 

@@ -1,0 +1,21 @@
+"""deploy/failover.yaml with other switches than the lab's."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+EXAMPLE = (Path(__file__).parents[2] / "deploy" / "failover.yaml").read_text(encoding="utf-8")
+WIRES = ("zookeeper", "postgresql", "patroni", "http")
+
+
+def example(*, acl: str = "off", **tls: str) -> str:
+    """Its text with every wire off and the tree open but for what is said here, in YAML."""
+    said = {**dict.fromkeys(WIRES, "off"), **tls}
+    wires = ", ".join(f"{key}: {value}" for key, value in said.items())
+    return f"{unsaid()}tls: {{{wires}}}\nzookeeper: {{acl: {acl}}}\n"
+
+
+def unsaid() -> str:
+    """Its text without a word about them."""
+    lines = EXAMPLE.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.startswith(("tls:", "zookeeper:")))
