@@ -19,6 +19,9 @@ class Killed(BaseException):
     """Thrown into a process that is killed. No Exception: the code under test must not see it."""
 
 
+WAYS_OUT = 9  # how often somebody may wait while he ends
+
+
 class Process:
     """One simulated process. Create it with ``Kernel.spawn``."""
 
@@ -85,6 +88,16 @@ class Process:
         if self._fiber is getcurrent():
             raise Killed
         if self._fiber:  # started and not over
+            self._fiber.parent = getcurrent()
+            self._fiber.throw(Killed)
+
+    def end(self) -> None:
+        """Nothing is left of it, also where it was killed and waits on its way out."""
+        self.alive = False
+        self._wait += 1
+        for _ in range(WAYS_OUT):
+            if not self._fiber:
+                return
             self._fiber.parent = getcurrent()
             self._fiber.throw(Killed)
 
@@ -198,8 +211,8 @@ class Kernel:
         self.now, self._until_s = until_s, -1.0
 
     def close(self) -> None:
-        """Kill every process: greenlets that are left would keep their world in memory."""
+        """End every process: greenlets that are left would keep their world in memory."""
         for process in list(self._processes.values()):
-            process.kill()
+            process.end()
         self._processes.clear()
         self._queue.clear()
