@@ -188,6 +188,7 @@ class Desk:
                 epoch=None if state is None else state.epoch,
                 plan_here=plan_here(self._me, state) is not None,
                 stop_here=stop_here(self._me, state),
+                arming=state is not None and state.arming,
             )
         )
         if state is not None:

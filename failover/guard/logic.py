@@ -158,6 +158,7 @@ class Guard:
     stop_wanted: bool = False  # by the plan that stands in ``state``, as last read
     stopping_since_s: float | None = None  # the postmaster was asked to stop
     adopted: int | None = None  # the postmaster that ran, without a lock, when this was armed
+    arming: bool = False  # by ``state``: nobody moves the group yet
 
     @property
     def deadline_s(self) -> float | None:
@@ -186,11 +187,19 @@ class Guard:
             return replace(self, renewals=None)
         return self
 
-    def state_seen(self, *, exists: bool, epoch: Epoch | None, stop_wanted: bool = False) -> Guard:
+    def state_seen(
+        self,
+        *,
+        exists: bool,
+        epoch: Epoch | None,
+        stop_wanted: bool = False,
+        arming: bool = False,
+    ) -> Guard:
         """``state`` was read. Once armed, a guard stays armed: a lost znode disarms nobody."""
-        if (epoch, stop_wanted) == (self.epoch, self.stop_wanted) and (self.armed or not exists):
+        before = (self.epoch, self.stop_wanted, self.arming)
+        if (epoch, stop_wanted, arming) == before and (self.armed or not exists):
             return self
-        seen = replace(self, epoch=epoch, stop_wanted=stop_wanted)
+        seen = replace(self, epoch=epoch, stop_wanted=stop_wanted, arming=arming)
         if exists and not self.armed:
             return replace(seen, armed=True, in_place=InPlace.NOT_YET)
         return seen
@@ -253,7 +262,8 @@ class Guard:
         )
 
     def in_place_refused(self) -> Guard:
-        return replace(self, in_place=InPlace.OVER)
+        """For good; while the group is being armed it is asked for again when the time is over."""
+        return self if self.arming else replace(self, in_place=InPlace.OVER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +360,10 @@ def _decide_ungranted(guard: Guard, server: ServerSeen, now_s: float) -> tuple[G
         return replace(guard, in_place=InPlace.ASKED, in_place_until_s=until_s), AskInPlace()
     if guard.in_place is InPlace.ASKED and now_s < guard.in_place_until_s:
         return guard, Nothing()
+    if guard.in_place is InPlace.ASKED and guard.arming:
+        # As before it was armed: nobody is made active meanwhile, and whoever arms takes it back
+        # where no claim comes. An election of the ensemble takes longer than the time for asking.
+        return replace(guard, in_place=InPlace.NOT_YET), Nothing()
     killing = replace(guard, in_place=InPlace.OVER, killing=KillReason.NO_GRANT)
     return killing, Kill(KillReason.NO_GRANT)
 

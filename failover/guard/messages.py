@@ -66,6 +66,7 @@ class StateRead:
     epoch: EpochNumber | None  # None: no state, or it cannot be understood
     plan_here: bool  # a plan that forbids this site to write
     stop_here: bool = False  # that plan has the guards stop it; read after a sync
+    arming: bool = False  # not every guard was seen to be armed yet
     type: Literal["state_read"] = "state_read"
 
 

@@ -307,13 +307,14 @@ class Minder:
                 self._send_status()
             case SessionOpened(session_id, password):
                 self._session_opened(session_id, password)
-            case StateRead(exists, epoch, plan_here, stop_here):
+            case StateRead(exists, epoch, plan_here, stop_here, arming):
                 self._plan_here = plan_here
                 armed_before = self.guard.armed
                 self.guard = self.guard.state_seen(
                     exists=exists,
                     epoch=None if epoch is None else Epoch(epoch),
                     stop_wanted=stop_here,
+                    arming=arming,
                 )
                 if self.guard.armed and not armed_before:
                     self.guard = replace(self.guard, adopted=self.server.around)

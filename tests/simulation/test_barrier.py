@@ -1,4 +1,4 @@
-"""The acknowledgement barrier where nobody of the guard runs: the kernel alone keeps the answers."""
+"""The acknowledgement barrier where nobody of the guard runs: the kernel keeps the answers."""
 
 from __future__ import annotations
 

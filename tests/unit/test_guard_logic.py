@@ -329,6 +329,28 @@ class TestWithoutGrant:
         armed = decide(guard, RUNNING, 101.0)[0].state_seen(exists=True, epoch=Epoch(1))
         assert decide(armed, RUNNING, 101.1)[1] == AskInPlace()
 
+    def test_while_the_group_is_being_armed_a_primary_is_asked_for_again_and_not_killed(
+        self,
+    ) -> None:
+        """Nobody else is made active meanwhile; it served before, and an election passes."""
+        arming = leased().state_seen(exists=True, epoch=Epoch(1), arming=True)
+        guard, decision = decide(arming, RUNNING, 101.0)
+        assert decision == AskInPlace()
+        guard = guard.in_place_refused()
+        guard, decision = decide(guard, RUNNING, 101.5)
+        assert decision == Nothing()
+        guard, _ = decide(guard, RUNNING, 101.0 + LIMITS.in_place_s)
+        guard, decision = decide(guard, RUNNING, 104.1)
+        assert decision == AskInPlace()
+        whole = guard.state_seen(exists=True, epoch=Epoch(1)).in_place_refused()
+        assert decide(whole, RUNNING, 104.2)[1] == Kill(KillReason.NO_GRANT)
+
+    def test_who_had_a_grant_is_killed_without_one_also_while_it_is_being_armed(self) -> None:
+        guard = granted().state_seen(exists=True, epoch=Epoch(1), arming=True)
+        guard, _ = decide(guard, DOWN, 101.0)
+        assert guard.grant is None
+        assert decide(guard, RUNNING, 102.0)[1] == Kill(KillReason.NO_GRANT)
+
     def test_a_lost_state_disarms_nobody(self) -> None:
         assert leased().state_seen(exists=False, epoch=None).armed
 
