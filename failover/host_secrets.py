@@ -154,6 +154,7 @@ def finish_key(policy: Policy, directory: Path, name: str) -> None:
     """The new key alone. ValueError where there is no old one beside it."""
     newest, *old = (directory / key_file(name)).read_text(encoding="utf-8").split()
     if not old:
+        _write_ids(policy, directory)  # where this was cut off between the two files
         raise ValueError(f"{name} has one key only")
     _write(directory / key_file(name), f"{newest}\n")
     _write_ids(policy, directory)

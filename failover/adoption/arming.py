@@ -120,6 +120,12 @@ def _missing(view: View) -> Iterator[str]:
         claim = cluster.claim.claim if cluster.claim is not None else None
         if cluster.primary is None or claim is None or claim.epoch != epoch:
             yield f"{cluster.name}: its primary holds no claim"
+        working = [h for side in cluster.sides for h in side.working_primaries]
+        if len(working) > 1:
+            yield f"{cluster.name}: more than one server works as primary"
+        for host in working:
+            if host.guard is None or not host.guard.granted:
+                yield f"{host.host.name}: its guard holds no grant"
         for side in cluster.sides:
             for host in side.hosts:
                 guard = host.guard

@@ -17,6 +17,7 @@ import click
 from failover.cli.break_glass_checks import (
     RUNBOOK,
     all_fenced,
+    everybody_knows_everybody,
     is_a_returned_one,
     members,
     no_quorum_yet,
@@ -201,7 +202,7 @@ def rejoin(yes: bool) -> None:
     is_a_returned_one(policy, me, before)
     known, full, here = members(policy), _rendered(policy, me), mode(me)
     abandoned = zoo_cfg.is_unseen(before)
-    if zoo_cfg.is_part(before) and not abandoned:
+    if zoo_cfg.is_part(before) and not abandoned and here is not None:
         _settle(host, me, full, follows=serves(here))
         return
     if serves(here):
@@ -252,9 +253,12 @@ def widen() -> None:
     """
     from failover.coordination.store import StoreUnavailable
     from failover.rebuild import zoo_cfg
+    from failover.rebuild.questions import mode, serves
 
     policy, host, me = this_server()
     before, full = host.config, _rendered(policy, me)
+    if not zoo_cfg.is_part(before) and not serves(mode(me)):  # cut off in the middle: once more
+        before = host.config_before() or before
     if not zoo_cfg.is_part(before):
         raise UserError(f"{me.name} knows every server already", code=ExitCode.REFUSED)
     there = waiting(policy, me, before)
@@ -304,6 +308,7 @@ def done(reason: str) -> None:
             todo=f"stop those that have not rejoined: {RUNBOOK}",
             code=ExitCode.REFUSED,
         )
+    everybody_knows_everybody(policy)
     summary = "the ensemble is whole again: its claims count for every site"
     set_in_state("quorum_whole", summary, {"reason": reason}, proven)
 

@@ -110,24 +110,39 @@ def waiting(policy: Policy, me: ZooKeeperServer, config: str) -> tuple[str, ...]
     """Who can make the quorum of all with this survivor. Refused where that would be a minority, or
     where somebody serves already without it: that record is another one."""
     from failover.rebuild import zoo_cfg
-    from failover.rebuild.questions import elects, mode, serves
+    from failover.rebuild.questions import answer, elects, serves
 
+    own = {s.myid for s in policy.zookeeper_servers if s.site == me.site}
+    mine = zoo_cfg.members(config)
+    if not mine <= own:
+        raise UserError(
+            f"{me.name} is no survivor: it waits for one and has nothing, or little, of the record",
+            todo="run it on the survivor",
+            code=ExitCode.REFUSED,
+        )
     if zoo_cfg.is_unseen(config):
         raise UserError(
             f"{me.name} is no quorum yet: nothing was put on its record",
             todo="`failover break-glass quorum` again; or, where the others serve, `rejoin` here",
             code=ExitCode.REFUSED,
         )
-    others = {s: mode(s) for s in policy.zookeeper_servers if s.name != me.name}
-    mine = zoo_cfg.members(config)
-    elsewhere = [s.name for s, found in others.items() if s.myid not in mine and serves(found)]
+    seen = {s: answer(s) for s in policy.zookeeper_servers}
+    others = {s: found for s, found in seen.items() if s.name != me.name and found is not None}
+    here = seen[me]
+    epoch = here.epoch if here is not None and serves(here.mode) else None
+    # A site with two servers: whoever has joined the first of them serves with this one.
+    elsewhere = [
+        s.name
+        for s, found in others.items()
+        if s.myid not in mine and serves(found.mode) and (epoch is None or found.epoch != epoch)
+    ]
     if elsewhere:
         raise UserError(
             f"{', '.join(elsewhere)} serves in an ensemble that {me.name} is no part of",
             todo=f"find out whose record is the right one before anything else: {RUNBOOK}",
             code=ExitCode.REFUSED,
         )
-    there = tuple(s.name for s, found in others.items() if found is not None and elects(s))
+    there = tuple(s.name for s in others if elects(s))
     if len(there) + 1 < len(policy.zookeeper_servers) // 2 + 1:
         raise UserError(
             f"{len(there) + 1} of {len(policy.zookeeper_servers)} servers take part: no quorum",
@@ -136,6 +151,21 @@ def waiting(policy: Policy, me: ZooKeeperServer, config: str) -> tuple[str, ...]
             code=ExitCode.REFUSED,
         )
     return there
+
+
+def everybody_knows_everybody(policy: Policy) -> None:
+    """Before the ensemble's word counts for every site: a server that knows a part of it only could
+    be a quorum of its own with that part."""
+    from failover.rebuild.questions import knows
+
+    wanted = {s.myid for s in policy.zookeeper_servers}
+    partly = [s.name for s in policy.zookeeper_servers if knows(s) not in (None, wanted)]
+    if partly:
+        raise UserError(
+            f"{', '.join(partly)} knows a part of the ensemble only",
+            todo="`failover break-glass widen` on a survivor, `rejoin` once more on a returned one",
+            code=ExitCode.REFUSED,
+        )
 
 
 def members(policy: Policy) -> frozenset[int]:

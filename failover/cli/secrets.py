@@ -112,8 +112,10 @@ def rotate_password(name: str, finish: bool, directory: Path) -> None:
     name = known_name("password", name, host_secrets.NAMES)
     act = host_secrets.finish_password if finish else host_secrets.rotate_password
     try:
-        act(directory / MADE_IN, name)
-        host_secrets.lay_out(policy, directory / MADE_IN, directory)
+        try:
+            act(directory / MADE_IN, name)
+        finally:  # also what another run was cut off from
+            host_secrets.lay_out(policy, directory / MADE_IN, directory)
     except ValueError as error:
         raise UserError(
             str(error), todo="without --finish" if finish else "--finish drops the old one"

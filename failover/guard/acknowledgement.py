@@ -66,6 +66,8 @@ def wanted(guard: Guard, server: ServerSeen, before: Door | None) -> Door | None
     if not server.alive:
         return SHUT
     if server.in_production:
+        if guard.arming and before is not None and before.form is Form.LEASED:
+            before = FREE  # of a grant that came too late; it served before it was asked
         return before if guard.in_place is not InPlace.OVER else SHUT
     reads_only = server.note is not None and server.note.mode is StartMode.STANDBY
     reads_only = reads_only or (server.around is not None and server.around == guard.adopted)

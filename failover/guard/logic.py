@@ -196,6 +196,7 @@ class Guard:
         arming: bool = False,
     ) -> Guard:
         """``state`` was read. Once armed, a guard stays armed: a lost znode disarms nobody."""
+        arming = arming or (self.arming and not exists)  # taken back, and not stood down yet
         before = (self.epoch, self.stop_wanted, self.arming)
         if (epoch, stop_wanted, arming) == before and (self.armed or not exists):
             return self
@@ -263,7 +264,7 @@ class Guard:
 
     def in_place_refused(self) -> Guard:
         """For good; while the group is being armed it is asked for again when the time is over."""
-        return self if self.arming else replace(self, in_place=InPlace.OVER)
+        return replace(self, in_place=InPlace.ASKED if self.arming else InPlace.OVER)
 
 
 @dataclass(frozen=True, slots=True)

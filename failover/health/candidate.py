@@ -16,6 +16,7 @@ from failover.health.sightings import HostView
 from failover.health.view import View
 from failover.model import Automation, HostName, Lsn
 from failover.residency.allowlist import allowed
+from failover.state import StandbyScope
 
 DOWN_S = 10.0  # a server that Patroni starts again is seen before that
 
@@ -112,7 +113,7 @@ def _lacks_nothing(
     """
     if _on_record(cluster, candidate):
         return True
-    if _other_site_has_everything(view, cluster):
+    if _other_site_has_everything(view, cluster) or _more_of_his_branch(cluster, candidate):
         return False
     if _another_had_the_permit(view, cluster, candidate):
         return False
@@ -133,7 +134,21 @@ def _other_site_has_everything(view: View, cluster: ClusterView) -> bool:
         return False
     have = cluster.recorded.have
     there = [host for host in cluster.standby.hosts if host.host.name in have]
-    return not there or any(h.postgres is None or _on_record(cluster, h) for h in there)
+    return not there or any(_run(h) is None or _on_record(cluster, h) for h in there)
+
+
+def _run(host: HostView) -> str | None:
+    """Of its server; None: not seen, or it does not say."""
+    return (host.postgres.started or None) if host.postgres is not None else None
+
+
+def _more_of_his_branch(cluster: ClusterView, candidate: HostView) -> bool:
+    """The other site, which follows, was sent more than he has: he came back with an older disk.
+    What a site in quarantine has more of was given up by the takeover."""
+    if cluster.recorded is None or cluster.recorded.standby is not StandbyScope.FOLLOWING:
+        return False
+    has = (_timeline(candidate), _end(candidate))
+    return any((_timeline(h), _end(h)) > has for h in cluster.standby.hosts if _in_recovery(h))
 
 
 def _another_had_the_permit(view: View, cluster: ClusterView, host: HostView) -> bool:

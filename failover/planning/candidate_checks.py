@@ -13,7 +13,7 @@ from failover.health.sightings import HostView
 from failover.last_writer import permitted_hosts
 from failover.model import Automation, HostName, Lsn
 from failover.planning.linting import Problem, Problems, Reading, declared, document
-from failover.state import ClusterState
+from failover.state import ClusterState, StandbyScope
 from failover.znode import Check, Create, Delete, Set
 
 SILENT_S_MIN = 10.0
@@ -129,6 +129,10 @@ def _losses(
         yield f"{writer.host} had a permit of this epoch"
     if before.in_sync and not _record_is_void(cluster, recorded):
         yield "the other site has everything"
+    follows = recorded.standby is StandbyScope.FOLLOWING
+    for host in cluster.standby.hosts if follows else ():
+        if _place(host) > (timeline, end):
+            yield f"{host.host.name} was sent more than {named} has"
 
 
 def _record_is_void(cluster: ClusterView, recorded: ClusterState) -> bool:
@@ -137,7 +141,7 @@ def _record_is_void(cluster: ClusterView, recorded: ClusterState) -> bool:
     there = [name for name in recorded.have if name in seen]
     for name in there:
         server = seen[name]
-        if server is None or server.started == recorded.runs.get(name):
+        if server is None or server.started in ("", recorded.runs.get(name)):
             return False
     return bool(there)
 

@@ -7,7 +7,7 @@ import asyncio
 from failover.health.observation import NoAnswer, ZooKeeperMode, ZooKeeperSeen
 from failover.model import SiteName
 from failover.policy import Address, Policy, ZooKeeperServer
-from failover.sites.zookeeper_status import ask_zookeeper
+from failover.sites.zookeeper_status import ask_settings, ask_zookeeper
 
 ANSWER_LIMIT_S = 1.0
 ELECTION_PORT = 3888  # zoo.cfg
@@ -27,6 +27,15 @@ def mode(server: ZooKeeperServer) -> ZooKeeperMode | None:
 def serves(found: ZooKeeperMode | None) -> bool:
     """It is part of a quorum."""
     return found is not None and found is not ZooKeeperMode.NO_QUORUM
+
+
+def knows(server: ZooKeeperServer) -> frozenset[int] | None:
+    """Whom it takes for members of the ensemble; None: it does not say."""
+    found = asyncio.run(ask_settings(server, ANSWER_LIMIT_S))
+    if isinstance(found, NoAnswer):
+        return None
+    names = (key.removeprefix("server.") for key in found if key.startswith("server."))
+    return frozenset(int(name) for name in names if name.isdigit())
 
 
 def elects(server: ZooKeeperServer) -> bool:

@@ -109,6 +109,11 @@ class ZooKeeperHost:
         _replace(self._config, text)
         return aside
 
+    def config_before(self) -> str | None:
+        """What the newest command of these replaced; None: none has."""
+        found = sorted(self._config.parent.glob(f"{self._config.name}{_ASIDE}*"))
+        return found[-1].read_text(encoding="utf-8") if found else None
+
     def last_write_unix_s(self, *, begun: bool) -> float:
         """When this server last heard of a write: the record that it has is as old as that.
 

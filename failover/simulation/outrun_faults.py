@@ -90,7 +90,7 @@ def outrun_after_a_takeover(world: World, random: Random) -> Undo:
     world.kernel.note(f"FAULT {active} is lost, and {site} is led from a disk {older} bytes older")
     ended: list[Undo] = [acts.end, lose(world, active, by_power=by_power)]
     for stack in leaders:
-        stack.server.set_back(older)
+        stack.server.come_back_older(older)
     acts.after(asked_s, lambda: world.operator_asks(site, kind=PlanKind.TAKEOVER))
 
     def promoted() -> None:

@@ -84,7 +84,7 @@ class Postgres:
         self.written_at_s = 0.0  # the last write to its WAL
         self.waiting_commits = 0
         self.run_id = 0  # a new one with every start
-        self.set_back_from = 0  # the most that its disk had before it was an older one
+        self.set_back: list[tuple[float, int]] = []  # when, and what its disk had before
         self.salvaged: list[Position] = []  # copies of its WAL, each from wherever it was needed
         self.acknowledged: list[Acknowledgement] = []
         self.became_writable: Callable[[Postgres], None] = lambda _: None
@@ -357,11 +357,13 @@ class Postgres:
             )
         )
 
-    def set_back(self, by_bytes: int) -> None:
-        """It comes back with the disk of before, or with a copy of a host that had less."""
+    def come_back_older(self, by_bytes: int) -> None:
+        """With the disk of before, or with a copy of a host that had less."""
         self.kill()
-        self.set_back_from = max(self.set_back_from, self.lsn)
-        self.lsn = max(self.branch.start, self.lsn - by_bytes)
+        older = max(self.branch.start, self.lsn - by_bytes)
+        if older < self.lsn:
+            self.set_back.append((self.kernel.now, self.lsn))
+        self.lsn = older
 
     def stream(self) -> None:
         """Receive and replay what the upstream has."""

@@ -29,6 +29,7 @@ from failover.state import GroupState, StandbyScope
 STEP_S = (0.02, 0.25)
 WARM_UP_S = 3.0
 STUCK = "takeover_stuck"
+LOOKED_S_MAX = 5.0  # how old the look may be by which a takeover is judged
 LIVENESS_S = 120.0
 SLOWER = 3.0  # so much longer are the steps, and all faults, of some schedules
 SLOW_SHARE = 0.1
@@ -153,7 +154,7 @@ def _heal(world: World, result: Result) -> None:
     problem = ""
     while world.kernel.now - healed_s < LIVENESS_S:
         world.run(1.0)
-        problem = unwell(world)
+        problem = unwell(world) or _unheard(world, healed_s)
         if not problem or _a_human_decides(world):
             result.healed_after_s = world.kernel.now - healed_s
             for cluster in world.policy.clusters:
@@ -163,19 +164,31 @@ def _heal(world: World, result: Result) -> None:
     raise Violation(f"liveness: not well {LIVENESS_S:.0f} s after the last fault: {problem}")
 
 
+def _unheard(world: World, since_s: float) -> str:
+    """Customers are told of commits again."""
+    for cluster in world.policy.clusters:
+        acks = world.acknowledgements(cluster.name)
+        if not acks or acks[-1].at_s < since_s:
+            return f"{cluster.name}: nothing was acknowledged"
+    return ""
+
+
 def _a_human_decides(world: World) -> bool:
     """What a takeover was judged by is on no disk of its site any more, because one was set back
-    since. Nobody may be promoted then; that every controller pages for it is what is demanded."""
-    state = world.state
-    for cluster in world.policy.clusters:
-        recorded = state.clusters[cluster.name]
-        here = [s for s in world.servers(cluster.name) if s.site == state.active_site]
-        judged = recorded.min_lsn.bytes
-        gone = all(server.lsn < judged for server in here)
-        if not recorded.promoted and gone and any(s.set_back_from >= judged for s in here):
-            results = [controller.result for controller in world.controllers.values()]
-            return all(r is not None and r.verdict.code == STUCK for r in results)
-    return False
+    since it was looked at. Nobody may be promoted then; that every controller pages for it is what
+    is demanded. Of one cluster alone: a group of more is not excused for one of them."""
+    state, changes = world.state, world.checker.epoch_changes
+    if len(world.policy.clusters) > 1 or state.plan is not None or not changes:
+        return False
+    (cluster,) = world.policy.clusters
+    recorded = state.clusters[cluster.name]
+    here = [s for s in world.servers(cluster.name) if s.site == state.active_site]
+    judged, looked_s = recorded.min_lsn.bytes, changes[-1][0] - LOOKED_S_MAX
+    lost = any(at_s > looked_s and had >= judged for s in here for at_s, had in s.set_back)
+    if recorded.promoted or not lost or any(server.lsn >= judged for server in here):
+        return False
+    results = [controller.result for controller in world.controllers.values()]
+    return all(r is not None and r.verdict.code == STUCK for r in results)
 
 
 def unwell(world: World) -> str:

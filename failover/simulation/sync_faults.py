@@ -25,7 +25,7 @@ def older_disk(world: World, random: Random) -> Undo:
     server = stack.server
     older = random.randrange(OLDER_BY_BYTES_MAX)
     world.kernel.note(f"FAULT {server.name} comes back with a disk {older} bytes older")
-    server.set_back(older)
+    server.come_back_older(older)
     return _nothing
 
 

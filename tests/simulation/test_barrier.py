@@ -9,6 +9,7 @@ import pytest
 from failover.simulation.checker import Violation
 from failover.simulation.controller import Stack
 from failover.simulation.guard_door import HostDoor
+from failover.simulation.schedule import run_schedule
 from failover.simulation.world import World
 from tests.simulation.stories import JAKARTA, healthy_world, last_ack_s, primary, until_well
 
@@ -61,3 +62,10 @@ def test_a_barrier_that_does_not_shut_is_found(monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(Violation, match="could acknowledge"):
         nobody_enforces_the_deadline(world, freeze_the_worker)
     world.close()
+
+
+def test_a_barrier_that_never_opens_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No invariant is about it: nobody is told of anything."""
+    monkeypatch.setattr(HostDoor, "opens", False)
+    result = run_schedule(3, 20)
+    assert "nothing was acknowledged" in result.failure

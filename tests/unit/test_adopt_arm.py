@@ -63,6 +63,20 @@ def test_a_group_whose_primary_has_no_claim_is_not_armed_yet() -> None:
     assert "marketplace: its primary holds no claim" in arming.not_yet(seen("no claim for 5 s"))
 
 
+def test_a_claim_without_a_grant_is_no_armed_group() -> None:
+    """The permit was committed, and its answer came too late: that server has no deadline."""
+    view = seen()
+    (only,) = view.clusters
+    hosts = tuple(
+        replace(h, guard=replace(h.guard, granted=False)) if h.guard is not None else h
+        for h in only.active.hosts
+    )
+    late = replace(view, clusters=(replace(only, active=replace(only.active, hosts=hosts)),))
+    assert "jkt-db1: its guard holds no grant" in arming.not_yet(late)
+    two = arming.not_yet(seen("PostgreSQL on mks-db1 is a working primary"))
+    assert "marketplace: more than one server works as primary" in two
+
+
 def test_disarmed_it_is_when_claims_and_guards_are_gone() -> None:
     assert "marketplace: its claim is held" in arming.still_armed(seen())
 

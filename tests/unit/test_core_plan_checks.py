@@ -341,8 +341,15 @@ VOID = (
 )
 
 
+SENT_MORE = (
+    VOID[-1],
+    "PostgreSQL on mks-db1 is on timeline 2",
+    "PostgreSQL on mks-db1 has received 0/5000100, replayed 0/5000100",
+)
+
+
 def not_void(*seen: str) -> Case:
-    """In sync; the server that is on record at the other site runs, or may run, as it did."""
+    """In sync; who is on record at the other site runs, or may run, as he did; or has more."""
     view = build([*VOID]).view()
     decided = plan(view, judge(view))
     assert isinstance(decided, Plan), decided
@@ -375,6 +382,7 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("the other site has all", C, lambda c: before(c, in_sync=True), "loses_nothing"),
     ("the run on record", C, lambda _: not_void(), "loses_nothing"),
     ("maybe that run", C, lambda _: not_void("PostgreSQL on mks-db1 is silent for 5 s"), "loses_nothing"),
+    ("the other site was sent more", C, lambda _: not_void(*SENT_MORE), "loses_nothing"),
     ("of the other site", C, lambda c: changed(c, Create, NAMED, data=b'{"member": "jkt-db1"}'), "candidate_may_write"),
     ("withdrawn too early", C, lambda c: changed(c, Create, NAMED, data=b"{}"), "candidate_may_write"),
     ("a switchover", C, lambda c: changed(c, Create, NAMED, data=b'{"leader": "mks-db1", "member": "mks-db2"}'), "candidate_may_write"),

@@ -13,6 +13,7 @@ from failover.guard.logic import (
     EndGrant,
     Grant,
     Guard,
+    InPlace,
     Kill,
     KillReason,
     Limits,
@@ -344,6 +345,15 @@ class TestWithoutGrant:
         assert decision == AskInPlace()
         whole = guard.state_seen(exists=True, epoch=Epoch(1)).in_place_refused()
         assert decide(whole, RUNNING, 104.2)[1] == Kill(KillReason.NO_GRANT)
+
+    def test_a_grant_that_came_too_late_is_asked_for_again_while_it_is_being_armed(self) -> None:
+        """And what is taken back is armed until that is committed, and kills nobody meanwhile."""
+        arming = leased().state_seen(exists=True, epoch=Epoch(1), arming=True)
+        guard, _ = decide(arming, RUNNING, 101.0)
+        dropped = replace(guard, in_place=InPlace.OVER).in_place_refused()
+        assert decide(dropped, RUNNING, 101.5)[1] == Nothing()
+        back = dropped.state_seen(exists=False, epoch=Epoch(1))
+        assert decide(back, RUNNING, 999.0)[1] == Nothing()
 
     def test_who_had_a_grant_is_killed_without_one_also_while_it_is_being_armed(self) -> None:
         guard = granted().state_seen(exists=True, epoch=Epoch(1), arming=True)

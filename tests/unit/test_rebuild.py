@@ -6,11 +6,16 @@ import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from failover.cli.break_glass_checks import is_a_returned_one, waiting
+from failover.cli.break_glass_checks import (
+    everybody_knows_everybody,
+    is_a_returned_one,
+    waiting,
+)
 from failover.cli.output import UserError
 from failover.config import load
 from failover.health.observation import ZooKeeperMode
@@ -31,6 +36,7 @@ from failover.model import (
     SiteName,
     TimelineId,
 )
+from failover.policy import ZooKeeperServer
 from failover.rebuild import questions, server, zoo_cfg
 from failover.rebuild.record import proven, rebuilt, timelines_ahead
 from failover.rebuild.server import ServerError, ZooKeeperHost
@@ -256,7 +262,13 @@ def seen(
     found: dict[str, ZooKeeperMode],
     elects: tuple[str, ...] = ("jkt-zk1", "sby-zk1"),
 ) -> None:
-    monkeypatch.setattr(questions, "mode", lambda server: found.get(server.name))
+    def answer(server: ZooKeeperServer) -> object:
+        """Whoever serves is of one ensemble, but for Jakarta's."""
+        mode = found.get(server.name)
+        epoch = 7 if server.site == "jakarta" else 1007
+        return SimpleNamespace(mode=mode, epoch=epoch) if mode is not None else None
+
+    monkeypatch.setattr(questions, "answer", answer)
     monkeypatch.setattr(questions, "elects", lambda server: server.name in elects)
 
 
@@ -272,6 +284,7 @@ def test_a_survivor_is_widened_by_those_that_wait_for_it(monkeypatch: pytest.Mon
         (ALONE, {"jkt-zk1": WAITS}, (), "1 of 3 servers take part"),
         (ALONE, {"jkt-zk1": SERVES, "sby-zk1": WAITS}, ("sby-zk1",), "jkt-zk1 serves in an ensemb"),
         (UNSEEN, {"jkt-zk1": WAITS}, ("jkt-zk1",), "no quorum yet"),
+        (zoo_cfg.part(rendered(), [1, 2]), {"jkt-zk1": WAITS}, ("jkt-zk1",), "is no survivor"),
     ],
 )
 def test_a_survivor_is_not_widened(
@@ -286,6 +299,29 @@ def test_a_survivor_is_not_widened(
     seen(monkeypatch, found, elects)
     with pytest.raises(UserError, match=why):
         waiting(POLICY, ME, config)
+
+
+def test_who_serves_with_the_survivor_is_no_other_ensemble(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a site with two servers the first one that is widened takes a returned one along."""
+    seen(monkeypatch, {"sby-zk1": SERVES, "mks-zk1": ZooKeeperMode.LEADER})
+    assert waiting(POLICY, ME, ALONE) == ("sby-zk1",)
+
+
+def test_who_knows_a_part_only_keeps_the_story_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(questions, "knows", lambda server: {1, 2, 3} if server.myid < 3 else None)
+    everybody_knows_everybody(POLICY)
+    monkeypatch.setattr(questions, "knows", lambda server: {server.myid, 2})
+    with pytest.raises(UserError, match="jkt-zk1, mks-zk1, sby-zk1 knows a part"):
+        everybody_knows_everybody(POLICY)
+
+
+def test_what_was_replaced_last_is_found_again(host: ZooKeeperHost) -> None:
+    assert host.config_before() is None
+    part = zoo_cfg.part(host.config, [host.myid])
+    (host._config.parent / "zoo.cfg.before-break-glass-20200101T000000Z").write_text("older")
+    host._config.write_text(part)
+    host.write_config(rendered())
+    assert host.config_before() == part
 
 
 def test_a_survivor_does_not_rejoin_itself() -> None:
