@@ -16,7 +16,7 @@ from failover.cli.output import UserError
 from failover.health.inputs import ScopeSeen
 from failover.health.observation import GuardSeen
 from failover.health.view import View, build_view
-from failover.model import Automation, Epoch, GroupName, ProtectionMode, SiteName
+from failover.model import Automation, Epoch, GroupName, HostName, ProtectionMode, SiteName
 from failover.planning.decision import decide
 from failover.planning.gates import takeover_gates
 from failover.planning.plan import Plan, StepName
@@ -65,13 +65,11 @@ def test_a_group_whose_primary_has_no_claim_is_not_armed_yet() -> None:
 
 def test_a_claim_without_a_grant_is_no_armed_group() -> None:
     """The permit was committed, and its answer came too late: that server has no deadline."""
-    view = seen()
-    (only,) = view.clusters
-    hosts = tuple(
-        replace(h, guard=replace(h.guard, granted=False)) if h.guard is not None else h
-        for h in only.active.hosts
-    )
-    late = replace(view, clusters=(replace(only, active=replace(only.active, hosts=hosts)),))
+    world = build([])
+    host = world.hosts[HostName("jkt-db1")]
+    assert isinstance(host.guard, GuardSeen)
+    host.guard = replace(host.guard, granted=False)
+    late = build_view(world.policy, world.inputs())
     assert "jkt-db1: its guard holds no grant" in arming.not_yet(late)
     two = arming.not_yet(seen("PostgreSQL on mks-db1 is a working primary"))
     assert "marketplace: more than one server works as primary" in two
