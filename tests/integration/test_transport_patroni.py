@@ -184,7 +184,9 @@ class Pair:
             f"{VARIABLES} patronictl -c /etc/patroni/patroni.yml"
             f" switchover --leader {leader.name} --candidate {candidate.name} --force"
         )
-        assert "Successfully switched over" in said, said + leader.log() + candidate.log()
+        # What counts is who leads. Patroni reads the leader, then the order: one that was carried out
+        # between the two it calls failed (503, seen once).
+        print(said)
         wait_for(lambda: self.leader_or_none() == (candidate, leader), candidate)
 
     def leader(self) -> tuple[Member, Member]:
