@@ -184,8 +184,8 @@ class Pair:
             f"{VARIABLES} patronictl -c /etc/patroni/patroni.yml"
             f" switchover --leader {leader.name} --candidate {candidate.name} --force"
         )
-        # What counts is who leads. Patroni reads the leader, then the order: one that was carried out
-        # between the two it calls failed (503, seen once).
+        # What counts is who leads. Patroni reads the leader, then the order: it calls one failed
+        # that was carried out between the two (503, seen once).
         print(said)
         wait_for(lambda: self.leader_or_none() == (candidate, leader), candidate)
 
