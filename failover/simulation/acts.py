@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from failover.model import SiteName
-from failover.simulation.faults import Undo
+from failover.simulation.faults import Undo, power_off
 from failover.simulation.world import World
 
 LOOK_S = 0.05
@@ -46,15 +46,7 @@ def lose(world: World, site: str, *, by_power: bool) -> Undo:
     if not by_power:
         world.network.isolate(site)
         return lambda: world.network.rejoin(site)
-    names = [stack.host.name for stack in world.at(site) if stack.host.up]
-    for name in names:
-        world.power_off(name)
-
-    def undo() -> None:
-        for name in names:
-            world.power_on(name)
-
-    return undo
+    return power_off(world, [stack.host.name for stack in world.at(site) if stack.host.up])
 
 
 def together(undos: Iterable[Undo]) -> None:

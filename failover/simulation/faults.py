@@ -61,7 +61,12 @@ def kill_site(world: World, random: Random) -> Undo:
     """Power fails in a whole site."""
     site = _site(world, random)
     world.kernel.note(f"FAULT kill site {site}")
-    names = [host.name for host in world.network.hosts.values() if host.site == site and host.up]
+    there = (host for host in world.network.hosts.values() if host.site == site)
+    return power_off(world, [host.name for host in there if host.up])
+
+
+def power_off(world: World, names: list[str]) -> Undo:
+    """Of several hosts at once; undone, they boot."""
     for name in names:
         world.power_off(name)
 
