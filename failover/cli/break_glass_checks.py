@@ -155,15 +155,22 @@ def waiting(policy: Policy, me: ZooKeeperServer, config: str) -> tuple[str, ...]
 
 def everybody_knows_everybody(policy: Policy) -> None:
     """Before the ensemble's word counts for every site: a server that knows a part of it only could
-    be a quorum of its own with that part."""
+    be a quorum of its own with that part. One that does not say is not taken to."""
     from failover.rebuild.questions import knows
 
     wanted = {s.myid for s in policy.zookeeper_servers}
-    partly = [s.name for s in policy.zookeeper_servers if knows(s) not in (None, wanted)]
+    partly = []
+    for server in policy.zookeeper_servers:
+        known = knows(server)
+        if known is None:
+            partly.append(f"{server.name} does not say whom it knows")
+        elif known != wanted:
+            partly.append(f"{server.name} knows a part of the ensemble only")
     if partly:
         raise UserError(
-            f"{', '.join(partly)} knows a part of the ensemble only",
-            todo="`failover break-glass widen` on a survivor, `rejoin` once more on a returned one",
+            "; ".join(partly),
+            todo="`failover break-glass widen` on a survivor, `rejoin` again on a returned one. Who "
+            "does not say: `conf` has to be in 4lw.commands.whitelist of its zoo.cfg",
             code=ExitCode.REFUSED,
         )
 

@@ -7,8 +7,7 @@ is in guard_worker.py. Nothing is decided here: every decision is the product's 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
 from failover.guard import logic
 from failover.guard.messages import Purpose
@@ -18,6 +17,7 @@ from failover.health.observation import GuardSeen
 from failover.model import Epoch, TimelineId
 from failover.simulation.client import Client
 from failover.simulation.guard_door import HostDoor
+from failover.simulation.guard_words import Files, Question, Status
 from failover.simulation.guard_worker import Worker
 from failover.simulation.kernel import Kernel, Process
 from failover.simulation.postgres import Postgres, Run
@@ -31,48 +31,6 @@ WORKER_START_S = 0.4
 HEARTBEAT_S = 5.0  # from one question to its server to the next
 START_LIMIT_S = 1.8
 PROMOTE_LIMIT_S = 3.0
-
-
-@dataclass(slots=True)
-class Files:
-    """What outlives the guard's processes. Without a reboot, the lease too."""
-
-    boot_id: int = 0
-    session_id: int | None = None
-    armed: bool = False
-    grant: logic.Grant | None = None
-    epoch: Epoch | None = None
-    renewals: logic.Renewals | None = None
-    stood_in: logic.Renewals | None = None  # of the worker in a dead minder's place
-    stood_until_s: float | None = None
-    note: logic.Note | None = None
-    salvaged_epoch: int | None = None
-
-
-class Status(NamedTuple):
-    """What the minder last told the worker (MinderStatus)."""
-
-    granted: bool
-    permits_seen: int
-    session_id: int | None
-    deadline_s: float | None
-    server_alive: bool
-    in_production: bool
-    demoted: bool
-
-
-@dataclass(eq=False, slots=True)
-class Question:
-    """A barrier's permit question on its way through minder and worker."""
-
-    number: int
-    purpose: Purpose
-    until_s: float
-    asker: Process | None
-    yes: bool | None = None
-    reason: str = ""
-    timeline: TimelineId | None = None
-    withdrawn: bool = False
 
 
 class Guard:
@@ -124,9 +82,11 @@ class Guard:
         files = self.files
         if files.boot_id != self.server.host.boot_id:
             files.boot_id = self.server.host.boot_id
-            files.grant = files.renewals = files.note = None
+            files.grant = files.renewals = None
             files.stood_in = files.stood_until_s = None
             self.door.booted()
+        if files.noted_in_boot != files.boot_id:
+            files.note = None
         self.logic = logic.Guard(
             self.limits,
             armed=files.armed,
@@ -425,6 +385,7 @@ class Guard:
         try:
             mode = logic.StartMode.STANDBY if standby else logic.StartMode.WRITABLE
             self.files.note = logic.Note(mode, self.kernel.now)
+            self.files.noted_in_boot = self.server.host.boot_id
             self.server.reserved_below = 0
             patience_s = max(0.1, until_s - self.kernel.now - 0.3)
             return standby or self._permit(Purpose.START, patience_s) is not None

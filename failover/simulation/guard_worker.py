@@ -45,7 +45,8 @@ from failover.state import (
 from failover.znode import Committed, Znode
 
 if TYPE_CHECKING:
-    from failover.simulation.guard import Guard, Question
+    from failover.simulation.guard import Guard
+    from failover.simulation.guard_words import Question
 
 ROUND_S = 0.5
 WAITING_ROUND_S = 0.1
