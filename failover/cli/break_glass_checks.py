@@ -169,8 +169,8 @@ def everybody_knows_everybody(policy: Policy) -> None:
     if partly:
         raise UserError(
             "; ".join(partly),
-            todo="`failover break-glass widen` on a survivor, `rejoin` again on a returned one. Who "
-            "does not say: `conf` has to be in 4lw.commands.whitelist of its zoo.cfg",
+            todo="`failover break-glass widen` on a survivor, `rejoin` again on a returned one. "
+            "Who does not say: `conf` has to be in 4lw.commands.whitelist of its zoo.cfg",
             code=ExitCode.REFUSED,
         )
 

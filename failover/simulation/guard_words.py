@@ -1,4 +1,4 @@
-"""What the guard of one simulated host leaves on its disk, and what its processes tell each other."""
+"""What one simulated guard leaves on its disk, and what its processes tell each other."""
 
 from __future__ import annotations
 
