@@ -96,7 +96,7 @@ class Minder:
         self.proxy_question = ProxyQuestion(
             self.writable, self._writable_as_last_seen, lambda: self._tick_s
         )
-        self._files = server.FilesSeen(None, None, None)
+        self._files = server.FilesSeen()
         self._files_read = False
         self._control_when_down: bytes | None = None
         self.server = logic.ServerSeen(alive=True, in_production=False, note=None)
@@ -267,7 +267,10 @@ class Minder:
         return self._writable_as_last_seen()
 
     def _writable_as_last_seen(self) -> logic.Writable:
-        return logic.writable(self.guard, self.server, boottime_s())
+        says = logic.writable(self.guard, self.server, boottime_s())
+        if says.yes and self._files.stopping:
+            return logic.Writable(False, "the server was told to stop", closes=True)
+        return says
 
     def status(self) -> GuardSeen:
         now_s = boottime_s()

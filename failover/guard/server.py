@@ -45,6 +45,10 @@ class NoteFile:
 
 _NOTE: TypeAdapter[NoteFile] = TypeAdapter(NoteFile)
 
+# Of postmaster.pid: PostgreSQL's LOCK_FILE_LINE_PM_STATUS, counted from 0, and PM_STATUS_STOPPING.
+_STATUS_LINE = 7
+_STOPPING = "stopping"
+
 
 def read_note(places: Places, boot: str) -> NoteFile | None:
     """The note of this boot's latest start; None where there is none."""
@@ -96,9 +100,10 @@ def lives(places: Places) -> bool:
 class FilesSeen:
     """What the files say; reading them may wait for a disk."""
 
-    note: NoteFile | None
-    control: bytes | None
-    postmaster_pid: int | None
+    note: NoteFile | None = None
+    control: bytes | None = None
+    postmaster_pid: int | None = None
+    stopping: bool = False  # a shutdown was asked for; its sessions may still write
 
     def in_production(self, control_when_down: bytes | None) -> bool:
         """Out of recovery. A file still as it was before this start says nothing about it."""
@@ -116,7 +121,8 @@ def look_at_files(places: Places, boot: str) -> FilesSeen:
     # The note first: a control file read after it cannot be older than the one it describes.
     note = read_note(places, boot)
     control = read_control(places.control_file)
-    return FilesSeen(note, control, _postmaster_pid(places.data_dir))
+    postmaster_pid, stopping = _postmaster(places.data_dir)
+    return FilesSeen(note, control, postmaster_pid, stopping)
 
 
 def server_seen(
@@ -146,11 +152,14 @@ def server_seen(
     return ServerSeen(alive, in_production, note, around)
 
 
-def _postmaster_pid(data_dir: Path) -> int | None:
+def _postmaster(data_dir: Path) -> tuple[int | None, bool]:
+    """Its process id, and whether it was told to stop: that it writes there before it ends the
+    first session. The control file says so only when the last one has ended."""
     try:
-        return int((data_dir / "postmaster.pid").read_text(encoding="ascii").split("\n", 1)[0])
+        lines = (data_dir / "postmaster.pid").read_text(encoding="ascii").split("\n")
+        return int(lines[0]), lines[_STATUS_LINE:][:1] == [_STOPPING]
     except (OSError, ValueError):
-        return None
+        return None, False
 
 
 def _is_postgres_in(pid: int, data_dir: Path) -> bool:

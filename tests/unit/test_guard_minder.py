@@ -136,6 +136,26 @@ def test_what_is_no_news_waits_for_the_change(host: Host, monkeypatch: pytest.Mo
     asyncio.run(story())
 
 
+def test_nobody_new_from_the_moment_a_stop_is_asked_for(host: Host) -> None:
+    """While its sessions still end, and the control file says that all is as before."""
+
+    async def story() -> None:
+        async with minding(host) as minder:
+            await start(host)
+            await until(lambda: minder.server.in_production)
+            assert (await minder.writable()).yes
+            lines = host.places.data_dir / "postmaster.pid"
+            before = lines.read_text()
+            lines.write_text(before + "\n" * 6 + "ready   \n")
+            assert (await minder.writable()).yes
+            lines.write_text(before + "\n" * 6 + "stopping\n")
+            says = await minder.writable()
+            assert (says.yes, says.closes) == (False, True)
+            assert minder.server.in_production, "to the deadline and the door it writes"
+
+    asyncio.run(story())
+
+
 def test_the_deadline_kills_every_process_a_stopped_one_too(host: Host) -> None:
     async def story() -> None:
         async with minding(host, SHORT) as minder:
