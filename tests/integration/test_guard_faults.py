@@ -21,6 +21,7 @@ from drill import (
 )
 
 from failover.clock import boottime_s
+from failover.guard.doors import NO_MORE
 from failover.guard.stand_in import RENEWS_S
 from failover.lab.errors import LabError
 from failover.lab.lab import Lab
@@ -154,6 +155,44 @@ def guard_works(host: DatabaseHost) -> bool:
 def every_ack_at(shop: Customers, host: DatabaseHost) -> bool:
     acks = [one for one in shop.attempts() if one.outcome is Outcome.ACKED]
     return {one.server for one in acks} == {str(host.address)}
+
+
+# --------------------------------------------------------------------------- told to stop
+
+
+def test_nobody_new_while_a_stop_waits_for_a_session(lab: Lab) -> None:
+    """The guard knows before the control file does, which is written when the last one has gone."""
+    roles = Roles.now(lab)
+    data = f"/var/lib/postgresql/17/{lab.policy.clusters[0].name}"
+    control = f"/usr/lib/postgresql/17/bin/pg_controldata {data} | grep 'cluster state'"
+    assert asked(roles.primary) == 200
+    with frozen_session(lab, roles.primary):
+        lab.shell(roles.primary.name, f"kill -INT $(head -1 {data}/postmaster.pid)")
+        wait_until("nobody new is sent", lambda: asked(roles.primary) == NO_MORE)
+        assert lab.shell(roles.primary.name, control).strip().endswith("in production")
+        assert pids(lab, roles.primary, Process.POSTMASTER)
+    whole(lab)
+
+
+def asked(host: DatabaseHost) -> int | None:
+    """As a proxy asks."""
+    return http_get(str(host.address), host.guard_port, "/writable")[0]
+
+
+@contextmanager
+def frozen_session(lab: Lab, host: DatabaseHost) -> Iterator[None]:
+    """A session that does not end when it is told to."""
+    name = "frozen-by-a-test"
+    asks = f"select pid from pg_stat_activity where application_name = '{name}'"
+    opens = f"PGAPPNAME={name} psql -qX -h /run/postgresql -d postgres -c 'select pg_sleep(60)'"
+    lab.shell(host.name, f"cd /; setsid {opens} >/dev/null 2>&1 </dev/null &", user="postgres")
+    wait_until("the session is there", lambda: bool(sql(lab, host.name, asks)))
+    backend = int(sql(lab, host.name, asks))
+    lab.shell(host.name, f"kill -STOP {backend}")
+    try:
+        yield
+    finally:
+        lab.shell(host.name, f"kill -CONT {backend}")
 
 
 # --------------------------------------------------------------------------- dead for good
