@@ -184,8 +184,10 @@ def frozen_session(lab: Lab, host: DatabaseHost) -> Iterator[None]:
     """A session that does not end when it is told to."""
     name = "frozen-by-a-test"
     asks = f"select pid from pg_stat_activity where application_name = '{name}'"
-    opens = f"PGAPPNAME={name} psql -qX -h /run/postgresql -d postgres -c 'select pg_sleep(60)'"
-    lab.shell(host.name, f"cd /; setsid {opens} >/dev/null 2>&1 </dev/null &", user="postgres")
+    opens = (
+        f"PGAPPNAME={name} setsid psql -qX -h /run/postgresql -d postgres -c 'select pg_sleep(60)'"
+    )
+    lab.shell(host.name, f"cd /; {opens} >/dev/null 2>&1 </dev/null &", user="postgres")
     wait_until("the session is there", lambda: bool(sql(lab, host.name, asks)))
     backend = int(sql(lab, host.name, asks))
     lab.shell(host.name, f"kill -STOP {backend}")
