@@ -109,7 +109,7 @@ def _lacks_nothing(
     The very run of its server that is on record has everything. Else what is ahead has to be on
     another branch, an older one: a primary sends only what it has flushed, so a last writer that is
     behind on its own timeline has come back with an older disk, and what it lost is there. Nor
-    while the other site has everything: the takeover, seconds later, loses nothing.
+    where the other site has everything and may take over seconds later, without any loss.
     """
     if _on_record(cluster, candidate):
         return True
@@ -128,13 +128,30 @@ def _on_record(cluster: ClusterView, host: HostView) -> bool:
 
 
 def _other_site_has_everything(view: View, cluster: ClusterView) -> bool:
-    """In sync on record, and not seen to be void: where every server there that is on record runs
-    anew, nobody takes over by the record any more, and both sites would wait for each other."""
+    """In sync on record, and a takeover by it can come.
+
+    None comes where every server there that is on record runs anew, nor while another cluster of
+    the group is held, since they move together: both sites would wait for each other. What a host
+    there has more of counts all the same (``_more_of_his_branch``), so all of them must be seen.
+    """
     if view.state is None or not view.state.in_sync or cluster.recorded is None:
         return False
     have = cluster.recorded.have
     there = [host for host in cluster.standby.hosts if host.host.name in have]
-    return not there or any(_run(h) is None or _on_record(cluster, h) for h in there)
+    if not there or any(_run(host) is None for host in there):
+        return True
+    void = not any(_on_record(cluster, host) for host in there)
+    return not (void or (_another_is_held(view) and _seen_since_the_claim(cluster, there)))
+
+
+def _another_is_held(view: View) -> bool:
+    """Another cluster of the group, since this one's claim is gone."""
+    return any(cluster.claim_held for cluster in view.clusters)
+
+
+def _seen_since_the_claim(cluster: ClusterView, hosts: list[HostView]) -> bool:
+    """Later than anything that was acknowledged under it."""
+    return all(host.postgres_after(cluster.claim_absent_for_s) for host in hosts)
 
 
 def _run(host: HostView) -> str | None:

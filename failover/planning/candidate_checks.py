@@ -91,7 +91,8 @@ def loses_nothing(reading: Reading) -> Problems:
     """Who is named is the recorded run of its server. Or else: no permitted host has more, on its
     timeline or a newer one; the refused ones ahead of it are on older ones; nobody else had a
     permit of this epoch before its promotion is on record; and the other site does not have
-    everything, which it would take over with: every server that is on record there runs anew."""
+    everything, which it would take over with: every server that is on record there runs anew, or
+    another cluster of the group keeps the active site."""
     for cluster in reading.clusters:
         op, writer = _named(reading, cluster), cluster.last_writer
         named = (document(op.data) or {}).get("member") if op is not None else None
@@ -127,7 +128,8 @@ def _losses(
     judged_now = 0.0 < writer.judged_unix_s == before.epoch_started_unix_s
     if not recorded.promoted and judged_now and writer.host != named:
         yield f"{writer.host} had a permit of this epoch"
-    if before.in_sync and not _record_is_void(cluster, recorded):
+    no_takeover = _record_is_void(cluster, recorded) or _site_is_kept(reading, cluster, recorded)
+    if before.in_sync and not no_takeover:
         yield "the other site has everything"
     follows = recorded.standby is StandbyScope.FOLLOWING
     for host in cluster.standby.hosts if follows else ():
@@ -144,6 +146,15 @@ def _record_is_void(cluster: ClusterView, recorded: ClusterState) -> bool:
         if server is None or server.started in ("", recorded.runs.get(name)):
             return False
     return bool(there)
+
+
+def _site_is_kept(reading: Reading, cluster: ClusterView, recorded: ClusterState) -> bool:
+    """Nobody takes over by itself while a claim of the group is held. What the other site has is
+    then compared, as its servers that are on record showed it when this claim had gone."""
+    held = [other.name for other in reading.view.clusters if other.claim_held is True]
+    there = [host for host in cluster.standby.hosts if host.host.name in recorded.have]
+    seen = [host.postgres_after(cluster.claim_absent_for_s) is True for host in there]
+    return bool(held) and cluster.name not in held and bool(seen) and all(seen)
 
 
 def _place(host: HostView) -> tuple[int, Lsn]:

@@ -41,8 +41,12 @@ def _waits_for(world: World, names: str) -> None:
 
 @change(r"on record with everything: (nobody|[\w, -]+)")
 def _on_record(world: World, names: str) -> None:
+    every = [host.name for cluster in world.policy.clusters for host in cluster.hosts]
+    wanted = () if names == "nobody" else tuple(HostName(n) for n in names.split(", "))
+    assert set(wanted) <= set(every), names
     for cluster in world.policy.clusters:
-        _have(world, cluster, _named(names, cluster))
+        own = {host.name for host in cluster.hosts}
+        _have(world, cluster, tuple(name for name in wanted if name in own))
     assert world.state is not None
     other = world.policy.other_data_site(world.state.active_site).name
     remote = all(

@@ -48,6 +48,7 @@ from failover.state import (
 from failover.znode import Check, Create, Delete, Op, Set, Transaction
 from tests.scenarios.language import build
 from tests.scenarios.world import FIRST_RUN, NOW_UNIX_S, SECOND_RUN
+from tests.unit.candidate_worlds import PARTLY, SENT_MORE, VOID, judged_in
 
 WORLDS = {
     StepName.TAKEOVER: ["jakarta unplugged for 6.3 s", "no claim for 0.1 s"],
@@ -328,35 +329,6 @@ def on_its_own_branch() -> Case:
     return decided, build(lines).view()
 
 
-VOID = (
-    "protection is max-availability, in sync",
-    "on record with everything: mks-db1",
-    "jkt-db1 wrote last",
-    "no claim for 4 s",
-    "marketplace-jakarta has no leader key",
-    "PostgreSQL on jkt-db1 is a standby of jkt-db2",
-    "PostgreSQL on jkt-db1 is on timeline 2",
-    "PostgreSQL on jkt-db2 has received 0/5000900, replayed 0/5000900",
-    "the server on mks-db1 was started anew",
-)
-
-
-SENT_MORE = (
-    VOID[-1],
-    "PostgreSQL on mks-db1 is on timeline 2",
-    "PostgreSQL on mks-db1 has received 0/5000100, replayed 0/5000100",
-)
-
-
-def not_void(*seen: str) -> Case:
-    """In sync; who is on record at the other site runs, or may run, as he did; or has more."""
-    view = build([*VOID]).view()
-    decided = plan(view, judge(view))
-    assert isinstance(decided, Plan), decided
-    assert lint(decided, view) == ()
-    return decided, build([*VOID[:-1], *seen]).view()
-
-
 def a_better_one_by_now() -> Case:
     """mks-db1 is on the newest timeline as well, with more WAL."""
     decided, _ = by_position()
@@ -380,9 +352,12 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("another had the permit", C, lambda _: seen_as(by_position(), "mks-db1 had the first permit of this epoch"), "loses_nothing"),
     ("on its own branch", C, lambda _: on_its_own_branch(), "loses_nothing"),
     ("the other site has all", C, lambda c: before(c, in_sync=True), "loses_nothing"),
-    ("the run on record", C, lambda _: not_void(), "loses_nothing"),
-    ("maybe that run", C, lambda _: not_void("PostgreSQL on mks-db1 is silent for 5 s"), "loses_nothing"),
-    ("the other site was sent more", C, lambda _: not_void(*SENT_MORE), "loses_nothing"),
+    ("the run on record", C, lambda _: judged_in(VOID, VOID[:-1]), "loses_nothing"),
+    ("maybe that run", C, lambda _: judged_in(VOID, [*VOID[:-1], "PostgreSQL on mks-db1 is silent for 5 s"]), "loses_nothing"),
+    ("the other site was sent more", C, lambda _: judged_in(VOID, [*VOID, *SENT_MORE]), "loses_nothing"),
+    ("sent more, and the site is kept", C, lambda _: judged_in(PARTLY, [*PARTLY, *SENT_MORE]), "loses_nothing"),
+    ("not seen since the claim", C, lambda _: judged_in(PARTLY, [*PARTLY, "PostgreSQL on mks-db1 is silent for 5 s"]), "loses_nothing"),
+    ("the whole group is down", C, lambda _: judged_in(PARTLY, [*PARTLY, "no claim of escrow for 4 s"]), "loses_nothing"),
     ("of the other site", C, lambda c: changed(c, Create, NAMED, data=b'{"member": "jkt-db1"}'), "candidate_may_write"),
     ("withdrawn too early", C, lambda c: changed(c, Create, NAMED, data=b"{}"), "candidate_may_write"),
     ("a switchover", C, lambda c: changed(c, Create, NAMED, data=b'{"leader": "mks-db1", "member": "mks-db2"}'), "candidate_may_write"),

@@ -1,0 +1,31 @@
+"""Where the other site has everything, somebody is named only if no takeover can come by that."""
+
+from __future__ import annotations
+
+import pytest
+
+from failover.health.candidate import outrun
+from tests.scenarios.language import build
+from tests.unit.candidate_worlds import PARTLY, SENT_MORE, VOID
+
+
+@pytest.mark.parametrize("world", [VOID, PARTLY], ids=["void", "partly"])
+def test_the_last_writer_is_named(world: tuple[str, ...]) -> None:
+    (found,) = outrun(build([*world]).view())
+    assert found.candidate is not None
+    assert found.candidate.host.name == "jkt-db1"
+
+
+@pytest.mark.parametrize(
+    "world",
+    [
+        VOID[:-1],
+        (*VOID, *SENT_MORE),
+        (*PARTLY, *SENT_MORE),
+        (*PARTLY, "PostgreSQL on mks-db1 is silent for 5 s"),
+        (*PARTLY, "no claim of escrow for 4 s"),
+        (*PARTLY, "the claim of escrow could not be read"),
+    ],
+)
+def test_nobody_is_named(world: tuple[str, ...]) -> None:
+    assert outrun(build([*world]).view()) == ()
