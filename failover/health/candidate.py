@@ -48,7 +48,7 @@ def _outrun(view: View, cluster: ClusterView) -> Outrun | None:
         return None
     best = max(able, key=lambda host: _rank(cluster, host), default=None)
     ahead = _ahead_of(cluster, best) if best is not None else ()
-    if best is None or not ahead or not _lacks_nothing(view, cluster, best, ahead):
+    if best is None or not ahead or not _lacks_nothing(view, cluster, best):
         return _waits_in_vain(cluster)
     return Outrun(cluster, best, tuple(host.host.name for host in ahead))
 
@@ -101,9 +101,7 @@ def _ahead_of(cluster: ClusterView, candidate: HostView) -> tuple[HostView, ...]
     return tuple(host for host in hosts if _end(host) > _end(candidate))
 
 
-def _lacks_nothing(
-    view: View, cluster: ClusterView, candidate: HostView, ahead: tuple[HostView, ...]
-) -> bool:
+def _lacks_nothing(view: View, cluster: ClusterView, candidate: HostView) -> bool:
     """Nobody needs what the others have more of.
 
     The very run of its server that is on record has everything. Else what is ahead has to be on
@@ -113,11 +111,17 @@ def _lacks_nothing(
     """
     if _on_record(cluster, candidate):
         return True
-    if _other_site_has_everything(view, cluster) or _more_of_his_branch(cluster, candidate):
+    if _takeover_loses_nothing(view, cluster, candidate):
         return False
-    if _another_had_the_permit(view, cluster, candidate):
+    if _more_of_his_branch(cluster, candidate) or _another_had_the_permit(view, cluster, candidate):
         return False
-    return all(_timeline(host) < _timeline(candidate) for host in ahead)
+    others = (h for h in cluster.active.hosts if not _may_write(view, cluster, h))
+    more = [host for host in others if _end(host) > _end(candidate)]
+    return all(_timeline(host) < _timeline(candidate) for host in more)
+
+
+def _may_write(view: View, cluster: ClusterView, host: HostView) -> bool:
+    return _permitted(cluster, host) and allowed(view.policy, host.host, view.now_unix_s)
 
 
 def _on_record(cluster: ClusterView, host: HostView) -> bool:
@@ -127,12 +131,11 @@ def _on_record(cluster: ClusterView, host: HostView) -> bool:
     return bool(run) and seen is not None and seen.started == run
 
 
-def _other_site_has_everything(view: View, cluster: ClusterView) -> bool:
-    """In sync on record, and a takeover by it can come.
+def _takeover_loses_nothing(view: View, cluster: ClusterView, candidate: HostView) -> bool:
+    """The other site has everything on record, and can take over by that.
 
-    None comes where every server there that is on record runs anew, nor while another cluster of
-    the group is held, since they move together: both sites would wait for each other. What a host
-    there has more of counts all the same (``_more_of_his_branch``), so all of them must be seen.
+    Nobody does where every server there that is on record runs anew, nor while another cluster of
+    the group serves, since they move together: both sites would wait for each other.
     """
     if view.state is None or not view.state.in_sync or cluster.recorded is None:
         return False
@@ -141,17 +144,31 @@ def _other_site_has_everything(view: View, cluster: ClusterView) -> bool:
     if not there or any(_run(host) is None for host in there):
         return True
     void = not any(_on_record(cluster, host) for host in there)
-    return not (void or (_another_is_held(view) and _seen_since_the_claim(cluster, there)))
+    kept = _site_is_kept(view, cluster) and all(_no_more(cluster, h, candidate) for h in there)
+    return not (void or kept)
 
 
-def _another_is_held(view: View) -> bool:
-    """Another cluster of the group, since this one's claim is gone."""
-    return any(cluster.claim_held for cluster in view.clusters)
+def _site_is_kept(view: View, cluster: ClusterView) -> bool:
+    """By another cluster of the group that serves, as long after this one was lost as a claim may
+    outlive its holder: where both were lost at once the takeover comes."""
+    others = (other for other in view.clusters if other.name != cluster.name)
+    outlived = cluster.claim_absent_for_s >= view.policy.lease_s
+    return outlived and any(other.primary is not None for other in others)
 
 
-def _seen_since_the_claim(cluster: ClusterView, hosts: list[HostView]) -> bool:
-    """Later than anything that was acknowledged under it."""
-    return all(host.postgres_after(cluster.claim_absent_for_s) for host in hosts)
+def _no_more(cluster: ClusterView, host: HostView, candidate: HostView) -> bool:
+    """Of what may be acknowledged. All that was, it had told a primary, on whatever timeline: less
+    than that the candidate has only if it was promoted with an older disk. What it has beyond, on
+    an older timeline, may come from a refused host that it follows. Seen since the claim has gone.
+    """
+    if cluster.recorded is None or cluster.recorded.standby is not StandbyScope.FOLLOWING:
+        return False
+    timeline, end, told = _timeline(candidate), _end(candidate), host.flushed
+    seen = _in_recovery(host) and host.postgres_after(cluster.claim_absent_for_s)
+    if told is None:  # to nobody that this reader saw
+        return seen and _end(host) <= end and _timeline(host) <= timeline
+    told_more = told.lsn > end or int(told.timeline) > timeline
+    return seen and not told_more and (_timeline(host), _end(host)) <= (timeline, end)
 
 
 def _run(host: HostView) -> str | None:

@@ -92,7 +92,7 @@ def loses_nothing(reading: Reading) -> Problems:
     timeline or a newer one; the refused ones ahead of it are on older ones; nobody else had a
     permit of this epoch before its promotion is on record; and the other site does not have
     everything, which it would take over with: every server that is on record there runs anew, or
-    another cluster of the group keeps the active site."""
+    another cluster of the group keeps the active site, and nobody there has more."""
     for cluster in reading.clusters:
         op, writer = _named(reading, cluster), cluster.last_writer
         named = (document(op.data) or {}).get("member") if op is not None else None
@@ -128,8 +128,8 @@ def _losses(
     judged_now = 0.0 < writer.judged_unix_s == before.epoch_started_unix_s
     if not recorded.promoted and judged_now and writer.host != named:
         yield f"{writer.host} had a permit of this epoch"
-    no_takeover = _record_is_void(cluster, recorded) or _site_is_kept(reading, cluster, recorded)
-    if before.in_sync and not no_takeover:
+    kept = _site_is_kept(reading, cluster, recorded, (timeline, end))
+    if before.in_sync and not (_record_is_void(cluster, recorded) or kept):
         yield "the other site has everything"
     follows = recorded.standby is StandbyScope.FOLLOWING
     for host in cluster.standby.hosts if follows else ():
@@ -148,13 +148,25 @@ def _record_is_void(cluster: ClusterView, recorded: ClusterState) -> bool:
     return bool(there)
 
 
-def _site_is_kept(reading: Reading, cluster: ClusterView, recorded: ClusterState) -> bool:
-    """Nobody takes over by itself while a claim of the group is held. What the other site has is
-    then compared, as its servers that are on record showed it when this claim had gone."""
-    held = [other.name for other in reading.view.clusters if other.claim_held is True]
+def _site_is_kept(
+    reading: Reading, cluster: ClusterView, recorded: ClusterState, named: tuple[int, Lsn]
+) -> bool:
+    """Nobody takes over by itself while another cluster of the group serves, this one's claim gone
+    for a lease. Its servers that are on record at the other site must have shown since then that
+    they have no more, and must have told no primary of more, on whatever timeline."""
+    serves = [other.name for other in reading.view.clusters if other.primary is not None]
+    gone_for_s = cluster.claim_absent_for_s
+    if not set(serves) - {cluster.name} or gone_for_s < reading.view.policy.lease_s:
+        return False
     there = [host for host in cluster.standby.hosts if host.host.name in recorded.have]
-    seen = [host.postgres_after(cluster.claim_absent_for_s) is True for host in there]
-    return bool(held) and cluster.name not in held and bool(seen) and all(seen)
+    following = recorded.standby is StandbyScope.FOLLOWING
+    for host in there:
+        timeline, end = _place(host)
+        told = (host.flushed.timeline, host.flushed.lsn) if host.flushed else (timeline, end)
+        more = (timeline, end) > named or told[0] > named[0] or told[1] > named[1]
+        if more or timeline == 0 or not host.postgres_after(gone_for_s):
+            return False
+    return following and bool(there)
 
 
 def _place(host: HostView) -> tuple[int, Lsn]:

@@ -13,7 +13,7 @@ from tests.scenarios.language import build
 
 _BEHIND = (
     "jkt-db1 wrote last",
-    "no claim of marketplace for 4 s",
+    "no claim of marketplace for 7 s",
     "marketplace-jakarta has no leader key",
     "PostgreSQL on jkt-db1 is a standby of jkt-db2",
     "PostgreSQL on jkt-db1 is on timeline 2",
@@ -34,6 +34,13 @@ PARTLY = ("two clusters", _IN_SYNC, "on record with everything: mks-db1, mks-db3
 SENT_MORE = (
     "PostgreSQL on mks-db1 is on timeline 2",
     "PostgreSQL on mks-db1 has received 0/5000100, replayed 0/5000100",
+)
+# All that was acknowledged it had told the primary; the last writer was promoted with less.
+TOLD_MORE = ("mks-db1 has told the primary that it has 0/5000100, on timeline 1",)
+# What it has beyond comes from the refused host, on the older branch.
+FOLLOWS_THE_REFUSED = (
+    "mks-db1 has told the primary that it has 0/4FFFF00, on timeline 1",
+    "PostgreSQL on mks-db1 has received 0/5000900, replayed 0/5000900",
 )
 
 

@@ -6,10 +6,16 @@ import pytest
 
 from failover.health.candidate import outrun
 from tests.scenarios.language import build
-from tests.unit.candidate_worlds import PARTLY, SENT_MORE, VOID
+from tests.unit.candidate_worlds import (
+    FOLLOWS_THE_REFUSED,
+    PARTLY,
+    SENT_MORE,
+    TOLD_MORE,
+    VOID,
+)
 
 
-@pytest.mark.parametrize("world", [VOID, PARTLY], ids=["void", "partly"])
+@pytest.mark.parametrize("world", [VOID, PARTLY, (*PARTLY, *FOLLOWS_THE_REFUSED)])
 def test_the_last_writer_is_named(world: tuple[str, ...]) -> None:
     (found,) = outrun(build([*world]).view())
     assert found.candidate is not None
@@ -22,9 +28,13 @@ def test_the_last_writer_is_named(world: tuple[str, ...]) -> None:
         VOID[:-1],
         (*VOID, *SENT_MORE),
         (*PARTLY, *SENT_MORE),
-        (*PARTLY, "PostgreSQL on mks-db1 is silent for 5 s"),
-        (*PARTLY, "no claim of escrow for 4 s"),
+        (*PARTLY, "PostgreSQL on mks-db1 is silent for 8 s"),
+        (*PARTLY, "no claim of escrow for 7 s"),
         (*PARTLY, "the claim of escrow could not be read"),
+        (*PARTLY, "PostgreSQL on jkt-db3 is silent for 8 s"),
+        (*PARTLY, "no claim of marketplace for 4 s"),
+        (*PARTLY, *TOLD_MORE),
+        (*PARTLY, FOLLOWS_THE_REFUSED[1]),
     ],
 )
 def test_nobody_is_named(world: tuple[str, ...]) -> None:

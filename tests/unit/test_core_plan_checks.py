@@ -48,7 +48,7 @@ from failover.state import (
 from failover.znode import Check, Create, Delete, Op, Set, Transaction
 from tests.scenarios.language import build
 from tests.scenarios.world import FIRST_RUN, NOW_UNIX_S, SECOND_RUN
-from tests.unit.candidate_worlds import PARTLY, SENT_MORE, VOID, judged_in
+from tests.unit.candidate_worlds import PARTLY, SENT_MORE, TOLD_MORE, VOID, judged_in
 
 WORLDS = {
     StepName.TAKEOVER: ["jakarta unplugged for 6.3 s", "no claim for 0.1 s"],
@@ -353,11 +353,14 @@ MUTATIONS: list[tuple[str, StepName, Callable[[Case], Case], str]] = [
     ("on its own branch", C, lambda _: on_its_own_branch(), "loses_nothing"),
     ("the other site has all", C, lambda c: before(c, in_sync=True), "loses_nothing"),
     ("the run on record", C, lambda _: judged_in(VOID, VOID[:-1]), "loses_nothing"),
-    ("maybe that run", C, lambda _: judged_in(VOID, [*VOID[:-1], "PostgreSQL on mks-db1 is silent for 5 s"]), "loses_nothing"),
+    ("maybe that run", C, lambda _: judged_in(VOID, [*VOID[:-1], "PostgreSQL on mks-db1 is silent for 8 s"]), "loses_nothing"),
     ("the other site was sent more", C, lambda _: judged_in(VOID, [*VOID, *SENT_MORE]), "loses_nothing"),
     ("sent more, and the site is kept", C, lambda _: judged_in(PARTLY, [*PARTLY, *SENT_MORE]), "loses_nothing"),
-    ("not seen since the claim", C, lambda _: judged_in(PARTLY, [*PARTLY, "PostgreSQL on mks-db1 is silent for 5 s"]), "loses_nothing"),
-    ("the whole group is down", C, lambda _: judged_in(PARTLY, [*PARTLY, "no claim of escrow for 4 s"]), "loses_nothing"),
+    ("not seen since the claim", C, lambda _: judged_in(PARTLY, [*PARTLY, "PostgreSQL on mks-db1 is silent for 8 s"]), "loses_nothing"),
+    ("told the primary of more", C, lambda _: judged_in(PARTLY, [*PARTLY, *TOLD_MORE]), "loses_nothing"),
+    ("lost a moment ago", C, lambda _: judged_in(PARTLY, [*PARTLY, "no claim of marketplace for 4 s"]), "loses_nothing"),
+    ("the other one is not seen to work", C, lambda _: judged_in(PARTLY, [*PARTLY, "PostgreSQL on jkt-db3 is silent for 8 s"]), "loses_nothing"),
+    ("the whole group is down", C, lambda _: judged_in(PARTLY, [*PARTLY, "no claim of escrow for 7 s"]), "loses_nothing"),
     ("of the other site", C, lambda c: changed(c, Create, NAMED, data=b'{"member": "jkt-db1"}'), "candidate_may_write"),
     ("withdrawn too early", C, lambda c: changed(c, Create, NAMED, data=b"{}"), "candidate_may_write"),
     ("a switchover", C, lambda c: changed(c, Create, NAMED, data=b'{"leader": "mks-db1", "member": "mks-db2"}'), "candidate_may_write"),
