@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from clean_hosts import BLOCK_LIMIT_S, CleanHosts, clean_hosts
-from install_guide import ADMINISTRATOR, ROOT, Block, blocks, hosts_named
+from clean_hosts import CleanHosts, clean_hosts
+from guide_follower import Follower
+from install_guide import blocks, hosts_named
 
-from failover.lab.containers import in_parallel
 from failover.lab.hosts import Role
 
 pytestmark = [pytest.mark.lab, pytest.mark.full]
 
-AT_ONCE = 3
 # The administrator's way to the hosts.
 SSH = """\
 #!/bin/sh
@@ -33,63 +30,10 @@ def hosts() -> Iterator[CleanHosts]:
         yield found
 
 
-class Follower:
-    """Does what the page says, and keeps what was printed."""
-
-    def __init__(self, hosts: CleanHosts, home: Path) -> None:
-        self._hosts = hosts
-        self._home = home
-        self.printed: list[str] = []
-        ssh = home / "bin" / "ssh"
-        ssh.parent.mkdir()
-        ssh.write_text(SSH)
-        ssh.chmod(0o755)
-
-    def follow(self, block: Block) -> None:
-        print(f"--- block {block.number}, line {block.line}, on {block.where}", flush=True)
-        if block.where == ADMINISTRATOR:
-            self._as_administrator(block)
-            return
-        named = hosts_named(self._hosts.lab.policy, block.where)
-        in_parallel(lambda host: self._on(host.name, block), named, AT_ONCE)
-
-    def _as_administrator(self, block: Block) -> None:
-        environment = {
-            **os.environ,
-            "HOME": str(self._home),
-            "PATH": f"{self._home / 'bin'}:{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT),
-        }
-        ended = subprocess.run(
-            ["sh", "-eu", "-c", block.script],
-            cwd=ROOT,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=BLOCK_LIMIT_S,
-            check=False,
-        )
-        self._judge("administrator", block, ended.returncode, ended.stdout)
-
-    def _on(self, host: str, block: Block) -> None:
-        ended = self._hosts.run(host, block.script)
-        said = ended.out
-        if ended.code != 0:
-            said += self._hosts.containers.journal(host, lines=60)
-        self._judge(host, block, ended.code, said)
-
-    def _judge(self, who: str, block: Block, code: int, said: str) -> None:
-        self.printed.append(said)
-        print(f"[{who}] exit {code}\n{said.rstrip()}", flush=True)
-        assert code == 0, f"line {block.line} of the guide fails on {who}: exit {code}\n{said}"
-
-
 def test_the_guide_leads_from_clean_hosts_to_a_switchover(
     hosts: CleanHosts, tmp_path: Path
 ) -> None:
-    follower = Follower(hosts, tmp_path)
+    follower = Follower(hosts, tmp_path, SSH)
     for block in blocks():
         follower.follow(block)
 

@@ -1,4 +1,4 @@
-"""docs/operations/install.md as a list of blocks: what is run, and on which hosts."""
+"""A page of docs/operations as a list of blocks: what is run, and on which hosts."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from failover.policy import Policy
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "operations" / "install.md"
+CONTAINERS_PAGE = PAGE.with_name("containers.md")
 ADMINISTRATOR = "the administrator's machine"
 _BLOCK = re.compile(
     r"^```sh\n# On (?P<where>[^\n]+):\n(?P<script>.*?)^```$", re.DOTALL | re.MULTILINE
@@ -28,9 +29,9 @@ class Block:
     script: str
 
 
-def blocks() -> tuple[Block, ...]:
+def blocks(page: Path = PAGE) -> tuple[Block, ...]:
     """Every block in the order of the page. A fence that does not say where is a mistake in it."""
-    text = PAGE.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
     found = tuple(
         Block(number, text.count("\n", 0, match.start()) + 1, match["where"], match["script"])
         for number, match in enumerate(_BLOCK.finditer(text), 1)
