@@ -12,7 +12,16 @@ from docs_pages import ROOT, name
 OPERATIONS = ROOT / "docs" / "operations"
 # Planned work, and pages about a tool: of their own shape.
 PLANNED = {
-    *("install", "switchover", "rehearsal", "upgrade", "certificates", "access", "adopt"),
+    *(
+        "install",
+        "containers",
+        "switchover",
+        "rehearsal",
+        "upgrade",
+        "certificates",
+        "access",
+        "adopt",
+    ),
     "passwords",
     *("notifications", "history", "README"),
 }
