@@ -1,4 +1,5 @@
-"""A Patroni pair that this project did not make: looked at, armed and disarmed; no server restarts.
+"""A Patroni pair that this project did not make: looked at, armed and disarmed without a restart of
+a server; moved and taken over between the two.
 
 The tests are one story, in order: each begins where the one before has left the pair.
 """
@@ -28,6 +29,7 @@ from failover.cli.look import Observer
 from failover.config import load
 from failover.coordination.connect import open_store
 from failover.lab.stages import http_get
+from failover.state import StandbyScope
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow]
 
@@ -288,6 +290,53 @@ def test_it_is_armed_again(pair: Pair) -> None:
     assert code == 0, said
     assert look(pair).state.epoch == 3
     assert pair.started() == started
+
+
+# --------------------------------------------------------------------------- moved
+
+
+def test_an_armed_pair_is_moved_there_and_back(pair: Pair) -> None:
+    moved(pair, "makassar", pair.standby)
+    moved(pair, "jakarta", pair.primary)
+
+
+def moved(pair: Pair, site: str, host: Host) -> None:
+    """By an operator, nothing lost; and the other site follows again."""
+    before = rows(pair.primary)
+    code, said = pair.on_controller(f"switchover --to {site} --yes --reason drill")
+    assert code == 0, said
+    assert host.sql("SELECT pg_is_in_recovery()") == "f"
+    host.sql("INSERT INTO written VALUES (3)")
+    assert rows(host) == before + 1
+    until(lambda: follows(pair), 90, "a pair that is whole again")
+
+
+def rows(host: Host) -> int:
+    return int(host.sql("SELECT count(*) FROM written"))
+
+
+def follows(pair: Pair) -> bool:
+    """Both have the same, the standby site is on record as following, and streams."""
+    (cluster,) = look(pair).clusters
+    on_record = cluster.recorded.promoted and cluster.recorded.standby is StandbyScope.FOLLOWING
+    streams = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
+    primary = next(h for h in pair.hosts if h.sql("SELECT pg_is_in_recovery()") == "f")
+    return on_record and primary.sql(streams) == "1" and len({rows(h) for h in pair.hosts}) == 1
+
+
+def test_its_lost_site_is_taken_over_and_comes_back(pair: Pair) -> None:
+    """The whole host is frozen, as a site that is cut off: its guard cannot say goodbye."""
+    code, said = pair.on_controller("automation auto --unproven --reason adopted")
+    assert code == 0, said
+    pair.primary.container.pause()
+    try:
+        out = "SELECT NOT pg_is_in_recovery()"
+        until(lambda: pair.standby.sql(out) == "t", 90, "a takeover")
+        pair.standby.sql("INSERT INTO written VALUES (4)")
+    finally:
+        pair.primary.container.unpause()
+    until(lambda: follows(pair), 120, "the lost site reinstated")
+    moved(pair, "jakarta", pair.primary)
 
 
 def test_without_guards_the_pair_goes_on_as_it_was(pair: Pair) -> None:
