@@ -19,6 +19,7 @@ from failover.residency.allowlist import allowed
 from failover.state import StandbyScope
 
 DOWN_S = 10.0  # a server that Patroni starts again is seen before that
+TAKES_OVER_S = 20.0  # once the site had its time to help itself: a takeover that can come has come
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +135,9 @@ def _on_record(cluster: ClusterView, host: HostView) -> bool:
 def _takeover_loses_nothing(view: View, cluster: ClusterView, candidate: HostView) -> bool:
     """The other site has everything on record, and can take over by that.
 
-    Nobody does where every server there that is on record runs anew, nor while another cluster of
-    the group serves, since they move together: both sites would wait for each other.
+    Nobody does where every server there that is on record runs anew. Nor where none has come in
+    time: another cluster of the group is served, and they move together; a cooldown is not over;
+    automation is off. Both sites would wait for each other.
     """
     if view.state is None or not view.state.in_sync or cluster.recorded is None:
         return False
@@ -144,16 +146,15 @@ def _takeover_loses_nothing(view: View, cluster: ClusterView, candidate: HostVie
     if not there or any(_run(host) is None for host in there):
         return True
     void = not any(_on_record(cluster, host) for host in there)
-    kept = _site_is_kept(view, cluster) and all(_no_more(cluster, h, candidate) for h in there)
-    return not (void or kept)
+    no_less = _in_vain(view) and all(_no_more(cluster, host, candidate) for host in there)
+    return not (void or no_less)
 
 
-def _site_is_kept(view: View, cluster: ClusterView) -> bool:
-    """By another cluster of the group that serves, as long after this one was lost as a claim may
-    outlive its holder: where both were lost at once the takeover comes."""
-    others = (other for other in view.clusters if other.name != cluster.name)
-    outlived = cluster.claim_absent_for_s >= view.policy.lease_s
-    return outlived and any(other.primary is not None for other in others)
+def _in_vain(view: View) -> bool:
+    """Since the last claim that is gone was lost there was the time for a takeover."""
+    lost = [cluster for cluster in view.clusters if cluster.claim_held is not True]
+    for_s = min((cluster.claim_absent_for_s for cluster in lost), default=0.0)
+    return for_s >= view.policy.local_recovery_s + TAKES_OVER_S
 
 
 def _no_more(cluster: ClusterView, host: HostView, candidate: HostView) -> bool:

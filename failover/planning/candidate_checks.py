@@ -17,6 +17,7 @@ from failover.state import ClusterState, StandbyScope
 from failover.znode import Check, Create, Delete, Set
 
 SILENT_S_MIN = 10.0
+NO_TAKEOVER_S_MIN = 20.0
 
 
 def nothing_but_the_candidate(reading: Reading) -> Problems:
@@ -92,7 +93,7 @@ def loses_nothing(reading: Reading) -> Problems:
     timeline or a newer one; the refused ones ahead of it are on older ones; nobody else had a
     permit of this epoch before its promotion is on record; and the other site does not have
     everything, which it would take over with: every server that is on record there runs anew, or
-    another cluster of the group keeps the active site, and nobody there has more."""
+    none came in time, and nobody there has more."""
     for cluster in reading.clusters:
         op, writer = _named(reading, cluster), cluster.last_writer
         named = (document(op.data) or {}).get("member") if op is not None else None
@@ -128,8 +129,8 @@ def _losses(
     judged_now = 0.0 < writer.judged_unix_s == before.epoch_started_unix_s
     if not recorded.promoted and judged_now and writer.host != named:
         yield f"{writer.host} had a permit of this epoch"
-    kept = _site_is_kept(reading, cluster, recorded, (timeline, end))
-    if before.in_sync and not (_record_is_void(cluster, recorded) or kept):
+    in_vain = _no_takeover_came(reading, cluster, recorded, (timeline, end))
+    if before.in_sync and not (_record_is_void(cluster, recorded) or in_vain):
         yield "the other site has everything"
     follows = recorded.standby is StandbyScope.FOLLOWING
     for host in cluster.standby.hosts if follows else ():
@@ -148,15 +149,15 @@ def _record_is_void(cluster: ClusterView, recorded: ClusterState) -> bool:
     return bool(there)
 
 
-def _site_is_kept(
+def _no_takeover_came(
     reading: Reading, cluster: ClusterView, recorded: ClusterState, named: tuple[int, Lsn]
 ) -> bool:
-    """Nobody takes over by itself while another cluster of the group serves, this one's claim gone
-    for a lease. Its servers that are on record at the other site must have shown since then that
-    they have no more, and must have told no primary of more, on whatever timeline."""
-    serves = [other.name for other in reading.view.clusters if other.primary is not None]
-    gone_for_s = cluster.claim_absent_for_s
-    if not set(serves) - {cluster.name} or gone_for_s < reading.view.policy.lease_s:
+    """Though there was the time for it. The servers that are on record at the other site must have
+    shown since the claim has gone that they have no more, and must have told no primary of more,
+    on whatever timeline."""
+    gone_for_s, view = cluster.claim_absent_for_s, reading.view
+    others_s = [c.claim_absent_for_s for c in view.clusters if not c.claim_held]
+    if min([gone_for_s, *others_s]) < view.policy.local_recovery_s + NO_TAKEOVER_S_MIN:
         return False
     there = [host for host in cluster.standby.hosts if host.host.name in recorded.have]
     following = recorded.standby is StandbyScope.FOLLOWING

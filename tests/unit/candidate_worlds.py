@@ -13,7 +13,7 @@ from tests.scenarios.language import build
 
 _BEHIND = (
     "jkt-db1 wrote last",
-    "no claim of marketplace for 7 s",
+    "no claim of marketplace for 31 s",
     "marketplace-jakarta has no leader key",
     "PostgreSQL on jkt-db1 is a standby of jkt-db2",
     "PostgreSQL on jkt-db1 is on timeline 2",
@@ -26,10 +26,13 @@ VOID = (
     _IN_SYNC,
     "on record with everything: mks-db1",
     *_BEHIND,
+    "no claim of marketplace for 4 s",
     "the server on mks-db1 was started anew",
 )
-# The same with a good record, and nobody takes over: another cluster of the group keeps the site.
+# The same with a good record, and nobody took over: another cluster of the group keeps the site,
+# or there was a takeover just before.
 PARTLY = ("two clusters", _IN_SYNC, "on record with everything: mks-db1, mks-db3", *_BEHIND)
+COOLDOWN = (_IN_SYNC, "on record with everything: mks-db1", *_BEHIND, "cooldown for 3000 s")
 
 SENT_MORE = (
     "PostgreSQL on mks-db1 is on timeline 2",

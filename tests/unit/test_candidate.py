@@ -7,6 +7,7 @@ import pytest
 from failover.health.candidate import outrun
 from tests.scenarios.language import build
 from tests.unit.candidate_worlds import (
+    COOLDOWN,
     FOLLOWS_THE_REFUSED,
     PARTLY,
     SENT_MORE,
@@ -15,7 +16,7 @@ from tests.unit.candidate_worlds import (
 )
 
 
-@pytest.mark.parametrize("world", [VOID, PARTLY, (*PARTLY, *FOLLOWS_THE_REFUSED)])
+@pytest.mark.parametrize("world", [VOID, PARTLY, COOLDOWN, (*PARTLY, *FOLLOWS_THE_REFUSED)])
 def test_the_last_writer_is_named(world: tuple[str, ...]) -> None:
     (found,) = outrun(build([*world]).view())
     assert found.candidate is not None
@@ -28,11 +29,12 @@ def test_the_last_writer_is_named(world: tuple[str, ...]) -> None:
         VOID[:-1],
         (*VOID, *SENT_MORE),
         (*PARTLY, *SENT_MORE),
-        (*PARTLY, "PostgreSQL on mks-db1 is silent for 8 s"),
+        (*PARTLY, "PostgreSQL on mks-db1 is silent for 32 s"),
         (*PARTLY, "no claim of escrow for 7 s"),
         (*PARTLY, "the claim of escrow could not be read"),
-        (*PARTLY, "PostgreSQL on jkt-db3 is silent for 8 s"),
-        (*PARTLY, "no claim of marketplace for 4 s"),
+        (*PARTLY, "no claim of marketplace for 29 s"),
+        (*COOLDOWN, "no claim of marketplace for 29 s"),
+        (*COOLDOWN, *TOLD_MORE),
         (*PARTLY, *TOLD_MORE),
         (*PARTLY, FOLLOWS_THE_REFUSED[1]),
     ],
