@@ -157,7 +157,7 @@ def _postmaster(data_dir: Path) -> tuple[int | None, bool]:
     first session. The control file says so only when the last one has ended."""
     try:
         lines = (data_dir / "postmaster.pid").read_text(encoding="ascii").split("\n")
-        return int(lines[0]), lines[_STATUS_LINE:][:1] == [_STOPPING]
+        return int(lines[0]), len(lines) > _STATUS_LINE and lines[_STATUS_LINE] == _STOPPING
     except (OSError, ValueError):
         return None, False
 
