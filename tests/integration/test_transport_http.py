@@ -32,7 +32,7 @@ from failover.health.observation import NoAnswer
 from failover.model import HostName
 from failover.pki.directory import Directory
 from failover.pki.names import host_names
-from failover.policy import Policy
+from failover.policy import DatabaseHost, Policy
 from failover.render import render
 from failover.sites.certificates import ask_certificates
 from failover.sites.haproxy import ask_haproxy
@@ -63,6 +63,8 @@ class Site:
         self.pki.init("marketplace", datetime.now(UTC))
         self.port = 0
         self.database_port = 5432
+        self.nobody = socket.socket()  # bound, and never listening: who dials it is refused
+        self.nobody.bind((str(self.gateway), 0))
         self.loop = asyncio.new_event_loop()
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.runner: web.AppRunner | None = None
@@ -77,12 +79,9 @@ class Site:
     def policy(self, mode: str) -> Policy:
         policy = parse(example(http=mode))
         cluster = policy.clusters[0]
-        host = dataclasses.replace(
-            cluster.hosts[0],
-            address=self.gateway,
-            guard_port=self.port or 8009,
-            postgres_port=self.database_port,
-        )
+        host = self.here_at(cluster.hosts[0], self.port or 8009, self.database_port)
+        nobody = self.nobody.getsockname()[1]
+        others = (self.here_at(other, nobody, nobody) for other in cluster.hosts[1:])
         first = policy.sites[0]
         proxies = (dataclasses.replace(first.proxies[0], address=self.address),)
         this_machine = dataclasses.replace(
@@ -91,9 +90,15 @@ class Site:
         declared = (*first.declared, this_machine)
         here = dataclasses.replace(first, proxies=proxies, declared=declared)
         sites = (here, *policy.sites[1:])
-        clusters = (dataclasses.replace(cluster, hosts=(host, *cluster.hosts[1:])),)
+        clusters = (dataclasses.replace(cluster, hosts=(host, *others)),)
         policy = dataclasses.replace(policy, clusters=clusters, sites=sites)
         return policy.with_tls_in(str(self.pki.host_file(self.names("jkt-db1", policy)).parent))
+
+    def here_at(self, host: DatabaseHost, guard: int, postgres: int) -> DatabaseHost:
+        """This machine answers for it, or refuses: never what else has its address."""
+        return dataclasses.replace(
+            host, address=self.gateway, guard_port=guard, postgres_port=postgres
+        )
 
     def names(self, name: str, policy: Policy | None = None) -> HostNames:
         return next(n for n in host_names(policy or self.plain()) if n.host == name)
@@ -156,7 +161,7 @@ class Site:
     def workers_gone(self) -> int:
         return int(self.container.logs().count(b"Former worker"))
 
-    def seen(self) -> ProxyServerFound | None:
+    def seen(self) -> tuple[ProxyServerFound, ...]:
         async def ask() -> tuple[ProxyServerFound, ...] | NoAnswer:
             limit = aiohttp.ClientTimeout(total=3)
             async with aiohttp.ClientSession(timeout=limit) as session:
@@ -165,17 +170,41 @@ class Site:
                 return await ask_haproxy(session, policy.sites[0].proxies[0], 3.0, proof)
 
         found = asyncio.run(ask())
-        if isinstance(found, NoAnswer):
-            return None
-        return next(server for server in found if server.host == "jkt-db1")
+        return () if isinstance(found, NoAnswer) else found
+
+    def client(self) -> socket.socket:
+        return socket.create_connection((str(self.address), 5000), WAIT_S)
+
+    @contextlib.contextmanager
+    def unreachable(self, port: int) -> Iterator[None]:
+        """What HAProxy sends to this machine's port is lost."""
+        table = f"inet lost{port}"
+        rule = f"ip daddr {self.gateway} tcp dport {port} drop"
+        hook = "{ type filter hook output priority 0; }"
+        self.nft(f"add table {table}; add chain {table} out {hook}; add rule {table} out {rule}")
+        yield
+        self.nft(f"delete table {table}")
+
+    def nft(self, commands: str) -> None:
+        code, output = self.container.exec_run(["nft", commands])
+        assert code == 0, output.decode()
 
     def times_down(self) -> int:
         return int(self.container.logs().count(b"Server marketplace/jkt-db1 is DOWN"))
 
     def wait(self, status: str, check: str) -> None:
+        """What it says of jkt-db1, and the others down: HAProxy's start takes them for up."""
+
         def so() -> bool:
-            seen = self.seen()
-            return seen is not None and seen.status.startswith(status) and seen.check == check
+            seen = {server.host: server for server in self.seen()}
+            mine = seen.pop(HostName("jkt-db1"), None)
+            others = all(other.status == "DOWN" for other in seen.values())
+            return (
+                mine is not None
+                and mine.status.startswith(status)
+                and mine.check == check
+                and others
+            )
 
         wait_for(so, lambda: f"{self.seen()}\n{self.container.logs(tail=20).decode()}")
 
@@ -191,7 +220,7 @@ def wait_for(so: Callable[[], bool], said: Callable[[], str]) -> None:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     with (
         pytest.MonkeyPatch.context() as patched,
-        lab_container(["sh", "-c", START]) as (container, address),
+        lab_container(["sh", "-c", START], cap_add=["NET_ADMIN"]) as (container, address),
     ):
         patched.setattr(answering, "REFRESH_S", 0.1)
         found = Site(container, address, tmp_path_factory.mktemp("pki"))
@@ -286,17 +315,17 @@ def test_a_server_that_is_being_shut_down_gets_nobody_new_and_keeps_its_sessions
         site.reload()
         site.wait("UP", UP)
         database.settimeout(WAIT_S)
-        early = socket.create_connection((str(site.address), 5000), WAIT_S)
+        early = site.client()
         session, _ = database.accept()
         site.says = NO_MORE
         site.wait("NOLB", "L7OKC")
-        with socket.create_connection((str(site.address), 5000), WAIT_S) as late:
+        with site.client() as late:
             assert gone(late), "nobody new"
         session.sendall(b"goes on")
         assert early.recv(100) == b"goes on"
         site.says = 200
         site.wait("UP", UP)
-        with socket.create_connection((str(site.address), 5000), WAIT_S):
+        with site.client():
             database.accept()[0].close()
         session.sendall(b"still")
         assert early.recv(100) == b"still"
@@ -306,6 +335,24 @@ def test_a_server_that_is_being_shut_down_gets_nobody_new_and_keeps_its_sessions
         session.close()
         early.close()
         site.says = 200
+
+
+def test_who_dials_while_a_host_goes_away_is_told(site: Site) -> None:
+    """Its packets are dropped; clients who dialled before it was taken out are not kept."""
+    site.open("off")
+    with socket.create_server((str(site.gateway), 0)) as database:
+        site.database_port = database.getsockname()[1]
+        site.give("off")
+        site.reload()
+        site.wait("UP", UP)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(site.unreachable(site.database_port))
+            dialled = [stack.enter_context(site.client()) for _ in range(20)]
+            stack.enter_context(site.unreachable(site.port))
+            site.wait("DOWN", "L4TOUT")
+            for number, client in enumerate(dialled):
+                client.sendall(b"hello")
+                assert gone(client), number
 
 
 def gone(connection: socket.socket) -> bool:

@@ -237,6 +237,7 @@ def test_every_database_host_is_a_server_of_every_proxy(tree: Tree) -> None:
         assert "uri /writable" in text
         assert "inter 100ms" in text
         assert "on-marked-down shutdown-sessions" in text
+        assert "tcp-request content set-bandwidth-limit unlimited" in text  # else it keeps clients
 
 
 # --------------------------------------------------------------------------- other policies
