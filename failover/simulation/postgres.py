@@ -20,6 +20,7 @@ SHUTDOWN_S = (0.05, 0.2)
 UNREACHABLE_WALSENDER_S = 5.0  # wal_sender_timeout: a fast shutdown waits for it
 START_S = (0.1, 0.4)
 PROMOTION_S = 0.03
+END_OF_RECOVERY_BYTES = 42  # the record that a promotion begins its timeline with
 SLOW_SERVES_P = 0.1
 
 
@@ -136,16 +137,19 @@ class Postgres:
         )
 
     def fits(self, up: Postgres) -> bool:
-        """Its whole WAL is in the other's: it can stream."""
+        """Its whole WAL is in the other's, whose timeline is no older one: it can stream."""
         if self.branch is up.branch:
             return self.lsn <= up.lsn
-        return fork_point(self.position, up.position) >= self.lsn
+        older = up.branch.number < self.branch.number
+        return not older and fork_point(self.position, up.position) >= self.lsn
 
     def diverged(self, other: Postgres) -> bool:
-        """It has WAL that the other's history will never have, as far as PostgreSQL can tell:
-        it compares the timelines' numbers."""
+        """It has WAL that the other's history will never have, as far as Patroni can tell: it
+        compares the timelines' numbers."""
         if self.branch.number == other.branch.number:
             return False
+        if other.branch.number < self.branch.number:
+            return True
         return fork_point(self.position, Position(other.branch, self.lsn)) < self.lsn
 
     @property
@@ -190,6 +194,7 @@ class Postgres:
         if self.run_id != run_id or self.run is not Run.RUNNING or not self.in_recovery:
             return
         self.branch = self.branch.fork(self.lsn, self.known_timeline + 1)
+        self.lsn += END_OF_RECOVERY_BYTES
         self.reserved_below = 0
         self.in_recovery = False
         self.upstream = None

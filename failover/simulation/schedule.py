@@ -194,7 +194,7 @@ def _judged_by_what_is_gone(world: World, name: ClusterName) -> bool:
     here = [s for s in world.servers(name) if s.site == world.state.active_site]
     judged, looked_s = recorded.min_lsn.bytes, changes[-1][0] - LOOKED_S_MAX
     lost = any(at_s > looked_s and had >= judged for s in here for at_s, had in s.set_back)
-    return lost and all(server.lsn < judged for server in here)
+    return lost and not any(s.lsn >= judged and s.branch.number >= recorded.timeline for s in here)
 
 
 def _is_served(world: World, name: ClusterName, since_s: float) -> bool:
