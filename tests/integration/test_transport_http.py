@@ -152,14 +152,20 @@ class Site:
     def reload(self) -> None:
         """Until the worker of before is gone: it asks with what it had read, and is asked."""
         before = self.workers_gone()
+        self.ask_for_reload()
+        wait_for(lambda: self.workers_gone() > before, lambda: self.container.logs().decode())
+
+    def ask_for_reload(self) -> None:
         code, output = self.container.exec_run(
             ["sh", "-c", f"haproxy -c -q -f {CONFIG} && kill -USR2 $(cat /run/haproxy.pid)"]
         )
         assert code == 0, output.decode()
-        wait_for(lambda: self.workers_gone() > before, lambda: self.container.logs().decode())
 
     def workers_gone(self) -> int:
-        return int(self.container.logs().count(b"Former worker"))
+        return self.said(b"Former worker")
+
+    def said(self, line: bytes) -> int:
+        return int(self.container.logs().count(line))
 
     def seen(self) -> tuple[ProxyServerFound, ...]:
         async def ask() -> tuple[ProxyServerFound, ...] | NoAnswer:
@@ -177,11 +183,11 @@ class Site:
 
     @contextlib.contextmanager
     def unreachable(self, port: int) -> Iterator[None]:
-        """What HAProxy sends to this machine's port is lost."""
+        """What HAProxy is sent from this machine's port is lost."""
         table = f"inet lost{port}"
-        rule = f"ip daddr {self.gateway} tcp dport {port} drop"
-        hook = "{ type filter hook output priority 0; }"
-        self.nft(f"add table {table}; add chain {table} out {hook}; add rule {table} out {rule}")
+        rule = f"ip saddr {self.gateway} tcp sport {port} drop"
+        hook = "{ type filter hook input priority 0; }"
+        self.nft(f"add table {table}; add chain {table} in {hook}; add rule {table} in {rule}")
         yield
         self.nft(f"delete table {table}")
 
@@ -190,7 +196,7 @@ class Site:
         assert code == 0, output.decode()
 
     def times_down(self) -> int:
-        return int(self.container.logs().count(b"Server marketplace/jkt-db1 is DOWN"))
+        return self.said(b"Server marketplace/jkt-db1 is DOWN")
 
     def wait(self, status: str, check: str) -> None:
         """What it says of jkt-db1, and the others down: HAProxy's start takes them for up."""
@@ -353,6 +359,31 @@ def test_who_dials_while_a_host_goes_away_is_told(site: Site) -> None:
             for number, client in enumerate(dialled):
                 client.sendall(b"hello")
                 assert gone(client), number
+
+
+def test_sessions_of_before_a_reload_end_with_their_host(site: Site) -> None:
+    """Their worker checks nobody any more, so that nothing is taken out there."""
+    site.open("off")
+    with (
+        socket.create_server((str(site.gateway), 0)) as database,
+        contextlib.ExitStack() as stack,
+    ):
+        site.database_port = database.getsockname()[1]
+        site.give("off")
+        site.reload()
+        site.wait("UP", UP)
+        idle, asks = (stack.enter_context(site.client()) for _ in range(2))
+        for _ in range(2):
+            stack.enter_context(database.accept()[0])
+        stopped = site.said(b"Proxy marketplace stopped")
+        site.ask_for_reload()
+        wait_for(lambda: site.said(b"Proxy marketplace stopped") > stopped, lambda: "no new worker")
+        site.wait("UP", UP)
+        for port in (site.database_port, site.port):
+            stack.enter_context(site.unreachable(port))
+        asks.sendall(b"a question")
+        assert gone(idle)
+        assert gone(asks)
 
 
 def gone(connection: socket.socket) -> bool:
