@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from random import Random
 
 from failover.health.relisting import waits_s
-from failover.model import ClusterName, ProtectionMode
+from failover.model import ProtectionMode
 from failover.simulation.checker import Violation
 from failover.simulation.compound_faults import COMPOUND_FAULTS
 from failover.simulation.controller import UNIX_EPOCH_S
 from failover.simulation.coverage import Coverage
 from failover.simulation.faults import FAULTS, Fault, isolate_site, kill_site
+from failover.simulation.human import Human
 from failover.simulation.memory import remember_what_was_decoded
 from failover.simulation.policies import policy
 from failover.simulation.postgres import Postgres
@@ -28,8 +29,6 @@ from failover.state import GroupState, StandbyScope
 
 STEP_S = (0.02, 0.25)
 WARM_UP_S = 3.0
-STUCK = "takeover_stuck"
-LOOKED_S_MAX = 5.0  # how old the look may be by which a takeover is judged
 LIVENESS_S = 120.0
 SLOWER = 3.0  # so much longer are the steps, and all faults, of some schedules
 SLOW_SHARE = 0.1
@@ -150,12 +149,11 @@ def _heal(world: World, result: Result) -> None:
     """Everything works again; now it must get well by itself."""
     world.kernel.note("HEAL")
     world.heal()
-    healed_s = world.kernel.now
-    problem = ""
+    healed_s, human, problem = world.kernel.now, Human(world), ""
     while world.kernel.now - healed_s < LIVENESS_S:
         world.run(1.0)
         problem = unwell(world) or _unheard(world, healed_s)
-        if not problem or _a_human_decides(world, healed_s):
+        if not problem or human.has_to_decide(healed_s):
             result.healed_after_s = world.kernel.now - healed_s
             for cluster in world.policy.clusters:
                 world.checker.one_history(world.acknowledgements(cluster.name))
@@ -171,38 +169,6 @@ def _unheard(world: World, since_s: float) -> str:
         if not acks or acks[-1].at_s < since_s:
             return f"{cluster.name}: nothing was acknowledged"
     return ""
-
-
-def _a_human_decides(world: World, since_s: float) -> bool:
-    """What a takeover was judged by is on no disk of its site any more, because one was set back
-    since it was looked at. Nobody may be promoted then; that every controller pages for it is what
-    is demanded, and that the other clusters of the group are served and acknowledge at that site
-    (what waits until all of them are is not)."""
-    state, names = world.state, [cluster.name for cluster in world.policy.clusters]
-    lost = [name for name in names if _judged_by_what_is_gone(world, name)]
-    others = [name for name in names if name not in lost]
-    if state.plan is not None or not lost or not all(_is_served(world, n, since_s) for n in others):
-        return False
-    results = [controller.result for controller in world.controllers.values()]
-    return all(r is not None and r.verdict.code == STUCK for r in results)
-
-
-def _judged_by_what_is_gone(world: World, name: ClusterName) -> bool:
-    recorded, changes = world.state.clusters[name], world.checker.epoch_changes
-    if recorded.promoted or not changes:
-        return False
-    here = [s for s in world.servers(name) if s.site == world.state.active_site]
-    judged, looked_s = recorded.min_lsn.bytes, changes[-1][0] - LOOKED_S_MAX
-    lost = any(at_s > looked_s and had >= judged for s in here for at_s, had in s.set_back)
-    return lost and not any(s.lsn >= judged and s.branch.number >= recorded.timeline for s in here)
-
-
-def _is_served(world: World, name: ClusterName, since_s: float) -> bool:
-    writable = [stack.server for stack in world.writable(name)]
-    here = len(writable) == 1 and writable[0].site == world.state.active_site
-    acks = world.acknowledgements(name)
-    heard = bool(acks) and acks[-1].at_s >= since_s
-    return world.state.clusters[name].promoted and here and heard
 
 
 def unwell(world: World) -> str:

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from failover.coordination.init import initialise
+from failover.coordination.protection import Protection
 from failover.coordination.requests import ask
+from failover.coordination.settings import Setting, apply_setting
 from failover.coordination.store import StoreUnavailable
 from failover.guard.permits import Member
 from failover.health.scope import slot_name
-from failover.model import SiteName
+from failover.model import ProtectionMode, SiteName
 from failover.policy import Cluster, DatabaseHost, Policy
 from failover.simulation.checker import Checker
 from failover.simulation.client import Client
@@ -210,6 +212,28 @@ class World:
             store.close()
 
         self.kernel.spawn("operator asks", go)
+
+    def operator_gives_up_protection(self) -> None:
+        """``failover protection max-performance --accept-data-loss``."""
+        protection = Protection(self.policy, ProtectionMode.MAX_PERFORMANCE, accept_data_loss=True)
+        setting = Setting(
+            "protection",
+            "protection is max-performance from now on",
+            "operator",
+            {},
+            protection.change,
+            protection.beside,
+        )
+
+        def go() -> None:
+            store = Client(self.ensemble, self._operator, self.ensemble.servers, session_s=8.0)
+            self.kernel.sleep(0.2)
+            now_unix_s = UNIX_EPOCH_S + self.kernel.now
+            with suppress(StoreUnavailable):
+                apply_setting(store, self.policy, setting, now_unix_s=now_unix_s)
+            store.close()
+
+        self.kernel.spawn("operator gives protection up", go)
 
     @property
     def request(self) -> OperatorRequest | None:
