@@ -37,7 +37,8 @@ ACCESS_CHECKS = (
         Subject.ZOOKEEPER,
         "With `zookeeper.acl: require`, what `residency` of failover.yaml excepts or accepts was "
         "approved with an approver's key.",
-        "`failover residency approve`, by an approver; or take it out of failover.yaml.",
+        "`failover residency approve --reason TEXT`, by an approver; or take it out of "
+        "failover.yaml.",
         "docs/decisions/0019-access-in-zookeeper.md",
         approvals,
     ),

@@ -157,7 +157,7 @@ CLIENT_CHECKS = (
         Subject.CLIENTS,
         "Servers notice within half a minute that a client is gone.",
         "`ALTER SYSTEM SET tcp_user_timeout = '10s'`, tcp_keepalives_idle 5, _interval 2, _count "
-        "3 on the primary, and reload: post-bootstrap.sql has them.",
+        "3 on every database host (it is a file of each), and reload: post-bootstrap.sql has them.",
         "failover/render/templates/post-bootstrap.sql.j2",
         dead_peers,
     ),

@@ -80,8 +80,9 @@ GROUP_CHECKS = (
         "automation",
         Subject.GROUP,
         "The controllers decide by themselves, and nothing keeps them from it.",
-        "`failover automation auto` (when the rest is in order and a rehearsal has passed), "
-        "`failover pause --end`, `failover acknowledge`, where that is wanted.",
+        "`failover automation auto --reason TEXT` (when the rest is in order and a rehearsal has "
+        "passed), "
+        "`failover pause --end --reason TEXT`, `failover acknowledge`, where that is wanted.",
         "DESIGN: configuration",
         automation,
     ),

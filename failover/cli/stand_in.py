@@ -78,8 +78,18 @@ def standing_in_for(policy: Policy, said_site: str | None, password_file: Path) 
     site = own_site(policy, said_site)
     click.echo(f"no controller leads: this process stands in for {site}'s", err=True)
     configure(logging.WARNING, to_stderr=True)
-    with standing_in(policy, site, password_file):
+    with standing_in(with_the_controllers_key(policy), site, password_file):
         yield
+
+
+def with_the_controllers_key(policy: Policy) -> Policy:
+    """This host's own where the directory that was named has none: a person's key asks, and does
+    not do what controllers do."""
+    from failover.access import KEYS_DIRECTORY, Role, key_file
+
+    if (Path(policy.access.directory) / key_file(Role.CONTROLLER)).exists():
+        return policy
+    return policy.with_keys_in(KEYS_DIRECTORY)
 
 
 @contextlib.contextmanager

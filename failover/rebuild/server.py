@@ -1,7 +1,8 @@
 """This host's ZooKeeper server: its files and its service. A thin edge, run as root by an operator.
 
-Invariant: nothing is deleted. What is replaced is put aside first, beside it, under a name that
-says when; and the service is down while a file changes.
+Invariant: nothing is deleted. What is replaced is put aside first, under a name that says when: a
+file beside it, data inside its directory, which may be a mount of its own (in a container it is).
+The service is down while a file changes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ CONFIG = Path("/etc/zookeeper/zoo.cfg")
 MYID = Path("/etc/zookeeper/myid")
 SERVICE = "zookeeper.service"
 SERVICE_LIMIT_S = 60.0
-_ASIDE = ".before-break-glass-"
+_ASIDE = "before-break-glass-"
 # Added to the epoch of a rebuilt quorum: more elections than the lost servers will ever hold, so
 # that no newer write of theirs outranks it if one of them comes back with its old data.
 EPOCH_AHEAD = 1000
@@ -84,8 +85,8 @@ class ZooKeeperHost:
 
     def copy_data(self) -> Path:
         """A copy of the data as it is, before anything touches it."""
-        aside = self._beside(self.data_dir)
-        shutil.copytree(self.data_dir, aside)
+        aside = self._inside_data
+        shutil.copytree(self.data_dir, aside, ignore=shutil.ignore_patterns(f"{_ASIDE}*"))
         for path in (aside, *aside.rglob("*")):  # whoever puts it back need not think of it
             _same_owner(self.data_dir / path.relative_to(aside), path)
         return aside
@@ -93,7 +94,7 @@ class ZooKeeperHost:
     def set_data_aside(self) -> Path:
         """The server starts with no data then, and gets all of it from the quorum."""
         logs = self.data_dir / "version-2"
-        aside = self._beside(self.data_dir)
+        aside = self._inside_data
         aside.mkdir()
         if logs.exists():
             logs.rename(aside / logs.name)
@@ -102,7 +103,7 @@ class ZooKeeperHost:
 
     def write_config(self, text: str) -> Path:
         """The new zoo.cfg, in one rename; the old one stays beside it."""
-        aside = self._beside(self._config)
+        aside = self._config.with_name(f"{self._config.name}.{_ASIDE}{self._aside}")
         if not aside.exists():  # the first one is what was there before
             shutil.copy2(self._config, aside)
             _same_owner(self._config, aside)
@@ -111,7 +112,7 @@ class ZooKeeperHost:
 
     def config_before(self) -> str | None:
         """What the newest command of these replaced; None: none has."""
-        found = sorted(self._config.parent.glob(f"{self._config.name}{_ASIDE}*"))
+        found = sorted(self._config.parent.glob(f"{self._config.name}.{_ASIDE}*"))
         return found[-1].read_text(encoding="utf-8") if found else None
 
     def last_write_unix_s(self, *, begun: bool) -> float:
@@ -127,13 +128,14 @@ class ZooKeeperHost:
 
     def _copy(self) -> Path:
         """The data as it was before this glass was broken: the newest one that was put aside."""
-        found = sorted(self.data_dir.parent.glob(f"{self.data_dir.name}{_ASIDE}*"))
+        found = sorted(self.data_dir.glob(f"{_ASIDE}*"))
         if not found:
-            raise ServerError(f"{self.data_dir}: nothing was put aside beside it")
+            raise ServerError(f"{self.data_dir}: nothing was put aside in it")
         return found[-1]
 
-    def _beside(self, path: Path) -> Path:
-        return path.with_name(f"{path.name}{_ASIDE}{self._aside}")
+    @property
+    def _inside_data(self) -> Path:
+        return self.data_dir / f"{_ASIDE}{self._aside}"
 
     # ------------------------------------------------------------------ the epoch
 

@@ -12,12 +12,13 @@ from example_config import example, unsaid
 from kazoo.security import ACL, OPEN_ACL_UNSAFE, make_digest_acl_credential
 
 from failover import host_secrets
-from failover.access import IDS_FILE, Access, May, Role, identifier, key_file
+from failover.access import IDS_FILE, KEYS_DIRECTORY, Access, May, Role, identifier, key_file
 from failover.access_lists import AccessLists, made_first, names
 from failover.cli.break_glass_checks import may_write_the_record
 from failover.cli.exit_codes import ExitCode
 from failover.cli.main import cli
 from failover.cli.output import UserError
+from failover.cli.stand_in import with_the_controllers_key
 from failover.config import ConfigError, parse
 from failover.coordination.keys import KeyRing, ring_of
 from failover.policy import Policy
@@ -177,10 +178,19 @@ def test_no_keys_are_made_where_none_is_shown(tmp_path: Path) -> None:
 def test_the_glass_is_broken_with_the_admins_key_alone(made: Path, tmp_path: Path) -> None:
     may_write_the_record(policy_of("off", tmp_path))
     may_write_the_record(policy_of("require", made / "people/admin"))
-    for directory in (tmp_path, made / "people/operator"):
+    controller = made / "jakarta/jkt-ctl1/etc/failover/secrets"
+    for directory in (tmp_path, made / "people/operator", controller):
         with pytest.raises(UserError, match="the admin's key") as caught:
             may_write_the_record(policy_of("require", directory))
         assert caught.value.exit_code == ExitCode.FORBIDDEN
+
+
+def test_who_stands_in_for_a_controller_shows_the_hosts_own_key(made: Path) -> None:
+    """As the guide has it an administrator's $FAILOVER_KEYS has a person's alone."""
+    person = policy_of("require", made / "people/approver")
+    assert with_the_controllers_key(person).access.directory == KEYS_DIRECTORY
+    host = policy_of("require", made / "jakarta/jkt-ctl1/etc/failover/secrets")
+    assert with_the_controllers_key(host) is host
 
 
 def test_a_key_is_replaced_in_two_steps(made: Path, tmp_path: Path) -> None:

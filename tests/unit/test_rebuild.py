@@ -230,6 +230,17 @@ def test_data_set_aside_leaves_none_to_start_with(host: ZooKeeperHost) -> None:
     assert not (host.data_dir / "version-2").exists()
 
 
+def test_what_goes_aside_stays_on_the_disk_of_the_data(host: ZooKeeperHost) -> None:
+    """It may be a mount of its own, out of which nothing can be renamed."""
+    copied = host.copy_data()
+    assert copied.parent == host.data_dir
+    assert not list(copied.glob("before-break-glass-*"))
+    later = ZooKeeperHost(host._config, host._myid)
+    later._aside = "99991231T235959Z"
+    assert later.set_data_aside().parent == host.data_dir
+    assert (later.data_dir / copied.name / "version-2").exists()
+
+
 def test_elsewhere_it_says_so(tmp_path: Path) -> None:
     nowhere = ZooKeeperHost(tmp_path / "zoo.cfg", tmp_path / "myid")
     with pytest.raises(ServerError, match="is this a ZooKeeper host"):
