@@ -158,7 +158,7 @@ ADVICE: dict[str, Advice] = {
         f"{_O}reinstate.md#when-the-wal-is-gone",
     ),
     "site_unproven": Advice(
-        "`failover break-glass done`, when every ZooKeeper server serves again.",
+        "`failover break-glass done --reason TEXT`, when every ZooKeeper server serves again.",
         f"{_O}two-sites-lost.md",
     ),
     "protection_degraded": Advice(
