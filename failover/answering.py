@@ -21,6 +21,7 @@ from failover.transport import Identity, Served
 REFRESH_S = 2.0
 FIRST_LIMIT_S = 5.0  # to the first word, and again for the handshake
 FULL_PAUSE_S = 0.1
+IDLE_LIMIT_S = 60.0  # of a connection on which nobody asks: each is a descriptor
 _IP_FREEBIND = 15  # linux/in.h; holds for IPv6 sockets too
 
 log = structlog.get_logger(__name__)

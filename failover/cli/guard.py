@@ -123,17 +123,22 @@ def wait(host: str, limit: float) -> None:
 @command.command()
 @config_option
 @host_option
-def fence(host: str) -> None:
+@click.option("--cluster", help="Of that host; then failover.yaml is not read, and may be no good.")
+def fence(host: str, cluster: str | None) -> None:
     """Kill every process of this host's database server, with SIGKILL, until none lives."""
     import asyncio
 
     from failover.guard.records import default_places
     from failover.guard.server import kill
+    from failover.model import ClusterName
 
-    policy = load_policy()
-    cluster = _known_host(policy, host)
-    asyncio.run(kill(default_places(cluster)))
-    click.echo(f"no process of {cluster} lives on {host}")
+    known = ClusterName(cluster) if cluster else _known_host(load_policy(), host)
+    places = default_places(known)
+    if not places.data_dir.is_dir():
+        todo = "name the cluster whose server this is"
+        raise UserError("no database's directory", where=str(places.data_dir), todo=todo)
+    asyncio.run(kill(places))
+    click.echo(f"no process of {known} lives on {host}")
 
 
 @command.command()

@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from failover import __version__
-from failover.answering import serve
+from failover.answering import IDLE_LIMIT_S, serve
 from failover.clock import boottime_s
 from failover.controller import TickResult
 from failover.history_check import Stored
@@ -141,5 +141,7 @@ async def open_door(
     made: web.Application, address: str, port: int, served: Served | None = None
 ) -> web.AppRunner:
     """Listen. OSError where the port is taken, or the files for TLS cannot be used."""
-    runner = web.AppRunner(made, access_log=None, shutdown_timeout=1.0)
+    runner = web.AppRunner(
+        made, access_log=None, shutdown_timeout=1.0, keepalive_timeout=IDLE_LIMIT_S
+    )
     return await serve(runner, address, port, served)

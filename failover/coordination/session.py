@@ -269,7 +269,10 @@ class ImpatientConnection(ConnectionHandler):  # type: ignore[misc]
         client = self.client
         identity = Identity(client.certfile, client.ca) if client.use_ssl else None
         listed = [Server(address, port, identity) for address, port in client.hosts]
-        found = serving(listed, avoid=self._last_tried)
+        try:
+            found = serving(listed, avoid=self._last_tried)
+        except OSError as error:  # no descriptor, no memory: kazoo's thread would end for good
+            raise ForceRetryError(f"nobody was asked: {error}") from error
         if found is None:
             self._last_tried = None  # whoever serves after this is another matter than before
             raise ForceRetryError("no server serves")
@@ -369,6 +372,12 @@ class SessionClient(KazooClient):  # type: ignore[misc]
         if client_id is None or client_id[0] is None:
             return None
         return SavedSession(client_id[0], client_id[1])
+
+    @property
+    def has_ended(self) -> bool:
+        """kazoo's one thread is gone, by whatever nobody thought of: nothing connects any more."""
+        thread = self._connection._connection_routine
+        return thread is not None and not thread.is_alive()
 
     def drop_socket(self) -> None:
         """End the connection, not the session: the next server is dialled at once."""

@@ -14,7 +14,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import TypeAdapter
 
-from failover.answering import serve
+from failover.answering import IDLE_LIMIT_S, serve
 from failover.guard.grant_keeper import Reply
 from failover.guard.guard_metrics import GuardMetrics
 from failover.guard.messages import Purpose
@@ -113,7 +113,8 @@ def http_application(minder: Minder, metrics: GuardMetrics) -> web.Application:
     async def writable(request: web.Request) -> web.Response:
         minder.host_question.asked(str(request.remote))
         hold_s = _seconds(request.query.get("wait"))
-        says = await minder.proxy_question.writable(str(request.remote), hold_s)
+        who = f"{request.remote} {request.query.get('from', '')[:20]}"  # a worker of HAProxy
+        says = await minder.proxy_question.writable(who, hold_s)
         status = 200 if says.yes else NO_MORE if says.closes else NO
         return web.Response(status=status, text=says.reason + "\n")
 
@@ -153,7 +154,8 @@ async def open_http_door(
 
     OSError where that cannot be, also where the files for TLS cannot be used.
     """
-    runner = web.AppRunner(http_application(minder, metrics), access_log=None)
+    application = http_application(minder, metrics)
+    runner = web.AppRunner(application, access_log=None, keepalive_timeout=IDLE_LIMIT_S)
     return await serve(runner, address, port, served)
 
 

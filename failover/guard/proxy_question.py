@@ -15,6 +15,7 @@ from failover.guard.logic import Writable
 
 HOLD_S_MAX = 0.8  # HAProxy gives a check one second
 TOLD_LATELY_S = 2.0
+ASKERS_MAX = 64  # kept in mind beside those who asked lately
 NEWS = {True: 1, False: 3}  # so often it is to be heard: HAProxy's `rise` and `fall`
 
 
@@ -52,7 +53,7 @@ class ProxyQuestion:
         self._look = look
         self._as_last_seen = as_last_seen
         self._tick_s = tick_s
-        self._heard: dict[str, _Heard] = {}  # by the asker's address
+        self._heard: dict[str, _Heard] = {}  # by who asks: address, and worker of HAProxy
 
     async def writable(self, who: str, hold_s: float) -> Writable:
         """News at once; what is no news to who asks only after ``hold_s``, or instead of it the
@@ -65,4 +66,7 @@ class ProxyQuestion:
             if _news(says, self._as_last_seen()):
                 says = await self._look()
         self._heard[who] = heard.and_now(says)
+        if len(self._heard) > ASKERS_MAX:
+            since_s = time.monotonic() - TOLD_LATELY_S
+            self._heard = {name: each for name, each in self._heard.items() if each.at_s >= since_s}
         return says

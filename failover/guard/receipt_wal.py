@@ -86,6 +86,8 @@ def read_wal(
         timer.cancel()
     if not problem and rows_from > from_lsn:
         problem = f"the copy begins at {rows_from} only"
+    if not problem and not end_of_wal.bytes:
+        problem = f"where the WAL ends is not known; it was read up to {read_to}"
     if not problem and read_to < end_of_wal:
         problem = f"the WAL ends at {end_of_wal}, and pg_waldump stopped at {read_to}"
         problem += f": {_why(dumped)}"

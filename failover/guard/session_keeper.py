@@ -69,7 +69,7 @@ class SessionKeeper:
         self._connected.set()
 
     def run(self) -> None:
-        """For ever."""
+        """For ever. RuntimeError, which ends the worker, where only another one connects again."""
         self._client.start_async()
         sent_s, failing = 0.0, False
         while True:
@@ -77,6 +77,8 @@ class SessionKeeper:
             if wait_s > 0:
                 time.sleep(wait_s)
             self._connected.wait(self._timing.renewal_interval_s)
+            if self._client.has_ended:
+                raise RuntimeError("the connection to ZooKeeper has ended for good")
             saved = self._client.saved_session
             if saved is None or self.paused.is_set():
                 time.sleep(0.02)

@@ -99,3 +99,17 @@ def test_a_file_without_ports_is_refused(machine: Machine) -> None:
     code, said = machine.container.exec_run(["/containers/end-connections", "/dev/null"])
     assert code == 1
     assert b"names no port" in said
+
+
+def test_a_kernel_that_destroys_nothing_keeps_the_container_from_starting(
+    machine: Machine, client: socket.socket
+) -> None:
+    """ss says nothing of it, and ends with 0."""
+    machine.run(
+        "mkdir /fake; printf '%s\\n' '#!/bin/sh' 'case \"$*\" in *-K*) exit 0;; esac'"
+        " 'exec /usr/bin/ss \"$@\"' > /fake/ss; chmod 755 /fake/ss"
+    )
+    script = "PATH=/fake:$PATH exec /containers/end-connections /patroni.yml"
+    code, said = machine.container.exec_run(["sh", "-c", script])
+    assert code == 1
+    assert b"not destroyed" in said

@@ -69,6 +69,7 @@ class Site:
         threading.Thread(target=self.loop.run_forever, daemon=True).start()
         self.runner: web.AppRunner | None = None
         self.says = 200
+        self.asked_by: set[str] = set()  # workers of HAProxy
         self.given = "off"
         for name in CERTIFIED:
             self.pki.issue(self.names(name), datetime.now(UTC))
@@ -116,7 +117,8 @@ class Site:
     def open(self, mode: str) -> None:
         """The guard's door at a position, anew, as a restart of the guard does."""
 
-        async def writable(_request: web.Request) -> web.Response:
+        async def writable(request: web.Request) -> web.Response:
+            self.asked_by.add(request.query["from"])
             return web.Response(status=self.says, text="a guard's answer\n")
 
         async def again() -> int:
@@ -375,10 +377,11 @@ def test_sessions_of_before_a_reload_end_with_their_host(site: Site) -> None:
         idle, asks = (stack.enter_context(site.client()) for _ in range(2))
         for _ in range(2):
             stack.enter_context(database.accept()[0])
-        stopped = site.said(b"Proxy marketplace stopped")
+        stopped, asked_by = site.said(b"Proxy marketplace stopped"), set(site.asked_by)
         site.ask_for_reload()
         wait_for(lambda: site.said(b"Proxy marketplace stopped") > stopped, lambda: "no new worker")
         site.wait("UP", UP)
+        assert site.asked_by > asked_by, "each worker says that it is another one"
         for port in (site.database_port, site.port):
             stack.enter_context(site.unreachable(port))
         asks.sendall(b"a question")

@@ -162,3 +162,43 @@ def test_a_door_that_is_stuck_is_said_when_it_begins_ends_and_now_and_then(
     keeper._make(SHUT)
     monkeypatch.setattr(door_keeper, "STUCK_SAID_EVERY_S", 60.0)
     assert events(2)[-1:] == ["_stuck"]
+
+
+HELD = "ESTAB 0 4 10.77.1.11:5432 10.77.1.51:40000"
+# What ss does with -K: says nothing and ends with 0, as it does without a right to say more.
+SS = """#!/bin/sh
+case "$*" in
+*-K*) {kills} ;;
+*) cat {left} ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(
+    ("kills", "settled"),
+    [
+        (":", False),  # a kernel without CONFIG_INET_DIAG_DESTROY
+        ("> {left}", True),
+        ("echo 'ESTAB 0 4 10.77.1.11:5432 10.77.1.52:'$$ > {left}", True),  # another one, each time
+    ],
+)
+def test_a_door_opens_only_where_nothing_that_stood_behind_it_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kills: str, settled: bool
+) -> None:
+    left, program = tmp_path / "left", tmp_path / "ss"
+    left.write_text(f"{HELD}\n")
+    program.write_text(SS.format(kills=kills.format(left=left), left=left))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    places = Places(CLUSTER, tmp_path, tmp_path)
+    places.door.write_text("shut\n", encoding="ascii")
+    kernel = SlowKernel()
+    kernel.goes_on.release(10)
+
+    async def story() -> bool:
+        keeper = DoorKeeper(BARRIER, places, cast("Callable[[], Nftables]", lambda: kernel))
+        keeper.want(FREE)
+        return await keeper.settled(LIMIT_S)
+
+    assert asyncio.run(story()) is settled
+    assert bool(kernel.taken) is settled

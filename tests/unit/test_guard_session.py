@@ -97,6 +97,18 @@ def test_the_last_tried_is_as_good_as_any_once_nobody_served(
     assert avoided == [None, only, only, None]
 
 
+def test_without_a_descriptor_it_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anything else would end kazoo's thread for good."""
+
+    def exhausted(_servers: Sequence[Server], avoid: Server | None = None) -> Server | None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(session_module, "serving", exhausted)
+    client = SessionClient([Server("127.0.0.1", 1)], session_ms=6000, answer_limit_s=1.0)
+    with pytest.raises(ForceRetryError, match="Too many open files"):
+        client._connection._expand_client_hosts()
+
+
 def test_nobody_answers_within_the_limit(stack: ExitStack) -> None:
     frozen = stack.enter_context(server(FROZEN))
     began_s = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 
 import pytest
@@ -134,3 +135,17 @@ def test_a_session_that_ends_before_the_deadline_is_no_lease(
     worker.renew(10.0)
     assert [type(message) for message in worker.said] == [SessionOpened]
     assert worker.done == []
+
+
+def test_a_connection_that_has_ended_for_good_ends_the_worker(
+    worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another worker has one that lives; this one would never renew again."""
+    client = worker.keeper._client
+    ended = threading.Thread(target=lambda: None)
+    ended.start()
+    ended.join()
+    monkeypatch.setattr(client, "start_async", lambda: None)
+    monkeypatch.setattr(client._connection, "_connection_routine", ended)
+    with pytest.raises(RuntimeError, match="ended for good"):
+        worker.keeper.run()

@@ -36,3 +36,38 @@ def test_no_after_nobody_new_is_news_until_it_is_believed(monkeypatch: pytest.Mo
             assert await asyncio.wait_for(answer, 10.0) == NO
 
     asyncio.run(story())
+
+
+def test_each_worker_of_a_proxy_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was just started takes every server for up until it is told."""
+    monkeypatch.setattr(proxy_question, "HOLD_S_MAX", 30.0)
+    monkeypatch.setattr(proxy_question, "TOLD_LATELY_S", 30.0)
+
+    async def look() -> Writable:
+        return NO
+
+    async def story() -> None:
+        asked = ProxyQuestion(look, lambda: NO, lambda: 0.01)
+        for _ in range(3):
+            await asked.writable(f"{PROXY} 7", 60.0)
+        held = asyncio.create_task(asked.writable(f"{PROXY} 7", 60.0))
+        assert await asyncio.wait_for(asked.writable(f"{PROXY} 8", 60.0), 10.0) == NO
+        assert not held.done()
+        held.cancel()
+
+    asyncio.run(story())
+
+
+def test_who_asked_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy_question, "TOLD_LATELY_S", 0.0)
+
+    async def look() -> Writable:
+        return NO
+
+    async def story() -> None:
+        asked = ProxyQuestion(look, lambda: NO, lambda: 0.01)
+        for number in range(1000):
+            await asked.writable(f"{PROXY} {number}", 0.0)
+        assert len(asked._heard) <= proxy_question.ASKERS_MAX
+
+    asyncio.run(story())

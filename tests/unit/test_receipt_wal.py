@@ -73,6 +73,12 @@ def test_everything_up_to_the_end_of_wal(copy: Copy) -> None:
     assert (wal.rows_from_lsn, wal.read_to_lsn, wal.problem) == (Lsn(0x1000000), END, "")
 
 
+def test_an_end_that_nobody_knows_is_no_end_that_was_reached(copy: Copy) -> None:
+    """pg_waldump was killed half-way, and what stopped it said nothing."""
+    copy.says(f"head -n 5 {RECORDED}; kill -9 $$")
+    assert "where the WAL ends is not known" in copy.read(end=Lsn(0)).problem
+
+
 def test_it_is_asked_for_utc_and_three_resource_managers(copy: Copy) -> None:
     copy.says(f'echo "$TZ $LC_ALL $*" > {copy.directory}/asked; echo "{STOPPED}" >&2; exit 1')
     copy.read()

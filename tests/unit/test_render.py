@@ -234,7 +234,7 @@ def test_every_database_host_is_a_server_of_every_proxy(tree: Tree) -> None:
         text = tree[PurePosixPath(path, "etc/haproxy/haproxy.cfg")]
         for host in ("jkt-db1 10.77.1.11", "mks-db2 10.77.2.12"):
             assert f"    server {host}:5432 port 8009 tcp-ut 5s\n" in text
-        assert "uri /writable" in text
+        assert "/writable?wait=0.7&from=%pid" in text
         assert "inter 100ms" in text
         assert "on-marked-down shutdown-sessions" in text
         assert "tcp-request content set-bandwidth-limit unlimited" in text  # else it keeps clients
