@@ -167,7 +167,9 @@ class HostReport:
     ``files``: SHA-256 of ``RENDERED_FILES``; those that are not there are absent.
     ``certificate``: None where no wire of `tls` is on, and of an older guard. ``backup``: None
     where failover.yaml promises none, and of an older guard. ``read_only``: where a server that
-    Patroni starts would have to write, and could not; None: nobody could look.
+    Patroni starts would have to write, and could not; None: nobody could look. ``egress``: why the
+    kernel does not keep packets within the declared networks; empty where it does; None: nobody
+    could look, the host is to have no such rules, and of an older guard.
     """
 
     at_unix_s: float
@@ -187,3 +189,4 @@ class HostReport:
     certificate: OwnCertificate | None = None
     backup: BackupOnHost | None = None
     read_only: tuple[str, ...] | None = None
+    egress: str | None = None

@@ -118,6 +118,24 @@ def writable_places(found: Found) -> Said:
     )
 
 
+def egress_rules(found: Found) -> Said:
+    """In the kernel; that the file is as rendered is another check."""
+    wrong, unseen = [], [*silent_guards(found)]
+    for each, report in reports(found):
+        if report.egress is None:
+            unseen.append(
+                f"{each.host.name}: no residency.nft, or its guard is older or may not look"
+            )
+        elif report.egress:
+            wrong.append(f"{each.host.name}: {report.egress}")
+    return of(
+        "every database host's kernel keeps packets within the declared networks",
+        wrong=wrong,
+        unseen=unseen,
+        unseen_fix=HEAR_GUARD,
+    )
+
+
 def clocks(found: Found) -> Said:
     """Only what is certain counts: the least by which any two of them can differ."""
     if len(found.clocks) < 2:
@@ -205,6 +223,16 @@ HOST_CHECKS = (
         "PostgreSQL writes elsewhere), and restart Patroni with the scope paused.",
         "docs/decisions/0022-hardened-units.md",
         writable_places,
+    ),
+    Check(
+        "egress-rules",
+        Subject.HOSTS,
+        "The kernel has the rules that keep packets within the declared networks: another "
+        "firewall's reload may have flushed them.",
+        "`systemctl reload failover-residency` there, and have the other one leave tables that are "
+        "not its own alone.",
+        "failover/render/templates/residency.nft.j2",
+        egress_rules,
     ),
     Check(
         "clocks",

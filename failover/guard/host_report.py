@@ -37,6 +37,7 @@ from failover.checks.host_report import (
     PatroniOnHost,
 )
 from failover.guard.backup_status import backup_status
+from failover.guard.egress import egress_problem
 from failover.guard.messages import HOST_REPORT_MAX, FromWorker, HostAnswer, HostAsk
 from failover.guard.own_certificate import own_certificate
 from failover.guard.records import Places
@@ -132,6 +133,7 @@ class HostReporter:
             certificate=own_certificate(self._tls, self._root),
             backup=backup_status(self._backup, self._root),
             read_only=self._read_only(),
+            egress=egress_problem(self._root),
         )
         return replace(seen, at_unix_s=time.time())  # who asked still waits for it
 

@@ -31,6 +31,14 @@ class Nftables:
         self._library.nft_ctx_buffer_error(self._context)
         self._library.nft_ctx_buffer_output(self._context)
 
+    def listed(self, command: str) -> str:
+        """What a ``list`` prints. KernelRefused also where there is no such thing."""
+        self.run(command)
+        output = self._library.nft_ctx_get_output_buffer
+        output.restype = ctypes.c_char_p
+        said: bytes = output(self._context)
+        return said.decode(errors="replace")
+
     def run(self, commands: str) -> None:
         """All of them in one transaction. KernelRefused: nothing was changed."""
         failed = self._library.nft_run_cmd_from_buffer(self._context, commands.encode())

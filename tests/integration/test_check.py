@@ -256,6 +256,9 @@ TOGETHER: dict[str, Broken] = {
         ">>/etc/failover/residency.nft",
         "cp -p /var/tmp/nft /etc/failover/residency.nft",
     ),
+    "egress-rules": on_host(  # another firewall's reload
+        "nft delete table inet failover_residency", "systemctl reload failover-residency"
+    ),
     "writable-places": on_host(  # as a tablespace elsewhere; PostgreSQL looks there when it starts
         f"ln -s /usr {DATA}/pg_tblspc/4294967295",
         f"rm {DATA}/pg_tblspc/4294967295",

@@ -245,6 +245,13 @@ HOSTS: list[Broken] = [
         U,
         reported("mks-db1", lambda r: replace(r, read_only=None)),
     ),
+    (
+        "egress-rules",
+        "mks-db1: the kernel has no chain",
+        F,
+        reported("mks-db1", lambda r: replace(r, egress="the kernel has no chain")),
+    ),
+    ("egress-rules", "older", U, reported("mks-db1", lambda r: replace(r, egress=None))),
     ("backups", "older guard", U, reported("mks-db1", lambda r: replace(r, backup=None))),
     ("backups", "nothing is promised", W, with_policy(clusters=POLICY.clusters)),
     ("versions", "older", W, reported("mks-db1", lambda r: replace(r, version="0.0.1"))),

@@ -363,6 +363,7 @@ def _report(host: DatabaseHost) -> HostReport:
         barriers=EXPECTED.barriers,
         backup=BackupOnHost("", "20251009-010000F", NOW_UNIX_S - 5 * 3600, (REPOSITORY_HERE,)),
         read_only=(),
+        egress="",
         certificate=OwnCertificate("/etc/failover/tls/host.pem", "", NOW_UNIX_S + 1e7),
     )
 
