@@ -129,7 +129,7 @@ def egress_rules(found: Found) -> Said:
         elif report.egress:
             wrong.append(f"{each.host.name}: {report.egress}")
     return of(
-        "every database host's kernel keeps packets within the declared networks",
+        "the chain that holds packets back is in every database host's kernel",
         wrong=wrong,
         unseen=unseen,
         unseen_fix=HEAR_GUARD,

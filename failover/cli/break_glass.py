@@ -340,7 +340,7 @@ def _told() -> Iterator[None]:
     except (ServerError, OSError, ValueError) as error:
         raise UserError(
             str(error),
-            todo="nothing was deleted: what was there is beside it. `journalctl -u zookeeper`, "
+            todo="nothing was deleted: what was there is kept. `journalctl -u zookeeper`, "
             f"then this command again; {RUNBOOK}",
             code=ExitCode.FINDINGS,
         ) from None

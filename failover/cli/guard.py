@@ -134,10 +134,10 @@ def fence(host: str, cluster: str | None) -> None:
 
     known = ClusterName(cluster) if cluster else _known_host(load_policy(), host)
     places = default_places(known)
-    if not places.data_dir.is_dir():
+    asyncio.run(kill(places))  # before any look at a disk, which may hang
+    if cluster and not places.data_dir.is_dir():
         todo = "name the cluster whose server this is"
         raise UserError("no database's directory", where=str(places.data_dir), todo=todo)
-    asyncio.run(kill(places))
     click.echo(f"no process of {known} lives on {host}")
 
 

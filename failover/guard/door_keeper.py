@@ -21,15 +21,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import structlog
 
+from failover.guard import sockets
 from failover.guard.acknowledgement import FREE, Barrier, Door, Form
 from failover.guard.nftables import KernelRefused, Nftables
 from failover.guard.records import Places
 
 AGAIN_EVERY_S = 2.0  # somebody may have flushed the rules
 STUCK_SAID_EVERY_S = 60.0
-_SS_LIMIT_S = 2.0
-# Those in which a socket may still have something to deliver.
-_MAY_SPEAK = ("established", "fin-wait-1", "close-wait", "last-ack", "closing")
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +49,7 @@ class DoorKeeper:
         self._latest: asyncio.Future[None] | None = None
         self._asked_s = 0.0
         self._noted = self._form
+        self._tried = False  # that this kernel destroys connections at all
         self._stuck = False  # what stood behind the door could not be destroyed
         self._told_stuck: tuple[tuple[Form, str] | None, float] = (None, 0.0)  # what, and when
         self.enforced: bool | None = None  # None: not tried yet
@@ -125,33 +124,11 @@ class DoorKeeper:
             log.warning("acknowledgement_barrier_made_anew", error=str(refusal))
 
     def _destroy_connections(self) -> None:
-        """Both ends hear of it by an RST. OSError where one of them outlives it.
-
-        An ss that may not do it says so, and ends with 0; on a kernel that cannot do it
-        (CONFIG_INET_DIAG_DESTROY) ss says nothing at all. So it is looked at, and where somebody is
-        left once more: a client may have come meanwhile.
-        """
-        self._kill_all()
-        if left := self._may_speak():
-            self._kill_all()
-            if still := left & self._may_speak():
-                raise OSError(f"ss -K ended none of them, or not all: {', '.join(sorted(still))}")
-
-    def _kill_all(self) -> None:
-        self._ss("-K", "state", "connected", *self._barrier.connections())
-
-    def _may_speak(self) -> set[str]:
-        """Local and peer address of each."""
-        states = (word for state in _MAY_SPEAK for word in ("state", state))
-        found = self._ss("-n", *states, *self._barrier.connections())
-        return {" ".join(line.split()[-2:]) for line in found.splitlines()}
-
-    def _ss(self, *words: str) -> str:
-        command = ("ss", "-H", "-t", *words)
-        done = subprocess.run(command, check=True, timeout=_SS_LIMIT_S, capture_output=True)
-        if done.stderr:
-            raise OSError(f"ss: {done.stderr.decode(errors='replace').strip()}")
-        return done.stdout.decode(errors="replace")
+        """OSError, SubprocessError: they may still be there."""
+        if not self._tried:
+            sockets.try_it()
+            self._tried = True
+        sockets.destroy(*self._barrier.connections())
 
     # ----------------------------------------------------------------------- what it says
 

@@ -17,7 +17,7 @@ _CHAIN = "inet failover_residency egress"
 _HOLDS = ("hook output", "policy drop")
 
 
-def egress_problem(root: Path, kernel: Callable[[], Nftables] = Nftables) -> str | None:
+def egress_problem(root: Path, kernel: Callable[[], Nftables]) -> str | None:
     """Why packets go wherever they like; empty where they do not. None: this host is to have no
     such rules, or nobody can look."""
     if not (root / FILE).exists():

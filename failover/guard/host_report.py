@@ -39,6 +39,7 @@ from failover.checks.host_report import (
 from failover.guard.backup_status import backup_status
 from failover.guard.egress import egress_problem
 from failover.guard.messages import HOST_REPORT_MAX, FromWorker, HostAnswer, HostAsk
+from failover.guard.nftables import Nftables
 from failover.guard.own_certificate import own_certificate
 from failover.guard.records import Places
 from failover.guard.writable_places import read_only_places
@@ -78,6 +79,7 @@ class HostReporter:
         self._backup = backup
         self._root = root
         self._proc = proc
+        self._nft: Nftables | None = None
         self._asked: HostAsk | None = None
         self._wake = threading.Event()
 
@@ -133,9 +135,15 @@ class HostReporter:
             certificate=own_certificate(self._tls, self._root),
             backup=backup_status(self._backup, self._root),
             read_only=self._read_only(),
-            egress=egress_problem(self._root),
+            egress=egress_problem(self._root, self._packet_filter),
         )
         return replace(seen, at_unix_s=time.time())  # who asked still waits for it
+
+    def _packet_filter(self) -> Nftables:
+        """One for all looks: the library keeps a socket for each."""
+        if self._nft is None:
+            self._nft = Nftables()
+        return self._nft
 
     def _disks(self) -> tuple[Disk, ...]:
         places = (

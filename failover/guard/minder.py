@@ -184,17 +184,9 @@ class Minder:
             self._files_read = True
             self._looking = None
 
-    def _lock_is_free(self) -> bool:
-        """What cannot be looked at lives: that no descriptor is left is no server's end."""
-        try:
-            return server.lock_is_free(self._places)
-        except OSError as error:
-            log.error("lock_not_seen", error=str(error))
-            return False
-
     def apply(self) -> None:
         """Judge and act. Never waits."""
-        lock_free = self._lock_is_free()
+        lock_free = server.lock_is_free(self._places)
         seen = server.server_seen(
             self._places,
             self._files,

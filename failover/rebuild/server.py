@@ -128,7 +128,8 @@ class ZooKeeperHost:
 
     def _copy(self) -> Path:
         """The data as it was before this glass was broken: the newest one that was put aside."""
-        found = sorted(self.data_dir.glob(f"{_ASIDE}*"))
+        beside = self.data_dir.parent.glob(f"{self.data_dir.name}.{_ASIDE}*")  # an older version's
+        found = [*sorted(beside), *sorted(self.data_dir.glob(f"{_ASIDE}*"))]
         if not found:
             raise ServerError(f"{self.data_dir}: nothing was put aside in it")
         return found[-1]

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from failover.last_writer import read_last_writer
 from failover.model import ClusterName
+from failover.simulation.checker import Violation
+from failover.simulation.postgres import Postgres
+from failover.simulation.wal import Position
 from failover.simulation.world import World
 
 STUCK = "takeover_stuck"
+STANDS_STILL_S = 30.0
 LOOKED_S_MAX = 5.0  # how old the look may be by which a takeover is judged
 
 
@@ -19,26 +23,43 @@ class Human:
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._has_acted = False
+        self._bound_since_s: float | None = None
+        self._keeps: dict[ClusterName, Position] = {}  # what the command must not give up
 
     def has_to_decide(self, since_s: float) -> bool:
         """What a takeover was judged by is on no disk of its site any more, because one was set
         back since it was looked at: nobody may be promoted, and no command leads out.
 
-        Where there is such a command it is given, and the group has to get well by it.
+        Where there is such a command it is given, once nothing has moved for a while, and the group
+        has to get well by it.
         """
         world, names = self._world, [cluster.name for cluster in self._world.policy.clusters]
         lost = [name for name in names if _judged_by_what_is_gone(world, name)]
         bound = [name for name in names if _only_an_older_disk_may(world, name)]
         others = [name for name in names if name not in lost and name not in bound]
-        if world.state.plan is not None or not all(_is_served(world, n, since_s) for n in others):
+        served = world.state.plan is None and all(_is_served(world, n, since_s) for n in others)
+        if not served or not self._everybody_pages() or not (lost or bound):
+            self._bound_since_s = None
             return False
-        if not self._everybody_pages() or not (lost or bound):
-            return False
-        if bound and not self._has_acted:
-            self._has_acted = True
-            world.operator_gives_up_protection()
-        return bool(lost) and not bound
+        if bound:
+            self._waits_and_acts(bound)
+        return not bound
+
+    def _waits_and_acts(self, bound: list[ClusterName]) -> None:
+        now_s = self._world.kernel.now
+        if self._bound_since_s is None:
+            self._bound_since_s = now_s
+        if now_s - self._bound_since_s < STANDS_STILL_S or self._keeps:
+            return
+        self._keeps = {name: _best_here(self._world, name).position for name in bound}
+        self._world.operator_gives_up_protection()
+
+    def gave_up_nothing(self) -> None:
+        """Of what the site had when the command was given. Violation where it is gone."""
+        for name, kept in self._keeps.items():
+            primary = self._world.writable(name)[0].server
+            if not primary.position.contains(kept):
+                raise Violation(f"{name}: {primary.name} lacks what the operator's site had")
 
     def _everybody_pages(self) -> bool:
         results = [controller.result for controller in self._world.controllers.values()]
@@ -71,6 +92,11 @@ def _only_an_older_disk_may(world: World, name: ClusterName) -> bool:
     if bound is None or not bound.set_back:
         return False
     return any(s.branch is bound.branch and s.lsn > bound.lsn for s in here)
+
+
+def _best_here(world: World, name: ClusterName) -> Postgres:
+    here = [s for s in world.servers(name) if s.site == world.state.active_site]
+    return max(here, key=lambda server: (server.branch.number, server.lsn))
 
 
 def _is_served(world: World, name: ClusterName, since_s: float) -> bool:

@@ -154,6 +154,7 @@ def _heal(world: World, result: Result) -> None:
         world.run(1.0)
         problem = unwell(world) or _unheard(world, healed_s)
         if not problem or human.has_to_decide(healed_s):
+            human.gave_up_nothing()
             result.healed_after_s = world.kernel.now - healed_s
             for cluster in world.policy.clusters:
                 world.checker.one_history(world.acknowledgements(cluster.name))

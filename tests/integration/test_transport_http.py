@@ -385,6 +385,8 @@ def test_sessions_of_before_a_reload_end_with_their_host(site: Site) -> None:
         for port in (site.database_port, site.port):
             stack.enter_context(site.unreachable(port))
         asks.sendall(b"a question")
+        for client in (idle, asks):
+            client.settimeout(2 * WAIT_S)
         assert gone(idle)
         assert gone(asks)
 

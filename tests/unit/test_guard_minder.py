@@ -17,7 +17,7 @@ from guard_world import CLUSTER, Host
 from structlog.testing import capture_logs
 
 from failover.clock import boottime_s
-from failover.guard import grant_keeper, host_question, proxy_question, server
+from failover.guard import grant_keeper, host_question, proxy_question
 from failover.guard import minder as minder_module
 from failover.guard.acknowledgement import Barrier
 from failover.guard.door_keeper import DoorKeeper
@@ -29,7 +29,7 @@ from failover.guard.logic import Limits
 from failover.guard.messages import HostAnswer, HostAsk, Purpose, Renewed
 from failover.guard.minder import Minder
 from failover.guard.nftables import KernelRefused, Nftables
-from failover.guard.records import Places, boot_id, read_record
+from failover.guard.records import boot_id, read_record
 from failover.guard.server import lock_is_free
 from failover.model import HostName
 
@@ -103,31 +103,6 @@ def test_a_permit_is_a_durable_grant_and_ends_with_the_last_process(host: Host) 
             os.kill(host.child_pid, signal.SIGKILL)
             await until(lambda: minder.guard.grant is None)
             await until(lambda: read_record(host.places, boot_id()).grant is None)
-
-    asyncio.run(story())
-
-
-def test_a_lock_that_cannot_be_looked_at_ends_nothing(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """No descriptor is left, say: the minder goes on, and so does the server."""
-    really, looks = server.lock_is_free, 0
-
-    def exhausted(_places: Places) -> bool:
-        nonlocal looks
-        looks += 1
-        raise OSError(24, "Too many open files")
-
-    async def story() -> None:
-        async with minding(host) as minder:
-            await start(host)
-            monkeypatch.setattr(server, "lock_is_free", exhausted)
-            await until(lambda: looks > 20)
-            assert minder.server.alive
-            assert minder.guard.grant is not None
-            monkeypatch.setattr(server, "lock_is_free", really)
-            while not (await minder.writable()).yes:  # noqa: ASYNC110 - as in `until`
-                await asyncio.sleep(0.01)
 
     asyncio.run(story())
 

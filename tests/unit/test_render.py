@@ -233,7 +233,7 @@ def test_every_database_host_is_a_server_of_every_proxy(tree: Tree) -> None:
     for path in ("jakarta/jkt-proxy1", "makassar/mks-proxy1"):
         text = tree[PurePosixPath(path, "etc/haproxy/haproxy.cfg")]
         for host in ("jkt-db1 10.77.1.11", "mks-db2 10.77.2.12"):
-            assert f"    server {host}:5432 port 8009 tcp-ut 5s\n" in text
+            assert f"    server {host}:5432 port 8009 tcp-ut 20s\n" in text
         assert "/writable?wait=0.7&from=%pid" in text
         assert "inter 100ms" in text
         assert "on-marked-down shutdown-sessions" in text
@@ -266,7 +266,7 @@ def test_several_clusters_and_ipv6(policy: Policy) -> None:
     assert "10.77.1.11" not in hba, "hosts of another cluster have no business here"
     haproxy = tree[PurePosixPath("jakarta/jkt-proxy1/etc/haproxy/haproxy.cfg")]
     assert "bind 10.77.1.41:5001\n" in haproxy
-    assert "server mks-db3 [fd00:2::13]:5432 port 8009 tcp-ut 5s\n" in haproxy
+    assert "server mks-db3 [fd00:2::13]:5432 port 8009 tcp-ut 20s\n" in haproxy
 
 
 def test_the_long_lease_demands_a_hardware_watchdog(policy: Policy) -> None:

@@ -134,7 +134,7 @@ def test_http(mode: str) -> None:
     haproxy = tree[PurePosixPath("jakarta/jkt-proxy1/etc/haproxy/haproxy.cfg")]
     checked = "check-ssl verify required ca-file /etc/failover/tls/ca.pem" in haproxy
     named = [
-        f"port 8009 tcp-ut 5s verifyhost {h.name}\n" in haproxy for h in policy.clusters[0].hosts
+        f"port 8009 tcp-ut 20s verifyhost {h.name}\n" in haproxy for h in policy.clusters[0].hosts
     ]
     assert {checked, *named, "check inter 300ms" in haproxy} == {wire.dialled}
     identity = Identity("/etc/failover/tls/host.pem", "/etc/failover/tls/ca.pem")
