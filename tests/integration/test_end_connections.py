@@ -13,6 +13,7 @@ import pytest
 from single_container import lab_container
 
 CONTAINERS = Path(__file__).parents[2] / "deploy" / "containers"
+PACKAGE = Path(__file__).parents[2] / "failover"
 PATRONI_FILE = Path(__file__).parents[2] / "deploy/jakarta/jkt-db1/etc/patroni/patroni.yml"
 LIMIT_S = 30.0
 # Answers when it is told to, and says when it has: to its kernel, not to the client.
@@ -52,8 +53,10 @@ def machine() -> Iterator[Machine]:
     places = {
         str(CONTAINERS): {"bind": "/containers", "mode": "ro"},
         str(PATRONI_FILE): {"bind": "/patroni.yml", "mode": "ro"},
+        str(PACKAGE): {"bind": "/package/failover", "mode": "ro"},  # a host has it installed
     }
-    with lab_container(["sleep", "infinity"], places, cap_add=["NET_ADMIN"]) as (made, address):
+    options = {"cap_add": ["NET_ADMIN"], "environment": {"PYTHONPATH": "/package"}}
+    with lab_container(["sleep", "infinity"], places, **options) as (made, address):
         yield Machine(made, address)
 
 
