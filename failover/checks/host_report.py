@@ -141,6 +141,7 @@ class OwnCertificate:
 
 
 REPOSITORY_HERE = "this host"
+EGRESS_OFF = "failover-residency.service is not enabled"
 
 
 @dataclass(frozen=True, slots=True, config=_NUMBERS)
@@ -168,8 +169,8 @@ class HostReport:
     ``certificate``: None where no wire of `tls` is on, and of an older guard. ``backup``: None
     where failover.yaml promises none, and of an older guard. ``read_only``: where a server that
     Patroni starts would have to write, and could not; None: nobody could look. ``egress``: why the
-    kernel does not keep packets within the declared networks; empty where it does; None: nobody
-    could look, the host is to have no such rules, and of an older guard.
+    kernel does not keep packets within the declared networks (``EGRESS_OFF``: it is not meant to);
+    empty where it does; None: nobody could look, and of an older guard.
     """
 
     at_unix_s: float

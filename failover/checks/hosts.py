@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from failover.checks.found import Found, HostFound
 from failover.checks.guard import HEAR_GUARD, silent_guards
-from failover.checks.host_report import Disk, HostReport
+from failover.checks.host_report import EGRESS_OFF, Disk, HostReport
 from failover.checks.postgresql import read
 from failover.checks.quantities import in_bytes
 from failover.checks.result import LOOK_AT_OBSERVERS, Check, Said, Subject, of, unknown
@@ -120,17 +120,19 @@ def writable_places(found: Found) -> Said:
 
 def egress_rules(found: Found) -> Said:
     """In the kernel; that the file is as rendered is another check."""
-    wrong, unseen = [], [*silent_guards(found)]
+    wrong, doubtful, unseen = [], [], [*silent_guards(found)]
     for each, report in reports(found):
+        said = f"{each.host.name}: {report.egress}"
         if report.egress is None:
-            unseen.append(
-                f"{each.host.name}: no residency.nft, or its guard is older or may not look"
-            )
+            unseen.append(f"{each.host.name}: its guard is older or may not look")
+        elif report.egress == EGRESS_OFF:
+            doubtful.append(said)
         elif report.egress:
-            wrong.append(f"{each.host.name}: {report.egress}")
+            wrong.append(said)
     return of(
         "the chain that holds packets back is in every database host's kernel",
         wrong=wrong,
+        doubtful=doubtful,
         unseen=unseen,
         unseen_fix=HEAR_GUARD,
     )
@@ -229,7 +231,7 @@ HOST_CHECKS = (
         Subject.HOSTS,
         "The kernel has the rules that keep packets within the declared networks: another "
         "firewall's reload may have flushed them.",
-        "`systemctl reload failover-residency` there, and have the other one leave tables that are "
+        "`systemctl reload failover-residency` there (`enable --now` where it is not enabled), and have the other one leave tables that are "
         "not its own alone.",
         "failover/render/templates/residency.nft.j2",
         egress_rules,

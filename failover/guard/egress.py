@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from failover.checks.host_report import EGRESS_OFF
 from failover.guard.nftables import KernelRefused, Nftables
 
-FILE = "etc/failover/residency.nft"
+ENABLED = "etc/systemd/system/patroni.service.requires/failover-residency.service"
 _CHAIN = "inet failover_residency egress"
 # How the chain begins: what no rule of it lets out stays here.
 _HOLDS = ("hook output", "policy drop")
 
 
 def egress_problem(root: Path, kernel: Callable[[], Nftables]) -> str | None:
-    """Why packets go wherever they like; empty where they do not. None: this host is to have no
-    such rules, or nobody can look."""
-    if not (root / FILE).exists():
-        return None
+    """Why packets go wherever they like; empty where they do not. None: nobody can look."""
+    if not (root / ENABLED).is_symlink():
+        return EGRESS_OFF
     try:
         nft = kernel()
         found = nft.listed(f"list chain {_CHAIN}")

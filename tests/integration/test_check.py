@@ -26,6 +26,7 @@ HOST = "mks-db2"  # a standby's standby: what is broken there harms nobody
 BARRIERS = "/usr/lib/failover/barrier"
 DATA = "/var/lib/postgresql/17/marketplace"
 HBA = f"{DATA}/pg_hba.conf"
+REQUIRED = "/etc/systemd/system/patroni.service.requires"
 
 Broken = Callable[[Lab], Any]  # a context manager
 
@@ -256,8 +257,9 @@ TOGETHER: dict[str, Broken] = {
         ">>/etc/failover/residency.nft",
         "cp -p /var/tmp/nft /etc/failover/residency.nft",
     ),
-    "egress-rules": on_host(  # another firewall's reload
-        "nft delete table inet failover_residency", "systemctl reload failover-residency"
+    "egress-rules": on_host(  # enabled, and gone from the kernel as by another firewall's reload
+        f"mkdir {REQUIRED} && ln -s ../failover-residency.service {REQUIRED}/",
+        f"rm -r {REQUIRED}",
     ),
     "writable-places": on_host(  # as a tablespace elsewhere; PostgreSQL looks there when it starts
         f"ln -s /usr {DATA}/pg_tblspc/4294967295",

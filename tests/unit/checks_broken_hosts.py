@@ -33,6 +33,7 @@ from failover.checks.found import (
     Rehearsed,
 )
 from failover.checks.host_report import (
+    EGRESS_OFF,
     REPOSITORY_HERE,
     BackupOnHost,
     HostReport,
@@ -251,6 +252,7 @@ HOSTS: list[Broken] = [
         F,
         reported("mks-db1", lambda r: replace(r, egress="the kernel has no chain")),
     ),
+    ("egress-rules", "off", W, reported("mks-db1", lambda r: replace(r, egress=EGRESS_OFF))),
     ("egress-rules", "older", U, reported("mks-db1", lambda r: replace(r, egress=None))),
     ("backups", "older guard", U, reported("mks-db1", lambda r: replace(r, backup=None))),
     ("backups", "nothing is promised", W, with_policy(clusters=POLICY.clusters)),

@@ -8,7 +8,8 @@ from typing import cast
 
 import pytest
 
-from failover.guard.egress import FILE, egress_problem
+from failover.checks.host_report import EGRESS_OFF
+from failover.guard.egress import ENABLED, egress_problem
 from failover.guard.nftables import KernelRefused, Nftables
 
 WHOLE = """table inet failover_residency {
@@ -35,9 +36,9 @@ def asked(root: Path, says: str | KernelRefused) -> str | None:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    file = tmp_path / FILE
-    file.parent.mkdir(parents=True)
-    file.touch()
+    link = tmp_path / ENABLED
+    link.parent.mkdir(parents=True)
+    link.symlink_to("../failover-residency.service")
     return tmp_path
 
 
@@ -57,6 +58,6 @@ def test_not_in_force(root: Path, says: str | KernelRefused) -> None:
     assert asked(root, says)
 
 
-def test_nobody_can_look_or_none_are_wanted(root: Path, tmp_path: Path) -> None:
+def test_nobody_can_look_or_they_are_off(root: Path, tmp_path: Path) -> None:
     assert asked(root, KernelRefused("Operation not permitted (you must be root)")) is None
-    assert asked(tmp_path / "nowhere", WHOLE) is None
+    assert asked(tmp_path / "nowhere", WHOLE) == EGRESS_OFF
