@@ -231,8 +231,8 @@ HOST_CHECKS = (
         Subject.HOSTS,
         "The kernel has the rules that keep packets within the declared networks: another "
         "firewall's reload may have flushed them.",
-        "`systemctl reload failover-residency` there (`enable --now` where it is not enabled), and have the other one leave tables that are "
-        "not its own alone.",
+        "`systemctl reload failover-residency` there (`enable --now` where it is not enabled), and "
+        "have the other one leave tables that are not its own alone.",
         "failover/render/templates/residency.nft.j2",
         egress_rules,
     ),
