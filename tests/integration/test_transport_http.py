@@ -180,6 +180,18 @@ class Site:
         found = asyncio.run(ask())
         return () if isinstance(found, NoAnswer) else found
 
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[socket.socket]:
+        """With a database on this machine that accepts, to which HAProxy sends clients."""
+        self.open("off")
+        with socket.create_server((str(self.gateway), 0)) as database:
+            database.settimeout(WAIT_S)
+            self.database_port = database.getsockname()[1]
+            self.give("off")
+            self.reload()
+            self.wait("UP", UP)
+            yield database
+
     def client(self) -> socket.socket:
         return socket.create_connection((str(self.address), 5000), WAIT_S)
 
@@ -316,13 +328,7 @@ def test_a_server_that_is_being_shut_down_gets_nobody_new_and_keeps_its_sessions
     site: Site,
 ) -> None:
     """One `no more` is enough; a `no` takes three and cuts; a `yes` brings it in again."""
-    site.open("off")
-    with socket.create_server((str(site.gateway), 0)) as database:
-        site.database_port = database.getsockname()[1]
-        site.give("off")
-        site.reload()
-        site.wait("UP", UP)
-        database.settimeout(WAIT_S)
+    with site.serving() as database:
         early = site.client()
         session, _ = database.accept()
         site.says = NO_MORE
@@ -347,33 +353,19 @@ def test_a_server_that_is_being_shut_down_gets_nobody_new_and_keeps_its_sessions
 
 def test_who_dials_while_a_host_goes_away_is_told(site: Site) -> None:
     """Its packets are dropped; clients who dialled before it was taken out are not kept."""
-    site.open("off")
-    with socket.create_server((str(site.gateway), 0)) as database:
-        site.database_port = database.getsockname()[1]
-        site.give("off")
-        site.reload()
-        site.wait("UP", UP)
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(site.unreachable(site.database_port))
-            dialled = [stack.enter_context(site.client()) for _ in range(20)]
-            stack.enter_context(site.unreachable(site.port))
-            site.wait("DOWN", "L4TOUT")
-            for number, client in enumerate(dialled):
-                client.sendall(b"hello")
-                assert gone(client), number
+    with site.serving(), contextlib.ExitStack() as stack:
+        stack.enter_context(site.unreachable(site.database_port))
+        dialled = [stack.enter_context(site.client()) for _ in range(20)]
+        stack.enter_context(site.unreachable(site.port))
+        site.wait("DOWN", "L4TOUT")
+        for number, client in enumerate(dialled):
+            client.sendall(b"hello")
+            assert gone(client), number
 
 
 def test_sessions_of_before_a_reload_end_with_their_host(site: Site) -> None:
     """Their worker checks nobody any more, so that nothing is taken out there."""
-    site.open("off")
-    with (
-        socket.create_server((str(site.gateway), 0)) as database,
-        contextlib.ExitStack() as stack,
-    ):
-        site.database_port = database.getsockname()[1]
-        site.give("off")
-        site.reload()
-        site.wait("UP", UP)
+    with site.serving() as database, contextlib.ExitStack() as stack:
         idle, asks = (stack.enter_context(site.client()) for _ in range(2))
         for _ in range(2):
             stack.enter_context(database.accept()[0])
