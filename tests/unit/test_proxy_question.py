@@ -15,6 +15,13 @@ NO = Writable(False, "no grant")
 PROXY = "10.77.1.41"
 
 
+def always_no() -> ProxyQuestion:
+    async def look() -> Writable:
+        return NO
+
+    return ProxyQuestion(look, lambda: NO, lambda: 0.01)
+
+
 def test_no_after_nobody_new_is_news_until_it_is_believed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy_question, "HOLD_S_MAX", 30.0)
     monkeypatch.setattr(proxy_question, "TOLD_LATELY_S", 30.0)
@@ -43,11 +50,8 @@ def test_each_worker_of_a_proxy_is_told_at_once(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(proxy_question, "HOLD_S_MAX", 30.0)
     monkeypatch.setattr(proxy_question, "TOLD_LATELY_S", 30.0)
 
-    async def look() -> Writable:
-        return NO
-
     async def story() -> None:
-        asked = ProxyQuestion(look, lambda: NO, lambda: 0.01)
+        asked = always_no()
         for _ in range(3):
             await asked.writable(f"{PROXY} 7", 60.0)
         held = asyncio.create_task(asked.writable(f"{PROXY} 7", 60.0))
@@ -61,11 +65,8 @@ def test_each_worker_of_a_proxy_is_told_at_once(monkeypatch: pytest.MonkeyPatch)
 def test_who_asked_long_ago_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proxy_question, "TOLD_LATELY_S", 0.0)
 
-    async def look() -> Writable:
-        return NO
-
     async def story() -> None:
-        asked = ProxyQuestion(look, lambda: NO, lambda: 0.01)
+        asked = always_no()
         for number in range(1000):
             await asked.writable(f"{PROXY} {number}", 0.0)
         assert len(asked._heard) <= proxy_question.ASKERS_MAX
