@@ -83,7 +83,10 @@ def lab_container(
     try:
         container.reload()
         networks = container.attrs["NetworkSettings"]["Networks"].values()
-        yield container, next(network["IPAddress"] for network in networks)
+        address = next(network["IPAddress"] for network in networks)
+        if address:
+            _wait_until_reached(address)
+        yield container, address
     finally:
         container.remove(force=True, v=True)
         client.close()
@@ -120,6 +123,21 @@ def _lab_image(client: Any) -> str:
     if not found:
         pytest.skip("no failover-lab image; build it with `make setup`")
     return "failover-lab:latest" if "failover-lab:latest" in found else found[0]
+
+
+def _wait_until_reached(address: str, limit_s: float = 30.0) -> None:
+    """The first container on the engine's bridge is not, for the moment in which that gets up."""
+    until_s = time.monotonic() + limit_s
+    while True:
+        try:
+            socket.create_connection((address, 1), 1).close()
+        except ConnectionRefusedError:  # by its kernel
+            return
+        except OSError:
+            assert time.monotonic() < until_s, f"{address} is not reached"
+            time.sleep(0.05)
+        else:
+            return
 
 
 def _wait_until_serving(address: str, container: Any, limit_s: float = 30.0) -> None:
