@@ -31,7 +31,7 @@ from failover.health.inputs import (
     ViewInputs,
 )
 from failover.health.listed import listed_hosts
-from failover.health.observation import SiteObservation, decode_observation
+from failover.health.observation import FlushSeen, SiteObservation, decode_observation
 from failover.health.residency import NO_LEDGER, Unscanned, gaps_of
 from failover.health.scope import parse_config
 from failover.health.view import living_scans
@@ -150,6 +150,10 @@ class Gatherer:
             zookeeper_restarts_s_ago=zookeeper_restarts_s_ago,
             ensemble_unchanged_for_s=self._ensemble_unchanged_for_s(observers, now),
         )
+
+    def told_here(self) -> tuple[FlushSeen, ...]:
+        """What standbys told a primary, as this reader's own probes saw it: for other readers."""
+        return self._hosts.told(self._reader)
 
     def _ensemble_unchanged_for_s(self, observers: tuple[ObserverSeen, ...], now: Now) -> float:
         """As all observers have it: what one saw before an election differs from what another saw

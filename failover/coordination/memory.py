@@ -10,9 +10,9 @@ from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
 
-from failover.health.inputs import FlushSeen, HostSilence, LsnSample
-from failover.health.observation import PostgresSeen, SiteObservation
-from failover.model import ClusterName, HostName, Lsn, TimelineId
+from failover.health.inputs import HostSilence, LsnSample
+from failover.health.observation import FlushSeen, PostgresSeen, SiteObservation
+from failover.model import ClusterName, HostName, Lsn, SiteName, TimelineId
 from failover.policy import Policy
 
 SAMPLE_INTERVAL_S = 0.4
@@ -57,12 +57,14 @@ class _Sample:
 
 
 class HostMemory:
-    """Per host: when its PostgreSQL last answered anybody, and where a primary's WAL ended."""
+    """Per host: when its PostgreSQL last answered anybody and on which timeline, where a primary's
+    WAL ended, and what each observer saw that it told a primary."""
 
     def __init__(self, policy: Policy) -> None:
         self._cluster_of = {h.name: c.name for c in policy.clusters for h in c.hosts}
         self._answered_s: dict[HostName, float] = {}
-        self._flushed: dict[HostName, FlushSeen] = {}
+        self._timeline: dict[HostName, TimelineId] = {}
+        self._told: dict[tuple[SiteName, HostName], FlushSeen] = {}
         self._samples: dict[ClusterName, deque[_Sample]] = {
             cluster.name: deque(maxlen=SAMPLES_MAX) for cluster in policy.clusters
         }
@@ -76,19 +78,28 @@ class HostMemory:
         sample from the other, so neither is taken for more than it is.
         """
         sample_s = seen_s if written_s is None else written_s
+        for told in observation.told:
+            self._told_to(observation.observer, told)
         for host in observation.hosts:
             postgres = host.postgres
             if not isinstance(postgres, PostgresSeen) or host.host not in self._cluster_of:
                 continue
-            self._answered_s[host.host] = max(seen_s, self._answered_s.get(host.host, seen_s))
+            before_s = self._answered_s.get(host.host, seen_s)
+            if seen_s >= before_s:
+                self._answered_s[host.host] = seen_s
+                self._timeline[host.host] = postgres.timeline
             if not postgres.in_recovery and postgres.current_lsn is not None:
                 self._sample(host.host, sample_s, postgres.current_lsn, postgres.timeline)
-                self._told(postgres)
+                self._rows(observation.observer, postgres)
 
     def silences(self, boottime_s: float) -> tuple[HostSilence, ...]:
         """Never heard of counts from the first question on."""
         return tuple(
-            HostSilence(host, boottime_s - self._answered_s.setdefault(host, boottime_s))
+            HostSilence(
+                host,
+                boottime_s - self._answered_s.setdefault(host, boottime_s),
+                self._timeline.get(host),
+            )
             for host in self._cluster_of
         )
 
@@ -102,17 +113,27 @@ class HostMemory:
         )
 
     def flushed(self) -> tuple[FlushSeen, ...]:
-        return tuple(self._flushed.values())
+        """The newest of each host, by all that any observer saw."""
+        newest: dict[HostName, FlushSeen] = {}
+        for seen in self._told.values():
+            newest[seen.host] = max(newest.get(seen.host, seen), seen, key=_place)
+        return tuple(newest.values())
 
-    def _told(self, primary: PostgresSeen) -> None:
-        """Of two primaries the one on the newer timeline is the later one (decision 0010)."""
+    def told(self, observer: SiteName) -> tuple[FlushSeen, ...]:
+        """What this observer saw itself. No other's: nobody would forget what all have once seen,
+        not even of a cluster that was made anew."""
+        return tuple(seen for (by, _), seen in self._told.items() if by == observer)
+
+    def _rows(self, observer: SiteName, primary: PostgresSeen) -> None:
         for row in primary.walsenders:
-            host, lsn = HostName(row.name), row.flush_lsn
-            if lsn is None or host not in self._cluster_of:
-                continue
-            known = self._flushed.get(host)
-            if known is None or (primary.timeline, lsn) > (known.timeline, known.lsn):
-                self._flushed[host] = FlushSeen(host, lsn, primary.timeline)
+            if row.flush_lsn is not None:
+                told = FlushSeen(HostName(row.name), row.flush_lsn, primary.timeline)
+                self._told_to(observer, told)
+
+    def _told_to(self, observer: SiteName, told: FlushSeen) -> None:
+        if told.host in self._cluster_of:
+            known = self._told.get((observer, told.host), told)
+            self._told[observer, told.host] = max(known, told, key=_place)
 
     def _sample(self, host: HostName, at_s: float, lsn: Lsn, timeline: TimelineId) -> None:
         samples = self._samples[self._cluster_of[host]]
@@ -123,3 +144,8 @@ class HostMemory:
             if since_s < (LATE_S if lsn < last.lsn else SAMPLE_INTERVAL_S):
                 return
         samples.append(_Sample(self._cluster_of[host], host, at_s, lsn, timeline))
+
+
+def _place(seen: FlushSeen) -> tuple[TimelineId, Lsn]:
+    """Of two primaries the one on the newer timeline is the later one (decision 0010)."""
+    return seen.timeline, seen.lsn

@@ -11,8 +11,8 @@ from functools import cached_property
 
 from failover.health.inputs import (
     ClaimSeen,
-    FlushSeen,
     Glanced,
+    HostSilence,
     LastWriterSeen,
     LsnSample,
     ObserverSeen,
@@ -21,7 +21,7 @@ from failover.health.inputs import (
     SyncSeen,
     ViewInputs,
 )
-from failover.health.observation import PostgresSeen
+from failover.health.observation import FlushSeen, PostgresSeen
 from failover.health.scope import PatroniConfig, is_fence, parse_config
 from failover.health.sightings import HostView, Sighting, Tri, some
 from failover.last_writer import permitted_hosts
@@ -163,7 +163,7 @@ class HostsSeen:
     """What was read of the hosts of all clusters, by host. ``sightings``: the freshest first."""
 
     sightings: Mapping[HostName, tuple[Sighting, ...]]
-    silences: Mapping[HostName, float]
+    silences: Mapping[HostName, HostSilence]
     glances: Mapping[HostName, Glanced]
     flushed: Mapping[HostName, FlushSeen]
 
@@ -182,7 +182,7 @@ def hosts_seen(inputs: ViewInputs, living: tuple[ObserverSeen, ...]) -> HostsSee
             sightings[seen.host] = (*known, Sighting(site, age_s, seen))
     return HostsSeen(
         sightings=sightings,
-        silences={s.host: s.unreachable_s for s in inputs.silences},
+        silences={silence.host: silence for silence in inputs.silences},
         glances={glance.host: glance for glance in inputs.glances},
         flushed={seen.host: seen for seen in inputs.flushed},
     )
@@ -242,14 +242,17 @@ def _side(cluster: Cluster, site: SiteName, inputs: ViewInputs, hosts: HostsSeen
         site=site,
         scope=scope,
         config=parse_config(scope.config) if scope is not None else None,
-        hosts=tuple(
-            HostView(
-                host,
-                hosts.sightings.get(host.name, ()),
-                hosts.silences.get(host.name, 0.0),
-                hosts.glances.get(host.name),
-                hosts.flushed.get(host.name),
-            )
-            for host in cluster.at(site)
-        ),
+        hosts=tuple(_host(host, hosts) for host in cluster.at(site)),
+    )
+
+
+def _host(host: DatabaseHost, hosts: HostsSeen) -> HostView:
+    silence = hosts.silences.get(host.name, HostSilence(host.name, 0.0))
+    return HostView(
+        host,
+        hosts.sightings.get(host.name, ()),
+        silence.unreachable_s,
+        hosts.glances.get(host.name),
+        hosts.flushed.get(host.name),
+        silence.timeline,
     )

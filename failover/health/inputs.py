@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from failover.health.observation import PostgresSeen, SiteObservation
+from failover.health.observation import FlushSeen, PostgresSeen, SiteObservation
 from failover.health.residency import Unscanned
 from failover.history import NO_HEAD, HeadSeen
 from failover.model import ClusterName, HostName, Lsn, SiteName, TimelineId
@@ -114,20 +114,12 @@ class RequestSeen:
 
 @dataclass(frozen=True, slots=True)
 class HostSilence:
-    """How long no living observer has had an answer from PostgreSQL on this host."""
+    """How long no living observer has had an answer from PostgreSQL on this host, and on which
+    timeline it was then; None: this reader has never seen an answer."""
 
     host: HostName
     unreachable_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class FlushSeen:
-    """Up to where a host has told a primary that its WAL is on disk, as far as this reader saw it;
-    of the newest timeline of a primary."""
-
-    host: HostName
-    lsn: Lsn
-    timeline: TimelineId
+    timeline: TimelineId | None = None
 
 
 @dataclass(frozen=True, slots=True)

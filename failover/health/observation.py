@@ -94,6 +94,16 @@ class PostgresSeen:
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
+class FlushSeen:
+    """Up to where a host has told a primary that its WAL is on disk, as far as somebody saw it; of
+    the newest timeline of a primary."""
+
+    host: HostField
+    lsn: LsnField
+    timeline: TimelineField
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
 class PatroniSeen:
     """Patroni's REST interface (``GET /patroni``)."""
 
@@ -158,7 +168,8 @@ class SiteObservation:
     """Everything one observer saw in one round.
 
     ``sequence`` grows with every round; a reader measures freshness by when it saw the sequence
-    change on its own clock, never by comparing clocks across sites.
+    change on its own clock, never by comparing clocks across sites. ``told``: by the primaries that
+    this observer ever saw; who was started later cannot know it otherwise.
     """
 
     observer: SiteField
@@ -169,6 +180,7 @@ class SiteObservation:
     zookeeper: tuple[ZooKeeperObservation, ...]
     version: str = ""
     residency: tuple[HostScan, ...] = ()
+    told: tuple[FlushSeen, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
-from failover.health.inputs import FlushSeen, Glanced
+from failover.health.inputs import Glanced
 from failover.health.observation import (
+    FlushSeen,
     GuardSeen,
     HostObservation,
     NoAnswer,
@@ -65,6 +66,7 @@ class HostView:
     unreachable_s: float  # since any of them had an answer from its PostgreSQL
     glanced: Glanced | None = None  # asked once more right before this look
     flushed: FlushSeen | None = None  # the newest that it told a primary
+    last_timeline: TimelineId | None = None  # of its last answer; None: none was seen
 
     @cached_property
     def reached(self) -> Tri:

@@ -16,7 +16,7 @@ from failover.health.cluster_view import ClusterView, SideView
 from failover.health.inputs import LsnSample
 from failover.health.observation import NoAnswer, NoAnswerKind
 from failover.health.sightings import HostView, Sighting
-from failover.model import ProtectionMode
+from failover.model import ProtectionMode, TimelineId
 from failover.planning.linting import Problem, Problems, Reading, config_before
 from failover.planning.plan import StepName
 from failover.state import StandbyScope
@@ -127,6 +127,8 @@ def _too_much(reading: Reading, cluster: ClusterView) -> str:
     newest = samples[0]
     if newest.age_s > _gone_for_s(cluster) + lease_s + SAMPLE_BEFORE_LOSS_S_MAX:
         return f"the last sample is {newest.age_s:.1f} s old"
+    if leader is not None and _another_branch(cluster, newest.timeline, leader.postgres.timeline):
+        return "the last permit was another host's, and he was not seen on the primary's timeline"
     rate = _bytes_per_s(samples)
     if rate is None:
         rate = _bytes_per_s([s for s in samples if s.host != newest.host])
@@ -138,6 +140,16 @@ def _too_much(reading: Reading, cluster: ClusterView) -> str:
     if lost_bytes > budget.bytes or lost_s > budget.seconds:
         return f"{lost_bytes} bytes or {lost_s:.1f} s are lost, above the budget"
     return ""
+
+
+def _another_branch(cluster: ClusterView, sampled: TimelineId, standby: TimelineId) -> bool:
+    """He may have written since, what nobody saw, and on top of what the primary had left."""
+    permit = cluster.last_writer
+    if permit is None or permit.promised is None or permit.site != cluster.active.site:
+        return False
+    was_on = [h.last_timeline for h in cluster.active.hosts if h.host.name == permit.host]
+    unseen = not was_on or was_on[0] is None or was_on[0] < sampled
+    return sampled < permit.promised != standby and unseen
 
 
 def _bytes_per_s(samples: list[LsnSample]) -> float | None:

@@ -18,7 +18,7 @@ from failover.health.observation import PostgresSeen
 from failover.health.sightings import HostView
 from failover.health.view import View
 from failover.model import HostName, Lsn, TimelineId
-from failover.replication.lineage import apart, parse_switches
+from failover.replication.lineage import Switches, apart, parse_switches
 from failover.state import GroupState, StoppedProof
 
 SAMPLE_AGE_S_MAX = 5.0  # the newest sample may be that old when the loss begins
@@ -274,6 +274,7 @@ def cluster_loss(view: View, cluster: ClusterView, *, lost_for_s: float | None =
         switches = parse_switches(scope.history if scope is not None else "")
         ours, theirs = leader.postgres.timeline, cluster.samples[0].timeline
         problem = apart(received, ours, theirs, switches, cluster.promised)
+        problem = problem or _goes_on_unseen(cluster, ours, switches)
         if problem:
             return LossUnknown(problem)
     return estimate(
@@ -281,4 +282,25 @@ def cluster_loss(view: View, cluster: ClusterView, *, lost_for_s: float | None =
         received,
         lease_s=view.policy.lease_s,
         lost_for_s=cluster.claim_absent_for_s if lost_for_s is None else lost_for_s,
+    )
+
+
+def _goes_on_unseen(cluster: ClusterView, standby: TimelineId, switches: Switches) -> str:
+    """Who was permitted a timeline of the active site since the newest sample, and may have taken
+    up a branch that the sampled primary had left: what it brought back the standby does not have.
+
+    Empty: nobody was, or he stood on the sampled timeline when he was last seen.
+    """
+    writer, promised, sampled = cluster.last_writer, cluster.promised, cluster.samples[0].timeline
+    if writer is None or promised is None or promised <= sampled or standby == promised:
+        return ""
+    last = next((h.last_timeline for h in cluster.active.hosts if h.host.name == writer.host), None)
+    if last == sampled:
+        return ""
+    if last is not None and last > sampled and not apart(Lsn(0), last, sampled, switches, None):
+        return ""
+    where = "was not seen before" if last is None else f"was last seen on {last}"
+    return (
+        f"{writer.host} was permitted timeline {promised} since the primary was seen on {sampled}, "
+        f"and {where}: what it writes may be a branch of its own"
     )

@@ -137,7 +137,8 @@ def alter_standby_scope(world: World, random: Random) -> Undo:
         standby = config.pop("standby_cluster", None)
         if world.state.active_site == site or not standby:
             return data  # it has become the active one meanwhile
-        found.append(standby)
+        if standby.get("host") or not found:  # not what an attempt of before has left
+            found[:] = [standby]
         if not ordinary:
             config["standby_cluster"] = {"restore_command": "false"}
         return json.dumps(config).encode()

@@ -27,6 +27,7 @@ from failover.fields import NotExactly, read_exactly
 from failover.guard import messages, records, salvage, server
 from failover.guard.logic import Grant, Renewals, StartMode
 from failover.health.observation import (
+    FlushSeen,
     SiteObservation,
     ZooKeeperMode,
     ZooKeeperObservation,
@@ -180,6 +181,7 @@ KINDS = (
                     (CutSeen(*WAY, NOW_UNIX_S, NOW_UNIX_S, 1, ("slot",), ""),),
                 ),
             ),
+            (FlushSeen(HOST, Lsn(7), TimelineId(3)),),
         ),
         encode_observation,
         lambda data: decode_observation(data, path="x"),

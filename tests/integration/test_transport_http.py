@@ -7,10 +7,12 @@ import asyncio
 import contextlib
 import dataclasses
 import io
+import re
 import socket
 import tarfile
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
@@ -50,6 +52,8 @@ WAIT_S = 30.0
 CERTIFIED = ("jkt-db1", "jkt-ctl1", "jkt-proxy1", "mks-db1")
 DOWN = "L6RSP"  # the handshake
 UP = "L7OK"
+SERVED = b" marketplace/jkt-db1 "
+REFUSED = re.compile(r'^haproxy_backend_connection_errors_total{proxy="marketplace"} (\d+)', re.M)
 
 
 class Site:
@@ -179,6 +183,13 @@ class Site:
 
         found = asyncio.run(ask())
         return () if isinstance(found, NoAnswer) else found
+
+    def refused(self) -> int:
+        """Who found nobody to serve them, as Prometheus is told."""
+        with urllib.request.urlopen(f"http://{self.address}:8404/metrics", timeout=WAIT_S) as page:
+            found = REFUSED.search(page.read().decode())
+        assert found is not None
+        return int(found[1])
 
     @contextlib.contextmanager
     def serving(self) -> Iterator[socket.socket]:
@@ -349,6 +360,24 @@ def test_a_server_that_is_being_shut_down_gets_nobody_new_and_keeps_its_sessions
         session.close()
         early.close()
         site.says = 200
+
+
+def test_who_is_refused_because_nobody_may_write_is_counted_not_logged(site: Site) -> None:
+    """A thousand customers who try again and again would push all else out of the journal."""
+    with site.serving() as database:
+        site.says = NO
+        site.wait("DOWN", "L7STS")
+        refused, logged, served = site.refused(), site.said(b"<NOSRV>"), site.said(SERVED)
+        for _ in range(5):
+            with site.client() as client:
+                assert gone(client)
+        assert site.refused() == refused + 5
+        site.says = 200
+        site.wait("UP", UP)
+        with site.client():
+            database.accept()[0].close()
+        wait_for(lambda: site.said(SERVED) > served, lambda: "who was served is not logged")
+        assert site.said(b"<NOSRV>") == logged
 
 
 def test_who_dials_while_a_host_goes_away_is_told(site: Site) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from failover.health.inputs import FlushSeen, LastWriterSeen, SyncHost, SyncSeen
+from failover.health.inputs import LastWriterSeen, SyncHost, SyncSeen
 from failover.health.listed import names_text
-from failover.health.observation import PostgresSeen
+from failover.health.observation import FlushSeen, PostgresSeen
 from failover.model import ClusterName, HostName, Lsn, ProtectionMode, TimelineId
 from failover.policy import Cluster
 from failover.state import Dropped

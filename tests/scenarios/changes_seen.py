@@ -166,6 +166,23 @@ def _timeline(world: World, host: str, timeline: str) -> None:
     seen = world.hosts[HostName(host)]
     assert isinstance(seen.postgres, PostgresSeen)
     seen.postgres = replace(seen.postgres, timeline=TimelineId(int(timeline)))
+    world.last_timeline[HostName(host)] = TimelineId(int(timeline))
+
+
+@change("<w> was last seen on timeline <n>")
+def _last_seen(world: World, host: str, timeline: str) -> None:
+    world.last_timeline[HostName(host)] = TimelineId(int(timeline))
+
+
+@change("<w> was never seen")
+def _never_seen(world: World, host: str) -> None:
+    world.last_timeline[HostName(host)] = None
+
+
+@change("the primary was last seen on timeline <n>")
+def _sampled_on(world: World, timeline: str) -> None:
+    number = TimelineId(int(timeline))
+    world.samples = [replace(sample, timeline=number) for sample in world.samples]
 
 
 @change("PostgreSQL on <w> was asked once more <n> s ago")

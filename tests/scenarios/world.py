@@ -18,7 +18,6 @@ from failover.config import parse
 from failover.health.inputs import (
     ClaimSeen,
     ConfigSeen,
-    FlushSeen,
     Glanced,
     HostSilence,
     LastWriterSeen,
@@ -33,6 +32,7 @@ from failover.health.inputs import (
     ViewInputs,
 )
 from failover.health.observation import (
+    FlushSeen,
     GuardSeen,
     HostObservation,
     NoAnswer,
@@ -176,6 +176,7 @@ class World:
     zookeeper: dict[HostName, ZooKeeperSeen | NoAnswer] = field(default_factory=dict)
     cut: set[tuple[SiteName, SiteName]] = field(default_factory=set)  # observer, site not reached
     silent_s: dict[HostName, float] = field(default_factory=dict)
+    last_timeline: dict[HostName, TimelineId | None] = field(default_factory=dict)
     samples: list[LsnSample] = field(default_factory=list)
     flushed: list[FlushSeen] = field(default_factory=list)
     salvage: list[SalvageProgress] = field(default_factory=list)
@@ -272,7 +273,14 @@ class World:
             ),
             stopped=tuple(self.stopped),
             salvage=tuple(self.salvage),
-            silences=tuple(HostSilence(h, s) for h, s in self.silent_s.items()),
+            silences=tuple(
+                HostSilence(
+                    host,
+                    self.silent_s.get(host, 0.0),
+                    self.last_timeline.get(host, TimelineId(1)),
+                )
+                for host in self.hosts
+            ),
             samples=tuple(self.samples),
             flushed=tuple(self.flushed),
             last_writers=tuple(self.writers.values()),

@@ -306,3 +306,27 @@ def test_in_sync_whoever_has_less_than_it_told_the_primary_proves_nothing(
 def test_a_host_on_record_that_does_not_know_what_it_has_is_no_measure(unknown: str) -> None:
     """After a restart it has replayed less than it has."""
     assert isinstance(in_sync_loss(*OTHER_LEADER, unknown), LossUnknown)
+
+
+PERMITTED_SINCE = (
+    "timeline 5 is promised to jkt-db2",
+    "the primary was last seen on timeline 4",
+    "PostgreSQL on mks-db1 is on timeline 4",
+)
+
+
+@pytest.mark.parametrize(
+    ("line", "known_where"),
+    [
+        ("jkt-db2 was last seen on timeline 4", True),
+        ("jkt-db2 was last seen on timeline 3", False),  # what its branch brings back is not here
+        ("jkt-db2 was last seen on timeline 5", False),  # nothing says where that one began
+        ("jkt-db2 was never seen", False),
+        ("PostgreSQL on mks-db1 is on timeline 5", True),  # it has that branch already
+    ],
+)
+def test_who_was_permitted_since_the_newest_sample_stood_on_its_timeline(
+    line: str, known_where: bool
+) -> None:
+    view = build([*PERMITTED_SINCE, line]).view()
+    assert isinstance(cluster_loss(view, view.clusters[0]), LossEstimate) is known_where

@@ -74,6 +74,7 @@ HELD = [
     ("site_lost_over_budget", "loss_is_bounded"),
     ("site_lost_no_samples", "loss_is_bounded"),
     ("site_lost_stale_samples", "loss_is_bounded"),
+    ("site_lost_after_an_older_branch_was_permitted", "loss_is_bounded"),
     ("site_lost_in_sync_not_seen_since", "loss_is_bounded"),
     ("site_lost_in_sync_leader_not_on_record", "nothing_acknowledged_is_missing"),
     ("primary_down_local_recovery", "local_recovery_over"),

@@ -1,0 +1,84 @@
+"""What a reader knows of what standbys told a primary: seen by its own probes, and by others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from failover.config import load
+from failover.coordination.memory import HostMemory
+from failover.health.observation import (
+    FlushSeen,
+    HostObservation,
+    NoAnswer,
+    NoAnswerKind,
+    PostgresSeen,
+    SiteObservation,
+    WalsenderSeen,
+)
+from failover.model import HostName, Lsn, SiteName, TimelineId
+
+JAKARTA, SURABAYA = SiteName("jakarta"), SiteName("surabaya")
+PRIMARY, REMOTE = HostName("jkt-db1"), HostName("mks-db1")
+SILENT = NoAnswer(NoAnswerKind.TIMED_OUT, "")
+
+
+def told(lsn: int, timeline: int = 1, host: HostName = REMOTE) -> FlushSeen:
+    return FlushSeen(host, Lsn(lsn), TimelineId(timeline))
+
+
+def primary(flushed: int, timeline: int = 1) -> PostgresSeen:
+    rows = (WalsenderSeen(REMOTE, "streaming", Lsn(flushed), "async"),)
+    return PostgresSeen(
+        *(False, TimelineId(timeline), Lsn(9000), None, None, None, None), walsenders=rows
+    )
+
+
+def look(
+    observer: SiteName, found: PostgresSeen | NoAnswer = SILENT, *, told: tuple[FlushSeen, ...] = ()
+) -> SiteObservation:
+    hosts = (HostObservation(PRIMARY, found, SILENT, SILENT),)
+    return SiteObservation(observer, 1, 1.0, 0.1, hosts, (), told=told)
+
+
+def memory() -> HostMemory:
+    return HostMemory(load(Path("deploy/failover.yaml")))
+
+
+def test_who_was_started_later_is_told_by_an_observer_who_saw_it() -> None:
+    reader = memory()
+    reader.learn(look(JAKARTA, told=(told(7000),)), 10.0)
+    assert reader.flushed() == (told(7000),)
+
+
+def test_of_several_the_newest_timeline_and_the_furthest_counts() -> None:
+    reader = memory()
+    reader.learn(look(JAKARTA, told=(told(7000),)), 10.0)
+    reader.learn(look(SURABAYA, primary(6000)), 11.0)
+    assert reader.flushed() == (told(7000),)
+    reader.learn(look(SURABAYA, primary(5000, timeline=2)), 12.0)
+    reader.learn(look(JAKARTA, told=(told(7000),)), 13.0)
+    assert reader.flushed() == (told(5000, timeline=2),)
+
+
+def test_an_observer_says_only_what_its_own_probes_saw() -> None:
+    """Else all would tell one another for ever what none of them has seen since."""
+    reader = memory()
+    reader.learn(look(SURABAYA, primary(5000)), 10.0)
+    reader.learn(look(JAKARTA, told=(told(7000),)), 11.0)
+    assert reader.told(SURABAYA) == (told(5000),)
+
+
+def test_hosts_of_another_group_are_passed_over() -> None:
+    reader = memory()
+    reader.learn(look(JAKARTA, told=(told(7000, host=HostName("elsewhere")),)), 10.0)
+    assert reader.flushed() == ()
+
+
+def test_the_timeline_of_the_last_answer_is_kept_when_a_host_falls_silent() -> None:
+    reader = memory()
+    reader.learn(look(JAKARTA, primary(5000, timeline=3)), 10.0)
+    reader.learn(look(JAKARTA), 11.0)
+    reader.learn(look(SURABAYA, primary(5000, timeline=2)), 9.0)  # an older look that came late
+    kept = {silence.host: silence.timeline for silence in reader.silences(12.0)}
+    assert kept[PRIMARY] == 3
+    assert kept[REMOTE] is None
