@@ -251,7 +251,7 @@ class Controller:
         sent_s = self._boottime() if self._boottime is not None else boottime_s
         fresh = local.when_fresh(sent_s) if local is not None else None
         if fresh is not None and local is not self._published:
-            data = encode_observation(replace(fresh, told=self._gatherer.told_here()))
+            data = encode_observation(replace(fresh, told=self._gatherer.shown()))
             if self._presence.publish(self._store, data, sent_s):
                 self._published = local
         self._election.turn(self._store, sent_s, active)

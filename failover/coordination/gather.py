@@ -151,9 +151,9 @@ class Gatherer:
             ensemble_unchanged_for_s=self._ensemble_unchanged_for_s(observers, now),
         )
 
-    def told_here(self) -> tuple[FlushSeen, ...]:
-        """What standbys told a primary, as this reader's own probes saw it: for other readers."""
-        return self._hosts.told(self._reader)
+    def shown(self) -> tuple[FlushSeen, ...]:
+        """What standbys told primaries that were seen since this reader began."""
+        return self._hosts.shown()
 
     def _ensemble_unchanged_for_s(self, observers: tuple[ObserverSeen, ...], now: Now) -> float:
         """As all observers have it: what one saw before an election differs from what another saw

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from failover.health.inputs import HostSilence, LsnSample
 from failover.health.observation import FlushSeen, PostgresSeen, SiteObservation
-from failover.model import ClusterName, HostName, Lsn, SiteName, TimelineId
+from failover.model import ClusterName, HostName, Lsn, TimelineId
 from failover.policy import Policy
 
 SAMPLE_INTERVAL_S = 0.4
@@ -58,13 +58,14 @@ class _Sample:
 
 class HostMemory:
     """Per host: when its PostgreSQL last answered anybody and on which timeline, where a primary's
-    WAL ended, and what each observer saw that it told a primary."""
+    WAL ended, and what a standby told it."""
 
     def __init__(self, policy: Policy) -> None:
         self._cluster_of = {h.name: c.name for c in policy.clusters for h in c.hosts}
         self._answered_s: dict[HostName, float] = {}
-        self._timeline: dict[HostName, TimelineId] = {}
-        self._told: dict[tuple[SiteName, HostName], FlushSeen] = {}
+        self._timeline: dict[HostName, tuple[float, TimelineId]] = {}  # and when it was looked at
+        self._shown: dict[HostName, FlushSeen] = {}  # by primaries, to anybody
+        self._told: dict[HostName, FlushSeen] = {}  # by observers, of what was shown to them
         self._samples: dict[ClusterName, deque[_Sample]] = {
             cluster.name: deque(maxlen=SAMPLES_MAX) for cluster in policy.clusters
         }
@@ -79,18 +80,17 @@ class HostMemory:
         """
         sample_s = seen_s if written_s is None else written_s
         for told in observation.told:
-            self._told_to(observation.observer, told)
+            self._keep(self._told, told)
         for host in observation.hosts:
             postgres = host.postgres
             if not isinstance(postgres, PostgresSeen) or host.host not in self._cluster_of:
                 continue
-            before_s = self._answered_s.get(host.host, seen_s)
-            if seen_s >= before_s:
-                self._answered_s[host.host] = seen_s
-                self._timeline[host.host] = postgres.timeline
+            self._answered_s[host.host] = max(seen_s, self._answered_s.get(host.host, seen_s))
+            looked = (seen_s - observation.round_duration_s, postgres.timeline)
+            self._timeline[host.host] = max(looked, self._timeline.get(host.host, looked))
             if not postgres.in_recovery and postgres.current_lsn is not None:
                 self._sample(host.host, sample_s, postgres.current_lsn, postgres.timeline)
-                self._rows(observation.observer, postgres)
+                self._rows(self._cluster_of[host.host], postgres)
 
     def silences(self, boottime_s: float) -> tuple[HostSilence, ...]:
         """Never heard of counts from the first question on."""
@@ -98,7 +98,7 @@ class HostMemory:
             HostSilence(
                 host,
                 boottime_s - self._answered_s.setdefault(host, boottime_s),
-                self._timeline.get(host),
+                self._timeline.get(host, (0.0, None))[1],
             )
             for host in self._cluster_of
         )
@@ -113,27 +113,38 @@ class HostMemory:
         )
 
     def flushed(self) -> tuple[FlushSeen, ...]:
-        """The newest of each host, by all that any observer saw."""
-        newest: dict[HostName, FlushSeen] = {}
-        for seen in self._told.values():
-            newest[seen.host] = max(newest.get(seen.host, seen), seen, key=_place)
+        """The newest of each host, by all that anybody saw."""
+        newest = dict(self._shown)
+        for told in self._told.values():
+            self._keep(newest, told)
         return tuple(newest.values())
 
-    def told(self, observer: SiteName) -> tuple[FlushSeen, ...]:
-        """What this observer saw itself. No other's: nobody would forget what all have once seen,
-        not even of a cluster that was made anew."""
-        return tuple(seen for (by, _), seen in self._told.items() if by == observer)
+    def shown(self) -> tuple[FlushSeen, ...]:
+        """What primaries showed while this reader looked, for those who were started later. Not
+        what others told: that would outlive everybody who saw it."""
+        return tuple(self._shown.values())
 
-    def _rows(self, observer: SiteName, primary: PostgresSeen) -> None:
+    def _rows(self, cluster: ClusterName, primary: PostgresSeen) -> None:
+        self._forget_another(cluster, primary.system_identifier)
         for row in primary.walsenders:
             if row.flush_lsn is not None:
-                told = FlushSeen(HostName(row.name), row.flush_lsn, primary.timeline)
-                self._told_to(observer, told)
+                told = FlushSeen(
+                    *(HostName(row.name), row.flush_lsn, primary.timeline),
+                    primary.system_identifier,
+                )
+                self._keep(self._shown, told)
 
-    def _told_to(self, observer: SiteName, told: FlushSeen) -> None:
+    def _keep(self, kept: dict[HostName, FlushSeen], told: FlushSeen) -> None:
         if told.host in self._cluster_of:
-            known = self._told.get((observer, told.host), told)
-            self._told[observer, told.host] = max(known, told, key=_place)
+            kept[told.host] = max(kept.get(told.host, told), told, key=_place)
+
+    def _forget_another(self, cluster: ClusterName, system_identifier: str) -> None:
+        """Of a cluster that was made anew: its timelines begin at 1 again."""
+        for kept in (self._shown, self._told):
+            for host, told in tuple(kept.items()):
+                another = told.system_identifier != system_identifier
+                if self._cluster_of[host] == cluster and another:
+                    del kept[host]
 
     def _sample(self, host: HostName, at_s: float, lsn: Lsn, timeline: TimelineId) -> None:
         samples = self._samples[self._cluster_of[host]]

@@ -166,7 +166,7 @@ def _no_more(cluster: ClusterView, host: HostView, candidate: HostView) -> bool:
         return False
     timeline, end, told = _timeline(candidate), _end(candidate), host.flushed
     seen = _in_recovery(host) and host.postgres_after(cluster.claim_absent_for_s)
-    if told is None:  # to nobody that this reader saw
+    if told is None:  # to nobody that anybody saw since he was started
         return seen and _end(host) <= end and _timeline(host) <= timeline
     told_more = told.lsn > end or int(told.timeline) > timeline
     return seen and not told_more and (_timeline(host), _end(host)) <= (timeline, end)

@@ -96,11 +96,12 @@ class PostgresSeen:
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class FlushSeen:
     """Up to where a host has told a primary that its WAL is on disk, as far as somebody saw it; of
-    the newest timeline of a primary."""
+    the newest timeline of a primary. ``system_identifier``: that primary's."""
 
     host: HostField
     lsn: LsnField
     timeline: TimelineField
+    system_identifier: str = ""
 
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
@@ -168,8 +169,9 @@ class SiteObservation:
     """Everything one observer saw in one round.
 
     ``sequence`` grows with every round; a reader measures freshness by when it saw the sequence
-    change on its own clock, never by comparing clocks across sites. ``told``: by the primaries that
-    this observer ever saw; who was started later cannot know it otherwise.
+    change on its own clock, never by comparing clocks across sites. ``told``: what standbys told
+    the primaries that anybody saw since this observer was started; who was started later cannot
+    know it otherwise.
     """
 
     observer: SiteField

@@ -127,8 +127,8 @@ def _too_much(reading: Reading, cluster: ClusterView) -> str:
     newest = samples[0]
     if newest.age_s > _gone_for_s(cluster) + lease_s + SAMPLE_BEFORE_LOSS_S_MAX:
         return f"the last sample is {newest.age_s:.1f} s old"
-    if leader is not None and _another_branch(cluster, newest.timeline, leader.postgres.timeline):
-        return "the last permit was another host's, and he was not seen on the primary's timeline"
+    if leader is not None and _another_branch(cluster, newest, leader.postgres.timeline):
+        return "who had the last permit was not seen on the primary's timeline"
     rate = _bytes_per_s(samples)
     if rate is None:
         rate = _bytes_per_s([s for s in samples if s.host != newest.host])
@@ -142,14 +142,19 @@ def _too_much(reading: Reading, cluster: ClusterView) -> str:
     return ""
 
 
-def _another_branch(cluster: ClusterView, sampled: TimelineId, standby: TimelineId) -> bool:
+def _another_branch(cluster: ClusterView, newest: LsnSample, standby: TimelineId) -> bool:
     """He may have written since, what nobody saw, and on top of what the primary had left."""
-    permit = cluster.last_writer
-    if permit is None or permit.promised is None or permit.site != cluster.active.site:
+    permit, sampled = cluster.last_writer, newest.timeline
+    if permit is not None and permit.host is None:
+        return True
+    if permit is None or permit.site != cluster.active.site:
         return False
+    if permit.promised is None:
+        later = permit.host != newest.host
+    else:
+        later = sampled < permit.promised != standby
     was_on = [h.last_timeline for h in cluster.active.hosts if h.host.name == permit.host]
-    unseen = not was_on or was_on[0] is None or was_on[0] < sampled
-    return sampled < permit.promised != standby and unseen
+    return later and (not was_on or was_on[0] is None or was_on[0] < sampled)
 
 
 def _bytes_per_s(samples: list[LsnSample]) -> float | None:

@@ -286,21 +286,28 @@ def cluster_loss(view: View, cluster: ClusterView, *, lost_for_s: float | None =
 
 
 def _goes_on_unseen(cluster: ClusterView, standby: TimelineId, switches: Switches) -> str:
-    """Who was permitted a timeline of the active site since the newest sample, and may have taken
-    up a branch that the sampled primary had left: what it brought back the standby does not have.
+    """Who got the last permit in the active site is not who was sampled, and may have taken up a
+    branch that the sampled primary had left: what it brought back the standby does not have.
 
-    Empty: nobody was, or he stood on the sampled timeline when he was last seen.
+    Empty: it is who was sampled, or he stood on the sampled timeline when he was last seen.
     """
-    writer, promised, sampled = cluster.last_writer, cluster.promised, cluster.samples[0].timeline
-    if writer is None or promised is None or promised <= sampled or standby == promised:
+    writer, promised, newest = cluster.last_writer, cluster.promised, cluster.samples[0]
+    sampled = newest.timeline
+    if writer is not None and writer.host is None:
+        return "the record of who had the last permit cannot be understood"
+    if writer is None or writer.site != cluster.active.site:
+        return ""
+    if promised is None and writer.host == newest.host:  # he was started in place
+        return ""
+    if promised is not None and (promised <= sampled or standby == promised):
         return ""
     last = next((h.last_timeline for h in cluster.active.hosts if h.host.name == writer.host), None)
     if last == sampled:
         return ""
     if last is not None and last > sampled and not apart(Lsn(0), last, sampled, switches, None):
         return ""
-    where = "was not seen before" if last is None else f"was last seen on {last}"
+    where = "was not seen" if last is None else f"was last seen on timeline {last},"
     return (
-        f"{writer.host} was permitted timeline {promised} since the primary was seen on {sampled}, "
-        f"and {where}: what it writes may be a branch of its own"
+        f"{writer.host} had the last permit, {where} and {newest.host} was the primary on "
+        f"{sampled}: what it writes may be a branch of its own"
     )

@@ -117,7 +117,8 @@ def _shows(world: World, host: str, names: str) -> None:
 @change(r"<w> wrote last")
 def _last_writer(world: World, host: str) -> None:
     found = world.policy.host(HostName(host))
-    world.writers[found.cluster] = LastWriterSeen(found.cluster, found.name, WRITER_VERSION)
+    writer = LastWriterSeen(found.cluster, found.name, WRITER_VERSION, found.site)
+    world.writers[found.cluster] = writer
     world.sync = {
         name: replace(seen, claim_session_id=world.claims[name].session_id)
         for name, seen in world.sync.items()

@@ -7,7 +7,7 @@ from math import inf
 
 import pytest
 
-from failover.health.inputs import LsnSample
+from failover.health.inputs import LastWriterSeen, LsnSample
 from failover.model import HostName, Lsn, TimelineId
 from failover.replication.loss import (
     NOTHING_TO_LOSE,
@@ -325,8 +325,23 @@ PERMITTED_SINCE = (
         ("PostgreSQL on mks-db1 is on timeline 5", True),  # it has that branch already
     ],
 )
-def test_who_was_permitted_since_the_newest_sample_stood_on_its_timeline(
+def test_who_had_the_last_permit_stood_on_the_sampled_timeline(
     line: str, known_where: bool
 ) -> None:
     view = build([*PERMITTED_SINCE, line]).view()
     assert isinstance(cluster_loss(view, view.clusters[0]), LossEstimate) is known_where
+
+
+@pytest.mark.parametrize(("host", "known_where"), [("jkt-db1", True), ("jkt-db2", False)])
+def test_who_was_started_in_place_is_who_was_sampled(host: str, known_where: bool) -> None:
+    """A start in place promises no number, and takes the last promise off the record."""
+    lines = (*PERMITTED_SINCE[1:], f"{host} was last seen on timeline 3", f"{host} wrote last")
+    view = build(lines).view()
+    assert isinstance(cluster_loss(view, view.clusters[0]), LossEstimate) is known_where
+
+
+def test_a_record_of_the_last_permit_that_cannot_be_understood_is_doubt() -> None:
+    (cluster,) = build([]).view().clusters
+    damaged = replace(cluster, last_writer=LastWriterSeen(cluster.name, None, 2))
+    assert isinstance(cluster_loss(build([]).view(), cluster), LossEstimate)
+    assert isinstance(cluster_loss(build([]).view(), damaged), LossUnknown)

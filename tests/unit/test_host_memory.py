@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from failover.config import load
@@ -60,12 +61,21 @@ def test_of_several_the_newest_timeline_and_the_furthest_counts() -> None:
     assert reader.flushed() == (told(5000, timeline=2),)
 
 
-def test_an_observer_says_only_what_its_own_probes_saw() -> None:
-    """Else all would tell one another for ever what none of them has seen since."""
+def test_what_is_told_others_is_what_primaries_showed_to_anybody() -> None:
+    """Not what others told: all would tell one another for ever what nobody has seen since."""
     reader = memory()
-    reader.learn(look(SURABAYA, primary(5000)), 10.0)
-    reader.learn(look(JAKARTA, told=(told(7000),)), 11.0)
-    assert reader.told(SURABAYA) == (told(5000),)
+    reader.learn(look(JAKARTA, primary(5000), told=(told(7000),)), 10.0)
+    reader.learn(look(SURABAYA, primary(6000)), 11.0)
+    assert reader.shown() == (told(6000),)
+
+
+def test_of_a_cluster_that_was_made_anew_nothing_of_before_is_kept() -> None:
+    reader = memory()
+    old = told(7000, timeline=7)
+    reader.learn(look(JAKARTA, primary(6000, timeline=7), told=(old,)), 10.0)
+    assert reader.flushed() == (old,)
+    reader.learn(look(SURABAYA, replace(primary(100), system_identifier="another")), 11.0)
+    assert reader.flushed() == (replace(told(100), system_identifier="another"),)
 
 
 def test_hosts_of_another_group_are_passed_over() -> None:
@@ -78,7 +88,8 @@ def test_the_timeline_of_the_last_answer_is_kept_when_a_host_falls_silent() -> N
     reader = memory()
     reader.learn(look(JAKARTA, primary(5000, timeline=3)), 10.0)
     reader.learn(look(JAKARTA), 11.0)
-    reader.learn(look(SURABAYA, primary(5000, timeline=2)), 9.0)  # an older look that came late
+    late = replace(look(SURABAYA, primary(5000, timeline=2)), round_duration_s=1.2)
+    reader.learn(late, 11.0)  # it was begun before the others
     kept = {silence.host: silence.timeline for silence in reader.silences(12.0)}
     assert kept[PRIMARY] == 3
     assert kept[REMOTE] is None
