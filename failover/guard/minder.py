@@ -49,7 +49,6 @@ from failover.model import Epoch, HostName
 
 TICK_S = 0.05
 BUSY_TICK_S = 0.01  # while clients wait for what the next look may show
-STOPS_SOON_S = 1.0  # from a plan to the stop it asks for, where all goes well: 0.1 to 0.5 s
 OWN_LEASE_LIMIT_S = 5.0  # longer than any usual gap; systemd gives a start ten
 _STATUS_EVERY_S = 0.2
 _WATCHDOG_EVERY_S = 0.4
@@ -102,7 +101,6 @@ class Minder:
         self._control_when_down: bytes | None = None
         self.server = logic.ServerSeen(alive=True, in_production=False, note=None)
         self._plan_here = False
-        self._plan_since_s = 0.0
         self._salvaged_epoch: int | None = None
         self._salvages_asked = 0
         self._salvages: dict[int, asyncio.Future[SalvageAnswer]] = {}
@@ -272,10 +270,6 @@ class Minder:
         says = logic.writable(self.guard, self.server, boottime_s())
         if says.yes and self._files.stopping:
             return logic.Writable(False, "the server was told to stop", closes=True)
-        if says.yes and self._plan_here and boottime_s() - self._plan_since_s < STOPS_SOON_S:
-            # Said with the stop alone, HAProxy may hear it 0.3 s later, between two questions: all
-            # who were cut are back by then, and the server waits for each of their logins.
-            return logic.Writable(False, "a plan is about to stop the server", closes=True)
         return says
 
     def status(self) -> GuardSeen:
@@ -317,8 +311,6 @@ class Minder:
             case SessionOpened(session_id, password):
                 self._session_opened(session_id, password)
             case StateRead(exists, epoch, plan_here, stop_here, arming):
-                if plan_here and not self._plan_here:
-                    self._plan_since_s = boottime_s()
                 self._plan_here = plan_here
                 armed_before = self.guard.armed
                 self.guard = self.guard.state_seen(

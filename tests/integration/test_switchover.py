@@ -261,12 +261,13 @@ def restart_the_old_primary(lab: Lab, roles: Roles) -> None:
 
 
 def change_patronis_configuration(lab: Lab, roles: Roles) -> None:
-    """An operator sets something in the old scope at the same time."""
+    """An operator sets something in the old scope at the same time: what nothing goes by, since it
+    stays there for the tests that follow."""
     path = ScopePaths(lab.policy.patroni_namespace, lab.policy.clusters[0].scope(roles.active))
     with open_store(lab.policy) as store:
         found = store.read(path.config)
         assert found is not None
-        document = json.loads(found.data) | {"maximum_lag_on_failover": 1048577}
+        document = json.loads(found.data) | {"note": "somebody was here"}
         store.commit((Set(path.config, json.dumps(document).encode(), found.version),))
 
 

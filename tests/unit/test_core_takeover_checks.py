@@ -23,9 +23,9 @@ from test_core_plan_checks import (
 )
 
 from failover.health.cluster_view import SideView
-from failover.health.inputs import LeaderKeySeen
+from failover.health.inputs import LastWriterSeen, LeaderKeySeen
 from failover.health.observation import GuardSeen
-from failover.model import Lsn, ProtectionMode
+from failover.model import HostName, Lsn, ProtectionMode, TimelineId
 from failover.planning import (
     automatic_checks,
     candidate_checks,
@@ -163,11 +163,24 @@ def config(case: Case, which: str, **keys: Any) -> Case:
     return side(case, which, config=replace(scope.config, text=text))
 
 
+def wrote_last(case: Case, host: str | None, promised: int | None = None) -> Case:
+    """Who had the last permit, where no host of the active site was ever seen."""
+    (only,) = case[1].clusters
+    hosts = tuple(replace(seen, last_timeline=None) for seen in only.active.hosts)
+    name = None if host is None else HostName(host)
+    number = None if promised is None else TimelineId(promised)
+    writer = LastWriterSeen(only.name, name, 2, only.active.site if name else None, number)
+    return cluster(case, active=replace(only.active, hosts=hosts), last_writer=writer)
+
+
 KEY = LeaderKeySeen("fenced by failover, epoch 2", 0, 0, 1)
 MUTATIONS_OF_AUTOMATION: list[tuple[str, Callable[[Case], Case], str]] = [
     ("one sample only", lambda c: cluster(c, samples=c[1].clusters[0].samples[:1]), "loss_is_bounded"),
     ("a primary far ahead", lambda c: sampled(c, lsn=Lsn.parse("0/D000000")), "loss_is_bounded"),
     ("samples of long ago", lambda c: cluster(c, samples=tuple(replace(s, age_s=s.age_s + 9.0) for s in c[1].clusters[0].samples)), "loss_is_bounded"),
+    ("nothing says who had the last permit", lambda c: wrote_last(c, None), "loss_is_bounded"),
+    ("another was started in place", lambda c: wrote_last(c, "jkt-db2"), "loss_is_bounded"),
+    ("another was promoted", lambda c: wrote_last(c, "jkt-db2", 2), "loss_is_bounded"),
     ("no leader", lambda c: cluster(c, standby=replace(c[1].clusters[0].standby, hosts=())), "loss_is_bounded"),
     ("max-protection, degraded", lambda c: before(c, protection=ProtectionMode.MAX_PROTECTION), "loss_is_bounded"),
     ("a fence", lambda c: side(c, "standby", leader=KEY), "scopes_unpaused_and_following"),

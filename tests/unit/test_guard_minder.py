@@ -26,7 +26,7 @@ from failover.guard.grant_keeper import Reply
 from failover.guard.guard_metrics import GuardMetrics
 from failover.guard.host_question import HostQuestion
 from failover.guard.logic import Limits
-from failover.guard.messages import HostAnswer, HostAsk, Purpose, Renewed, StateRead
+from failover.guard.messages import HostAnswer, HostAsk, Purpose, Renewed
 from failover.guard.minder import Minder
 from failover.guard.nftables import KernelRefused, Nftables
 from failover.guard.records import boot_id, read_record
@@ -152,29 +152,6 @@ def test_nobody_new_from_the_moment_a_stop_is_asked_for(host: Host) -> None:
             says = await minder.writable()
             assert (says.yes, says.closes) == (False, True)
             assert minder.server.in_production, "to the deadline and the door it writes"
-
-    asyncio.run(story())
-
-
-def test_nobody_new_for_a_moment_once_a_plan_stands(
-    host: Host, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And everybody again where it stops nothing: its sessions go on all the while."""
-
-    async def story() -> None:
-        async with minding(host) as minder:
-            await start(host)
-            await until(lambda: minder.server.in_production)
-            assert (await minder.writable()).yes
-            monkeypatch.setattr(minder_module, "STOPS_SOON_S", 60.0)
-            plan = StateRead(True, 1, plan_here=True)
-            minder._on_message(plan)
-            says = await minder.writable()
-            assert (says.yes, says.closes) == (False, True)
-            assert minder.status().writable, "to those who judge it writes"
-            monkeypatch.setattr(minder_module, "STOPS_SOON_S", 0.0)
-            minder._on_message(plan)
-            assert (await minder.writable()).yes
 
     asyncio.run(story())
 
