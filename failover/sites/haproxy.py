@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import re
 
 import aiohttp
 
@@ -17,6 +18,8 @@ from failover.transport import Identity
 
 STATISTICS_PORT = 8404  # haproxy.cfg
 _SUMMARY = ("FRONTEND", "BACKEND")
+_NEEDED = frozenset({"pxname", "svname", "status"})
+_COUNT = re.compile("[0-9]{1,9}")
 
 
 async def ask_haproxy(
@@ -41,8 +44,11 @@ async def ask_haproxy(
 
 def servers(text: str) -> tuple[ProxyServerFound, ...] | NoAnswer:
     """The page as values; sections and totals are left out."""
-    rows = list(csv.DictReader(text.removeprefix("# ").splitlines()))
-    if not rows or "svname" not in rows[0]:
+    try:
+        rows = list(csv.DictReader(text.removeprefix("# ").splitlines()))
+    except csv.Error as error:
+        return NoAnswer(NoAnswerKind.MALFORMED, f"not HAProxy's statistics: {error}")
+    if not rows or not rows[0].keys() >= _NEEDED:
         return NoAnswer(NoAnswerKind.MALFORMED, "not HAProxy's statistics")
     return tuple(
         ProxyServerFound(
@@ -59,4 +65,4 @@ def servers(text: str) -> tuple[ProxyServerFound, ...] | NoAnswer:
 
 
 def _number(text: str | None) -> int | None:
-    return int(text) if text and text.isdigit() else None
+    return int(text) if text and _COUNT.fullmatch(text) else None

@@ -49,6 +49,7 @@ from failover.receipt.document import (
     decode_receipt,
     encode_receipt,
 )
+from failover.residency.approved import decode_approved
 from failover.residency.findings import (
     CutSeen,
     Finding,
@@ -59,6 +60,12 @@ from failover.residency.findings import (
     RecordedCut,
     decode_ledger,
     encode_ledger,
+)
+from failover.setting_request import (
+    SettingKind,
+    SettingRequest,
+    decode_setting,
+    encode_setting,
 )
 from failover.state import (
     Dropped,
@@ -161,6 +168,15 @@ KINDS = (
             outcome=("a",),
             fenced_site=JAKARTA,
         )
+    ),
+    Kind(
+        "setting that is asked for",
+        SettingRequest(
+            *("s-1", SettingKind.PAUSED, "7", "paused", "root", {"reason": "why"}),
+            *(NOW_UNIX_S, NOW_UNIX_S),
+        ),
+        encode_setting,
+        lambda data: decode_setting(data, path="x"),
     ),
     Kind(
         "LastWriter",
@@ -346,6 +362,16 @@ class _One:
 
     def read(self, path: str) -> Znode:
         return Znode(path, self._data, 3)
+
+
+@given(near({"schema": 1, "marks": ["a", "b"]}) | json_texts())
+@fuzzed(7)
+def test_what_an_approver_has_approved(text: str) -> None:
+    """What cannot be understood approves nothing."""
+    with in_time():
+        marks = decode_approved(as_bytes(text))
+    if marks:
+        assert marks == set(map(str, json.loads(text)["marks"]))
 
 
 @given(json_texts() | near({"entry": "e-0000000001", "schema": 1}))

@@ -51,7 +51,7 @@ def listening(lab: Lab) -> list[str]:
 
 
 @contextmanager
-def required_lab(directory: Path) -> Iterator[Lab]:
+def required_lab(directory: Path, *, own_disks: bool = False) -> Iterator[Lab]:
     """The lab of deploy/failover.yaml with everything required, which is what is meant unsaid. With
     FAILOVER_LAB_KEEP the one that is up is used, where it is such a one, and left."""
     keep = bool(os.environ.get("FAILOVER_LAB_KEEP"))
@@ -61,7 +61,7 @@ def required_lab(directory: Path) -> Iterator[Lab]:
         return
     found = Lab(_site(directory))
     with found.reserved("audit of ports"):
-        found.up(say=print)
+        found.up(own_disks=own_disks, say=print)
         try:
             found.add_monitoring(say=print)
             yield found
