@@ -25,8 +25,9 @@ setup: ## virtual environment, container engine, image: what demo and test need
 demo: setup ## the story: Jakarta is lost, Makassar takes over, Jakarta returns
 	@$(FAILOVER) demo
 
-test: check setup ## check, simulation, and the integration tests on the lab (about 45 minutes on two cores)
+test: check setup ## check, simulation, mutations, and the integration tests on the lab (about 45 minutes on two cores)
 	$(PYTEST) -n 2 tests/unit tests/simulation -m "slow and not full"
+	$(PYTHON) -m tests.mutations
 	$(PYTEST) tests/integration -m "not full" --durations=30
 	$(PYTHON) -m failover.simulation --schedules $(SCHEDULES) --steps $(STEPS)
 
