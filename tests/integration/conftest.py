@@ -66,7 +66,12 @@ def lab(shared_lab: Lab) -> Iterator[Lab]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What builds hosts of its own comes first: afterwards the shared lab has the machine."""
-    own = ("test_install_guide.py", "test_ports_required.py", "test_check_required.py")
+    own = (
+        "test_install_guide.py",
+        "test_ports_required.py",
+        "test_check_required.py",
+        "test_rotation_group.py",
+    )
     items.sort(key=lambda item: own.index(item.path.name) if item.path.name in own else len(own))
 
 
