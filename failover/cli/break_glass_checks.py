@@ -70,7 +70,7 @@ def all_fenced(policy: Policy, own: SiteName, fenced: tuple[str, ...]) -> None:
 
 
 def nobody_else_answers(policy: Policy, me: ZooKeeperServer) -> None:
-    """Anything of a site that is said to be fenced: ZooKeeper, PostgreSQL, Patroni, guard."""
+    """Any part of a site that is said to be fenced (``questions.answering``)."""
     from failover.rebuild.questions import answering
 
     found = answering(policy, me.site)

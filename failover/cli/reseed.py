@@ -7,9 +7,7 @@ name typed by a human (or ``--yes``), then the gates again.
 from __future__ import annotations
 
 import asyncio
-import getpass
 import math
-import socket
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,9 +16,10 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from failover.cli.exit_codes import ExitCode
-from failover.cli.moves import gate_lines
+from failover.cli.moves import gate_lines, refuse, typed, usable
 from failover.cli.options import OneLine, config_option, known_host, load_policy, output_option
 from failover.cli.output import UserError, print_json
+from failover.cli.settings import operator
 from failover.cli.units import duration, size
 
 if TYPE_CHECKING:
@@ -130,7 +129,7 @@ def _carry_out(
     assert state is not None
     assert version is not None
     order = Order(
-        by=f"{getpass.getuser()}@{socket.gethostname()}",
+        by=operator(),
         reason=reason.strip(),
         epoch=state.epoch,
         state_version=version,
@@ -161,10 +160,7 @@ def _judged(observer: Observer, name: HostName) -> tuple[Seen, Reseed]:
     """A fresh look, and what is to be done. UserError with every gate that does not pass."""
     from failover.planning.reseed import judge_reseed
 
-    seen = observer.settle()
-    if seen.unusable is not None:
-        what = seen.view.store_problem or seen.view.state_problem or "there is no state"
-        raise UserError(what, todo="`failover status`", code=seen.unusable)
+    seen = usable(observer.settle())
     judged = judge_reseed(seen.view, name)
     if judged.reseed is None:
         _refuse(name, gate_lines(judged.blocking))
@@ -180,12 +176,7 @@ def _compare(before: Reseed, now: Reseed) -> None:
 
 
 def _refuse(name: HostName, reasons: list[str]) -> NoReturn:
-    lines = "".join(f"\n  - {reason}" for reason in reasons)
-    raise UserError(
-        f"{name} is not reseeded:{lines}",
-        todo="nothing was changed; docs/operations/reinstate.md has what each reason means",
-        code=ExitCode.REFUSED,
-    )
+    refuse(f"{name} is not reseeded", reasons, page="docs/operations/reinstate.md")
 
 
 # --------------------------------------------------------------------------- what it costs
@@ -199,7 +190,7 @@ def _forecast(
     said_bytes_per_s: int | None,
     secrets: Path,
 ) -> Forecast:
-    size_bytes = _size(seen, reseed, _secret(secrets / "observer.password"))
+    size_bytes = _size(seen, reseed, secrets / "observer.password")
     bytes_per_s: float = ASSUMED_BYTES_PER_S
     rate_from = "assumed, nothing was measured yet; say it with --rate"
     if said_bytes_per_s is not None:
@@ -232,13 +223,17 @@ def last_measured(entries: Iterable[HistoryEntry]) -> tuple[float, str] | None:
     return found
 
 
-def _size(seen: Seen, reseed: Reseed, password: str) -> int:
+def _size(seen: Seen, reseed: Reseed, password_file: Path) -> int:
     from failover.health.observation import NoAnswer
+    from failover.sites.observer_connection import PasswordUnread
     from failover.sites.postgres import ask_size
 
     primary = seen.view.cluster(reseed.cluster).primary
     assert primary is not None, "a gate of every reseed"
-    answer = asyncio.run(ask_size(primary.host, password))
+    try:
+        answer = asyncio.run(ask_size(primary.host, password_file))
+    except PasswordUnread as error:
+        raise _no_password(str(error), password_file) from None
     if isinstance(answer, NoAnswer):
         raise UserError(
             f"the size of the cluster is not known: {answer.detail}",
@@ -272,11 +267,15 @@ def _secret(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip().partition("\n")[0]
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(
-            f"a password is needed: {getattr(error, 'strerror', None) or 'not text in UTF-8'}",
-            where=str(path),
-            todo="run this on a controller's host, or name the directory with --secrets",
-        ) from None
+        raise _no_password(getattr(error, "strerror", None) or "not text in UTF-8", path) from None
+
+
+def _no_password(why: str, path: Path) -> UserError:
+    return UserError(
+        f"a password is needed: {why}",
+        where=str(path),
+        todo="run this on a controller's host, or name the directory with --secrets",
+    )
 
 
 # --------------------------------------------------------------------------- words
@@ -299,11 +298,7 @@ def _tell(reseed: Reseed, forecast: Forecast) -> None:
 
 
 def _ask(name: HostName) -> None:
-    try:
-        typed = click.prompt(f"Type {name} to delete and copy its data", default="", err=True)
-    except click.Abort:
-        typed = ""
-    if typed.strip() != name:
+    if typed(f"Type {name} to delete and copy its data") != name:
         _refuse(name, ["the name was not typed; --yes does not ask"])
 
 

@@ -18,6 +18,7 @@ from failover.cli.exit_codes import ExitCode
 from failover.cli.output import UserError
 from failover.coordination.history import record
 from failover.coordination.store import StoreUnavailable
+from failover.endpoints import endpoint
 from failover.health.observation import NoAnswer
 from failover.sites import patroni
 from failover.sites.patroni import MemberSeen, Ordered
@@ -194,13 +195,14 @@ class _Guest:
         self._store = store
         self._reseed = reseed
         self._path = f"{scope.members}/{reseed.source.name}"
+        self._is_ours = False
 
     def enter(self, check: Check) -> None:
         source = self._reseed.source
         scheme = "https" if source.patroni_identity else "http"
         document = {
-            "conn_url": f"postgres://{_endpoint(source.address)}:{source.postgres_port}/postgres",
-            "api_url": f"{scheme}://{_endpoint(source.address)}:{source.patroni_port}/patroni",
+            "conn_url": f"postgres://{endpoint(source.address, source.postgres_port)}/postgres",
+            "api_url": f"{scheme}://{endpoint(source.address, source.patroni_port)}/patroni",
             "state": "running",
             "role": "replica",
             "tags": {"clonefrom": True, "nofailover": True, "nostream": True, "nosync": True},
@@ -209,6 +211,7 @@ class _Guest:
         outcome = self._store.commit((check, create))
         if not isinstance(outcome, Committed):
             raise _refused(f"{source.name} could not be named as the source: {outcome.reason}")
+        self._is_ours = True
         give_up_s = time.monotonic() + MEMBER_SEEN_LIMIT_S
         while time.monotonic() < give_up_s:
             members = asyncio.run(patroni.ask_members(self._reseed.host))
@@ -218,12 +221,10 @@ class _Guest:
         raise _refused(f"Patroni on {self._reseed.host.name} does not see {source.name} as source")
 
     def leave(self) -> None:
-        """Its session's end would take it too."""
-        self._store.commit((Delete(self._path),))
-
-
-def _endpoint(address: object) -> str:
-    return f"[{address}]" if ":" in str(address) else str(address)
+        """Its session's end would take it too. Never the one of somebody who was before us: his
+        host would be copied from the leader, which lacks the WAL."""
+        if self._is_ours:
+            self._store.commit((Delete(self._path, version=0),))
 
 
 def _told(seen: MemberSeen | NoAnswer) -> str:

@@ -163,12 +163,18 @@ class CatchUp:
         passfile = parts.get("passfile")
         if passfile:
             password = _password(Path(str(passfile)), str(parts.get("user", "")))
-            line = f"{parts['host']}:{parts['port']}:*:{parts.get('user', '')}:{password}\n"
+            line = passfile_line(source, str(parts.get("user", "")), password)
             descriptor = os.open(self._passfile, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 file.write(line)
             parts["passfile"] = str(self._passfile)
         return make_conninfo("", **parts)
+
+
+def passfile_line(source: DatabaseHost, user: str, password: str) -> str:
+    """For that host alone. ``password``: escaped already. The colons of an IPv6 address are."""
+    host = str(source.address).replace(":", r"\:")
+    return f"{host}:{source.postgres_port}:*:{user}:{password}\n"
 
 
 def _password(passfile: Path, user: str) -> str:

@@ -7,6 +7,7 @@ import asyncio
 from failover.health.observation import NoAnswer, ZooKeeperMode, ZooKeeperSeen
 from failover.model import SiteName
 from failover.policy import Address, Policy, ZooKeeperServer
+from failover.sites.haproxy import STATISTICS_PORT
 from failover.sites.zookeeper_status import ask_settings, ask_zookeeper
 
 ANSWER_LIMIT_S = 1.0
@@ -54,11 +55,16 @@ Door = tuple[str, Address, int]
 def _doors(policy: Policy, own: SiteName) -> tuple[Door, ...]:
     servers = [s for s in policy.zookeeper_servers if s.site != own]
     hosts = [h for cluster in policy.clusters for h in cluster.hosts if h.site != own]
+    others = [site for site in policy.sites if site.name != own]
+    deciders = [site.controller for site in others]
+    proxies = [proxy for site in others for proxy in site.proxies]
     return (
         *((f"{s.name} (ZooKeeper)", s.address, s.client_port) for s in servers),
         *((f"{h.name} (PostgreSQL)", h.address, h.postgres_port) for h in hosts),
         *((f"{h.name} (Patroni)", h.address, h.patroni_port) for h in hosts),
         *((f"{h.name} (guard)", h.address, h.guard_port) for h in hosts),
+        *((f"{c.name} (controller)", c.address, c.metrics_port) for c in deciders),
+        *((f"{p.name} (HAProxy)", p.address, STATISTICS_PORT) for p in proxies),
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from failover.endpoints import endpoint
 from failover.health.scope import slot_name
 from failover.policy import Address, Cluster, DatabaseHost, Network, Policy, Purpose, Site
 from failover.render.egress import groups, rules
@@ -21,11 +22,6 @@ WATCHDOG = "etc/systemd/system.conf.d/60-failover-watchdog.conf"
 _UNITS = "etc/systemd/system"
 _TMPFILES = "etc/tmpfiles.d/failover.conf"
 _TLS_TMPFILES = "etc/tmpfiles.d/failover-tls.conf"
-
-
-def endpoint(address: Address, port: int) -> str:
-    """``address:port``, with the brackets that IPv6 needs."""
-    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
 def single(address: Address) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ssl
 
+from failover.endpoints import endpoint
 from failover.policy import ControllerHost, DatabaseHost
-from failover.render.files import endpoint
 from failover.sealed import context_of
 
 

@@ -9,9 +9,9 @@ import re
 import aiohttp
 
 from failover.checks.found import ProxyServerFound
+from failover.endpoints import endpoint
 from failover.health.observation import NoAnswer, NoAnswerKind
 from failover.policy import Proxy
-from failover.render.files import endpoint
 from failover.sealed import context_of
 from failover.sites.trouble import no_answer
 from failover.transport import Identity

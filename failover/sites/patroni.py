@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 import aiohttp
 
+from failover.endpoints import endpoint
 from failover.foreign import json_object, json_value, whole_number
 from failover.health.observation import NoAnswer, NoAnswerKind, PatroniSeen
 from failover.model import LSN_MAX, TIMELINE_MAX, HostName, Lsn, TimelineId
 from failover.policy import DatabaseHost
-from failover.render.files import endpoint
 from failover.sealed import context_of
 from failover.sites.one_answer import answer_to
 from failover.sites.trouble import no_answer, one_line

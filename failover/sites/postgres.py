@@ -23,13 +23,10 @@ from failover.health.observation import (
 from failover.model import TIMELINE_MAX, Lsn, TimelineId
 from failover.policy import DatabaseHost
 from failover.sites.observer_connection import (
-    OBSERVER_DATABASE,
-    OBSERVER_ROLE,
     ObserverConnection,
     PasswordUnread,
 )
 from failover.sites.trouble import no_answer, one_line, timed_out
-from failover.transport import libpq_parameters
 
 # The timeline of a primary is in the name of the file it writes; a standby's is what it receives
 # or, while it receives nothing, that of the file it received last. Its control file is older, by
@@ -109,27 +106,26 @@ class PostgresProbe:
         await self._connection.close()
 
 
-async def ask_size(host: DatabaseHost, password: str) -> int | NoAnswer:
-    """Bytes of all databases of the cluster, as its server says; WAL is not counted."""
+async def ask_size(host: DatabaseHost, password_file: Path) -> int | NoAnswer:
+    """Bytes of all databases of the cluster, as its server says; WAL is not counted.
+    PasswordUnread where there is no password to show."""
+    connection = ObserverConnection(
+        host,
+        password_file=password_file,
+        limit_s=SIZE_LIMIT_S,
+        application_name="failover reseed",
+    )
     try:
         async with asyncio.timeout(SIZE_LIMIT_S):
-            async with await psycopg.AsyncConnection.connect(
-                host=str(host.address),
-                port=host.postgres_port,
-                user=OBSERVER_ROLE,
-                password=password,
-                dbname=OBSERVER_DATABASE,
-                application_name="failover reseed",
-                autocommit=True,
-                **libpq_parameters(host.postgres_authorities),
-            ) as connection:
-                cursor = await connection.execute("SELECT failover.databases_bytes()")
-                row = await cursor.fetchone()
-    except (psycopg.Error, OSError, ValueError) as error:
+            rows = await connection.rows("SELECT failover.databases_bytes() AS size_bytes")
+    except (psycopg.Error, OSError) as error:
         return no_answer_of(error, SIZE_LIMIT_S)
-    if row is None or row[0] is None:
+    finally:
+        await connection.close()
+    size_bytes = rows[0]["size_bytes"] if rows else None
+    if size_bytes is None:
         return NoAnswer(NoAnswerKind.MALFORMED, "the query gave no size")
-    return int(row[0])
+    return int(size_bytes)
 
 
 def seen(row: dict[str, Any]) -> PostgresSeen:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from failover.config import load
-from failover.guard.catch_up import Surplus, _password, surplus
+from failover.guard.catch_up import Surplus, _password, passfile_line, surplus
 from failover.guard.permits import Member, WalEnd
 from failover.health.observation import (
     HostObservation,
@@ -124,3 +125,11 @@ def test_each_role_has_its_own_password_while_two_take_turns(tmp_path: Path) -> 
     assert _password(file, "replicator_2") == "n\\:w"
     with pytest.raises(ValueError, match="no password of rewinder"):
         _password(file, "rewinder")
+
+
+def test_the_line_for_an_ipv6_host_is_found_again(tmp_path: Path) -> None:
+    source = replace(CLUSTER.hosts[0], address=ip_address("fd00::1"))
+    passfile = tmp_path / "pgpass"
+    passfile.write_text(passfile_line(source, "replicator", r"a\:b"), encoding="utf-8")
+    assert passfile.read_text(encoding="utf-8").startswith(r"fd00\:\:1:5432:*:replicator:")
+    assert _password(passfile, "replicator") == r"a\:b"

@@ -338,6 +338,17 @@ def test_what_was_replaced_last_is_found_again(host: ZooKeeperHost) -> None:
     assert host.config_before() == part
 
 
+def test_every_part_of_the_other_sites_is_asked() -> None:
+    """A witness whose ZooKeeper server is stopped is not fenced while its controller lives."""
+    policy = load("deploy/failover.yaml")
+    asked = {name for name, _, _ in questions._doors(policy, SiteName("makassar"))}
+    assert asked == {
+        *("jkt-zk1 (ZooKeeper)", "sby-zk1 (ZooKeeper)", "jkt-ctl1 (controller)"),
+        *("sby-ctl1 (controller)", "jkt-proxy1 (HAProxy)"),
+        *(f"{h} ({w})" for h in ("jkt-db1", "jkt-db2") for w in ("PostgreSQL", "Patroni", "guard")),
+    }
+
+
 def test_a_survivor_does_not_rejoin_itself() -> None:
     with pytest.raises(UserError, match="is the survivor"):
         is_a_returned_one(POLICY, ME, ALONE)

@@ -296,6 +296,16 @@ def test_patronis_refusal_is_passed_on_and_the_guest_leaves(store, fake) -> None
     assert fake._guests() == ()
 
 
+def test_somebody_elses_guest_stays(store, fake) -> None:
+    """Two at once: without his guest the first one's host would be copied from the leader."""
+    other = "/service/marketplace-makassar/members/jkt-db1"
+    store.commit((Create(other, b"another operator's", ephemeral=True),))
+    with pytest.raises(UserError, match="could not be named"):
+        Reseeding(POLICY, store, ACROSS, ORDER, "secret").start()
+    assert fake._guests() == ("jkt-db1",)
+    assert fake.ordered == []
+
+
 def test_the_following_is_bounded(store, fake) -> None:
     work = Reseeding(POLICY, store, NEAR, ORDER, "secret")
     work.start()
@@ -328,7 +338,7 @@ def run(store, fake, monkeypatch, tmp_path):
     for name in ("observer", "patroni-rest"):
         (tmp_path / f"{name}.password").write_text("secret\n")
 
-    async def size(_host, _password):
+    async def size(_host, _password_file):
         return 640 * 1024**2
 
     @contextmanager

@@ -187,6 +187,13 @@ def test_files_that_are_no_good_are_said_at_once(pki: Directory) -> None:
         SessionClient([Server("127.0.0.1", 1, identity(pki))], session_ms=6000, answer_limit_s=1.0)
 
 
+def test_an_ipv6_server_and_a_named_one() -> None:
+    """kazoo takes the text apart again."""
+    servers = [Server("fd00::1", 2181), Server("10.0.0.1", 2181), Server("zk1.toko.example", 2182)]
+    client = SessionClient(servers, session_ms=6000, answer_limit_s=1.0)
+    assert [tuple(each)[:2] for each in client.hosts] == [(s.address, s.port) for s in servers]
+
+
 def test_a_renewal_that_is_no_good_leaves_the_one_before_in_force(pki: Directory) -> None:
     """A key that the service cannot read, copied everywhere: no guard that runs loses its lease."""
     own = identity(pki)
