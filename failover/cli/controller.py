@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import click
@@ -53,5 +54,7 @@ def command(site: str | None, metrics_address: str, password_file: Path) -> None
         raise UserError(
             f"metrics cannot be served: {error}",
             where=f"{metrics_address or own.address} port {own.metrics_port}",
-            todo="is another controller running here? see controller.metrics_port in failover.yaml",
+            todo="is another controller running here? see controller.metrics_port in failover.yaml"
+            if error.errno == errno.EADDRINUSE
+            else "the host's address, or its files for TLS (docs/operations/certificates.md)",
         ) from None

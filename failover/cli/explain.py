@@ -46,7 +46,8 @@ def command(watching: bool, supposed: tuple[str, ...], output: str) -> None:
     """
     from failover.cli.explanation import as_rich
     from failover.cli.look import observing, without_ensemble
-    from failover.coordination.store import StoreUnavailable
+    from failover.coordination.session import OwnFilesUnusable
+    from failover.coordination.store import StoreForbidden, StoreUnavailable
 
     policy = load_policy()
     if supposed:
@@ -59,6 +60,8 @@ def command(watching: bool, supposed: tuple[str, ...], output: str) -> None:
                     shown, title="failover explain", output=output, as_json=as_json, as_rich=as_rich
                 )
             seen = observer.settle()
+    except (StoreForbidden, OwnFilesUnusable):
+        raise  # trouble of whoever asks, and no word about the ensemble
     except StoreUnavailable as error:
         seen = without_ensemble(policy, str(error))  # a named scenario like any other
     explanation = _explain(seen)

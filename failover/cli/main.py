@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -19,6 +19,9 @@ from failover import __version__
 from failover.cli.exit_codes import ExitCode
 from failover.cli.options import KEYS_VARIABLE, Settings, config_option
 from failover.cli.output import UserError
+
+if TYPE_CHECKING:
+    from failover.coordination.store import StoreUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +137,30 @@ def raise_for_user(error: Exception) -> NoReturn:
             code=ExitCode.FORBIDDEN,
         ) from None
     if isinstance(error, StoreUnavailable):
-        raise UserError(
-            f"the ZooKeeper ensemble gives no answer: {error}",
-            todo="check the network to these hosts and that a majority of the servers runs "
-            "(docs/operations/quorum-lost.md)",
-            code=ExitCode.UNREACHABLE,
-        ) from None
+        _unavailable(error)
     if type(error).__name__ == "StateError":  # its module costs pydantic: not imported to compare
         raise UserError(str(error), code=ExitCode.STATE_UNREADABLE) from None
+    if isinstance(error, OSError) and isinstance(error.filename, str):
+        raise UserError(error.strerror or str(error), where=error.filename) from None
     raise error
+
+
+def _unavailable(error: StoreUnavailable) -> NoReturn:
+    from failover.coordination.session import OwnFilesUnusable
+
+    if isinstance(error, OwnFilesUnusable):
+        raise UserError(
+            f"nobody was asked: {error}",
+            todo="run it as this host's service does (`sudo -u failover` on a controller's host); "
+            "docs/operations/certificates.md has what these files have to be",
+            code=ExitCode.FORBIDDEN,
+        ) from None
+    raise UserError(
+        str(error),
+        todo="`failover zookeeper status` says which servers serve. No majority: check the network "
+        "to these hosts (docs/operations/quorum-lost.md). All well there: ask again",
+        code=ExitCode.UNREACHABLE,
+    ) from None
 
 
 @click.group(

@@ -260,7 +260,7 @@ def _signed_off(
             sign_off(store, GroupPaths(policy.group), entry)
         else:
             ask_for(policy, store, entry.event, "", entry.summary, entry.details)
-    except StoreUnavailable as error:
+    except (StoreUnavailable, UserError) as error:
         raise UserError(
             f"the report is written and not signed off: {error}",
             where=", ".join(str(one.path) for one in written),

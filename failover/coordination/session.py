@@ -296,13 +296,17 @@ class _Connection(ImpatientConnection):
         return read_timeout_ms, connect_timeout_ms
 
 
+class OwnFilesUnusable(StoreUnavailable):
+    """No server was asked: this process cannot prove itself, or believe anybody."""
+
+
 def _usable(identity: Identity) -> None:
-    """StoreUnavailable where no server can be reached for our own files' sake, said at once."""
+    """OwnFilesUnusable where no server can be reached for our own files' sake, said at once."""
     try:
         context_of(identity)
     except OSError as error:
         what = f"{identity.host_file}, {identity.authority_file}"
-        raise StoreUnavailable(
+        raise OwnFilesUnusable(
             f"our own key or authorities cannot be used: {error} ({what})"
         ) from None
 

@@ -31,7 +31,8 @@ EXIT_CODES = {
         "[commands](commands.md), [configuration](configuration.md)",
     ),
     ExitCode.UNREACHABLE: (
-        "the ZooKeeper ensemble gives no answer (said within 5 s, with the servers tried)",
+        "the ZooKeeper ensemble gives no answer (said within 5 s, with the servers tried), or no "
+        "controller does",
         "[quorum-lost](operations/quorum-lost.md)",
     ),
     ExitCode.STATE_UNREADABLE: (

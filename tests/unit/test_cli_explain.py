@@ -16,6 +16,8 @@ from failover.cli.exit_codes import ExitCode
 from failover.cli.explanation import ExplainSnapshot, as_rich, explain_snapshot
 from failover.cli.look import Seen
 from failover.cli.main import cli
+from failover.coordination.session import OwnFilesUnusable
+from failover.coordination.store import StoreForbidden
 from failover.health.inputs import StateSeen, ViewInputs
 from failover.health.verdict import Consequence, Verdict, judge
 from failover.health.view import build_view
@@ -179,3 +181,19 @@ def test_json(run) -> None:
     assert {"name", "cluster", "passes", "evidence", "invariant", "opens_in_s"} == set(
         document["gates"][0]
     )
+
+
+@pytest.mark.parametrize("trouble", [StoreForbidden("no key"), OwnFilesUnusable("host.pem")])
+def test_who_may_not_ask_is_told_so_and_no_verdict(trouble, monkeypatch) -> None:
+    """A quorum that is lost leads on to breaking the glass."""
+
+    @contextmanager
+    def observing(_policy):
+        raise trouble
+        yield
+
+    monkeypatch.setattr(look, "observing", observing)
+    monkeypatch.setenv("FAILOVER_CONFIG", str(CONFIG))
+    done = CliRunner().invoke(cli, ["explain"], prog_name="failover")
+    assert done.exit_code == ExitCode.FORBIDDEN
+    assert "quorum" not in done.output

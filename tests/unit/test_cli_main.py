@@ -16,6 +16,7 @@ from failover.cli import options
 from failover.cli.exit_codes import ExitCode
 from failover.cli.main import NOUNS, Noun, cli
 from failover.cli.output import UserError
+from failover.coordination.session import OwnFilesUnusable
 from failover.coordination.store import StoreUnavailable
 from failover.state import StateError
 
@@ -97,6 +98,12 @@ def test_a_missing_library_is_said_with_what_to_install(monkeypatch: pytest.Monk
             ExitCode.UNREACHABLE,
             "10.77.1.21:2181",
         ),
+        (
+            OwnFilesUnusable("our own key cannot be used: Permission denied"),
+            ExitCode.FORBIDDEN,
+            "sudo -u failover",
+        ),
+        (OSError(36, "File name too long", "/etc/x"), ExitCode.BAD_INPUT, "/etc/x"),
         (StateError("state: schema 9 is not known"), ExitCode.STATE_UNREADABLE, "schema 9"),
         (UserError("no", code=ExitCode.REFUSED), ExitCode.REFUSED, "error: no"),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED, "interrupted"),

@@ -24,7 +24,7 @@ from click.testing import CliRunner
 from memory_store import MemoryStore, World
 from rehearsal_world import Group, entry, run
 
-from failover.cli import rehearse
+from failover.cli import rehearse, roles, settings
 from failover.cli.exit_codes import ExitCode
 from failover.cli.main import cli
 from failover.cli.output import UserError
@@ -232,3 +232,20 @@ def test_the_report_is_signed_off_in_the_history(
     assert signed.details["report_sha256"] == by_name[signed.details["report"]]
     assert signed.details["text_sha256"] == by_name[signed.details["text"]]
     assert json.loads((tmp_path / signed.details["report"]).read_text()) == document
+
+
+def test_a_report_that_no_controller_signs_is_still_told(
+    command, group, tmp_path, monkeypatch
+) -> None:
+    """The group was moved twice: that is no "refused, nothing was touched"."""
+
+    def refused(*_: object) -> str:
+        raise UserError("the controller refuses: too late", code=ExitCode.REFUSED)
+
+    monkeypatch.setattr(roles, "writes_state", lambda _policy, _store: False)
+    monkeypatch.setattr(settings, "ask_for", refused)
+    done = command("--yes", "--reason", "quarterly")
+    assert done.exit_code == ExitCode.FINDINGS
+    assert "not signed off: the controller refuses: too late" in done.stderr
+    for path in tmp_path.iterdir():
+        assert path.name in done.stderr.replace("\n", "")
