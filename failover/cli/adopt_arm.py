@@ -94,15 +94,15 @@ def arm(reason: str, wait_s: float, observer_password_file: Path) -> None:
     Automation is observe afterwards. Run it where `failover check` is run.
     """
     from failover.adoption import arming
-    from failover.cli.look import Observer
+    from failover.cli.look import Reader
     from failover.coordination.connect import open_store
 
     policy = load_policy()
     with open_store(policy) as store:
-        observer = Observer(policy, store)
-        seen = observer.settle()
+        reader = Reader(policy, store)
+        seen = reader.settle()
         if not seen.view.living_observers:
-            seen = observer.settle(LOOK_LONGER_S)
+            seen = reader.settle(LOOK_LONGER_S)
         view = seen.view
         if view.state is not None and view.state.may_move:
             click.echo("nothing to do: it is armed already")
@@ -112,7 +112,7 @@ def arm(reason: str, wait_s: float, observer_password_file: Path) -> None:
         else:
             _refuse(policy, store, view, observer_password_file)
             active, epoch = _begin(policy, store, seen, reason)
-        missing = _until_nothing(lambda: arming.not_yet(observer.look().view), wait_s)
+        missing = _until_nothing(lambda: arming.not_yet(reader.look().view), wait_s)
         if missing:
             _take_back(store, policy, missing, epoch)
         summary = "every guard is armed: the group may be moved"
@@ -135,16 +135,16 @@ def disarm(reason: str, wait_s: float) -> None:
     server free when it reads the record again.
     """
     from failover.adoption import arming
-    from failover.cli.look import Observer
+    from failover.cli.look import Reader
     from failover.coordination.connect import open_store
 
     policy = load_policy()
     with open_store(policy) as store:
-        observer = Observer(policy, store)
-        _refuse_to_disarm(observer.settle().view)
+        reader = Reader(policy, store)
+        _refuse_to_disarm(reader.settle().view)
         summary = "the guards hold nothing any more: Patroni alone decides"
         _set(store, policy, ("group_disarmed", summary, reason), _disarmed)
-        left = _until_nothing(lambda: arming.still_armed(observer.look().view), wait_s)
+        left = _until_nothing(lambda: arming.still_armed(reader.look().view), wait_s)
     if left:
         for each in left:
             click.echo(f"  {each}", err=True)

@@ -81,12 +81,12 @@ def command(
 
 def everything(policy: Policy, store: Store, observer_password_file: Path) -> Found:
     """What every check looks at, within about ten seconds."""
-    from failover.cli.look import Observer
+    from failover.cli.look import Reader
     from failover.readiness import gather
 
-    observer = Observer(policy, store)
+    reader = Reader(policy, store)
     return gather(
-        policy, config_path(), store, lambda: observer.settle().inputs, observer_password_file
+        policy, config_path(), store, lambda: reader.settle().inputs, observer_password_file
     )
 
 

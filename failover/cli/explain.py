@@ -53,13 +53,13 @@ def command(watching: bool, supposed: tuple[str, ...], output: str) -> None:
     if supposed:
         _suppose(policy, supposed, watching=watching, output=output)
     try:
-        with observing(policy) as observer:
+        with observing(policy) as reader:
             if watching:
-                shown = map(_explain, observer.forever())
+                shown = map(_explain, reader.forever())
                 watch(
                     shown, title="failover explain", output=output, as_json=as_json, as_rich=as_rich
                 )
-            seen = observer.settle()
+            seen = reader.settle()
     except (StoreForbidden, OwnFilesUnusable):
         raise  # trouble of whoever asks, and no word about the ensemble
     except StoreUnavailable as error:

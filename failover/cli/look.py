@@ -54,18 +54,18 @@ def unusable(view: View, verdict: Verdict) -> ExitCode | None:
     return ExitCode.STATE_UNREADABLE if unreadable else None
 
 
-class Observer:
+class Reader:
     """Looks again and again through one store, and remembers what the ages need."""
 
     def __init__(self, policy: Policy, store: Store) -> None:
         self._policy = policy
-        self._store = store
+        self.store = store
         self._gatherer = Gatherer(policy, policy.sites[-1].name, first_sight_age_s=None)
         self._started_s = boottime_s()
 
     def look(self) -> Seen:
         now = Now(time.time(), boottime_s())
-        inputs = self._gatherer.gather(self._store, now)
+        inputs = self._gatherer.gather(self.store, now)
         return Seen.of(self._policy, inputs, now.boottime_s - self._started_s)
 
     def settle(self, for_s: float = LOOK_S) -> Seen:
@@ -89,9 +89,9 @@ def without_ensemble(policy: Policy, problem: str) -> Seen:
 
 
 @contextmanager
-def observing(policy: Policy) -> Iterator[Observer]:
-    """An observer on the real ensemble. StoreUnavailable when nothing answers within 5 s."""
+def observing(policy: Policy) -> Iterator[Reader]:
+    """A reader of the real ensemble. StoreUnavailable when nothing answers within 5 s."""
     from failover.coordination.connect import open_store
 
     with open_store(policy) as store:
-        yield Observer(policy, store)
+        yield Reader(policy, store)

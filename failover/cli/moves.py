@@ -158,7 +158,7 @@ def carry_out(
 
     UserError where it does not come to an end in time, or another operator's stands.
     """
-    from failover.cli.look import Observer
+    from failover.cli.look import Reader
     from failover.cli.requests import Following
     from failover.cli.roles import as_approver
     from failover.coordination.requests import Busy, ask
@@ -166,14 +166,14 @@ def carry_out(
     from failover.health.predicates import all_serving
     from failover.znode import GroupPaths
 
-    paths, observer = GroupPaths(policy.group), Observer(policy, store)
+    paths, reader = GroupPaths(policy.group), Reader(policy, store)
     approver = as_approver(policy, store, needed=request.needs_approver)
     following = Following(
         store,
         paths,
         request,
         say=say,
-        serving=lambda: all_serving(observer.look().view),
+        serving=lambda: all_serving(reader.look().view),
         approver=approver,
     )
     busy = ask(

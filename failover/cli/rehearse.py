@@ -149,16 +149,16 @@ def _confirm(policy: Policy, home: SiteName) -> None:
 
 
 def _hands(policy: Policy, store: Store, stop_asked: Callable[[], bool]) -> Hands:
-    from failover.cli.look import Observer
+    from failover.cli.look import Reader
     from failover.cli.rehearsing import Hands
 
     def say(line: str) -> None:
         click.echo(line, err=True)
 
-    observer = Observer(policy, store)
+    reader = Reader(policy, store)
     return Hands(
-        look=lambda: Observer(policy, store).settle(),
-        glance=observer.look,
+        look=lambda: Reader(policy, store).settle(),
+        glance=reader.look,
         move=lambda from_site, request: _measured(policy, store, from_site, request, say),
         say=say,
         stop_asked=stop_asked,

@@ -23,7 +23,7 @@ from failover.cli.settings import operator
 from failover.cli.units import duration, size
 
 if TYPE_CHECKING:
-    from failover.cli.look import Observer, Seen
+    from failover.cli.look import Reader, Seen
     from failover.coordination.store import Store
     from failover.model import HostName
     from failover.planning.reseed import Reseed
@@ -87,7 +87,7 @@ def command(
 
     Exit codes: 0 it streams; 1 it did not within the time; 5 refused, with all reasons.
     """
-    from failover.cli.look import Observer
+    from failover.cli.look import Reader
     from failover.coordination.connect import open_store
 
     policy = load_policy()
@@ -96,8 +96,8 @@ def command(
     if not dry_run and not reason.strip():
         raise UserError("a reseed goes on record with its reason", todo="say it with --reason TEXT")
     with open_store(policy) as store:
-        observer = Observer(policy, store)
-        seen, reseed = _judged(observer, name)
+        reader = Reader(policy, store)
+        seen, reseed = _judged(reader, name)
         forecast = _forecast(policy, store, seen, reseed, said_bytes_per_s, secrets)
         if output == "text":
             _tell(reseed, forecast)
@@ -108,7 +108,7 @@ def command(
         password = _secret(secrets / "patroni-rest.password")
         if not yes:
             _ask(name)
-        seen, again = _judged(observer, name)
+        seen, again = _judged(reader, name)
         _compare(reseed, again)
         _carry_out(policy, store, seen, again, forecast, reason, password, output)
 
@@ -156,11 +156,11 @@ def _carry_out(
         )
 
 
-def _judged(observer: Observer, name: HostName) -> tuple[Seen, Reseed]:
+def _judged(reader: Reader, name: HostName) -> tuple[Seen, Reseed]:
     """A fresh look, and what is to be done. UserError with every gate that does not pass."""
     from failover.planning.reseed import judge_reseed
 
-    seen = usable(observer.settle())
+    seen = usable(reader.settle())
     judged = judge_reseed(seen.view, name)
     if judged.reseed is None:
         _refuse(name, gate_lines(judged.blocking))

@@ -6,10 +6,12 @@ Reads only. The tree is ``snapshot.status_tree``; this module only fetches and p
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from failover.cli.check import observer_password_option
 from failover.cli.exit_codes import ExitCode
 from failover.cli.options import (
     config_option,
@@ -18,12 +20,14 @@ from failover.cli.options import (
     load_policy,
     output_option,
 )
-from failover.cli.output import console, print_json, watch
+from failover.cli.output import UserError, console, print_json, watch
 
 if TYPE_CHECKING:
-    from failover.cli.look import Seen
+    from failover.cli.look import Reader, Seen
+    from failover.cli.ready import Readiness
     from failover.cli.snapshot import Snapshot
     from failover.model import ClusterName, SiteName
+    from failover.policy import Policy
 
 STATUS_SCHEMA = 1
 
@@ -34,33 +38,67 @@ STATUS_SCHEMA = 1
 @click.option(
     "--watch", "watching", is_flag=True, help="Keep looking, once a second, until Ctrl-C."
 )
+@click.option(
+    "--ready",
+    "asking",
+    is_flag=True,
+    help="Also whether every check of `failover check` is in order; takes some ten seconds.",
+)
+@observer_password_option
 @output_option
 @config_option
-def command(site: str | None, cluster: str | None, watching: bool, output: str) -> None:
+def command(
+    site: str | None,
+    cluster: str | None,
+    watching: bool,
+    asking: bool,
+    observer_password_file: Path,
+    output: str,
+) -> None:
     """Sites, hosts, roles, timeline, lag, lease and verdict.
 
-    Exit code 0 only where the verdict is "healthy"; 1 for any other, 3 without an answer of the
-    ensemble, 4 without a usable state. With --watch and -o json: one document per line.
+    Exit code 0 only where the verdict is "healthy" and, with --ready, no check fails; 1 for any
+    other, 3 without an answer of the ensemble, 4 without a usable state. With --watch and -o json:
+    one document per line.
     """
     from failover.cli.look import observing
     from failover.cli.tree import as_rich
 
+    if watching and asking:
+        raise UserError("--watch and --ready do not go together", todo="leave one of them out")
     policy = load_policy()
     part = Part(
         known_site(policy, site) if site else None,
         known_cluster(policy, cluster) if cluster else None,
     )
-    with observing(policy) as observer:
+    with observing(policy) as reader:
         if watching:
-            shown = map(part.of, observer.forever())
+            shown = map(part.of, reader.forever())
             watch(shown, title="failover status", output=output, as_json=as_json, as_rich=as_rich)
-        seen = observer.settle()
+        seen = reader.settle()
+        ready = _readiness(policy, reader, observer_password_file) if asking else None
     snapshot = part.of(seen)
     if output == "json":
-        print_json(as_json(snapshot))
+        print_json(as_json(snapshot, ready))
     else:
         console().print(as_rich(snapshot))
-    click.get_current_context().exit(exit_code(seen, snapshot))
+        _print_ready(ready)
+    click.get_current_context().exit(exit_code(seen, snapshot, ready))
+
+
+def _readiness(policy: Policy, reader: Reader, observer_password_file: Path) -> Readiness:
+    from failover.checks.table import run
+    from failover.cli.check import everything
+    from failover.cli.ready import Readiness
+
+    return Readiness.of(run(everything(policy, reader.store, observer_password_file)))
+
+
+def _print_ready(ready: Readiness | None) -> None:
+    from failover.cli.ready import as_rich
+
+    if ready is not None:
+        console().print(as_rich(ready))
 
 
 class Part:
@@ -75,13 +113,16 @@ class Part:
         return only(status_tree(seen.view, seen.verdict), self._site, self._cluster)
 
 
-def exit_code(seen: Seen, snapshot: Snapshot) -> ExitCode:
+def exit_code(seen: Seen, snapshot: Snapshot, ready: Readiness | None = None) -> ExitCode:
     """By the whole group, whatever part of the tree was asked for."""
     if seen.unusable is not None:
         return seen.unusable
-    return ExitCode.OK if snapshot.healthy else ExitCode.FINDINGS
+    well = snapshot.healthy and (ready is None or ready.ready)
+    return ExitCode.OK if well else ExitCode.FINDINGS
 
 
-def as_json(snapshot: Snapshot) -> dict[str, Any]:
+def as_json(snapshot: Snapshot, ready: Readiness | None = None) -> dict[str, Any]:
     """The documented shape (docs/cli.md)."""
-    return {"schema": STATUS_SCHEMA, "healthy": snapshot.healthy, **asdict(snapshot)}
+    readiness = None if ready is None else asdict(ready)
+    document = {"schema": STATUS_SCHEMA, "healthy": snapshot.healthy, **asdict(snapshot)}
+    return {**document, "readiness": readiness}

@@ -113,13 +113,13 @@ def _judged(
 
     ``ready_s``: how long to wait for eyes; a controller that stands in has to look around first.
     """
-    from failover.cli.look import Observer
+    from failover.cli.look import Reader
     from failover.planning.requests import request_gates
 
-    observer = Observer(policy, store)
+    reader = Reader(policy, store)
     give_up_s = time.monotonic() + ready_s
     while True:
-        seen = usable(observer.settle())
+        seen = usable(reader.settle())
         gates = request_gates(seen.view, renewed(request))
         if not blocking(gates):
             return seen.view.active_site, gates

@@ -41,7 +41,7 @@ from failover.cli.stand_in import (
 )
 
 if TYPE_CHECKING:
-    from failover.cli.look import Observer, Seen
+    from failover.cli.look import Reader, Seen
     from failover.coordination.store import Store
     from failover.planning.plan import Gate
     from failover.policy import Policy
@@ -148,14 +148,14 @@ def _judged(
 
     ``ready_s``: how long to wait for eyes. What opens by itself within a lease is waited for.
     """
-    from failover.cli.look import Observer
+    from failover.cli.look import Reader
 
-    observer = Observer(policy, store)
+    reader = Reader(policy, store)
     give_up_s = time.monotonic() + ready_s
     lease_over_s = time.monotonic() + policy.lease_s + LEASE_MARGIN_S
     told = False
     while True:
-        seen, closed, gates = _look(observer, request)
+        seen, closed, gates = _look(reader, request)
         if not closed:
             return seen, gates
         opens = all(gate.opens_in_s is not None for gate in closed)
@@ -168,11 +168,11 @@ def _judged(
 
 
 def _look(
-    observer: Observer, request: OperatorRequest
+    reader: Reader, request: OperatorRequest
 ) -> tuple[Seen, tuple[Gate, ...], tuple[Gate, ...]]:
     from failover.planning.requests import request_gates
 
-    seen = usable(observer.settle())
+    seen = usable(reader.settle())
     gates = request_gates(seen.view, renewed(request))
     return seen, blocking(gates), gates
 

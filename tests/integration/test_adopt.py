@@ -25,7 +25,7 @@ from adopted_pair import (
     until,
 )
 
-from failover.cli.look import Observer
+from failover.cli.look import Reader
 from failover.config import load
 from failover.coordination.connect import open_store
 from failover.lab.stages import http_get
@@ -55,7 +55,7 @@ def patroni_znodes(pair: Pair) -> dict[str, int]:
 def look(pair: Pair) -> Any:
     policy = load(pair.config)
     with open_store(policy) as store:
-        return Observer(policy, store).settle().view
+        return Reader(policy, store).settle().view
 
 
 def addresses(pair: Pair) -> list[str]:

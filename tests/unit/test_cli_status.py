@@ -26,7 +26,10 @@ from click.testing import CliRunner
 from golden import check_golden, text_of
 from rich.console import Console
 
-from failover.cli import look
+from failover.checks import table
+from failover.checks.result import Result, Subject
+from failover.checks.result import Verdict as Checked
+from failover.cli import check, look
 from failover.cli.exit_codes import ExitCode
 from failover.cli.host_node import HostNode
 from failover.cli.look import Seen
@@ -243,3 +246,54 @@ def test_watch_without_a_terminal_prints_one_tree_after_the_other(run) -> None:
     result = run(healthy(), "--watch")
     assert result.exit_code == ExitCode.INTERRUPTED
     assert result.stdout.count("verdict healthy") == 2
+
+
+# --------------------------------------------------------------------------- ready
+
+
+def results(*failing: str) -> tuple[Result, ...]:
+    said = {"guard-alive": Checked.OK, "rehearsal": Checked.WARNING, "clocks": Checked.UNKNOWN}
+    said |= dict.fromkeys(failing, Checked.FAILED)
+    return tuple(
+        Result(name, Subject.GROUP, verdict, f"{name} says so", "do this.", name in failing)
+        for name, verdict in said.items()
+    )
+
+
+@pytest.fixture
+def ready(run, monkeypatch: pytest.MonkeyPatch):
+    def status(inputs: ViewInputs, *arguments: str, failing: tuple[str, ...] = ()):
+        monkeypatch.setattr(Fixed, "store", None, raising=False)
+        monkeypatch.setattr(check, "everything", lambda *_: None)
+        monkeypatch.setattr(table, "run", lambda _found: results(*failing))
+        return run(inputs, "--ready", *arguments)
+
+    return status
+
+
+def test_ready_where_no_check_fails(ready) -> None:
+    done = ready(healthy())
+    assert done.exit_code == ExitCode.OK
+    assert "ready: none of 3 checks fails (1 warnings, 1 unknown)" in done.stdout
+    document = json.loads(ready(healthy(), "-o", "json").stdout)
+    assert document["readiness"] == {
+        **{"ready": True, "checks": 3, "warnings": 1, "unknown": 1, "failing": []}
+    }
+
+
+def test_a_healthy_group_with_a_failing_check_is_not_ready(ready) -> None:
+    done = ready(healthy(), failing=("permit-hook",))
+    assert done.exit_code == ExitCode.FINDINGS
+    assert "NOT READY: 1 of 4 checks fail" in done.stdout
+    assert "permit-hook: permit-hook says so" in done.stdout
+    document = json.loads(ready(healthy(), "-o", "json", failing=("permit-hook",)).stdout)
+    assert document["healthy"]
+    assert [each["check"] for each in document["readiness"]["failing"]] == ["permit-hook"]
+
+
+def test_not_asked_it_is_not_known(run) -> None:
+    assert json.loads(run(healthy(), "-o", "json").stdout)["readiness"] is None
+
+
+def test_readiness_is_not_looked_at_again_and_again(ready) -> None:
+    assert ready(healthy(), "--watch").exit_code == ExitCode.BAD_INPUT

@@ -16,7 +16,7 @@ from memory_store import MemoryStore, World
 
 from failover.cli import switchover, takeover
 from failover.cli.exit_codes import ExitCode
-from failover.cli.look import Observer, Seen
+from failover.cli.look import Reader, Seen
 from failover.cli.main import cli
 from failover.config import load
 from failover.coordination import connect
@@ -310,7 +310,7 @@ def test_a_takeover_s_dry_run_is_a_document(
 ) -> None:
     """Nothing is asked for; the gates stand in ``reasons``."""
     monkeypatch.setattr(takeover, "somebody_leads", lambda _policy, _store: True)
-    monkeypatch.setattr(Observer, "settle", lambda _self: Seen.of(policy, jakarta_gone(), 12.0))
+    monkeypatch.setattr(Reader, "settle", lambda _self: Seen.of(policy, jakarta_gone(), 12.0))
     before = len(store.committed)
     done = run.invoke(cli, [*TAKEOVER, "--accept-data-loss", "--dry-run", "-o", "json"])
     assert done.exit_code == ExitCode.OK, done.output

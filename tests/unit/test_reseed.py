@@ -353,7 +353,7 @@ def run(store, fake, monkeypatch, tmp_path):
 
     monkeypatch.setattr(connect, "open_store", open_store)
     monkeypatch.setattr(postgres, "ask_size", size)
-    monkeypatch.setattr(look.Observer, "settle", settle)
+    monkeypatch.setattr(look.Reader, "settle", settle)
     monkeypatch.setenv("FAILOVER_CONFIG", str(CONFIG))
 
     def run(*arguments: str, lines: tuple[str, ...] = (), **more: str):
