@@ -1,6 +1,7 @@
 """What a controller knows right now, for whoever shows it: its newest turn and the newest history.
 
-Written by one task of the service, read by others on the same loop. Nothing is decided by it.
+Written by one task of the service, read by others and by the notifier's thread: each value is
+replaced as a whole. Nothing is decided by it.
 """
 
 from __future__ import annotations

@@ -48,15 +48,6 @@ def run(host: str) -> None:
     run_guard(policy, config_path(), HostName(host), worker)
 
 
-@command.command(context_settings={"ignore_unknown_options": True})
-@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def work(arguments: tuple[str, ...]) -> None:
-    """Run the guard's worker. The guard starts it by itself; for nobody else."""
-    from failover.guard.worker import main
-
-    main(list(arguments))
-
-
 @command.command()
 @click.argument("config_file", metavar="PATRONI_YML", type=click.Path(dir_okay=False))
 @config_option

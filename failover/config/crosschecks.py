@@ -29,7 +29,7 @@ RESERVED_CLUSTERS = frozenset(
     (
         *("postgres", "template0", "template1"),
         *("replicator", "replicator_2", "rewinder", "rewinder_2"),
-        *("failover", "failover_observer", "failover_functions"),
+        *("failover", "failover_observer", "failover_functions", "failover_cutter"),
         *("all", "sameuser", "samerole", "samegroup", "replication"),
     )
 )

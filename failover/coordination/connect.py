@@ -89,7 +89,7 @@ class Connection:
         return self.store
 
     def close(self) -> None:
-        """End the session, and with it this process's ephemeral znodes. Returns at once.
+        """End the session, and with it this process's ephemeral znodes. Within a second.
 
         kazoo waits for a connection attempt that is under way; nobody else has to.
         """

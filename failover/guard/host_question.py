@@ -33,8 +33,11 @@ class HostQuestion:
         self._answered: asyncio.Future[str] | None = None
 
     def asked(self, address: str) -> None:
-        if address in self._asked_s or len(self._asked_s) < ASKERS_MAX:
-            self._asked_s[address] = time.monotonic()
+        """The newest are remembered: a new proxy has to be seen however many strangers asked."""
+        self._asked_s.pop(address, None)
+        self._asked_s[address] = time.monotonic()
+        if len(self._asked_s) > ASKERS_MAX:
+            del self._asked_s[next(iter(self._asked_s))]
 
     async def report(self) -> str | None:
         """A ``HostReport`` as JSON; None: the worker gives none in time."""

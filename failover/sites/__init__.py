@@ -1,1 +1,2 @@
-"""The only package that talks to PostgreSQL and to Patroni REST interfaces."""
+"""What controllers and commands ask of the hosts: PostgreSQL, Patroni, guards, HAProxy, ZooKeeper's
+words, certificates, names. The guard on its own host asks its own server itself."""

@@ -1,4 +1,5 @@
-"""Which certificate a server really shows, verified, and until when: `failover check` alone asks.
+"""Which certificate a server really shows, verified, and until when: `failover check` asks, and
+controllers do every minute.
 
 What is served counts and not what lies in a file: a renewal that nobody took shows.
 """

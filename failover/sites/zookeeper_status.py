@@ -1,5 +1,5 @@
-"""What a ZooKeeper server says of itself: the four-letter words ``srvr`` and, for `failover check`
-alone, ``conf``, over a connection of its own, with TLS where the wire has it.
+"""What a ZooKeeper server says of itself: the four-letter words ``srvr`` and, for commands alone,
+``conf``, over a connection of its own, with TLS where the wire has it.
 
 Asked of every server on its own, so that a misplaced leader and a server that does not serve are
 seen. Needs no session and proves nothing about one.

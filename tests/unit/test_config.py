@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from failover.access import Access, ZooKeeperAccess
+from failover.checks.privileges import NEEDED
 from failover.cli.config import command
 from failover.config import ConfigError, load, parse
 from failover.config.units import Wrong, duration_s, size_bytes
@@ -143,6 +144,12 @@ def test_tables_of_a_loss_receipt_that_cannot_be(named: str, told: str) -> None:
 )
 def test_leases_that_are_tried(lease: str, lease_s: float) -> None:
     assert parse(f"lease: {lease}\n" + GOOD).lease_s == lease_s
+
+
+@pytest.mark.parametrize("role", NEEDED)
+def test_no_cluster_is_called_like_a_role_of_ours(role: str) -> None:
+    """Its clients' role has its name, and would be ours."""
+    assert any("is reserved" in each for each in mistakes(GOOD.replace("shop:", f"{role}:")))
 
 
 def test_five_zookeeper_servers_and_ipv6() -> None:

@@ -468,6 +468,7 @@ def test_a_proxy_that_asks_is_told_to_the_worker_up_to_a_number() -> None:
     sent: list[HostAsk] = []
     question = HostQuestion(sent.append, 4.5, "ab")
     for number in range(host_question.ASKERS_MAX + 10):
+        question.asked("10.77.1.41")  # who asks again and again is among the newest
         question.asked(f"10.0.0.{number}")
 
     async def story() -> None:
@@ -478,5 +479,6 @@ def test_a_proxy_that_asks_is_told_to_the_worker_up_to_a_number() -> None:
 
     asyncio.run(story())
     assert len(sent[0].asked) == host_question.ASKERS_MAX
-    assert sent[0].asked[0][0] == "10.0.0.0"
+    newest = [f"10.0.0.{n}" for n in range(11, host_question.ASKERS_MAX + 10)]
+    assert {address for address, _ in sent[0].asked} == {"10.77.1.41", *newest}
     assert (sent[0].deadline_s, sent[0].configuration_sha256) == (4.5, "ab")
