@@ -16,7 +16,12 @@ from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-OUTSIDE = ("CHANGELOG.md", "deploy/prometheus/README.md", "deploy/grafana/README.md")
+OUTSIDE = (
+    "CHANGELOG.md",
+    "deploy/README.md",
+    "deploy/prometheus/README.md",
+    "deploy/grafana/README.md",
+)
 _LINK = re.compile(r"(\]\()([^)#\s]+)((?:#[^)]*)?\))")
 _FETCHED = re.compile(
     r"""<(?:script|img|iframe)[^>]+src=["']?(?:https?:)?//|<link[^>]+href=["']?(?:https?:)?//"""
