@@ -77,13 +77,12 @@ command.add_command(verify)
 
 def read_history(store: Store, paths: GroupPaths, limit: int) -> tuple[Stored, ...]:
     """The newest ``limit`` entries, oldest first. UserError where the group does not exist."""
-    from failover.history_check import understood
+    from failover.coordination.recent_history import stored
 
     names = store.children(paths.history)
     if not names:
         need_group(store, paths)
-    found = (store.read(f"{paths.history}/{name}") for name in sorted(names)[-limit:])
-    return tuple(understood(znode) for znode in found if znode is not None)
+    return stored(store, paths, sorted(names)[-limit:])
 
 
 def time_text(unix_s: float) -> str:

@@ -19,11 +19,10 @@ if TYPE_CHECKING:
     from failover.history import HeadSeen
     from failover.history_check import Finding, Stored
     from failover.state import HistoryHead
-    from failover.znode import GroupPaths, Znode
+    from failover.znode import GroupPaths
 
 VERIFY_SCHEMA = 1
 READ_TRIES = 5
-READ_AT_ONCE = 500  # one round trip has to be answered within the limit of a read
 LOGGED_HEAD = re.compile(r"([1-9][0-9]{0,9}):([0-9a-f]{64})")
 
 
@@ -79,22 +78,17 @@ def logged_head(text: str) -> HistoryHead:
 def read_whole(store: Store, paths: GroupPaths) -> tuple[tuple[Stored, ...], HeadSeen]:
     """Every entry, oldest first, and the head that was there all the while. UserError where the
     group does not exist; StoreUnavailable where history is written again and again."""
-    from failover.coordination.reads import read_all
+    from failover.coordination.recent_history import stored
     from failover.coordination.store import StoreUnavailable
     from failover.history import head_seen
-    from failover.history_check import understood
 
     store.sync()
     need_group(store, paths)
     for _ in range(READ_TRIES):
         before = store.read(paths.history_head)
-        there = [f"{paths.history}/{name}" for name in store.children(paths.history)]
-        found: list[Znode | None] = []
-        for first in range(0, len(there), READ_AT_ONCE):
-            found += read_all(store, there[first : first + READ_AT_ONCE]).values()
+        entries = stored(store, paths, store.children(paths.history))
         if store.read(paths.history_head) == before:
-            entries = (understood(znode) for znode in found if znode is not None)
-            return tuple(entries), head_seen(before)
+            return entries, head_seen(before)
     raise StoreUnavailable(f"{paths.history} changed while it was read, {READ_TRIES} times")
 
 

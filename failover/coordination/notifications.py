@@ -7,21 +7,18 @@ at all (``Place.problem`` says so).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass as strict
 
-from failover.coordination.reads import read_all
+from failover.coordination.recent_history import stored
 from failover.coordination.store import Store
 from failover.fields import NotExactly, read_exactly
-from failover.history_check import Stored, understood
+from failover.history_check import Stored
 from failover.notifications.due import Window, window
 from failover.znode import Create, GroupPaths, Outcome, OutcomeUnknown, Set, Znode
-
-READ_AT_ONCE = 100
 
 
 @strict(frozen=True, slots=True, config=ConfigDict(extra="forbid", strict=True))
@@ -82,13 +79,4 @@ def names(store: Store, paths: GroupPaths) -> tuple[str, ...]:
 def behind(store: Store, paths: GroupPaths, after: str) -> tuple[Window, tuple[Stored, ...]]:
     """What stands behind a place. StoreUnavailable without an answer."""
     found = window(names(store, paths), after)
-    return found, tuple(_read(store, paths, found.names))
-
-
-def _read(store: Store, paths: GroupPaths, wanted: Sequence[str]) -> list[Stored]:
-    entries: list[Stored] = []
-    for at in range(0, len(wanted), READ_AT_ONCE):
-        part = [f"{paths.history}/{name}" for name in wanted[at : at + READ_AT_ONCE]]
-        found = read_all(store, part)
-        entries += [understood(znode) for path in part if (znode := found[path]) is not None]
-    return entries
+    return found, stored(store, paths, found.names)

@@ -1,11 +1,13 @@
-"""The newest entries of the history, read again when its head has changed.
+"""Entries of the history: those of these names, the newest, or the newest again when its head has
+changed.
 
-For what is shown, never for a decision. Read on a thread of its own, so that no turn waits for it.
+For what is shown, never for a decision. A controller reads them on a thread of its own, so that no
+turn waits for it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from failover.coordination.reads import read_all
 from failover.coordination.store import Store
@@ -14,15 +16,26 @@ from failover.history_check import Stored, understood
 from failover.znode import GroupPaths
 
 ENTRIES_MAX = 100
+READ_AT_ONCE = 200  # all of a call has to be answered within the limit of a read
+
+
+def stored(store: Store, paths: GroupPaths, names: Iterable[str]) -> tuple[Stored, ...]:
+    """These entries, in this order; who is gone meanwhile is left out. StoreUnavailable."""
+    return tuple(_stored(store, [f"{paths.history}/{name}" for name in names]))
+
+
+def _stored(store: Store, wanted: list[str]) -> Iterator[Stored]:
+    for start in range(0, len(wanted), READ_AT_ONCE):
+        part = wanted[start : start + READ_AT_ONCE]
+        found = read_all(store, part)
+        yield from (understood(znode) for path in part if (znode := found[path]) is not None)
 
 
 def newest_first(store: Store, paths: GroupPaths, most: int) -> Iterator[Stored]:
     """Read as far back as somebody asks for, and ``most`` at the most. StoreUnavailable."""
     names = sorted(store.children(paths.history), reverse=True)[:most]
     for start in range(0, len(names), ENTRIES_MAX):
-        part = [f"{paths.history}/{name}" for name in names[start : start + ENTRIES_MAX]]
-        found = read_all(store, part)
-        yield from (understood(znode) for path in part if (znode := found[path]) is not None)
+        yield from stored(store, paths, names[start : start + ENTRIES_MAX])
 
 
 class RecentHistory:
@@ -40,6 +53,5 @@ class RecentHistory:
     def read(self, head: HeadSeen) -> None:
         """Read what belongs to this head. StoreUnavailable: what was read before stays."""
         names = sorted(self._store.children(self._paths.history))[-ENTRIES_MAX:]
-        found = read_all(self._store, [f"{self._paths.history}/{name}" for name in names])
-        self.entries = tuple(understood(znode) for znode in found.values() if znode is not None)
+        self.entries = stored(self._store, self._paths, names)
         self._head = head

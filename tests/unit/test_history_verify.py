@@ -12,11 +12,10 @@ from cli_world import CONFIG, POLICY
 from click.testing import CliRunner, Result
 from memory_store import MemoryStore, World
 
-from failover.cli import history_verify
 from failover.cli.exit_codes import ExitCode
 from failover.cli.history_verify import read_whole
 from failover.cli.main import cli
-from failover.coordination import connect
+from failover.coordination import connect, recent_history
 from failover.coordination.history import record
 from failover.coordination.store import StoreUnavailable
 from failover.history import digest, head_seen
@@ -277,7 +276,7 @@ def test_an_entry_that_comes_while_it_is_read_is_no_finding(
     store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Read again; where it never stands still, that is said."""
-    monkeypatch.setattr(history_verify, "READ_AT_ONCE", 2)
+    monkeypatch.setattr(recent_history, "READ_AT_ONCE", 2)
     others = 1
     children = store.children
 
