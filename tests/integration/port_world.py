@@ -45,13 +45,20 @@ class World:
         attempt = self._try(port)
         hosts = self._hosts(port)
         if client in KEYS or not self._everywhere:  # a key is worth the same at every server
-            hosts = hosts[:1]
+            hosts = self._some(hosts)
 
         def one(host: LabHost) -> str:
             return str(attempt(host, number_of(self.lab.policy, host, port), client))
 
         found = in_parallel(one, hosts, AT_ONCE)
         return dict(zip((host.name for host in hosts), found, strict=True))
+
+    def _some(self, hosts: tuple[LabHost, ...]) -> tuple[LabHost, ...]:
+        """One; of database hosts the primary and a standby: each hides what the other shows."""
+        primary = self.lab.writable_host()
+        if primary is None or primary.name not in [host.name for host in hosts]:
+            return hosts[:1]
+        return (primary, *(host for host in hosts if host.name != primary.name))[:2]
 
     def _hosts(self, port: Port) -> tuple[LabHost, ...]:
         """Those that listen there."""
