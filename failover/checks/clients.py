@@ -36,13 +36,9 @@ def haproxy(found: Found) -> Said:
     return of(
         f"{count} proxies ask every guard and send clients to the primary alone",
         wrong=wrong,
-        unseen=[*unseen, *silent_guards(found), *_nobody_to_send_to(found)],
+        unseen=[*unseen, *silent_guards(found)],
         unseen_fix="Ask from where the proxies' port 8404 and the guards' 8009 can be reached.",
     )
-
-
-def _nobody_to_send_to(found: Found) -> list[str]:
-    return [f"{c.name}: no primary is seen" for c in found.view.clusters if c.primary is None]
 
 
 def _lines(found: Found, proxy: ProxyFound, servers: tuple[ProxyServerFound, ...]) -> Iterator[str]:

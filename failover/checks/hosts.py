@@ -150,15 +150,7 @@ def clocks(found: Found) -> Said:
         f"{len(found.clocks)} clocks, none seen more than {apart_s:.1f} s from another",
         wrong=[told] if apart_s > CLOCK_FAILED_S else [],
         doubtful=[told] if apart_s > CLOCK_WARNING_S else [],
-        unseen=_timeless(found),
-        unseen_fix=HEAR_GUARD,
     )
-
-
-def _timeless(found: Found) -> list[str]:
-    told = {clock.host for clock in found.clocks}
-    every = (*(each.host.name for each in found.hosts), *(c.name for c in found.controllers))
-    return [f"{name} did not tell its time" for name in every if name not in told]
 
 
 def rendered(found: Found) -> Said:
@@ -202,18 +194,9 @@ def versions(found: Found) -> Said:
     return of(
         f"{len(said)} controllers and guards are {found.version}, as this command",
         doubtful=other,
-        unseen=[*silent_guards(found), *_silent_controllers(found)],
+        unseen=[] if said else ["no controller and no guard told its version"],
         unseen_fix=LOOK_AT_OBSERVERS,
     )
-
-
-def _silent_controllers(found: Found) -> list[str]:
-    told = {site for site, _ in found.versions}
-    return [
-        f"the controller in {site.name} did not tell its version"
-        for site in found.policy.sites
-        if site.name not in told
-    ]
 
 
 _ROOM = "Make room, or give that directory a larger disk."

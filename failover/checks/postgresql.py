@@ -77,19 +77,14 @@ def wanted_settings(view: View) -> tuple[str, ...]:
 
 def answers(found: Found) -> Said:
     """As observers see it: this command itself may run where no database lets it in."""
-    wrong = _silent(found)
-    if not found.view.living_observers:
-        return unknown("no living observer looks at the database hosts", LOOK_AT_OBSERVERS)
-    return of(f"{sum(1 for _ in views(found))} servers answer the observers", wrong=wrong)
-
-
-def _silent(found: Found) -> list[str]:
-    """Servers that give no observer an answer: `postgresql-answers` fails for them."""
-    return [
+    wrong = [
         f"PostgreSQL of {host.host.name} gives no observer an answer"
         for host in views(found)
         if host.postgres is None
     ]
+    if not found.view.living_observers:
+        return unknown("no living observer looks at the database hosts", LOOK_AT_OBSERVERS)
+    return of(f"{sum(1 for _ in views(found))} servers answer the observers", wrong=wrong)
 
 
 def streaming(found: Found) -> Said:
@@ -103,7 +98,7 @@ def streaming(found: Found) -> Said:
     return of(
         f"{standbys} standbys receive WAL",
         wrong=wrong,
-        unseen=_silent(found),
+        unseen=[] if found.view.living_observers else ["no living observer looks at the hosts"],
         unseen_fix=LOOK_AT_OBSERVERS,
     )
 
@@ -124,7 +119,7 @@ def version(found: Found) -> Said:
 
 def identity(found: Found) -> Said:
     """By the observers' answers."""
-    wrong, unseen, told = [], _silent(found), []
+    wrong, unseen, told = [], [], []
     for cluster in found.view.clusters:
         hosts = (*cluster.active.hosts, *cluster.standby.hosts)
         ids = {h.host.name: h.postgres.system_identifier for h in hosts if h.postgres is not None}
@@ -159,12 +154,7 @@ def rewind(found: Found) -> Said:
 def settings(found: Found) -> Said:
     """What the scope's configuration says against what the server has in force."""
     by_site = {(c.name, side.site): dynamic(side) or {} for c, side in sides(found)}
-    wrong, count = [], 0
-    hidden = [
-        f"{c.name} at {side.site}: the scope's configuration is not known"
-        for c, side in sides(found)
-        if dynamic(side) is None
-    ]
+    wrong, hidden, count = [], [], 0
     for each, postgres in read(found):
         for name, written in _parameters(by_site[each.host.cluster, each.host.site]):
             shown = postgres.setting(name)
@@ -193,7 +183,6 @@ def replication_slots(found: Found) -> Said:
     """The primary's slot for the other site is used; its local replicas have a copy that Patroni
     moves on with it, the standby site none: there it would keep WAL for ever."""
     wrong, doubtful, told = [], [], []
-    nobody = [f"{c.name}: no primary is seen" for c in found.view.clusters if c.primary is None]
     primaries = {c.primary.host.name for c in found.view.clusters if c.primary is not None}
     ours = {slot_name(site.name) for site in found.policy.data_sites}
     for each, postgres in read(found):
@@ -221,7 +210,7 @@ def replication_slots(found: Found) -> Said:
         "; ".join(told),
         wrong=wrong,
         doubtful=doubtful,
-        unseen=[*unread(found), *nobody],
+        unseen=unread(found),
         unseen_fix=ON_CONTROLLER,
     )
 

@@ -21,7 +21,6 @@ from checks_world import (
     on_server,
     read_as,
     reported,
-    seen_as,
     setting,
     world,
 )
@@ -33,16 +32,11 @@ from failover.checks.host_report import HostReport
 from failover.checks.result import Verdict
 from failover.checks.table import CHECKS, NAMES, run
 from failover.checks.text import as_text
-from failover.health.inputs import ConfigSeen, ViewInputs
 from failover.health.observation import NoAnswer
 
 ALWAYS_UNKNOWN = {"hypervisor-clock", "client-parameters"}
 F, U = Verdict.FAILED, Verdict.UNKNOWN
 BROKEN = (*PATRONI, *POSTGRESQL, *HOSTS)
-# What nobody can tell of a server that gives nobody an answer.
-UNTOLD = {
-    "postgresql-answers": {"replication-streaming": U, "postgresql-identity": U},
-}
 
 
 def not_ok(found: Found) -> dict[str, Verdict]:
@@ -69,7 +63,7 @@ def test_in_a_world_in_order_only_what_nobody_can_see_is_not_known() -> None:
 )
 def test_exactly_that_check_says_so(name: str, verdict: Verdict, broken: Break) -> None:
     found = broken(world())
-    assert not_ok(found) == {name: verdict, **UNTOLD.get(name, {})}, [
+    assert not_ok(found) == {name: verdict}, [
         f"{r.check}: {r.sentence}" for r in run(found) if r.verdict is not Verdict.OK
     ]
     (said,) = run(found, (name,))
@@ -111,44 +105,6 @@ def test_what_only_a_silent_part_could_tell_is_unknown_and_fails_what_i1_rests_o
     assert {n for n, r in results.items() if r.verdict is Verdict.FAILED} == set()
     assert {name for name, each in results.items() if each.fails} == fails
     assert all(results[name].fix for name in unknown)
-
-
-def _silent_server(name: str) -> Break:
-    return seen_as(name, lambda h: replace(h, postgres=SILENT))
-
-
-def _unreadable_scope(known: ViewInputs) -> ViewInputs:
-    odd = ConfigSeen("no configuration", 3)
-    scopes = (replace(s, config=odd) if s.site == MAKASSAR else s for s in known.scopes)
-    return replace(known, scopes=tuple(scopes))
-
-
-def _without_clocks(*names: str) -> Break:
-    return lambda f: replace(f, clocks=tuple(c for c in f.clocks if c.host not in names))
-
-
-@pytest.mark.parametrize(
-    ("missing", "untold"),
-    [
-        (_silent_server("mks-db2"), {"replication-streaming", "postgresql-identity"}),
-        (_silent_server("jkt-db1"), {"replication-slots", "haproxy", "writer-claim"}),
-        (of_view(_unreadable_scope), {"postgresql-settings", "patroni-lease"}),
-        (on_host("mks-db2", lambda h: replace(h, report=SILENT)), {"versions", "wal-disk"}),
-        (lambda f: replace(f, versions=f.versions[1:]), {"versions"}),
-        (_without_clocks("mks-db2"), {"clocks"}),
-        (_without_clocks("sby-ctl1"), {"clocks"}),
-    ],
-    ids=[
-        *("a standby's server", "the primary's server", "a scope's configuration"),
-        *("a guard's report", "a controller's version", "a host's clock", "a controller's clock"),
-    ],
-)
-def test_what_a_part_that_is_missing_would_tell_is_never_in_order(
-    missing: Break, untold: set[str]
-) -> None:
-    results = {each.check: each for each in run(missing(world()))}
-    assert {name: results[name].verdict for name in untold if results[name].verdict == "ok"} == {}
-    assert all(results[name].sentence for name in untold)
 
 
 def test_what_an_operator_sizes_alike_at_both_sites_is_in_order() -> None:
