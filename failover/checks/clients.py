@@ -6,17 +6,18 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from failover.checks.found import Found, ProxyFound, ProxyServerFound
-from failover.checks.guard import silent_guards
+from failover.checks.guard import no_primary, silent_guards
 from failover.checks.host_report import Asked
 from failover.checks.hosts import reports
 from failover.checks.postgresql import ON_CONTROLLER, read, unread
 from failover.checks.quantities import in_ms
-from failover.checks.result import Check, Said, Subject, of, ok, unknown
+from failover.checks.result import LOOK_AT_OBSERVERS, Check, Said, Subject, of, ok, unknown
 from failover.health.observation import NoAnswer, NoAnswerKind
 
 ASKED_S_MAX = 5.0  # HAProxy asks several times in that time, every 0.8 s where nothing is new
 RISE, FALL = 1, 3  # haproxy.cfg: one good check brings a server in, three bad ones take it out
 KEEPALIVE_MS_MAX = 30_000  # idle time and probes together, after which a dead client is noticed
+_ASK = "Ask from where the proxies' port 8404 and the guards' 8009 can be reached."
 
 
 def haproxy(found: Found) -> Said:
@@ -36,8 +37,8 @@ def haproxy(found: Found) -> Said:
     return of(
         f"{count} proxies ask every guard and send clients to the primary alone",
         wrong=wrong,
-        unseen=[*unseen, *silent_guards(found)],
-        unseen_fix="Ask from where the proxies' port 8404 and the guards' 8009 can be reached.",
+        unseen=[*unseen, *silent_guards(found), *no_primary(found)],
+        unseen_fix=_ASK if unseen or silent_guards(found) else LOOK_AT_OBSERVERS,
     )
 
 

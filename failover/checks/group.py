@@ -6,6 +6,7 @@ from failover.checks.found import Found
 from failover.checks.result import Check, Said, Subject, of, ok, unknown, warning
 from failover.model import Automation
 
+_STATE = "`failover init`, or docs/operations/hold.md."
 REHEARSED_S_MAX = 90 * 86400.0  # a quarter: docs/operations/rehearsal.md
 
 
@@ -28,7 +29,7 @@ def residency(found: Found) -> Said:
 def automation(found: Found) -> Said:
     state = found.view.state
     if state is None:
-        return unknown("there is no usable state", "`failover init`, or docs/operations/hold.md.")
+        return unknown("there is no usable state", _STATE)
     doubts = []
     if state.automation is not Automation.AUTO:
         doubts.append(f"automation is {state.automation}: nothing is taken over by itself")
@@ -48,10 +49,13 @@ def rehearsal(found: Found) -> Said:
     seen, state = found.rehearsed, found.view.state
     if seen.problem:
         return unknown(f"the history cannot be read ({seen.problem})", "`failover history verify`.")
-    proven_unix_s = state.proven_unix_s if state is not None else 0.0
-    proven_s = found.view.now_unix_s - proven_unix_s
+    if state is None:
+        return unknown("there is no usable state", _STATE)
+    proven_s = found.view.now_unix_s - state.proven_unix_s
     proven = (
-        f"a move was last proven {_days(proven_s)} ago" if proven_unix_s else "no move was proven"
+        f"a move was last proven {_days(proven_s)} ago"
+        if state.proven_unix_s
+        else "no move was proven"
     )
     if seen.age_s is None:
         return warning(f"no rehearsal in the newest {seen.looked_back} entries; {proven}")

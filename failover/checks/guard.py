@@ -28,6 +28,24 @@ def views(found: Found) -> Iterator[HostView]:
         yield from cluster.standby.hosts
 
 
+def unheard(found: Found) -> list[str]:
+    """Guards that no living observer has an answer from."""
+    return [
+        f"the guard of {host.host.name} gives no observer an answer"
+        for host in views(found)
+        if host.guard is None
+    ]
+
+
+def no_primary(found: Found) -> list[str]:
+    """Clusters of which nobody living sees a primary that holds the claim."""
+    return [
+        f"{cluster.name}: the primary is not known"
+        for cluster in found.view.clusters
+        if cluster.primary is None
+    ]
+
+
 def alive(found: Found) -> Said:
     wrong: list[str] = []
     unseen: list[str] = []
@@ -50,8 +68,14 @@ def alive(found: Found) -> Said:
 
 
 def claim(found: Found) -> Said:
-    """The claim's holder, the host whose guard says writable, and the primary are one."""
+    """The claim's holder, the host whose guard says writable, and the primary are one. Whoever is
+    silent may be another one, and fails `postgresql-answers` or `guard-alive`."""
     wrong, unseen, told = [], [], []
+    silent = [
+        f"PostgreSQL of {host.host.name} gives no observer an answer"
+        for host in views(found)
+        if host.postgres is None
+    ]
     for cluster in found.view.clusters:
         if cluster.claim_held is None:
             unseen.append(f"{cluster.name}: the claim cannot be read")
@@ -75,7 +99,13 @@ def claim(found: Found) -> Said:
         ]
         if len(writable) > 1:
             wrong.append(f"{cluster.name}: {', '.join(writable)} say that they may take writes")
-    return of(", ".join(told), wrong=wrong, unseen=unseen, unseen_fix=LOOK_AT_OBSERVERS)
+    return of(
+        ", ".join(told),
+        wrong=wrong,
+        unseen=[*unseen, *silent, *unheard(found)],
+        unseen_fix=LOOK_AT_OBSERVERS,
+        told_elsewhere=not unseen,
+    )
 
 
 def _w(host: HostView) -> bool:
@@ -83,12 +113,12 @@ def _w(host: HostView) -> bool:
 
 
 def acknowledgement(found: Found) -> Said:
-    wrong, unseen, told_elsewhere = [], [], True  # a silent guard is `guard-alive`'s
+    wrong, unseen, told_elsewhere = [], unheard(found), True  # a silent guard is `guard-alive`'s
     seen = [(host.host.name, host.guard) for host in views(found)]
     for name, guard in seen:
         if guard is None:
-            unseen.append(f"the guard of {name} gives no observer an answer")
-        elif guard.barrier is False:
+            continue
+        if guard.barrier is False:
             wrong.append(
                 f"the kernel of {name} does not hold acknowledgements to the lease: frozen whole "
                 "and thawed it may acknowledge for up to 100 ms"
@@ -153,7 +183,7 @@ def _as_rendered(
     found: Found, each: HostFound, report: HostReport, keys: tuple[str, ...]
 ) -> Iterator[str]:
     if report.patroni.problem:
-        return  # `patroni-file` says that it cannot be read
+        return  # `_file_hidden` says so
     have = flat.only(dict(report.patroni.settings), keys)
     want = flat.only(found.expected.host(each.host.name).patroni, keys)
     for text in (*flat.differences(have, want), *flat.extra(have, want)):
@@ -196,11 +226,18 @@ def _start(found: Found, each: HostFound, report: HostReport) -> Iterator[str]:
 
 
 def _hook_hidden(_: Found, each: HostFound, report: HostReport) -> Iterator[str]:
+    yield from _file_hidden(each, report)
     for text in _unread_barriers(report, HOOK_FILES):
         yield f"{each.host.name}: {text}"
 
 
+def _file_hidden(each: HostFound, report: HostReport) -> Iterator[str]:
+    if report.patroni.problem:
+        yield f"{each.host.name}: patroni.yml cannot be read ({report.patroni.problem})"
+
+
 def _start_hidden(_: Found, each: HostFound, report: HostReport) -> Iterator[str]:
+    yield from _file_hidden(each, report)
     for text in _unread_barriers(report, set(BARRIERS) - set(HOOK_FILES)):
         yield f"{each.host.name}: {text}"
     if report.patroni.environment is None:

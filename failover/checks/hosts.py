@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from failover.checks.found import Found, HostFound
 from failover.checks.guard import HEAR_GUARD, silent_guards
 from failover.checks.host_report import EGRESS_OFF, Disk, HostReport
-from failover.checks.postgresql import read
+from failover.checks.postgresql import ON_CONTROLLER, read, unread
 from failover.checks.quantities import in_bytes
 from failover.checks.result import LOOK_AT_OBSERVERS, Check, Said, Subject, of, unknown
 from failover.health.observation import NoAnswer
@@ -38,6 +38,7 @@ def wal_disk(found: Found) -> Said:
     """A slot that nobody reads keeps ``max_slot_wal_keep_size``; the disk must not be full
     first."""
     wrong, doubtful, free = [], [], []
+    unseen = [*silent_guards(found), *unread(found)]
     keep = {
         each.host.name: in_bytes(*shown)
         for each, postgres in read(found)
@@ -66,8 +67,8 @@ def wal_disk(found: Found) -> Said:
         f"at least {least} free for WAL, more than a slot may keep",
         wrong=wrong,
         doubtful=doubtful,
-        unseen=silent_guards(found),
-        unseen_fix=HEAR_GUARD,
+        unseen=unseen,
+        unseen_fix=HEAR_GUARD if silent_guards(found) else ON_CONTROLLER,
     )
 
 
@@ -142,6 +143,9 @@ def clocks(found: Found) -> Said:
     """Only what is certain counts: the least by which any two of them can differ."""
     if len(found.clocks) < 2:
         return unknown("fewer than two hosts told their time", HEAR_GUARD)
+    told_by = {clock.host for clock in found.clocks}
+    asked = [*(each.host.name for each in found.hosts), *(each.name for each in found.controllers)]
+    silent = [name for name in asked if name not in told_by]
     ahead = max(found.clocks, key=lambda clock: clock.ahead_s_min)
     behind = min(found.clocks, key=lambda clock: clock.ahead_s_max)
     apart_s = max(0.0, ahead.ahead_s_min - behind.ahead_s_max)
@@ -150,6 +154,8 @@ def clocks(found: Found) -> Said:
         f"{len(found.clocks)} clocks, none seen more than {apart_s:.1f} s from another",
         wrong=[told] if apart_s > CLOCK_FAILED_S else [],
         doubtful=[told] if apart_s > CLOCK_WARNING_S else [],
+        unseen=[f"{', '.join(silent)}: no word of the time"] if silent else [],
+        unseen_fix=f"{HEAR_GUARD} {LOOK_AT_OBSERVERS}",
     )
 
 
@@ -190,12 +196,18 @@ def configuration(found: Found) -> Said:
 def versions(found: Found) -> Said:
     said = {f"controller in {site}": number for site, number in found.versions}
     said |= {f"guard of {each.host.name}": report.version for each, report in reports(found)}
+    told = {site for site, _ in found.versions}
+    silent = [
+        f"no word of the controller in {site.name}"
+        for site in found.policy.sites
+        if site.name not in told
+    ]
     other = [f"{who} is {number}" for who, number in said.items() if number != found.version]
     return of(
         f"{len(said)} controllers and guards are {found.version}, as this command",
         doubtful=other,
-        unseen=[] if said else ["no controller and no guard told its version"],
-        unseen_fix=LOOK_AT_OBSERVERS,
+        unseen=[*silent, *silent_guards(found)],
+        unseen_fix=LOOK_AT_OBSERVERS if silent else HEAR_GUARD,
     )
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from failover.checks.found import Found
-from failover.checks.guard import HEAR_GUARD, silent_guards, silent_to_all
-from failover.checks.result import Check, Said, Subject, of, unknown
+from failover.checks.guard import HEAR_GUARD, silent_guards, silent_to_all, unheard
+from failover.checks.result import LOOK_AT_OBSERVERS, Check, Said, Subject, of, unknown
 from failover.health.observation import NoAnswer
 from failover.model import HostName
 from failover.timing import LeaseTiming
@@ -129,8 +129,8 @@ def guard_lease(found: Found) -> Said:
         f"{len(found.hosts)} guards run with {timing.session_ms / 1000:g} s and "
         f"{timing.deadline_s:g} s{told}",
         wrong=wrong,
-        unseen=silent_guards(found),
-        unseen_fix=HEAR_GUARD,
+        unseen=[*silent_guards(found), *unheard(found)],  # who is unheard fails `guard-alive`
+        unseen_fix=HEAR_GUARD if silent_guards(found) else LOOK_AT_OBSERVERS,
         told_elsewhere=silent_to_all(found),
     )
 

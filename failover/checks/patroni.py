@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from failover.checks import flat
 from failover.checks.flat import Flat
 from failover.checks.found import Found
-from failover.checks.result import LOOK_AT_OBSERVERS, Check, Said, Subject, of
+from failover.checks.result import LOOK_AT_OBSERVERS, Check, Said, Subject, of, unknown
 from failover.health.cluster_view import ClusterView, SideView
 from failover.health.protection import listed
 from failover.health.scope import SYNC_NAMES
@@ -176,11 +176,11 @@ def synchronous(found: Found) -> Said:
     if own.verdict != "ok":
         return own
     state = found.view.state
+    if state is None:
+        return unknown("there is no usable state: whom commits should wait for is not known")
     wrong, doubtful, told = [], [], []
     for cluster in found.view.clusters:
         names = listed(cluster)
-        if state is None:
-            continue
         if names is None:
             wrong.append(f"{cluster.name}: {SYNC_NAMES} of the active scope is not ours")
         elif names and not state.protection.synchronous:
@@ -191,9 +191,10 @@ def synchronous(found: Found) -> Said:
             doubtful.append(f"{cluster.name}: commits wait for nobody in {state.protection}")
         else:
             told.append(f"{cluster.name} waits for {', '.join(names) or 'nobody'}")
-    mode = state.protection if state is not None else "unknown"
     return of(
-        f"Patroni's own mode is off; in {mode} {', '.join(told)}", wrong=wrong, doubtful=doubtful
+        f"Patroni's own mode is off; in {state.protection} {', '.join(told)}",
+        wrong=wrong,
+        doubtful=doubtful,
     )
 
 
@@ -239,11 +240,14 @@ def upstream(found: Found) -> Said:
     for cluster in found.view.clusters:
         standby, primary = cluster.standby, cluster.primary
         scope = scope_name(found, (cluster, standby))
+        if cluster.active.config is None:
+            active = scope_name(found, (cluster, cluster.active))
+            unseen.append(f"{active} has no usable configuration")
+        elif cluster.active.config.is_standby_cluster:
+            wrong.append(f"{scope_name(found, (cluster, cluster.active))}: a standby cluster")
         if standby.config is None or primary is None:
             unseen.append(f"{scope}: its configuration, or the primary, is not known")
             continue
-        if cluster.active.config is not None and cluster.active.config.is_standby_cluster:
-            wrong.append(f"{scope_name(found, (cluster, cluster.active))}: a standby cluster")
         host = standby.config.upstream.host if standby.config.upstream else None
         if host != str(primary.host.address):
             what = "quarantine" if standby.config.is_quarantine else host or "nobody"

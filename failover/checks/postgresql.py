@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 from failover.checks.flat import Flat
 from failover.checks.found import Found, HostFound, PostgresFound
-from failover.checks.guard import views
-from failover.checks.patroni import dynamic, sides
+from failover.checks.guard import no_primary, views
+from failover.checks.patroni import dynamic, scope_name, sides
 from failover.checks.quantities import same_value
 from failover.checks.result import (
     LOOK_AT_OBSERVERS,
@@ -77,14 +77,21 @@ def wanted_settings(view: View) -> tuple[str, ...]:
 
 def answers(found: Found) -> Said:
     """As observers see it: this command itself may run where no database lets it in."""
-    wrong = [
+    silent = unseen_servers(found)
+    if not found.view.living_observers:
+        return unknown(listed(silent), LOOK_AT_OBSERVERS)
+    return of(f"{sum(1 for _ in views(found))} servers answer the observers", wrong=silent)
+
+
+def unseen_servers(found: Found) -> list[str]:
+    """Hosts whose PostgreSQL no living observer has an answer from."""
+    if not found.view.living_observers:
+        return ["no living observer looks at the database hosts"]
+    return [
         f"PostgreSQL of {host.host.name} gives no observer an answer"
         for host in views(found)
         if host.postgres is None
     ]
-    if not found.view.living_observers:
-        return unknown("no living observer looks at the database hosts", LOOK_AT_OBSERVERS)
-    return of(f"{sum(1 for _ in views(found))} servers answer the observers", wrong=wrong)
 
 
 def streaming(found: Found) -> Said:
@@ -98,7 +105,7 @@ def streaming(found: Found) -> Said:
     return of(
         f"{standbys} standbys receive WAL",
         wrong=wrong,
-        unseen=[] if found.view.living_observers else ["no living observer looks at the hosts"],
+        unseen=unseen_servers(found),
         unseen_fix=LOOK_AT_OBSERVERS,
     )
 
@@ -119,7 +126,7 @@ def version(found: Found) -> Said:
 
 def identity(found: Found) -> Said:
     """By the observers' answers."""
-    wrong, unseen, told = [], [], []
+    wrong, unseen, told = [], [*unseen_servers(found)], []
     for cluster in found.view.clusters:
         hosts = (*cluster.active.hosts, *cluster.standby.hosts)
         ids = {h.host.name: h.postgres.system_identifier for h in hosts if h.postgres is not None}
@@ -127,10 +134,8 @@ def identity(found: Found) -> Said:
         if len(distinct) > 1:
             each = ", ".join(f"{name} {value}" for name, value in ids.items())
             wrong.append(f"{cluster.name}: not one cluster ({each})")
-        elif not distinct:
-            unseen.append(f"{cluster.name}: no server told its system identifier")
-        else:
-            told.append(f"{cluster.name} {distinct[0]} on {len(ids)} hosts")
+        unseen += [f"{name} does not tell its system identifier" for name in ids if not ids[name]]
+        told.append(f"{cluster.name} {', '.join(distinct)} on {len(ids)} hosts")
     return of("; ".join(told), wrong=wrong, unseen=unseen, unseen_fix=LOOK_AT_OBSERVERS)
 
 
@@ -153,10 +158,15 @@ def rewind(found: Found) -> Said:
 
 def settings(found: Found) -> Said:
     """What the scope's configuration says against what the server has in force."""
-    by_site = {(c.name, side.site): dynamic(side) or {} for c, side in sides(found)}
+    by_site = {(c.name, side.site): dynamic(side) for c, side in sides(found)}
+    unreadable = [
+        f"{scope_name(found, side)} has no usable configuration"
+        for side in sides(found)
+        if dynamic(side[1]) is None
+    ]
     wrong, hidden, count = [], [], 0
     for each, postgres in read(found):
-        for name, written in _parameters(by_site[each.host.cluster, each.host.site]):
+        for name, written in _parameters(by_site[each.host.cluster, each.host.site] or {}):
             shown = postgres.setting(name)
             count += 1
             if shown is None:
@@ -167,7 +177,7 @@ def settings(found: Found) -> Said:
     return of(
         f"{count} settings of {len(read(found))} servers are in force",
         wrong=wrong,
-        unseen=[*unread(found), *hidden],
+        unseen=[*unread(found), *unreadable, *hidden],
         unseen_fix=ON_CONTROLLER if unread(found) else "",
     )
 
@@ -184,6 +194,7 @@ def replication_slots(found: Found) -> Said:
     moves on with it, the standby site none: there it would keep WAL for ever."""
     wrong, doubtful, told = [], [], []
     primaries = {c.primary.host.name for c in found.view.clusters if c.primary is not None}
+    blind = unread(found)
     ours = {slot_name(site.name) for site in found.policy.data_sites}
     for each, postgres in read(found):
         name = each.host.name
@@ -210,8 +221,8 @@ def replication_slots(found: Found) -> Said:
         "; ".join(told),
         wrong=wrong,
         doubtful=doubtful,
-        unseen=unread(found),
-        unseen_fix=ON_CONTROLLER,
+        unseen=[*blind, *no_primary(found)],
+        unseen_fix=ON_CONTROLLER if blind else LOOK_AT_OBSERVERS,
     )
 
 

@@ -264,7 +264,13 @@ def world() -> Found:
             for proxy in site.proxies
         ),
         controllers=tuple(ControllerFound(s.controller.name, s.name, "") for s in POLICY.sites),
-        clocks=tuple(ClockFound(host.name, -0.01, 0.01) for host in POLICY.cluster(CLUSTER).hosts),
+        clocks=tuple(
+            ClockFound(name, -0.01, 0.01)
+            for name in (
+                *(host.name for host in POLICY.cluster(CLUSTER).hosts),
+                *(site.controller.name for site in POLICY.sites),
+            )
+        ),
         endpoints=(EndpointFound("archive", ("10.77.1.50",), ()),),
         rehearsed=Rehearsed(True, 5 * 86400.0, 40),
     )
