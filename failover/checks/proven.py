@@ -1,5 +1,6 @@
 """What stands between a group and ``automation: auto``: it decides by itself only where every check
-is in order and a rehearsal has passed (DESIGN: configuration). Pure.
+is in order and a rehearsal has passed. Those that `failover adopt arm` waits for are read alike.
+Pure.
 
 Invariant: unknown is not in order. The exceptions are the checks that nobody can answer from here
 (``never_seen``): there the operator answers for himself.
@@ -17,7 +18,8 @@ NEVER_SEEN = frozenset(check.name for check in CHECKS if check.never_seen)
 
 
 def unproven(results: Iterable[Result]) -> tuple[str, ...]:
-    """Every reason against it, in words; empty: there is none. ``results`` are of every check."""
+    """Every reason against it, in words; empty: there is none. ``results``: of every check that it
+    waits for."""
     return tuple(f"{each.check}: {_why(each)}" for each in _against(results))
 
 

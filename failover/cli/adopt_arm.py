@@ -190,6 +190,7 @@ def _begin(policy: Policy, store: Store, seen: Seen, reason: str) -> tuple[SiteN
 
 def _refuse(policy: Policy, store: Store, view: View, password_file: Path) -> None:
     from failover.adoption import arming
+    from failover.checks.proven import unproven
     from failover.checks.table import run
 
     if view.state is None:
@@ -199,8 +200,7 @@ def _refuse(policy: Policy, store: Store, view: View, password_file: Path) -> No
             code=ExitCode.STATE_UNREADABLE,
         )
     against = list(arming.against_arming(view))
-    results = run(everything(policy, store, password_file), arming.CHECKS)
-    against += [f"{each.check}: {each.sentence}" for each in results if each.fails]
+    against += unproven(run(everything(policy, store, password_file), arming.CHECKS))
     if not against:
         return
     for each in against:

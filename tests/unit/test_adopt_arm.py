@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from checks_world import on_host, world
+from cli_world import SILENT
 from memory_store import MemoryStore
 from memory_store import World as MemoryWorld
 
@@ -289,3 +292,15 @@ def test_what_nobody_would_bring_to_its_end_is_not_disarmed() -> None:
             adopt_arm._disarmed(replace(state, clusters={name: left}))
     with pytest.raises(UserError, match="protection is max-availability"):
         adopt_arm._disarmed(replace(state, protection=ProtectionMode.MAX_AVAILABILITY))
+
+
+def test_what_the_checks_cannot_see_speaks_against_arming(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unread = on_host("mks-db2", lambda h: replace(h, postgres=SILENT))(world())
+    monkeypatch.setattr(adopt_arm, "everything", lambda *_: unread)
+    monkeypatch.setattr(arming, "against_arming", lambda _: ())
+    store, found = looked_at()
+    with pytest.raises(UserError, match="not armed: 1 reasons"):
+        adopt_arm._refuse(found.view.policy, store, found.view, Path())
+    assert "postgresql-version: unknown: mks-db2" in capsys.readouterr().err
