@@ -20,6 +20,11 @@ def test_a_port_stands_there_once() -> None:
     assert len(keys) == len(set(keys))
 
 
+def test_what_a_site_has_is_tried() -> None:
+    """A port without rows stands on the page as the lab's alone, and is tried by nobody."""
+    assert [f"{p.host} {p.number}" for p in PORTS if not p.rows and not p.lab_only] == []
+
+
 @pytest.mark.parametrize("port", PROGRAMS, ids=lambda port: f"{port.host} {port.number}")
 def test_a_kind_of_client_stands_there_once(port: Port) -> None:
     clients = [row.client for row in port.rows]
