@@ -87,7 +87,7 @@ GROUP_CHECKS = (
         "`failover automation auto --reason TEXT` (when the rest is in order and a rehearsal has "
         "passed), "
         "`failover pause --end --reason TEXT`, `failover acknowledge`, where that is wanted.",
-        "DESIGN: configuration",
+        "docs/configuration.md",
         automation,
     ),
     Check(

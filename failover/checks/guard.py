@@ -279,7 +279,7 @@ GUARD_CHECKS = (
         Subject.GUARD,
         "Patroni's `pre_promote` is the guard's hook, with the limit of this lease, on every host.",
         _REINSTALL,
-        "DESIGN: permit",
+        "docs/decisions/0003-guard-two-processes.md",
         _reported("pre_promote is the guard's hook on {hosts} hosts", _hook, _hook_hidden),
         unknown_fails=True,
     ),
@@ -289,7 +289,7 @@ GUARD_CHECKS = (
         "Every start, promotion and rewind passes the barriers (`bin_name`), and nothing in "
         "Patroni's environment goes around them.",
         _REINSTALL,
-        "DESIGN: permit",
+        "docs/decisions/0003-guard-two-processes.md",
         _reported(
             "postgres, pg_ctl and pg_rewind are the barriers on {hosts} hosts",
             _start,

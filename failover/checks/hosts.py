@@ -262,7 +262,7 @@ HOST_CHECKS = (
         Subject.HOSTS,
         "Units, firewall rules and SQL on the database hosts are as rendered.",
         "`failover config render`, copy the host's folder, `systemctl daemon-reload`.",
-        "DESIGN: configuration",
+        "docs/configuration.md",
         rendered,
     ),
     Check(
@@ -270,7 +270,7 @@ HOST_CHECKS = (
         Subject.HOSTS,
         "One failover.yaml, the same everywhere.",
         "Copy the same failover.yaml to that host and restart its guard (the server goes on).",
-        "DESIGN: configuration",
+        "docs/configuration.md",
         configuration,
     ),
     Check(

@@ -306,7 +306,7 @@ PATRONI_CHECKS = (
         "`systemctl status patroni` on that host; take the tag nofailover out of patroni.yml; "
         "`patronictl restart SCOPE HOST` where a restart is pending: standbys first, a primary "
         "after a switchover (without HOST it restarts the whole scope).",
-        "DESIGN: the parts",
+        "docs/architecture.md",
         members,
     ),
     _of_keys(
@@ -355,7 +355,7 @@ PATRONI_CHECKS = (
         Subject.PATRONI,
         "The standby scope follows exactly one host, the active site's present primary.",
         "The controller sets it: `failover explain` says what it waits for.",
-        "DESIGN: following",
+        "docs/architecture.md",
         upstream,
     ),
 )

@@ -327,7 +327,7 @@ POSTGRESQL_CHECKS = (
         "The server of every database host answers the observers.",
         answers,
         "`systemctl status patroni` and Patroni's journal on that host.",
-        "DESIGN: the parts",
+        "docs/architecture.md",
     ),
     _check(
         "replication-streaming",
@@ -349,7 +349,7 @@ POSTGRESQL_CHECKS = (
         "The hosts of both sites are copies of one cluster.",
         identity,
         "`failover reseed HOST` for the host that is not a copy.",
-        "DESIGN: the parts",
+        "docs/architecture.md",
     ),
     _check(
         "rewind-ready",
@@ -376,7 +376,7 @@ POSTGRESQL_CHECKS = (
         "Patroni makes the slot of its configuration. `unreserved`: let its standby catch up now; "
         "`lost`: `failover reseed` for the host that read it. pg_drop_replication_slot() only for "
         "a slot that no standby will ever read again.",
-        "DESIGN: reinstate",
+        "docs/operations/reinstate.md",
     ),
     _check(
         "collations",

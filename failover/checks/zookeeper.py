@@ -171,7 +171,7 @@ ZOOKEEPER_CHECKS = (
         Subject.ZOOKEEPER,
         "Every server of the ensemble serves: with one away, the next loss ends the quorum.",
         "Look at `failover zookeeper status` and at the journal of that server.",
-        "DESIGN: the parts",
+        "docs/architecture.md",
         quorum,
         unknown_fails=True,
     ),
@@ -189,7 +189,7 @@ ZOOKEEPER_CHECKS = (
         "The witness has the highest myid, and every server runs with the members of "
         "failover.yaml.",
         _RENDER,
-        "DESIGN: the parts",
+        "docs/architecture.md",
         myid,
     ),
     Check(
@@ -205,7 +205,7 @@ ZOOKEEPER_CHECKS = (
         Subject.ZOOKEEPER,
         "Every site has a living observer: the controller publishes what it sees.",
         "`systemctl status failover-controller` on the controller's host of that site.",
-        "DESIGN: the parts",
+        "docs/architecture.md",
         controllers,
     ),
 )

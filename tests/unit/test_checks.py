@@ -25,6 +25,7 @@ from checks_world import (
     world,
 )
 from cli_world import SILENT
+from docs_pages import ROOT
 from golden import check_golden
 
 from failover.checks.found import Found
@@ -91,6 +92,13 @@ def test_names_are_kebab_case_and_texts_are_sentences() -> None:
         assert check.name == check.name.lower().replace("_", "-").replace(" ", "-")
         assert check.assumes.endswith(".")
         assert check.fix.endswith(".")
+
+
+def test_a_source_can_be_looked_up() -> None:
+    elsewhere = ("invariant I", "PostgreSQL's manual: ")
+    for check in CHECKS:
+        path = check.source.partition(":")[0]
+        assert check.source.startswith(elsewhere) or (ROOT / path).is_file(), check.source
 
 
 @pytest.mark.parametrize(
