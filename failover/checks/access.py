@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from failover.checks.found import Found
-from failover.checks.result import Check, Said, Subject, of
+from failover.checks.result import Check, Said, Subject, of, unknown
 from failover.residency.approved import unapproved, words
 
 
@@ -24,6 +24,8 @@ def approvals(found: Found) -> Said:
     """A name in failover.yaml is a word; where roles are told apart it takes a key."""
     if not found.policy.access.position.closed:
         return of("roles are not told apart (`zookeeper.acl`)")
+    if found.view.approved is None:
+        return unknown("what was approved cannot be read", "`failover status` says why.")
     missing = unapproved(found.policy, found.view.approved)
     return of(
         "every exception and accepted finding was approved with an approver's key",

@@ -121,7 +121,8 @@ def inputs() -> ViewInputs:
     scopes = tuple(replace(s, config=ConfigSeen(texts[s.site], 2)) for s in made.scopes)
     state = replace(STATE, proven_unix_s=NOW_UNIX_S - 5 * 86400)
     observers = tuple(observer(site.name, hosts_seen()) for site in POLICY.sites)
-    return replace(made, scopes=scopes, state=StateSeen(state, version=11), observers=observers)
+    seen = StateSeen(state, version=11)
+    return replace(made, scopes=scopes, state=seen, observers=observers, approved=frozenset[str]())
 
 
 def hosts_seen() -> dict[str, HostObservation]:

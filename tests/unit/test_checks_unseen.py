@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from checks_broken_hosts import lists
 from checks_world import (
     CLUSTER,
     JAKARTA,
@@ -29,6 +30,7 @@ from checks_world import (
 )
 from cli_world import SILENT, STATE, observer
 
+from failover.access import Access
 from failover.checks.found import (
     ClockFound,
     CollationFound,
@@ -267,6 +269,11 @@ PARTS = (
     Part("the primary", of_view(lambda known: replace(known, claims=())), (_primary_elsewhere,)),
     *(_scope(site) for site in (JAKARTA, MAKASSAR)),
     _state(),
+    Part(
+        "the approvals",
+        of_view(lambda known: replace(known, approved=None)),
+        (lists(Access.REQUIRE, accepted=True),),
+    ),
     _server("sby-zk1"),
 )
 
