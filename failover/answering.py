@@ -15,6 +15,7 @@ import ssl
 import structlog
 from aiohttp import web
 
+from failover.endpoints import endpoint
 from failover.sealed import HANDSHAKE, End, context_of
 from failover.transport import Identity, Served
 
@@ -44,7 +45,7 @@ class BothWays(web.BaseSite):
     @property
     def name(self) -> str:
         address, port, *_ = self._listener.getsockname()
-        return f"https://{address}:{port}"
+        return f"https://{endpoint(address, port)}"
 
     async def start(self) -> None:
         await super().start()

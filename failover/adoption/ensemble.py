@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from failover.adoption.difference import UNKNOWN, Difference, Wanted
 from failover.adoption.facts import Ensemble, Server, Snapshot
 from failover.adoption.needs import Effect, When
+from failover.endpoints import endpoint
 from failover.timing import INIT_LIMIT_TICKS, lease_timing
 
 RUNBOOK = "docs/operations/etcd-to-zookeeper.md"
@@ -67,7 +68,7 @@ def _scopes(ensemble: Ensemble, snapshot: Snapshot) -> Iterator[Difference]:
 
 
 def _server(server: Server, wanted: Wanted) -> Iterator[Difference]:
-    name = f"{server.address}:{server.port}"
+    name = endpoint(server.address, server.port)
     if server.mode not in ("leader", "follower"):
         yield _said(
             name,

@@ -14,6 +14,7 @@ from failover.adoption.difference import Difference
 from failover.adoption.differences import commands
 from failover.adoption.facts import Member, Scope, Snapshot
 from failover.adoption.needs import Effect, When
+from failover.endpoints import endpoint
 
 WIDTH = 80
 _INDENT = 9
@@ -31,7 +32,7 @@ def as_text(snapshot: Snapshot) -> str:
         settings = dict(server.settings)
         told = ", ".join(f"{key} {settings[key]}" for key in _TIMES if key in settings)
         lines.append(
-            f"ZooKeeper {server.address}:{server.port}: {server.mode or 'no answer'}"
+            f"ZooKeeper {endpoint(server.address, server.port)}: {server.mode or 'no answer'}"
             f"; {told or server.problem}"
         )
     names = "not known" if ensemble.scopes is None else ", ".join(ensemble.scopes) or "none"
@@ -48,7 +49,7 @@ def _scope(title: str, scope: Scope) -> Iterator[str]:
     yield f"{title}: {scope.name} ({scope.asked}){', PAUSED' if scope.paused else ''}; {times}"
     if (standby := scope.standby_cluster) is not None:
         host, port = standby.get("host", "nobody"), standby.get("port", 5432)
-        yield f"  a standby cluster of {host}:{port}"
+        yield f"  a standby cluster of {endpoint(host, port)}"
     for member in scope.members:
         yield _member(member)
         for sender in member.walsenders:
@@ -62,7 +63,7 @@ def _member(member: Member) -> str:
     version = member.server_version
     parts = [
         f"  {member.name:<12} {member.role:<15} {member.state:<10}",
-        f"{member.address}:{member.postgres_port}",
+        endpoint(member.address, member.postgres_port),
         f"PostgreSQL {version // 10000}.{version % 10000}" if version else "",
         f"Patroni {member.patroni_version}" if member.patroni_version else "",
         f"timeline {member.timeline}" if member.timeline else "",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from failover.cli.units import size
+from failover.endpoints import endpoint
 from failover.health.cluster_view import ClusterView, SideView
 from failover.health.observation import NoAnswer
 from failover.health.sightings import HostView
@@ -46,7 +47,7 @@ def host_node(cluster: ClusterView, side: SideView, host: HostView) -> HostNode:
     guard = host.guard
     return HostNode(
         name=host.host.name,
-        address=f"{host.host.address}:{host.host.postgres_port}",
+        address=endpoint(host.host.address, host.host.postgres_port),
         reached=host.reached,
         role=role,
         timeline=postgres.timeline if postgres else None,

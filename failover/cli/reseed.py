@@ -21,6 +21,7 @@ from failover.cli.options import OneLine, config_option, known_host, load_policy
 from failover.cli.output import UserError, print_json
 from failover.cli.settings import operator
 from failover.cli.units import duration, size
+from failover.endpoints import endpoint
 
 if TYPE_CHECKING:
     from failover.cli.look import Reader, Seen
@@ -246,7 +247,7 @@ def _size(seen: Seen, reseed: Reseed, password_file: Path) -> int:
 
 
 def _place(host: DatabaseHost) -> str:
-    return f"{host.name} ({host.address}:{host.postgres_port})"
+    return f"{host.name} ({endpoint(host.address, host.postgres_port)})"
 
 
 def _rate(text: str | None) -> int | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from failover.cli.host_node import HostNode, host_node, rounded
+from failover.endpoints import endpoint
 from failover.health.cluster_view import ClusterView, SideView
 from failover.health.ensemble_view import ZooKeeperView
 from failover.health.protection import listed
@@ -252,7 +253,7 @@ def _servers(view: View, site: Site) -> list[ServerNode]:
     return [
         ServerNode(
             name=seen.server.name,
-            address=f"{seen.server.address}:{seen.server.client_port}",
+            address=endpoint(seen.server.address, seen.server.client_port),
             mode=_mode(seen, asked=bool(view.living_observers)),
             misplaced=seen.leading and site.kind is SiteKind.DATA,
         )

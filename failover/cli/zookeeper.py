@@ -13,6 +13,7 @@ import click
 from failover.cli.exit_codes import ExitCode
 from failover.cli.options import config_option, load_policy, output_option
 from failover.cli.output import UserError, console, print_json
+from failover.endpoints import endpoint
 
 if TYPE_CHECKING:
     from failover.policy import Policy, ZooKeeperServer
@@ -144,7 +145,7 @@ async def _ask(server: ZooKeeperServer) -> ServerAnswer:
     from failover.sites.zookeeper_status import ask_zookeeper
 
     found = await ask_zookeeper(server, ANSWER_LIMIT_S)
-    where = f"{server.address}:{server.client_port}"
+    where = endpoint(server.address, server.client_port)
     if isinstance(found, NoAnswer):
         problem = f"{found.kind}: {found.detail}"
         return ServerAnswer(server.name, server.site, where, "no_answer", False, problem)

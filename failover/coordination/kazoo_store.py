@@ -30,6 +30,7 @@ from kazoo.security import ACL
 from failover.coordination.keys import KeyRing
 from failover.coordination.multi_read import MultiRead
 from failover.coordination.store import FORBIDDEN, StoreForbidden, StoreUnavailable
+from failover.endpoints import endpoint
 from failover.znode import (
     Check,
     Committed,
@@ -94,7 +95,7 @@ class KazooStore:
             host, port = self._client._connection._socket.getpeername()[:2]
         except (AttributeError, OSError):
             return None
-        return f"{host}:{port}"
+        return endpoint(host, port)
 
     def read(self, path: str) -> Znode | None:
         return self.read_many((path,))[path]

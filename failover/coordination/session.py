@@ -34,6 +34,7 @@ from kazoo.retry import ForceRetryError, KazooRetry
 
 from failover.coordination.keys import KeyRing
 from failover.coordination.store import StoreUnavailable
+from failover.endpoints import endpoint
 from failover.sealed import Question, break_off, context_of, dial
 from failover.transport import Identity
 from failover.znode import Set

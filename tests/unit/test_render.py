@@ -18,7 +18,7 @@ from failover.checks.privileges import FUNCTION_OWNERS
 from failover.cli.config import command
 from failover.config import load
 from failover.model import ClusterName, HostName, SiteName
-from failover.policy import Cluster, DatabaseHost, Policy, ZooKeeperServer
+from failover.policy import Cluster, DatabaseHost, Policy, Site, ZooKeeperServer
 from failover.render import Tree, compare, render, write
 from failover.render.expected import expected as expected_of
 
@@ -267,6 +267,19 @@ def test_several_clusters_and_ipv6(policy: Policy) -> None:
     haproxy = tree[PurePosixPath("jakarta/jkt-proxy1/etc/haproxy/haproxy.cfg")]
     assert "bind 10.77.1.41:5001\n" in haproxy
     assert "server mks-db3 [fd00:2::13]:5432 port 8009 tcp-ut 20s\n" in haproxy
+
+
+def test_a_zookeeper_server_with_ipv6_stands_in_brackets(policy: Policy) -> None:
+    def moved(site: Site) -> Site:
+        six = tuple(
+            dataclasses.replace(s, address=ip_address("fd00:2::21")) for s in site.zookeeper
+        )
+        return dataclasses.replace(site, zookeeper=six) if site.name == MAKASSAR else site
+
+    tree = render(dataclasses.replace(policy, sites=tuple(map(moved, policy.sites))))
+    zoo = tree[PurePosixPath("jakarta/jkt-zk1/etc/zookeeper/zoo.cfg")]
+    assert "=[fd00:2::21]:2888:3888\n" in zoo
+    assert "[fd00:2::21]:2181" in patroni(tree, "makassar/mks-db1")["zookeeper"]["hosts"]
 
 
 def test_the_long_lease_demands_a_hardware_watchdog(policy: Policy) -> None:
