@@ -1,10 +1,11 @@
-"""A port of an address in the one way that every client reads. Pure."""
+"""An address and a port in one text. Pure."""
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
+from failover.policy import Address
 
 
-def endpoint(address: IPv4Address | IPv6Address, port: int) -> str:
-    """``address:port``, with the brackets that IPv6 needs."""
-    return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
+def endpoint(address: Address | str, port: int) -> str:
+    """``address:port``, with the brackets that IPv6 needs; ``address`` may be a host's name."""
+    text = str(address)
+    return f"[{text}]:{port}" if ":" in text else f"{text}:{port}"

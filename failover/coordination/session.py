@@ -64,12 +64,8 @@ class Server:
     identity: Identity | None = None  # TLS, and what is proved; None: without
 
     def __str__(self) -> str:
-        """As kazoo reads it: an IPv6 address in brackets. It may be a name too."""
-        return (
-            f"[{self.address}]:{self.port}"
-            if ":" in self.address
-            else f"{self.address}:{self.port}"
-        )
+        """As kazoo reads it."""
+        return endpoint(self.address, self.port)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """More assumptions, each with all the checks that it breaks: one alone wherever that can be.
 
 Two that fail together are of one cause: who cuts the guard's session cuts Patroni's, which asks for
-more; a command that is given another failover.yaml than the guards says that too.
+more; Patroni waits for a server that stands still; a slot stays only while Patroni stands still; a
+command that is given another failover.yaml than the guards says that too.
 """
 
 from __future__ import annotations
@@ -11,10 +12,10 @@ from contextlib import contextmanager
 
 from check_asked import asked_on
 from check_breaks import HOST, Broken, on_host, scoped
-from drill import Roles, standby_leader
+from drill import Roles
 
 from failover.lab.lab import Lab
-from failover.model import SiteName
+from failover.model import HostName
 
 YAML = "/etc/failover/failover.yaml"
 ZOO_CFG = "/etc/zookeeper/zoo.cfg"
@@ -82,10 +83,17 @@ def kernel_without_barrier(lab: Lab) -> Iterator[None]:
         lab.faults.heal()
 
 
+def standbys_standby(lab: Lab) -> HostName:
+    """Nobody follows it."""
+    roles = Roles.now(lab)
+    hosts = lab.policy.clusters[0].at(roles.standby)
+    return next(each.name for each in hosts if each.name != roles.standby_leader.name)
+
+
 @contextmanager
 def server_silent(lab: Lab) -> Iterator[None]:
-    """It takes connections and answers none: every process of it stands still."""
-    lab.faults.stop(HOST, "postgres")
+    """Every process of it stands still; Patroni waits for it, and answers nobody either."""
+    lab.faults.stop(standbys_standby(lab), "postgres")
     try:
         yield
     finally:
@@ -94,8 +102,8 @@ def server_silent(lab: Lab) -> Iterator[None]:
 
 @contextmanager
 def no_wal(lab: Lab) -> Iterator[None]:
-    leader = standby_leader(lab, SiteName("makassar"))
-    lab.faults.cut(HOST, leader.name, ports=(5432,))
+    leader = Roles.now(lab).standby_leader
+    lab.faults.cut(standbys_standby(lab), leader.name, ports=(5432,))
     try:
         yield
     finally:
@@ -106,12 +114,13 @@ def no_wal(lab: Lab) -> Iterator[None]:
 def slot_of_the_other_site(lab: Lab) -> Iterator[None]:
     """Patroni would drop it within a turn; it stands still meanwhile."""
     query = 'runuser -u postgres -- psql -h /run/postgresql -Xqc "SELECT {}" postgres'
-    lab.faults.stop(HOST, "patroni")
-    lab.shell(HOST, query.format("pg_create_physical_slot('failover_jakarta', true)"))
+    host = standbys_standby(lab)
+    lab.faults.stop(host, "patroni")
+    lab.shell(host, query.format("pg_create_physical_replication_slot('failover_jakarta', true)"))
     try:
         yield
     finally:
-        lab.shell(HOST, query.format("pg_drop_replication_slot('failover_jakarta')"))
+        lab.shell(host, query.format("pg_drop_replication_slot('failover_jakarta')"))
         lab.faults.heal()
 
 
@@ -157,7 +166,7 @@ ALONE: dict[str, tuple[Broken, set[str]]] = {
     "guard-lease": (guard_of_another_lease, {"guard-lease", "configuration"}),
     "controllers": (no_controller_in_jakarta, {"controllers"}),
     "acknowledgement-barrier": (kernel_without_barrier, {"acknowledgement-barrier"}),
-    "postgresql-answers": (server_silent, {"postgresql-answers"}),
+    "postgresql-answers": (server_silent, {"postgresql-answers", "patroni-members"}),
     "replication-streaming": (no_wal, {"replication-streaming"}),
     "replication-slots": (slot_of_the_other_site, {"replication-slots", "patroni-members"}),
     "rewind-ready": (
@@ -166,7 +175,7 @@ ALONE: dict[str, tuple[Broken, set[str]]] = {
     ),
     "standby-upstream": (follows_a_replica, {"standby-upstream"}),
     "zookeeper-myid": (
-        asked_with("s/myid: 1}/myid: 4}/"),
+        asked_with("s/myid: 1}/myid: x}/; s/myid: 2}/myid: 1}/; s/myid: x}/myid: 2}/"),
         {"zookeeper-myid", "configuration"},
     ),
     "endpoints": (

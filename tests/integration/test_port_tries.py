@@ -88,6 +88,17 @@ def test_what_a_role_should_not_have_is_seen(
         postgres.sql(taken.format(OBSERVER) or "select 1", database=database)
 
 
+@pytest.mark.parametrize(("standby", "excused"), [("f", False), ("t", True), ("", False)])
+def test_that_a_primary_only_reads_is_no_refusal(
+    monkeypatch: pytest.MonkeyPatch, standby: str, excused: bool
+) -> None:
+    said = f"#standby {standby}\n#0 {sql.READ_ONLY}\n"
+    monkeypatch.setattr(sql, "run", lambda _host, _script: (0, said))
+    login = sql.Login(HostName("x"), "127.0.0.1", 5432, "x", "x", "x", "")
+    wanted = (("CREATE ROLE ports_audit SUPERUSER", sql.NO_WRITES),)
+    assert (sql.unexpected(login, wanted) == "") is excused
+
+
 # --------------------------------------------------------------------------- ZooKeeper
 
 
