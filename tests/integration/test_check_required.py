@@ -116,7 +116,7 @@ def test_an_exception_that_nobody_approved(closed: Lab) -> None:
 
 
 def test_a_wire_that_is_left_open_is_a_warning(closed: Lab) -> None:
-    with asked_with("$ a tls: {http: use}")(closed):
+    with asked_with("$ a tls: {zookeeper: use}")(closed):
         fails_exactly(closed, {"configuration"})
         assert "wires" in check(closed).of_verdict("warning")
     fails_exactly(closed, set())
