@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +16,6 @@ from failover.coordination.kazoo_store import KazooStore
 from failover.coordination.keys import ring_of
 from failover.coordination.session import Server, SessionClient
 from failover.coordination.store import StoreForbidden, StoreUnavailable
-from failover.endpoints import endpoint
 from failover.policy import Policy, ZooKeeperServer
 from failover.timing import lease_timing
 
@@ -25,7 +23,7 @@ from failover.timing import lease_timing
 def servers_text(policy: Policy) -> str:
     """All servers of the ensemble for a human: name and address."""
     return ", ".join(
-        f"{server.name} ({endpoint(server.address, server.client_port)})"
+        f"{server.name} ({server.address}:{server.client_port})"
         for server in policy.zookeeper_servers
     )
 
@@ -90,17 +88,7 @@ class Connection:
         return self.store
 
     def close(self) -> None:
-        """End the session, and with it this process's ephemeral znodes. Within a second.
-
-        kazoo waits for a connection attempt that is under way; nobody else has to.
-        """
+        """End the session, and with it this process's ephemeral znodes. Returns at once."""
         if self._keys is not None:
             self._keys.stop()
-        stopper = threading.Thread(target=self._stop, name="zookeeper-stop", daemon=True)
-        stopper.start()
-        stopper.join(timeout=1.0)
-
-    def _stop(self) -> None:
-        with contextlib.suppress(Exception):  # on the way out; there is nobody to tell
-            self._client.stop()
-            self._client.close()
+        self._client.stop_aside()

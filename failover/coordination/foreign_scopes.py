@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from collections.abc import Iterable
 
 from failover.coordination.kazoo_store import KazooStore
@@ -26,12 +24,4 @@ def scopes_below(servers: Iterable[tuple[str, int]], namespace: str) -> tuple[st
         store = KazooStore(client, servers=names, limit_s=LIMIT_S, drop_socket=client.drop_socket)
         return store.children(namespace)
     finally:
-        stopper = threading.Thread(target=_stop, args=(client,), daemon=True)
-        stopper.start()
-        stopper.join(timeout=1.0)
-
-
-def _stop(client: SessionClient) -> None:
-    with contextlib.suppress(Exception):  # on the way out; there is nobody to tell
-        client.stop()
-        client.close()
+        client.stop_aside()

@@ -6,17 +6,12 @@ nobody but the client at its end learns of it. Nothing is written but the sessio
 
 from __future__ import annotations
 
-import contextlib
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from failover.coordination.session import Server, SessionClient
 from failover.health.observation import NoAnswer, NoAnswerKind
 from failover.model import HostName
 from failover.policy import ZooKeeperServer
-
-STOP_LIMIT_S = 1.0
 
 
 def granted(
@@ -40,12 +35,4 @@ def _ask(server: ZooKeeperServer, asked_ms: int, limit_s: float) -> int | NoAnsw
             return client.negotiated_ms
         return NoAnswer(NoAnswerKind.TIMED_OUT, f"no session within {limit_s:g} s")
     finally:
-        stopper = threading.Thread(target=_stop, args=(client,), name="grant-stop", daemon=True)
-        stopper.start()
-        stopper.join(STOP_LIMIT_S)
-
-
-def _stop(client: Any) -> None:
-    with contextlib.suppress(Exception):  # on the way out; there is nobody to tell
-        client.stop()
-        client.close()
+        client.stop_aside()

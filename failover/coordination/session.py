@@ -20,8 +20,10 @@ import select
 import selectors
 import socket
 import ssl
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,6 +53,7 @@ SEALED_PAUSE_S = 0.2
 # A handshake is a round trip more, and a dozen clients may want one of the same server at once.
 SEALED_LIMIT_S = 0.7
 SEALED_GRACE_S = 0.35
+STOP_LIMIT_S = 1.0
 _WORD = b"srvr"
 _NOT_SERVING = b"not currently serving"
 
@@ -384,6 +387,20 @@ class SessionClient(KazooClient):  # type: ignore[misc]
         """kazoo's one thread is gone, by whatever nobody thought of: nothing connects any more."""
         thread = self._connection._connection_routine
         return thread is not None and not thread.is_alive()
+
+    def stop_aside(self) -> None:
+        """``stop`` and ``close``; returns within STOP_LIMIT_S, whatever comes of it.
+
+        kazoo waits for a connection attempt that is under way; nobody else has to.
+        """
+        stopper = threading.Thread(target=self._stop, name="zookeeper-stop", daemon=True)
+        stopper.start()
+        stopper.join(STOP_LIMIT_S)
+
+    def _stop(self) -> None:
+        with suppress(Exception):  # on the way out; there is nobody to tell
+            self.stop()
+            self.close()
 
     def drop_socket(self) -> None:
         """End the connection, not the session: the next server is dialled at once."""

@@ -116,6 +116,25 @@ def test_without_a_descriptor_it_is_tried_again(monkeypatch: pytest.MonkeyPatch)
         client._connection._expand_client_hosts()
 
 
+def test_stopping_aside_waits_for_nobody_and_tells_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """kazoo's ``stop`` waits for a dial that is under way, and may fail."""
+    monkeypatch.setattr(session_module, "STOP_LIMIT_S", 0.01)
+    client = SessionClient([Server("127.0.0.1", 1)], session_ms=6000, answer_limit_s=1.0)
+    over, closed = threading.Event(), threading.Event()
+    monkeypatch.setattr(client, "stop", over.wait)
+    monkeypatch.setattr(client, "close", closed.set)
+    client.stop_aside()
+    assert not closed.is_set()
+    over.set()
+    assert closed.wait(60)
+
+    def fails() -> None:
+        raise OSError("whatever it is")
+
+    monkeypatch.setattr(client, "stop", fails)
+    client.stop_aside()
+
+
 def test_nobody_answers_within_the_limit(stack: ExitStack) -> None:
     frozen = stack.enter_context(server(FROZEN))
     began_s = time.monotonic()
