@@ -17,7 +17,6 @@ WITHOUT_CLAIM = "without_claim"  # from the end of the claim, as the leader saw 
 STOPPING = "stopping"  # from the frozen plan to the commit: the old site stops, and proves it
 PROMOTING = "promoting"  # from the commit to the last promotion on record
 REINSTATING = "reinstating"  # from then until the last cluster of the old site follows again
-PHASES = (WITHOUT_CLAIM, STOPPING, PROMOTING, REINSTATING)
 
 _GONE = re.compile(
     r"gone for ([0-9]{1,9}(?:\.[0-9]{1,9})?) s"

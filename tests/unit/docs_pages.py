@@ -17,7 +17,7 @@ PAGES = sorted(
 )
 _FENCE = re.compile(r"^\s*(```|~~~)")
 _INDENTED = re.compile(r"^( {4}|\t)")
-_LINK = re.compile(r"!?\[[^\]]*\]\(([^)#\s]*)(?:#([^)\s]*))?\)")
+_LINK = re.compile(r"\]\(([^)#\s]*)(?:#([^)\s]*))?\)")  # its words may begin a line above
 _HEAD = re.compile(r"^#{1,6} +(.*?)#*$")
 _LINKED = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 

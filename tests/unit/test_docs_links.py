@@ -29,6 +29,12 @@ def test_links_are_found() -> None:
     assert sum(1 for page in PAGES for _ in docs_pages.links(page)) > 300
 
 
+def test_a_link_whose_words_go_over_two_lines_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("See [the other\npage](other.md#there), `[no](code.md)`, [x](https://x.id/).\n")
+    assert list(docs_pages.links(page)) == [("other.md", "there")]
+
+
 def nav_pages(entry: object) -> list[str]:
     if isinstance(entry, str):
         return [entry]
