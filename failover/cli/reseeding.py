@@ -195,7 +195,6 @@ class _Guest:
         self._store = store
         self._reseed = reseed
         self._path = f"{scope.members}/{reseed.source.name}"
-        self._is_ours = False
 
     def enter(self, check: Check) -> None:
         source = self._reseed.source
@@ -211,7 +210,6 @@ class _Guest:
         outcome = self._store.commit((check, create))
         if not isinstance(outcome, Committed):
             raise _refused(f"{source.name} could not be named as the source: {outcome.reason}")
-        self._is_ours = True
         give_up_s = time.monotonic() + MEMBER_SEEN_LIMIT_S
         while time.monotonic() < give_up_s:
             members = asyncio.run(patroni.ask_members(self._reseed.host))
@@ -221,10 +219,14 @@ class _Guest:
         raise _refused(f"Patroni on {self._reseed.host.name} does not see {source.name} as source")
 
     def leave(self) -> None:
-        """Its session's end would take it too. Never the one of somebody who was before us: his
-        host would be copied from the leader, which lacks the WAL."""
-        if self._is_ours:
-            self._store.commit((Delete(self._path, version=0),))
+        """Where the guest is this session's, also by a commit whose answer was lost. Another
+        reseed's stays: its Patroni may be choosing just now. The session's end takes ours too."""
+        with contextlib.suppress(StoreUnavailable):
+            session = self._store.session_id
+            self._store.sync()
+            found = self._store.read(self._path)
+            if found is not None and found.ephemeral_owner == session:
+                self._store.commit((Delete(self._path, found.version),))
 
 
 def _told(seen: MemberSeen | NoAnswer) -> str:

@@ -88,7 +88,7 @@ class Connection:
         return self.store
 
     def close(self) -> None:
-        """End the session, and with it this process's ephemeral znodes. Returns at once."""
+        """End the session, and with it this process's ephemeral znodes. Within a second."""
         if self._keys is not None:
             self._keys.stop()
         self._client.stop_aside()

@@ -23,10 +23,11 @@ from failover.model import ClusterName, Epoch, HostName, Lsn, ScopeName, Timelin
 from failover.planning.reseed import Reseed, judge_reseed
 from failover.sites import patroni, postgres
 from failover.state import HistoryEntry, SalvagePhase, SalvageProgress, decode_record
-from failover.znode import Create, GroupPaths, Set
+from failover.znode import Check, Create, GroupPaths, ScopePaths, Set
 from tests.scenarios.language import build
 
 PATHS = GroupPaths(POLICY.group)
+ASK_SIZE = postgres.ask_size
 NOBODY_STREAMS = ("PostgreSQL on mks-db1 does not stream", "PostgreSQL on mks-db2 does not stream")
 
 
@@ -186,6 +187,7 @@ NEAR = Reseed(
     Lsn(100), across=False, host_end=None,
 )  # fmt: skip
 ACROSS = replace(NEAR, source=SOURCE, across=True)
+SCOPE = ScopePaths(POLICY.patroni_namespace, NEAR.scope)
 ORDER = Order("ops@ctl", "its WAL is gone", Epoch(1), 0, 1000, 5.0)
 
 
@@ -222,8 +224,13 @@ class FakePatroni:
 
 
 @pytest.fixture
-def store() -> MemoryStore:
-    found = World().session()
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def store(world: World) -> MemoryStore:
+    found = world.session()
     found.commit(tuple(Create(path, b"") for path in (*PATHS.all_parents, PATHS.state)))
     parents = ("/service", "/service/marketplace-makassar", "/service/marketplace-makassar/members")
     found.commit(tuple(Create(path, b"") for path in parents))
@@ -281,6 +288,52 @@ def test_across_the_primary_is_a_guest_only_while_the_source_is_chosen(store, fa
     assert fake.ordered[1:] == [("mks-db1 to mks-db2", ())]
 
 
+GUEST = "/service/marketplace-makassar/members/jkt-db1"
+
+
+def test_the_guest_of_another_reseed_stays(world, store, fake) -> None:
+    """Without it that one's Patroni would copy from a leader that lacks the WAL."""
+    other = world.session()
+    other.commit((Create(GUEST, b"{}", ephemeral=True),))
+    with pytest.raises(UserError, match="could not be named as the source"):
+        Reseeding(POLICY, store, ACROSS, ORDER, "secret").start()
+    assert fake.ordered == []
+    assert fake._guests() == ("jkt-db1",)
+
+
+def test_a_guest_that_came_after_the_session_had_ended_stays(world, store, fake) -> None:
+    guest = reseeding._Guest(store, SCOPE, ACROSS)
+    guest.enter(Check(PATHS.state, 0))
+    store.expire()
+    world.session().commit((Create(GUEST, b"{}", ephemeral=True),))  # its version is 0 as well
+    guest.leave()
+    assert fake._guests() == ("jkt-db1",)
+
+
+def test_a_guest_of_a_lost_answer_leaves(store, fake) -> None:
+    guest = reseeding._Guest(store, SCOPE, ACROSS)
+    store.lose_answers = True
+    with pytest.raises(UserError, match="answer lost"):
+        guest.enter(Check(PATHS.state, 0))
+    assert fake._guests() == ("jkt-db1",)
+    guest.leave()
+    assert fake._guests() == ()
+
+
+def test_what_went_wrong_is_not_hidden_by_a_silent_ensemble(store, fake, monkeypatch) -> None:
+    fake.answer = patroni.Ordered(False, "I am the leader, can not reinitialize")
+    reinitialize = fake.reinitialize
+
+    async def falls_silent(host: object, password: str) -> object:
+        answer = await reinitialize(host, password)
+        store.silent = True
+        return answer
+
+    monkeypatch.setattr(patroni, "reinitialize", falls_silent)
+    with pytest.raises(UserError, match="can not reinitialize"):
+        Reseeding(POLICY, store, ACROSS, ORDER, "secret").start()
+
+
 def test_a_state_that_changed_since_refuses(store, fake) -> None:
     store.commit((Set(PATHS.state, b"another", 0),))
     with pytest.raises(UserError) as refused:
@@ -294,16 +347,6 @@ def test_patronis_refusal_is_passed_on_and_the_guest_leaves(store, fake) -> None
     with pytest.raises(UserError, match="can not reinitialize"):
         Reseeding(POLICY, store, ACROSS, ORDER, "secret").start()
     assert fake._guests() == ()
-
-
-def test_somebody_elses_guest_stays(store, fake) -> None:
-    """Two at once: without his guest the first one's host would be copied from the leader."""
-    other = "/service/marketplace-makassar/members/jkt-db1"
-    store.commit((Create(other, b"another operator's", ephemeral=True),))
-    with pytest.raises(UserError, match="could not be named"):
-        Reseeding(POLICY, store, ACROSS, ORDER, "secret").start()
-    assert fake._guests() == ("jkt-db1",)
-    assert fake.ordered == []
 
 
 def test_the_following_is_bounded(store, fake) -> None:
@@ -338,7 +381,8 @@ def run(store, fake, monkeypatch, tmp_path):
     for name in ("observer", "patroni-rest"):
         (tmp_path / f"{name}.password").write_text("secret\n")
 
-    async def size(_host, _password_file):
+    async def size(_host, password_file):
+        assert password_file == tmp_path / "observer.password"  # all that stands in it
         return 640 * 1024**2
 
     @contextmanager
@@ -407,13 +451,22 @@ def test_bad_input(run) -> None:
 
 
 def test_a_size_that_is_not_known_refuses(run, monkeypatch) -> None:
-    async def size(_host, _password):
+    async def size(_host, _password_file):
         return NoAnswer(NoAnswerKind.REJECTED, "no pg_hba.conf entry")
 
     monkeypatch.setattr(postgres, "ask_size", size)
     result = run("mks-db2", "--dry-run")
     assert result.exit_code == ExitCode.REFUSED
     assert "controller's host" in result.stderr
+
+
+def test_a_password_that_cannot_be_read_names_the_option(run, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(postgres, "ask_size", ASK_SIZE)
+    (tmp_path / "observer.password").unlink()
+    result = run("mks-db2", "--dry-run")
+    assert result.exit_code == ExitCode.BAD_INPUT
+    assert "not asked" in result.stderr
+    assert "--secrets" in result.stderr
 
 
 def test_ctrl_c_detaches_and_says_how_to_follow(run, fake, monkeypatch) -> None:
@@ -425,3 +478,27 @@ def test_ctrl_c_detaches_and_says_how_to_follow(run, fake, monkeypatch) -> None:
     assert result.exit_code == ExitCode.INTERRUPTED
     assert "failover status --watch" in result.stderr
     assert [name for name, _ in fake.ordered] == ["reinitialize mks-db2"]
+
+
+def test_what_stands_in_the_environment_goes_on_record_printable(
+    run, fake, store, monkeypatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "ops\x1b[2J\n")
+    fake.seen = [
+        fake.member("running", "t0", 0),
+        fake.member("running", "t1", Lsn.parse("0/5000000").bytes, streams=True),
+    ]
+    result = run("mks-db2", "--yes", "--reason", "x")
+    assert result.exit_code == ExitCode.OK, result.output
+    assert {event.by.partition("@")[0] for event in events(store)} == {"ops?[2J?"}
+
+
+def test_a_user_without_a_name_is_a_number(run, fake, store, monkeypatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found: 4711")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    monkeypatch.setattr(Reseeding, "follow", lambda *_: 1.0)
+    result = run("mks-db2", "--yes", "--reason", "x")
+    assert result.exit_code == ExitCode.OK, result.output
+    assert events(store)[0].by.startswith("uid ")
