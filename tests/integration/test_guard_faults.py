@@ -200,20 +200,27 @@ def frozen_session(lab: Lab, host: DatabaseHost) -> Iterator[None]:
 # --------------------------------------------------------------------------- dead for good
 
 
-@pytest.mark.parametrize("process", [Process.GUARD, Process.PATRONI])
-def test_killed_for_good_the_other_host_takes_over(lab: Lab, process: Process) -> None:
-    """Inside the site, and only after the first server is stopped."""
+@pytest.mark.parametrize(
+    "processes",
+    [(Process.GUARD,), (Process.PATRONI,), (Process.GUARD, Process.PATRONI)],
+    ids=" and ".join,
+)
+def test_killed_for_good_the_other_host_takes_over(
+    lab: Lab, processes: tuple[Process, ...]
+) -> None:
+    """Inside the site, and only after the first server is stopped: with both gone by systemd."""
     roles = Roles.now(lab)
     with customers(lab, roles.active) as shop, concluding(lab) as seen:
         killed_s = boottime_s()
-        lab.faults.kill(roles.primary.name, process, for_good=True)
+        for process in processes:
+            lab.faults.kill(roles.primary.name, process, for_good=True)
         wait_until("the other host takes writes", lambda: writable_at(lab, roles.replica))
         shop.wait_served()
         first_s = shop.first_ack_s(roles.replica, killed_s)
         last_s = shop.last_ack_s(roles.primary)
         assert first_s is not None
         print(
-            f"{process}: last acknowledgement of the first host {last_s - killed_s:.2f} s after "
+            f"{' and '.join(processes)}: last acknowledgement of the first host {last_s - killed_s:.2f} s after "
             f"the fault, first one of the other {first_s - killed_s:.2f} s"
         )
         assert last_s < first_s
