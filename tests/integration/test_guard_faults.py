@@ -220,8 +220,9 @@ def test_killed_for_good_the_other_host_takes_over(
         last_s = shop.last_ack_s(roles.primary)
         assert first_s is not None
         print(
-            f"{' and '.join(processes)}: last acknowledgement of the first host {last_s - killed_s:.2f} s after "
-            f"the fault, first one of the other {first_s - killed_s:.2f} s"
+            f"{' and '.join(processes)}: last acknowledgement of the first host "
+            f"{last_s - killed_s:.2f} s after the fault, first one of the other "
+            f"{first_s - killed_s:.2f} s"
         )
         assert last_s < first_s
         assert stopped_or_standby(lab, roles.primary)
