@@ -70,7 +70,8 @@ def all_fenced(policy: Policy, own: SiteName, fenced: tuple[str, ...]) -> None:
 
 
 def nobody_else_answers(policy: Policy, me: ZooKeeperServer) -> None:
-    """Any part of a site that is said to be fenced (``questions.answering``)."""
+    """Anything of a site that is said to be fenced: ZooKeeper, PostgreSQL, Patroni, guard,
+    controller, HAProxy."""
     from failover.rebuild.questions import answering
 
     found = answering(policy, me.site)

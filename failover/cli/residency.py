@@ -23,7 +23,7 @@ from failover.cli.settings import reason_option
 
 if TYPE_CHECKING:
     from failover.cli.look import Seen
-    from failover.cli.residency_check import Check
+    from failover.cli.residency_check import ResidencyCheck
     from failover.coordination.store import Store
     from failover.residency.report.document import Period, Report, Sources
     from failover.state import HistoryHead
@@ -102,14 +102,14 @@ def approve(yes: bool, reason: str) -> None:
     click.echo(summary)
 
 
-def check_code(seen: Seen, found: Check) -> ExitCode:
+def check_code(seen: Seen, found: ResidencyCheck) -> ExitCode:
     """As `status` has it; without a usable state nothing is put on record."""
     if seen.unusable is not None:
         return seen.unusable
     return ExitCode.OK if found.clean else ExitCode.FINDINGS
 
 
-def check_json(found: Check) -> dict[str, Any]:
+def check_json(found: ResidencyCheck) -> dict[str, Any]:
     """The documented shape (docs/cli.md)."""
     return {"schema": CHECK_SCHEMA, "clean": found.clean, **asdict(found)}
 

@@ -1,4 +1,4 @@
-"""What ``failover residency check`` says: (policy, what is known of ways out) → Check. Pure.
+"""What ``failover residency check`` says: (policy, what is known of ways out) → what to say. Pure.
 
 Invariant: unknown is not clean. Every value is a str, number, bool or None, so that the JSON of a
 check is the check.
@@ -67,7 +67,7 @@ class Unobservable:
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class ResidencyCheck:
     """One moment. ``missing``: what is not known besides the hosts in ``gaps``.
 
     ``problem``: why there is no usable state, so that nothing is put on record now.
@@ -88,10 +88,12 @@ class Check:
         return not (self.open or self.gaps or self.missing)
 
 
-def checked(policy: Policy, known: ResidencyView, now_unix_s: float, problem: str = "") -> Check:
+def checked(
+    policy: Policy, known: ResidencyView, now_unix_s: float, problem: str = ""
+) -> ResidencyCheck:
     """What is known now, with what to do about it."""
     since = {gap.host: gap.since_unix_s for gap in known.ledger.gaps}
-    return Check(
+    return ResidencyCheck(
         group=policy.group,
         problem=problem,
         open=tuple(
@@ -135,7 +137,7 @@ def checked(policy: Policy, known: ResidencyView, now_unix_s: float, problem: st
 # --------------------------------------------------------------------------- text
 
 
-def as_text(check: Check) -> str:
+def as_text(check: ResidencyCheck) -> str:
     """For a human at night, in 80 columns: what, where, what to do; the rest below."""
     lines = [*_wrapped(_heading(check), 2)]
     for way in check.open:
@@ -152,7 +154,7 @@ def as_text(check: Check) -> str:
     return "\n".join(lines)
 
 
-def _heading(check: Check) -> str:
+def _heading(check: ResidencyCheck) -> str:
     if check.clean:
         said = "nothing stands open, every host was looked at"
     else:
@@ -174,7 +176,7 @@ def _open(way: OpenWay) -> Iterator[str]:
     yield from _labelled("do", way.todo)
 
 
-def _answered_for(check: Check) -> Iterator[str]:
+def _answered_for(check: ResidencyCheck) -> Iterator[str]:
     if check.accepted:
         yield from ("", "accepted: there, and somebody answers for it")
     for each in check.accepted:

@@ -53,18 +53,25 @@ Door = tuple[str, Address, int]
 
 
 def _doors(policy: Policy, own: SiteName) -> tuple[Door, ...]:
+    """Every port that the other sites are known by: at the witness it may be the controller's
+    alone that still answers."""
+    others = [site for site in policy.sites if site.name != own]
     servers = [s for s in policy.zookeeper_servers if s.site != own]
     hosts = [h for cluster in policy.clusters for h in cluster.hosts if h.site != own]
-    others = [site for site in policy.sites if site.name != own]
-    deciders = [site.controller for site in others]
+    controllers = [site.controller for site in others]
     proxies = [proxy for site in others for proxy in site.proxies]
     return (
         *((f"{s.name} (ZooKeeper)", s.address, s.client_port) for s in servers),
         *((f"{h.name} (PostgreSQL)", h.address, h.postgres_port) for h in hosts),
         *((f"{h.name} (Patroni)", h.address, h.patroni_port) for h in hosts),
         *((f"{h.name} (guard)", h.address, h.guard_port) for h in hosts),
-        *((f"{c.name} (controller)", c.address, c.metrics_port) for c in deciders),
-        *((f"{p.name} (HAProxy)", p.address, STATISTICS_PORT) for p in proxies),
+        *((f"{c.name} (controller)", c.address, c.metrics_port) for c in controllers),
+        *(
+            (f"{p.name} (HAProxy, {cluster.name})", p.address, cluster.proxy_port)
+            for p in proxies
+            for cluster in policy.clusters
+        ),
+        *((f"{p.name} (HAProxy's statistics)", p.address, STATISTICS_PORT) for p in proxies),
     )
 
 

@@ -7,6 +7,7 @@ is awaited for ``limit_s`` at most.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,7 @@ from failover.health.observation import (
 )
 from failover.model import TIMELINE_MAX, Lsn, TimelineId
 from failover.policy import DatabaseHost
-from failover.sites.observer_connection import (
-    ObserverConnection,
-    PasswordUnread,
-)
+from failover.sites.observer_connection import ObserverConnection, PasswordUnread
 from failover.sites.trouble import no_answer, one_line, timed_out
 
 # The timeline of a primary is in the name of the file it writes; a standby's is what it receives
@@ -106,26 +104,43 @@ class PostgresProbe:
         await self._connection.close()
 
 
+async def ask_once(
+    connection: ObserverConnection,
+    limit_s: float,
+    query: str,
+    parameters: dict[str, Any] | None = None,
+) -> dict[str, Any] | NoAnswer:
+    """The first row, or the reason for none; the connection is closed. PasswordUnread."""
+    asking = asyncio.ensure_future(connection.rows(query, parameters))
+    try:
+        await asyncio.wait([asking], timeout=limit_s)
+        if not asking.done():
+            connection.abort()
+            asking.cancel()
+            return timed_out(limit_s)
+        return asking.result()[0]
+    except (psycopg.Error, OSError, ValueError, IndexError) as error:
+        return no_answer_of(error, limit_s)
+    finally:
+        with contextlib.suppress(psycopg.Error, OSError):
+            await connection.close()
+
+
 async def ask_size(host: DatabaseHost, password_file: Path) -> int | NoAnswer:
     """Bytes of all databases of the cluster, as its server says; WAL is not counted.
-    PasswordUnread where there is no password to show."""
+    PasswordUnread where that file cannot be read."""
     connection = ObserverConnection(
         host,
         password_file=password_file,
         limit_s=SIZE_LIMIT_S,
         application_name="failover reseed",
     )
-    try:
-        async with asyncio.timeout(SIZE_LIMIT_S):
-            rows = await connection.rows("SELECT failover.databases_bytes() AS size_bytes")
-    except (psycopg.Error, OSError) as error:
-        return no_answer_of(error, SIZE_LIMIT_S)
-    finally:
-        await connection.close()
-    size_bytes = rows[0]["size_bytes"] if rows else None
-    if size_bytes is None:
+    row = await ask_once(connection, SIZE_LIMIT_S, "SELECT failover.databases_bytes() AS bytes")
+    if isinstance(row, NoAnswer):
+        return row
+    if row["bytes"] is None:
         return NoAnswer(NoAnswerKind.MALFORMED, "the query gave no size")
-    return int(size_bytes)
+    return int(row["bytes"])
 
 
 def seen(row: dict[str, Any]) -> PostgresSeen:

@@ -5,13 +5,9 @@ Public catalogues and settings alone: no row, no statement. Every question ends 
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import time
 from pathlib import Path
 from typing import Any
-
-import psycopg
 
 from failover.checks.found import (
     ClockFound,
@@ -30,8 +26,7 @@ from failover.sites.observer_connection import (
     ObserverConnection,
     PasswordUnread,
 )
-from failover.sites.postgres import no_answer_of
-from failover.sites.trouble import timed_out
+from failover.sites.postgres import ask_once
 
 LIMIT_S = 3.0
 # A database's owner must not be able to put his own functions in the place of PostgreSQL's.
@@ -152,21 +147,10 @@ async def _row(
         database=database,
         options=_OPTIONS,
     )
-    asking = asyncio.ensure_future(connection.rows(query, parameters))
     try:
-        await asyncio.wait([asking], timeout=LIMIT_S)
-        if not asking.done():
-            connection.abort()
-            asking.cancel()
-            return timed_out(LIMIT_S)
-        return asking.result()[0]
+        return await ask_once(connection, LIMIT_S, query, parameters)
     except PasswordUnread as error:
         return NoAnswer(NoAnswerKind.TIMED_OUT, str(error))
-    except (psycopg.Error, OSError, ValueError, IndexError) as error:
-        return no_answer_of(error, LIMIT_S)
-    finally:
-        with contextlib.suppress(psycopg.Error, OSError):
-            await connection.close()
 
 
 # --------------------------------------------------------------------------- rows as values

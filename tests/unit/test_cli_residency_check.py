@@ -18,7 +18,7 @@ from failover.cli import look
 from failover.cli.exit_codes import ExitCode
 from failover.cli.look import Seen
 from failover.cli.main import cli
-from failover.cli.residency_check import Check, as_text, checked
+from failover.cli.residency_check import ResidencyCheck, as_text, checked
 from failover.health.inputs import StateSeen, ViewInputs
 from failover.health.view import build_view
 from failover.model import HostName
@@ -68,7 +68,7 @@ def since(inputs: ViewInputs, finding: Finding, age_s: float) -> ViewInputs:
     return replace(inputs, ledger=LedgerSeen(ledger, 1))
 
 
-def check(inputs: ViewInputs, policy: Policy = POLICY) -> Check:
+def check(inputs: ViewInputs, policy: Policy = POLICY) -> ResidencyCheck:
     view = build_view(policy, inputs)
     return checked(policy, view.residency, view.now_unix_s, view.store_problem)
 
