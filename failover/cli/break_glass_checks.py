@@ -181,14 +181,15 @@ def members(policy: Policy) -> frozenset[int]:
     """Who the serving ensemble is, as it says itself. Refused where nobody serves: what is about to
     be put aside could be had from nobody."""
     from failover.coordination.connect import open_store
+    from failover.coordination.session import OwnFilesUnusable
     from failover.coordination.store import StoreForbidden, StoreUnavailable
     from failover.rebuild import zoo_cfg
 
     try:
         with open_store(policy) as store:
             found = store.read("/zookeeper/config")
-    except StoreForbidden:
-        raise  # somebody serves, and does not let this key in
+    except (StoreForbidden, OwnFilesUnusable):
+        raise  # somebody may serve, and this key or this user is not let in
     except StoreUnavailable:
         found = None
     if found is None:

@@ -41,11 +41,12 @@ def command(watching: bool, supposed: tuple[str, ...], output: str) -> None:
     """The verdict, every gate with its evidence, the one that blocks, and what comes next.
 
     Exit code 0 when all is well, 1 when it is not or a step is due, 5 on a hold, 3 without an
-    answer of the ensemble, 4 without a usable state. With --what-if: 0 where writes would go on,
-    here or at the other site, 5 where everything would hold.
+    answer of the ensemble, 4 without a usable state, 6 where this user, or the key, may not look.
+    With --what-if: 0 where writes would go on, here or at the other site, 5 where everything would
+    hold.
     """
     from failover.cli.explanation import as_rich
-    from failover.cli.look import observing, without_ensemble
+    from failover.cli.look import allowed, observing, without_ensemble
     from failover.coordination.session import OwnFilesUnusable
     from failover.coordination.store import StoreForbidden, StoreUnavailable
 
@@ -55,13 +56,13 @@ def command(watching: bool, supposed: tuple[str, ...], output: str) -> None:
     try:
         with observing(policy) as reader:
             if watching:
-                shown = map(_explain, reader.forever())
+                shown = map(_explain, map(allowed, reader.forever()))
                 watch(
                     shown, title="failover explain", output=output, as_json=as_json, as_rich=as_rich
                 )
-            seen = reader.settle()
+            seen = allowed(reader.settle())
     except (StoreForbidden, OwnFilesUnusable):
-        raise  # trouble of whoever asks, and no word about the ensemble
+        raise  # says nothing of the ensemble, so it is no verdict
     except StoreUnavailable as error:
         seen = without_ensemble(policy, str(error))  # a named scenario like any other
     explanation = _explain(seen)

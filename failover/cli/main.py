@@ -17,11 +17,11 @@ from click.shell_completion import CompletionItem, get_completion_class
 
 from failover import __version__
 from failover.cli.exit_codes import ExitCode
-from failover.cli.options import KEYS_VARIABLE, Settings, config_option
+from failover.cli.options import KEYS_VARIABLE, TLS_VARIABLE, Settings, config_option
 from failover.cli.output import UserError
 
 if TYPE_CHECKING:
-    from failover.coordination.store import StoreUnavailable
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +131,20 @@ def raise_for_user(error: Exception) -> NoReturn:
 
     if isinstance(error, StoreForbidden):
         raise UserError(
-            f"ZooKeeper does not allow it: {error}",
-            where=f"the keys in ${KEYS_VARIABLE}, or in /etc/failover/secrets",
+            f"not allowed in ZooKeeper: {error}",
+            where=f"the keys in ${KEYS_VARIABLE}, or in /etc/failover/secrets, as {_user()} "
+            "reads them",
             todo="use the key of a role that may, or ask who has one (docs/operations/access.md)",
             code=ExitCode.FORBIDDEN,
         ) from None
     if isinstance(error, StoreUnavailable):
-        _unavailable(error)
+        _raise_own_files(error)
+        raise UserError(
+            str(error),  # it says who gave no answer: a server, a controller, a znode that changes
+            todo="`failover zookeeper status` says whether a majority of the servers serves; where "
+            "none does: docs/operations/quorum-lost.md",
+            code=ExitCode.UNREACHABLE,
+        ) from None
     if type(error).__name__ == "StateError":  # its module costs pydantic: not imported to compare
         raise UserError(str(error), code=ExitCode.STATE_UNREADABLE) from None
     if isinstance(error, OSError) and isinstance(error.filename, str):
@@ -145,29 +152,37 @@ def raise_for_user(error: Exception) -> NoReturn:
     raise error
 
 
-def _unavailable(error: StoreUnavailable) -> NoReturn:
+def _raise_own_files(error: Exception) -> None:
+    """UserError where it is of this user's own files: the ensemble was not asked."""
     from failover.coordination.session import OwnFilesUnusable
 
     if isinstance(error, OwnFilesUnusable):
         raise UserError(
-            f"nobody was asked: {error}",
-            todo="run it as this host's service does (`sudo -u failover` on a controller's host); "
-            "docs/operations/certificates.md has what these files have to be",
+            str(error),
+            where=f"this host, as {_user()}; ZooKeeper was not asked",
+            todo="run it as a user who may read these files (`failover` on a controller's host, "
+            f"`postgres` on a database host, root), or name a directory with your own in "
+            f"${TLS_VARIABLE} (docs/operations/certificates.md)",
             code=ExitCode.FORBIDDEN,
         ) from None
-    raise UserError(
-        str(error),
-        todo="`failover zookeeper status` says which servers serve. No majority: check the network "
-        "to these hosts (docs/operations/quorum-lost.md). All well there: ask again",
-        code=ExitCode.UNREACHABLE,
-    ) from None
+
+
+def _user() -> str:
+    """Whose rights this process has; $LOGNAME and $USER may say anything."""
+    import os
+    import pwd
+
+    try:
+        return f"user {pwd.getpwuid(os.geteuid()).pw_name}"
+    except KeyError:  # one without a name
+        return f"uid {os.geteuid()}"
 
 
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Exit codes: 0 ok, 1 findings or unhealthy, 2 bad input, 3 ensemble unreachable, "
-    "4 state unreadable, 5 refused, 6 not with this key, 130 interrupted.",
+    "4 state unreadable, 5 refused, 6 not with this key or user, 130 interrupted.",
 )
 @click.version_option(__version__, prog_name="failover")
 @config_option

@@ -50,12 +50,12 @@ def check(ctx: click.Context, output: str) -> None:
     open, or is not known (unknown is not clean). Accepted findings and exceptions are shown and do
     not change it. 3 without an answer of the ensemble, 4 without a usable state.
     """
-    from failover.cli.look import observing
+    from failover.cli.look import allowed, observing
     from failover.cli.residency_check import as_text, checked
 
     policy = load_policy()
-    with observing(policy) as observer:
-        seen = observer.settle()
+    with observing(policy) as reader:
+        seen = allowed(reader.settle())
     view = seen.view
     found = checked(
         policy, view.residency, view.now_unix_s, view.store_problem or view.state_problem

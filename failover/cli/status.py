@@ -61,7 +61,7 @@ def command(
     other, 3 without an answer of the ensemble, 4 without a usable state. With --watch and -o json:
     one document per line.
     """
-    from failover.cli.look import observing
+    from failover.cli.look import allowed, observing
     from failover.cli.tree import as_rich
 
     if watching and asking:
@@ -73,9 +73,9 @@ def command(
     )
     with observing(policy) as reader:
         if watching:
-            shown = map(part.of, reader.forever())
+            shown = map(part.of, map(allowed, reader.forever()))
             watch(shown, title="failover status", output=output, as_json=as_json, as_rich=as_rich)
-        seen = reader.settle()
+        seen = allowed(reader.settle())
         ready = _readiness(policy, reader, observer_password_file) if asking else None
     snapshot = part.of(seen)
     if output == "json":

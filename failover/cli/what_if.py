@@ -53,8 +53,8 @@ def _change(policy: Policy, words: str) -> Change:
 
 def look_and_foresee(policy: Policy, changes: tuple[Change, ...]) -> tuple[look.Seen, Foresight]:
     """What is seen now, and what would follow. StoreUnavailable where nothing answers."""
-    with look.observing(policy) as observer:
-        seen = observer.settle(LOOK_S)
+    with look.observing(policy) as reader:
+        seen = look.allowed(reader.settle(LOOK_S))
     return seen, foresee(policy, seen.inputs, changes)
 
 

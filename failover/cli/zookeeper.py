@@ -45,9 +45,12 @@ def command() -> None:
 def status(output: str) -> None:
     """Ask every server of failover.yaml what it is; needs no quorum and no session.
 
-    Exit codes: 0 every server serves; 1 a majority does; 3 there is no quorum.
+    Exit codes: 0 every server serves; 1 a majority does; 3 there is no quorum; 6 this user may not
+    read the host's key, so nobody was asked.
     """
-    servers = ask_all(load_policy())
+    policy = load_policy()
+    _own_files_usable(policy)
+    servers = ask_all(policy)
     serving = sum(server.serves for server in servers)
     quorum = serving > len(servers) // 2
     if output == "json":
@@ -128,6 +131,16 @@ def apply(new_keys: bool) -> None:
     click.echo(
         f"{changed} access lists changed; all are as zookeeper.acl: {policy.access.position}"
     )
+
+
+def _own_files_usable(policy: Policy) -> None:
+    """OwnFilesUnusable: without them every server would be told as one without an answer."""
+    from failover.coordination.session import usable
+
+    identities = {server.identity for server in policy.zookeeper_servers}
+    for identity in identities:
+        if identity is not None:
+            usable(identity)
 
 
 def ask_all(policy: Policy) -> tuple[ServerAnswer, ...]:

@@ -25,6 +25,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from kazoo.client import KazooClient, KazooState
@@ -56,6 +57,11 @@ SEALED_GRACE_S = 0.35
 STOP_LIMIT_S = 1.0
 _WORD = b"srvr"
 _NOT_SERVING = b"not currently serving"
+
+
+class OwnFilesUnusable(StoreUnavailable):
+    """This process cannot use its own key or authorities, so it asked no server: nothing is known
+    of the ensemble. The message names the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,19 +302,23 @@ class _Connection(ImpatientConnection):
         return read_timeout_ms, connect_timeout_ms
 
 
-class OwnFilesUnusable(StoreUnavailable):
-    """No server was asked: this process cannot prove itself, or believe anybody."""
-
-
-def _usable(identity: Identity) -> None:
+def usable(identity: Identity) -> None:
     """OwnFilesUnusable where no server can be reached for our own files' sake, said at once."""
     try:
         context_of(identity)
     except OSError as error:
-        what = f"{identity.host_file}, {identity.authority_file}"
-        raise OwnFilesUnusable(
-            f"our own key or authorities cannot be used: {error} ({what})"
-        ) from None
+        why = _unreadable(identity) or f"{error} ({identity.host_file}, {identity.authority_file})"
+        raise OwnFilesUnusable(f"our own key or authorities cannot be used: {why}") from None
+
+
+def _unreadable(identity: Identity) -> str:
+    """The first file that cannot be read, and why; OpenSSL's errors name none. Empty: both can."""
+    for file in (identity.host_file, identity.authority_file):
+        try:
+            Path(file).open("rb").close()
+        except OSError as error:
+            return str(error)
+    return ""
 
 
 def _sealed_with(identity: Identity) -> dict[str, Any]:
@@ -349,7 +359,7 @@ class SessionClient(KazooClient):  # type: ignore[misc]
         self._on_suspended = on_suspended
         identity = servers[0].identity
         if identity is not None:
-            _usable(identity)
+            usable(identity)
         pause_s = PROBE_PAUSE_S if identity is None else SEALED_PAUSE_S
         retry = KazooRetry(max_tries=-1, delay=pause_s, backoff=1, max_jitter=0.0)
         super().__init__(

@@ -32,7 +32,7 @@ EXIT_CODES = {
     ),
     ExitCode.UNREACHABLE: (
         "the ZooKeeper ensemble gives no answer (said within 5 s, with the servers tried), or no "
-        "controller does",
+        "controller takes up in time what it was asked for: the message says which",
         "[quorum-lost](operations/quorum-lost.md)",
     ),
     ExitCode.STATE_UNREADABLE: (
@@ -44,8 +44,9 @@ EXIT_CODES = {
         "[gates](gates.md)",
     ),
     ExitCode.FORBIDDEN: (
-        "ZooKeeper, or the controller, does not let the role of this key do that",
-        "[access](operations/access.md)",
+        "ZooKeeper, or the controller, does not let the role of this key do that; or this user "
+        "cannot read the key or the certificate, and nobody was asked",
+        "[access](operations/access.md), [certificates](operations/certificates.md)",
     ),
     ExitCode.INTERRUPTED: ("interrupted (Ctrl-C), also the usual end of `--watch`", ""),
 }

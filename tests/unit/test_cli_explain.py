@@ -16,8 +16,9 @@ from failover.cli.exit_codes import ExitCode
 from failover.cli.explanation import ExplainSnapshot, as_rich, explain_snapshot
 from failover.cli.look import Seen
 from failover.cli.main import cli
+from failover.coordination import connect
 from failover.coordination.session import OwnFilesUnusable
-from failover.coordination.store import StoreForbidden
+from failover.coordination.store import FORBIDDEN, StoreForbidden, StoreUnavailable
 from failover.health.inputs import StateSeen, ViewInputs
 from failover.health.verdict import Consequence, Verdict, judge
 from failover.health.view import build_view
@@ -161,6 +162,48 @@ def test_exit_code(run, inputs: ViewInputs, code: ExitCode) -> None:
     assert "decision" in result.stdout
 
 
+@pytest.mark.parametrize("arguments", [(), ("--what-if", "link-cut")])
+@pytest.mark.parametrize(
+    "error",
+    [StoreForbidden("no key can be shown"), OwnFilesUnusable("host.pem: no permission")],
+)
+def test_who_may_not_look_is_told_so_and_gets_no_verdict(
+    monkeypatch: pytest.MonkeyPatch, error: StoreUnavailable, arguments: tuple[str, ...]
+) -> None:
+    @contextmanager
+    def open_store(_policy):
+        raise error
+        yield
+
+    monkeypatch.setattr(connect, "open_store", open_store)
+    monkeypatch.setenv("FAILOVER_CONFIG", str(CONFIG))
+    result = CliRunner().invoke(cli, ["explain", *arguments], prog_name="failover")
+    assert result.exit_code == ExitCode.FORBIDDEN
+    assert str(error) in result.stderr
+    assert result.stdout == ""
+
+
+def test_a_silent_ensemble_is_a_verdict_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def open_store(_policy):
+        raise StoreUnavailable("nobody answers")
+        yield
+
+    monkeypatch.setattr(connect, "open_store", open_store)
+    monkeypatch.setenv("FAILOVER_CONFIG", str(CONFIG))
+    result = CliRunner().invoke(cli, ["explain", "-o", "json"], prog_name="failover")
+    assert result.exit_code == ExitCode.UNREACHABLE
+    assert json.loads(result.stdout)["verdict"]["code"] == "quorum_lost"
+
+
+def test_a_key_that_may_not_read_is_no_lost_quorum(run) -> None:
+    inputs = replace(healthy(), store_problem=f"/failover/state {FORBIDDEN}: NoAuthError")
+    result = run(inputs)
+    assert result.exit_code == ExitCode.FORBIDDEN
+    assert "access.md" in result.stderr
+    assert result.stdout == ""
+
+
 def test_an_unbounded_loss_is_unknown_in_seconds_and_valid_json() -> None:
     newest = jakarta_gone().samples[0]
     older = replace(newest, age_s=newest.age_s + 1.0)
@@ -181,19 +224,3 @@ def test_json(run) -> None:
     assert {"name", "cluster", "passes", "evidence", "invariant", "opens_in_s"} == set(
         document["gates"][0]
     )
-
-
-@pytest.mark.parametrize("trouble", [StoreForbidden("no key"), OwnFilesUnusable("host.pem")])
-def test_who_may_not_ask_is_told_so_and_no_verdict(trouble, monkeypatch) -> None:
-    """A quorum that is lost leads on to breaking the glass."""
-
-    @contextmanager
-    def observing(_policy):
-        raise trouble
-        yield
-
-    monkeypatch.setattr(look, "observing", observing)
-    monkeypatch.setenv("FAILOVER_CONFIG", str(CONFIG))
-    done = CliRunner().invoke(cli, ["explain"], prog_name="failover")
-    assert done.exit_code == ExitCode.FORBIDDEN
-    assert "quorum" not in done.output

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import socket
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from failover.cli.exit_codes import ExitCode
 from failover.cli.main import NOUNS, Noun, cli
 from failover.cli.output import UserError
 from failover.coordination.session import OwnFilesUnusable
-from failover.coordination.store import StoreUnavailable
+from failover.coordination.store import StoreForbidden, StoreUnavailable
 from failover.state import StateError
 
 HEAVY = (
@@ -98,12 +100,9 @@ def test_a_missing_library_is_said_with_what_to_install(monkeypatch: pytest.Monk
             ExitCode.UNREACHABLE,
             "10.77.1.21:2181",
         ),
-        (
-            OwnFilesUnusable("our own key cannot be used: Permission denied"),
-            ExitCode.FORBIDDEN,
-            "sudo -u failover",
-        ),
+        (StoreForbidden("no key can be shown"), ExitCode.FORBIDDEN, "access.md"),
         (OSError(36, "File name too long", "/etc/x"), ExitCode.BAD_INPUT, "/etc/x"),
+        (OwnFilesUnusable("host.pem: no permission"), ExitCode.FORBIDDEN, "certificates.md"),
         (StateError("state: schema 9 is not known"), ExitCode.STATE_UNREADABLE, "schema 9"),
         (UserError("no", code=ExitCode.REFUSED), ExitCode.REFUSED, "error: no"),
         (KeyboardInterrupt(), ExitCode.INTERRUPTED, "interrupted"),
@@ -116,6 +115,22 @@ def test_known_trouble_is_a_message_and_a_code(noun, error, code, words) -> None
     assert words in result.stderr
     assert "Traceback" not in result.output
     assert result.stdout == ""
+
+
+def test_ones_own_files_are_told_with_the_user_and_not_as_a_silent_ensemble(noun) -> None:
+    noun(raising(OwnFilesUnusable("our own key cannot be used: '/etc/x/host.pem'")))
+    said = run("status").stderr
+    assert said.startswith("error: our own key cannot be used: '/etc/x/host.pem'\n")
+    assert f"as user {pwd.getpwuid(os.geteuid()).pw_name}; ZooKeeper was not asked" in said
+    assert "quorum" not in said
+
+
+def test_where_the_ensemble_did_answer_nobody_says_that_it_did_not(noun) -> None:
+    """The setting desk's words: a controller is silent, and the ensemble keeps the request."""
+    noun(raising(StoreUnavailable("/f/setting: no controller has answered")))
+    said = run("status").stderr
+    assert said.startswith("error: /f/setting: no controller has answered\n")
+    assert "where none does: docs/operations/quorum-lost.md" in said
 
 
 def test_a_bug_stays_a_traceback(noun) -> None:

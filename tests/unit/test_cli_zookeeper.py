@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 from cli_world import POLICY
@@ -18,6 +19,7 @@ from failover.cli import zookeeper
 from failover.cli.exit_codes import ExitCode
 from failover.cli.main import cli
 from failover.policy import Policy
+from failover.transport import TransportSecurity, Wire
 
 FOLLOWER = "Zookeeper version: 3.9.3\nZxid: 0x200000001\nMode: follower\n"
 LEADER = FOLLOWER.replace("follower", "leader")
@@ -99,3 +101,15 @@ def test_every_server_is_asked_on_its_own(
     assert [line.split()[0] for line in lines] == names
     assert [mode in line for mode, line in zip(modes, lines, strict=True)] == [True] * 3
     assert ("NO QUORUM" in done.stdout) is (code is ExitCode.UNREACHABLE)
+
+
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_without_files_of_ones_own_nobody_is_said_to_be_silent(
+    output: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sealed = replace(POLICY, tls=TransportSecurity(zookeeper=Wire.REQUIRE))
+    monkeypatch.setattr(zookeeper, "load_policy", lambda: sealed.with_tls_in(str(tmp_path)))
+    done = CliRunner().invoke(cli, ["zookeeper", "status", "-o", output])
+    assert done.exit_code == ExitCode.FORBIDDEN, done.output
+    assert f"{tmp_path}/host.pem" in done.stderr
+    assert done.stdout == ""

@@ -96,7 +96,7 @@ def test_every_invariant_is_documented_by_its_name() -> None:
         report.ClusterMove,
         report.Step,
         checks_result.Result,
-        residency_check.Check,
+        residency_check.ResidencyCheck,
         residency_check.OpenWay,
         residency_check.BlindSpot,
         residency_check.AcceptedWay,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +15,15 @@ import pytest
 from failover.cli.break_glass_checks import (
     everybody_knows_everybody,
     is_a_returned_one,
+    members,
     nobody_else_answers,
     waiting,
 )
 from failover.cli.output import UserError
 from failover.config import load
+from failover.coordination import connect
+from failover.coordination.session import OwnFilesUnusable
+from failover.coordination.store import StoreForbidden, StoreUnavailable
 from failover.health.observation import ZooKeeperMode
 from failover.last_writer import (
     LastWriter,
@@ -385,3 +390,26 @@ def test_a_survivor_does_not_rejoin_itself() -> None:
         is_a_returned_one(POLICY, ME, ALONE)
     for config in (rendered(), zoo_cfg.part(rendered(), [1, 2]), UNSEEN):  # the last: given up
         is_a_returned_one(POLICY, ME, config)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "told"),
+    [
+        (StoreUnavailable("silent"), UserError),
+        (StoreForbidden("no key can be shown"), StoreForbidden),
+        (OwnFilesUnusable("host.pem: no permission"), OwnFilesUnusable),
+    ],
+)
+def test_only_silence_is_told_as_nobody_who_serves(
+    trouble: StoreUnavailable, told: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is to be done then is a quorum of one site."""
+
+    @contextmanager
+    def open_store(_policy: object) -> Any:
+        raise trouble
+        yield
+
+    monkeypatch.setattr(connect, "open_store", open_store)
+    with pytest.raises(told):
+        members(POLICY)

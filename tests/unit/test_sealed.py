@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from failover.coordination.session import Server, SessionClient, serving
+from failover.coordination.session import OwnFilesUnusable, Server, SessionClient, serving
 from failover.coordination.store import StoreUnavailable
 from failover.pki.directory import Directory
 from failover.sealed import break_off, context_of, dial
@@ -180,10 +180,11 @@ def test_renewed_files_are_used_and_others_are_not_read_again(pki: Directory) ->
 
 def test_files_that_are_no_good_are_said_at_once(pki: Directory) -> None:
     missing = Identity("/nowhere/host.pem", "/nowhere/ca.pem")
-    with pytest.raises(StoreUnavailable, match=r"cannot be used: .*/nowhere/host\.pem"):
+    with pytest.raises(OwnFilesUnusable, match=r"cannot be used: .*/nowhere/host\.pem'$"):
         SessionClient([Server("127.0.0.1", 1, missing)], session_ms=6000, answer_limit_s=1.0)
+    assert issubclass(OwnFilesUnusable, StoreUnavailable), "long-running processes try again"
     pki.host_file(CLIENT).write_text("nonsense")
-    with pytest.raises(StoreUnavailable, match="cannot be used"):
+    with pytest.raises(OwnFilesUnusable, match=r"cannot be used: .*host\.pem, .*ca\.pem\)$"):
         SessionClient([Server("127.0.0.1", 1, identity(pki))], session_ms=6000, answer_limit_s=1.0)
 
 
