@@ -54,7 +54,14 @@ def command(site: str | None, metrics_address: str, password_file: Path) -> None
         raise UserError(
             f"metrics cannot be served: {error}",
             where=f"{metrics_address or own.address} port {own.metrics_port}",
-            todo="is another controller running here? see controller.metrics_port in failover.yaml"
-            if error.errno == errno.EADDRINUSE
-            else "the host's address, or its files for TLS (docs/operations/certificates.md)",
+            todo=_todo(error),
         ) from None
+
+
+def _todo(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "is another controller running here? see controller.metrics_port in failover.yaml"
+    return (
+        "see that this user may read the host's key and certificate "
+        "(docs/operations/certificates.md), and may have this port (controller.metrics_port)"
+    )
