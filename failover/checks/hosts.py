@@ -155,7 +155,7 @@ def clocks(found: Found) -> Said:
         wrong=[told] if apart_s > CLOCK_FAILED_S else [],
         doubtful=[told] if apart_s > CLOCK_WARNING_S else [],
         unseen=[f"{', '.join(silent)}: no word of the time"] if silent else [],
-        unseen_fix=f"{HEAR_GUARD} {LOOK_AT_OBSERVERS}",
+        unseen_fix=f"{HEAR_GUARD} A controller is asked at its `metrics_port` (9187).",
     )
 
 

@@ -7,10 +7,11 @@ message and an exit code, never a traceback; a bug is a traceback.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import importlib.util
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
@@ -19,9 +20,6 @@ from failover import __version__
 from failover.cli.exit_codes import ExitCode
 from failover.cli.options import KEYS_VARIABLE, TLS_VARIABLE, Settings, config_option
 from failover.cli.output import UserError
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,8 +145,8 @@ def raise_for_user(error: Exception) -> NoReturn:
         ) from None
     if type(error).__name__ == "StateError":  # its module costs pydantic: not imported to compare
         raise UserError(str(error), code=ExitCode.STATE_UNREADABLE) from None
-    if isinstance(error, OSError) and isinstance(error.filename, str):
-        raise UserError(error.strerror or str(error), where=error.filename) from None
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        raise UserError(error.strerror or str(error), where=str(error.filename)) from None
     raise error
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from failover.checks.proven import NEVER_SEEN
 from failover.checks.result import Result, Verdict
 from failover.cli.tree import BAD, GOOD, indented
 
@@ -22,29 +22,38 @@ class Failing:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Of how many checks, and what fails. Warnings and unknowns are allowed, and counted."""
+    """Of how many checks, and what fails or is not known: unknown is not ready, but for what nobody
+    can see from here. Warnings are allowed, and counted."""
 
     ready: bool
     checks: int
     warnings: int
-    unknown: int
     failing: tuple[Failing, ...]
+    unknown: tuple[Failing, ...]
 
     @classmethod
     def of(cls, results: Iterable[Result]) -> Readiness:
         every = tuple(results)
-        failing = tuple(Failing(r.check, r.sentence, r.fix) for r in every if r.fails)
-        count = Counter(r.verdict for r in every if not r.fails)
-        return cls(not failing, len(every), count[Verdict.WARNING], count[Verdict.UNKNOWN], failing)
+        failing = tuple(map(_told, (r for r in every if r.fails)))
+        unknown = tuple(map(_told, (r for r in every if not r.fails and _blind(r))))
+        warnings = sum(r.verdict is Verdict.WARNING for r in every)
+        return cls(not failing and not unknown, len(every), warnings, failing, unknown)
+
+
+def _told(result: Result) -> Failing:
+    return Failing(result.check, result.sentence, result.fix)
+
+
+def _blind(result: Result) -> bool:
+    return result.verdict is Verdict.UNKNOWN and result.check not in NEVER_SEEN
 
 
 def as_rich(readiness: Readiness) -> Group:
-    beside = f"{readiness.warnings} warnings, {readiness.unknown} unknown"
+    beside = f"of {readiness.checks} checks, {readiness.warnings} with a warning"
     if readiness.ready:
-        return Group(
-            Text.assemble(("ready", GOOD), f": none of {readiness.checks} checks fails ({beside})")
-        )
-    head = f": {len(readiness.failing)} of {readiness.checks} checks fail ({beside})"
-    lines: list[RenderableType] = [Text.assemble(("NOT READY", BAD), head)]
+        return Group(Text.assemble(("ready", GOOD), f": none fails or is unknown, {beside}"))
+    count = f"{len(readiness.failing)} fail, {len(readiness.unknown)} are unknown"
+    lines: list[RenderableType] = [Text.assemble(("NOT READY", BAD), f": {count}, {beside}")]
     lines += indented(f"{each.check}: {each.sentence}" for each in readiness.failing)
+    lines += indented(f"{each.check}: unknown: {each.sentence}" for each in readiness.unknown)
     return Group(*lines, *indented(["`failover check` has what to do about each"]))

@@ -233,7 +233,7 @@ def _signed_off(
     from failover.model import Epoch
     from failover.rehearsal import text
     from failover.rehearsal.report import file_stem
-    from failover.state import HistoryEntry
+    from failover.state import HistoryEntry, StateError
     from failover.znode import GroupPaths
 
     document = json.dumps(text.document(report, reasons), indent=2, ensure_ascii=False) + "\n"
@@ -260,7 +260,7 @@ def _signed_off(
             sign_off(store, GroupPaths(policy.group), entry)
         else:
             ask_for(policy, store, entry.event, "", entry.summary, entry.details)
-    except (StoreUnavailable, UserError) as error:
+    except (StoreUnavailable, StateError, UserError) as error:
         raise UserError(
             f"the report is written and not signed off: {error}",
             where=", ".join(str(one.path) for one in written),

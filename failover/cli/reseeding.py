@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 POLL_S = 0.5
 BUSY = "already in progress"  # how Patroni's refusal ends while it works on something else
 BUSY_LIMIT_S = 60.0
+LEAVE_LIMIT_S = 5.0
 MEMBER_SEEN_LIMIT_S = 10.0  # a Patroni attached to a follower sees a new znode a little later
 
 Say = Callable[[str], None]
@@ -220,13 +221,22 @@ class _Guest:
 
     def leave(self) -> None:
         """Where the guest is this session's, also by a commit whose answer was lost. Another
-        reseed's stays: its Patroni may be choosing just now. The session's end takes ours too."""
-        with contextlib.suppress(StoreUnavailable):
+        reseed's stays: its Patroni may be choosing just now. The session's end takes ours too, and
+        may be hours away: tried for a few seconds."""
+        give_up_s = time.monotonic() + LEAVE_LIMIT_S
+        while not self._left() and time.monotonic() < give_up_s:
+            time.sleep(POLL_S / 5)
+
+    def _left(self) -> bool:
+        try:
             session = self._store.session_id
             self._store.sync()
             found = self._store.read(self._path)
-            if found is not None and found.ephemeral_owner == session:
-                self._store.commit((Delete(self._path, found.version),))
+            if found is None or found.ephemeral_owner != session:
+                return True
+            return isinstance(self._store.commit((Delete(self._path, found.version),)), Committed)
+        except StoreUnavailable:
+            return False
 
 
 def _told(seen: MemberSeen | NoAnswer) -> str:

@@ -42,7 +42,7 @@ STATUS_SCHEMA = 1
     "--ready",
     "asking",
     is_flag=True,
-    help="Also whether every check of `failover check` is in order; takes some ten seconds.",
+    help="Also whether a check of `failover check` fails or is unknown; takes some ten seconds.",
 )
 @observer_password_option
 @output_option
@@ -57,9 +57,9 @@ def command(
 ) -> None:
     """Sites, hosts, roles, timeline, lag, lease and verdict.
 
-    Exit code 0 only where the verdict is "healthy" and, with --ready, no check fails; 1 for any
-    other, 3 without an answer of the ensemble, 4 without a usable state. With --watch and -o json:
-    one document per line.
+    Exit code 0 only where the verdict is "healthy" and, with --ready, no check fails or is unknown;
+    1 for any other, 3 without an answer of the ensemble, 4 without a usable state. With --watch and
+    -o json: one document per line.
     """
     from failover.cli.look import allowed, observing
     from failover.cli.tree import as_rich

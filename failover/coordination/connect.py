@@ -16,6 +16,7 @@ from failover.coordination.kazoo_store import KazooStore
 from failover.coordination.keys import ring_of
 from failover.coordination.session import Server, SessionClient
 from failover.coordination.store import StoreForbidden, StoreUnavailable
+from failover.endpoints import endpoint
 from failover.policy import Policy, ZooKeeperServer
 from failover.timing import lease_timing
 
@@ -23,7 +24,7 @@ from failover.timing import lease_timing
 def servers_text(policy: Policy) -> str:
     """All servers of the ensemble for a human: name and address."""
     return ", ".join(
-        f"{server.name} ({server.address}:{server.client_port})"
+        f"{server.name} ({endpoint(server.address, server.client_port)})"
         for server in policy.zookeeper_servers
     )
 

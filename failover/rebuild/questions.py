@@ -46,7 +46,7 @@ def elects(server: ZooKeeperServer) -> bool:
 
 def answering(policy: Policy, own: SiteName) -> tuple[str, ...]:
     """Every part of the other sites that takes a connection, by host and part."""
-    return asyncio.run(_answering(_doors(policy, own)))
+    return asyncio.run(_answering(_doors(policy, own), _passed_on(policy, own)))
 
 
 Door = tuple[str, Address, int]
@@ -59,13 +59,20 @@ def _doors(policy: Policy, own: SiteName) -> tuple[Door, ...]:
     servers = [s for s in policy.zookeeper_servers if s.site != own]
     hosts = [h for cluster in policy.clusters for h in cluster.hosts if h.site != own]
     controllers = [site.controller for site in others]
-    proxies = [proxy for site in others for proxy in site.proxies]
     return (
         *((f"{s.name} (ZooKeeper)", s.address, s.client_port) for s in servers),
         *((f"{h.name} (PostgreSQL)", h.address, h.postgres_port) for h in hosts),
         *((f"{h.name} (Patroni)", h.address, h.patroni_port) for h in hosts),
         *((f"{h.name} (guard)", h.address, h.guard_port) for h in hosts),
         *((f"{c.name} (controller)", c.address, c.metrics_port) for c in controllers),
+    )
+
+
+def _passed_on(policy: Policy, own: SiteName) -> tuple[Door, ...]:
+    """Ports that no firewall has to let sites at: who refuses may be the firewall of the way, and
+    only one that opens is there."""
+    proxies = [p for site in policy.sites if site.name != own for p in site.proxies]
+    return (
         *(
             (f"{p.name} (HAProxy, {cluster.name})", p.address, cluster.proxy_port)
             for p in proxies
@@ -75,9 +82,12 @@ def _doors(policy: Policy, own: SiteName) -> tuple[Door, ...]:
     )
 
 
-async def _answering(doors: tuple[Door, ...]) -> tuple[str, ...]:
-    opened = await asyncio.gather(*(_opens(address, port) for _, address, port in doors))
-    return tuple(name for (name, _, _), there in zip(doors, opened, strict=True) if there)
+async def _answering(doors: tuple[Door, ...], passed_on: tuple[Door, ...]) -> tuple[str, ...]:
+    every = (*doors, *passed_on)
+    asked = (_opens(address, port) for _, address, port in doors)
+    tried = (_opens(address, port, refused=False) for _, address, port in passed_on)
+    opened = await asyncio.gather(*asked, *tried)
+    return tuple(name for (name, _, _), there in zip(every, opened, strict=True) if there)
 
 
 async def _opens(address: Address, port: int, *, refused: bool = True) -> bool:

@@ -34,6 +34,8 @@ from failover.cli.exit_codes import ExitCode
 from failover.cli.host_node import HostNode
 from failover.cli.look import Seen
 from failover.cli.main import cli
+from failover.cli.ready import Readiness
+from failover.cli.ready import as_rich as ready_as_rich
 from failover.cli.snapshot import Snapshot, status_tree
 from failover.cli.status import as_json
 from failover.cli.tree import as_rich
@@ -254,7 +256,11 @@ def test_watch_without_a_terminal_prints_one_tree_after_the_other(run) -> None:
 
 
 def results(*failing: str) -> tuple[Result, ...]:
-    said = {"guard-alive": Checked.OK, "rehearsal": Checked.WARNING, "clocks": Checked.UNKNOWN}
+    said = {
+        "guard-alive": Checked.OK,
+        "rehearsal": Checked.WARNING,
+        "hypervisor-clock": Checked.UNKNOWN,
+    }
     said |= dict.fromkeys(failing, Checked.FAILED)
     return tuple(
         Result(name, Subject.GROUP, verdict, f"{name} says so", "do this.", name in failing)
@@ -276,21 +282,30 @@ def ready(run, monkeypatch: pytest.MonkeyPatch):
 def test_ready_where_no_check_fails(ready) -> None:
     done = ready(healthy())
     assert done.exit_code == ExitCode.OK
-    assert "ready: none of 3 checks fails (1 warnings, 1 unknown)" in done.stdout
+    assert "ready: none fails or is unknown, of 3 checks, 1 with a warning" in done.stdout
     document = json.loads(ready(healthy(), "-o", "json").stdout)
     assert document["readiness"] == {
-        **{"ready": True, "checks": 3, "warnings": 1, "unknown": 1, "failing": []}
+        **{"ready": True, "checks": 3, "warnings": 1, "failing": [], "unknown": []}
     }
 
 
 def test_a_healthy_group_with_a_failing_check_is_not_ready(ready) -> None:
     done = ready(healthy(), failing=("permit-hook",))
     assert done.exit_code == ExitCode.FINDINGS
-    assert "NOT READY: 1 of 4 checks fail" in done.stdout
+    assert "NOT READY: 1 fail, 0 are unknown, of 4 checks, 1 with a warning" in done.stdout
     assert "permit-hook: permit-hook says so" in done.stdout
     document = json.loads(ready(healthy(), "-o", "json", failing=("permit-hook",)).stdout)
     assert document["healthy"]
     assert [each["check"] for each in document["readiness"]["failing"]] == ["permit-hook"]
+
+
+def test_what_is_not_known_is_not_ready() -> None:
+    """As where no database lets this host in. What nobody can ever see is no such thing."""
+    blind = Result("clocks", Subject.HOSTS, Checked.UNKNOWN, "nobody told", "do this.", False)
+    found = Readiness.of((*results(), blind))
+    assert not found.ready
+    assert [each.check for each in found.unknown] == ["clocks"]
+    assert "clocks: unknown: nobody told" in text_of(ready_as_rich(found))
 
 
 def test_not_asked_it_is_not_known(run) -> None:

@@ -56,13 +56,6 @@ def stack() -> Iterator[ExitStack]:
         yield opened
 
 
-def test_a_server_with_ipv6_is_one_that_the_client_understands() -> None:
-    servers = [Server("fd00::1", 2181), Server("10.77.1.21", 2181)]
-    client = SessionClient(servers, session_ms=6000, answer_limit_s=1.0)
-    assert list(client.hosts) == [("fd00::1", 2181), ("10.77.1.21", 2181)]
-    assert str(servers[0]) == "[fd00::1]:2181"
-
-
 def test_a_frozen_server_costs_nothing_where_another_serves(stack: ExitStack) -> None:
     frozen, good = stack.enter_context(server(FROZEN)), stack.enter_context(server(FOLLOWER))
     began_s = time.monotonic()

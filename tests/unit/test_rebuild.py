@@ -294,7 +294,7 @@ def test_a_site_of_which_one_part_answers_is_not_fenced(
     known = (*POLICY.zookeeper_servers, *hosts, *controllers, *proxies)
     (address,) = [each.address for each in known if each.name == alive]
 
-    async def opens(asked: object, asked_port: int) -> bool:
+    async def opens(asked: object, asked_port: int, **_: bool) -> bool:
         return (asked, asked_port) == (address, port)
 
     monkeypatch.setattr(questions, "_opens", opens)
@@ -303,8 +303,22 @@ def test_a_site_of_which_one_part_answers_is_not_fenced(
         nobody_else_answers(POLICY, ME)
 
 
+def test_who_refuses_may_be_a_firewall_on_the_way_to_a_proxy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No list of ports asks for those between sites: a dead site would answer for ever."""
+
+    async def refused(_address: object, _port: int, *, refused: bool = True) -> bool:
+        return refused
+
+    monkeypatch.setattr(questions, "_opens", refused)
+    found = questions.answering(POLICY, SiteName("makassar"))
+    assert "sby-ctl1 (controller)" in found
+    assert [name for name in found if "HAProxy" in name] == []
+
+
 def test_nobody_of_the_own_site_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def opens(*_: object) -> bool:
+    async def opens(*_: object, **_more: bool) -> bool:
         return True
 
     monkeypatch.setattr(questions, "_opens", opens)

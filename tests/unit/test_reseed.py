@@ -243,6 +243,7 @@ def fake(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> FakePatroni:
     for name in ("ask_member", "ask_members", "reinitialize", "hand_over"):
         monkeypatch.setattr(patroni, name, getattr(found, name))
     monkeypatch.setattr(reseeding, "POLL_S", 0.0)
+    monkeypatch.setattr(reseeding, "LEAVE_LIMIT_S", 0.0)
     return found
 
 
