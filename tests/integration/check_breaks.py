@@ -116,33 +116,35 @@ def appended(path: str, line: str) -> Broken:
     return edited(path, f"printf '%s\\n' '{line}' >>")
 
 
-@contextmanager
-def guard_unheard(lab: Lab) -> Iterator[None]:
+def healed(fault: Callable[[Lab], object]) -> Broken:
+    """By one of the lab's faults, which is undone."""
+
+    @contextmanager
+    def broken(lab: Lab) -> Iterator[None]:
+        fault(lab)
+        try:
+            yield
+        finally:
+            lab.faults.heal()
+
+    return broken
+
+
+@healed
+def guard_unheard(lab: Lab) -> None:
     for site in lab.policy.sites:
         lab.faults.cut(site.controller.name, HOST, ports=(8009,))
-    try:
-        yield
-    finally:
-        lab.faults.heal()
 
 
-@contextmanager
-def server_frozen(lab: Lab) -> Iterator[None]:
+@healed
+def server_frozen(lab: Lab) -> None:
     lab.faults.freeze("mks-zk1")
-    try:
-        yield
-    finally:
-        lab.faults.heal()
 
 
-@contextmanager
-def patroni_stands_still(lab: Lab) -> Iterator[None]:
+@healed
+def patroni_stands_still(lab: Lab) -> None:
     """Stopped by systemd it would take its server along."""
     lab.faults.stop(HOST, "patroni")
-    try:
-        yield
-    finally:
-        lab.faults.heal()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from check_asked import asked_on
-from check_breaks import HOST, Broken, on_host, scoped
+from check_breaks import HOST, Broken, healed, on_host, scoped
 from drill import Roles
 
 from failover.lab.lab import Lab
@@ -65,22 +65,14 @@ def guard_of_another_lease(lab: Lab) -> Iterator[None]:
         lab.shell(HOST, again)
 
 
-@contextmanager
-def no_controller_in_jakarta(lab: Lab) -> Iterator[None]:
+@healed
+def no_controller_in_jakarta(lab: Lab) -> None:
     lab.faults.kill("jkt-ctl1", "controller", for_good=True)
-    try:
-        yield
-    finally:
-        lab.faults.heal()
 
 
-@contextmanager
-def kernel_without_barrier(lab: Lab) -> Iterator[None]:
+@healed
+def kernel_without_barrier(lab: Lab) -> None:
     lab.faults.no_barrier(HOST)
-    try:
-        yield
-    finally:
-        lab.faults.heal()
 
 
 def standbys_standby(lab: Lab) -> HostName:
@@ -90,24 +82,16 @@ def standbys_standby(lab: Lab) -> HostName:
     return next(each.name for each in hosts if each.name != roles.standby_leader.name)
 
 
-@contextmanager
-def server_silent(lab: Lab) -> Iterator[None]:
+@healed
+def server_silent(lab: Lab) -> None:
     """Every process of it stands still; Patroni waits for it, and answers nobody either."""
     lab.faults.stop(standbys_standby(lab), "postgres")
-    try:
-        yield
-    finally:
-        lab.faults.heal()
 
 
-@contextmanager
-def no_wal(lab: Lab) -> Iterator[None]:
+@healed
+def no_wal(lab: Lab) -> None:
     leader = Roles.now(lab).standby_leader
     lab.faults.cut(standbys_standby(lab), leader.name, ports=(5432,))
-    try:
-        yield
-    finally:
-        lab.faults.heal()
 
 
 @contextmanager
