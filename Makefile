@@ -26,6 +26,7 @@ demo: setup ## the story: Jakarta is lost, Makassar takes over, Jakarta returns
 	@$(FAILOVER) demo
 
 test: check setup ## check, simulation, mutations, and the integration tests on the lab (about 45 minutes on two cores)
+	@test "$$(id -u)" != 0 || scripts/setup --model
 	$(PYTEST) -n 2 tests/unit tests/simulation -m "slow and not full"
 	$(PYTHON) -m tests.mutations
 	$(PYTEST) tests/integration -m "not full" --durations=30
