@@ -32,7 +32,7 @@ SEARCH_PATH = "search_path=pg_catalog, pg_temp"
 # Role → attributes and memberships that it is meant to have; a cluster's client role is added.
 MEANT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     OBSERVER: (("login",), ("pg_use_reserved_connections",)),
-    "failover_functions": ((), ("pg_read_all_settings", "pg_read_all_stats")),
+    "failover_functions": ((), ("pg_checkpoint", "pg_read_all_settings", "pg_read_all_stats")),
     "failover_cutter": (("replication",), ("pg_read_all_stats", "pg_signal_backend")),
     **dict.fromkeys(REPLICATORS, (("login", "replication"), ())),
     **dict.fromkeys(REWINDERS, (("login",), ())),

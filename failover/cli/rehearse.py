@@ -17,8 +17,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from failover.cli.check import observer_password_option
+from failover.cli.checkpoint_first import checkpoint_first
 from failover.cli.exit_codes import ExitCode
-from failover.cli.moves import Ended, carry_out, limit_option, refuse, typed, usable
+from failover.cli.moves import Ended, carry_out, limit_option, refuse, renewed, typed, usable
 from failover.cli.options import Number, OneLine, config_option, load_policy, output_option
 from failover.cli.output import UserError, print_json
 from failover.cli.report_files import Written, usable_directory, write
@@ -63,10 +65,17 @@ HISTORY_LIMIT = 100  # entries back to the beginning of a move
     help="Seconds within which the group has to be healthy after each move.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for the group's name.")
+@observer_password_option
 @output_option
 @config_option
 def command(
-    reason: str, directory: Path, limit_s: float, healthy_limit_s: float, yes: bool, output: str
+    reason: str,
+    directory: Path,
+    limit_s: float,
+    healthy_limit_s: float,
+    yes: bool,
+    observer_password_file: Path,
+    output: str,
 ) -> None:
     """Move the whole group to the other site and back, planned, and write a report of it.
 
@@ -88,7 +97,8 @@ def command(
     with open_store(policy) as store:
         _need_leader(policy, store)
         order = _order(reason.strip(), limit_s, healthy_limit_s)
-        rehearsal = Rehearsal(policy, order, _hands(policy, store, lambda: bool(stopped)))
+        hands = _hands(policy, store, observer_password_file, lambda: bool(stopped))
+        rehearsal = Rehearsal(policy, order, hands)
         home = _judged(rehearsal)
         if not yes:
             _confirm(policy, home)
@@ -148,18 +158,24 @@ def _confirm(policy: Policy, home: SiteName) -> None:
 # --------------------------------------------------------------------------- what touches the world
 
 
-def _hands(policy: Policy, store: Store, stop_asked: Callable[[], bool]) -> Hands:
+def _hands(
+    policy: Policy, store: Store, password_file: Path, stop_asked: Callable[[], bool]
+) -> Hands:
     from failover.cli.look import Reader
     from failover.cli.rehearsing import Hands
 
     def say(line: str) -> None:
         click.echo(line, err=True)
 
+    def move(from_site: SiteName, request: OperatorRequest) -> Moved:
+        checkpoint_first(policy, from_site, password_file, say)
+        return _measured(policy, store, from_site, renewed(request), say)
+
     reader = Reader(policy, store)
     return Hands(
         look=lambda: Reader(policy, store).settle(),
         glance=reader.look,
-        move=lambda from_site, request: _measured(policy, store, from_site, request, say),
+        move=move,
         say=say,
         stop_asked=stop_asked,
     )

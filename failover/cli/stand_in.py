@@ -38,7 +38,8 @@ def stand_in_options(command: Decorated) -> Decorated:
         type=click.Path(path_type=Path, dir_okay=False),
         default=Path("/etc/failover/secrets/observer.password"),
         show_default=True,
-        help="Of the database role failover_observer, for when no controller lives.",
+        help="Of the database role failover_observer: for when no controller lives, and for the "
+        "checkpoint before a planned move.",
     )
     return site(password_file(command))
 

@@ -1,8 +1,9 @@
 """``failover switchover --to SITE``: a planned move of the group, nothing lost.
 
-Every gate first; then the site's name typed by a human (or ``--yes``); then the request is put
-before the leading controller and followed. Where no controller lives, this process stands in for
-its site's, and then stays until the plan has ended. Ctrl-C ends the following, not the switchover.
+Every gate first; then the site's name typed by a human (or ``--yes``); then a checkpoint of the
+primaries that will stop; then the request is put before the leading controller and followed. Where
+no controller lives, this process stands in for its site's, and then stays until the plan has ended.
+Ctrl-C ends the following, not the switchover.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from failover.cli.checkpoint_first import checkpoint_first
 from failover.cli.exit_codes import ExitCode
 from failover.cli.moves import (
     Ended,
@@ -57,6 +59,11 @@ SWITCHOVER_SCHEMA = 1
 @limit_option
 @stand_in_options
 @click.option("--yes", is_flag=True, help="Do not ask for the site's name.")
+@click.option(
+    "--no-checkpoint",
+    is_flag=True,
+    help="Without a checkpoint of the old primaries first: their stop writes out what is dirty.",
+)
 @click.option("--dry-run", is_flag=True, help="Gates and plan only; change nothing.")
 @output_option
 @config_option
@@ -67,10 +74,14 @@ def command(
     site: str | None,
     password_file: Path,
     yes: bool,
+    no_checkpoint: bool,
     dry_run: bool,
     output: str,
 ) -> None:
     """Move the whole group to SITE, planned: the old primaries are stopped first, nothing is lost.
+
+    Before that they make a checkpoint while customers still write, so that their stop has little to
+    write out. Who cannot be asked is said, and moved all the same.
 
     Refused with every reason at once where it would not work. Where it does not come to its end
     within the limit it goes back to where it was and says why. Ctrl-C only stops following it.
@@ -100,6 +111,8 @@ def command(
                 return
             if not yes:
                 _confirm(from_site, target)
+            if not no_checkpoint:
+                checkpoint_first(policy, from_site, password_file, _say)
             request = renewed(request)
             with to_the_end(policy, store, request) if alone else contextlib.nullcontext():
                 ended = follow(policy, store, from_site, request)
@@ -141,6 +154,10 @@ def _refuse(target: SiteName, reasons: list[str]) -> NoReturn:
 # --------------------------------------------------------------------------- words
 
 
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
 def _show_dry_run(
     policy: Policy,
     request: OperatorRequest,
@@ -164,6 +181,7 @@ def _show_dry_run(
     for line in gate_lines(gates):
         click.echo(f"  {line}")
     click.echo(
+        f"0. the primaries of {from_site} make a checkpoint, while customers write on\n"
         f"1. {from_site} gets no permit any more and follows {request.to_site}: its primaries "
         "stop\n"
         f"2. {request.to_site} replays what they wrote last\n"

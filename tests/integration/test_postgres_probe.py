@@ -5,74 +5,35 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, replace
-from ipaddress import ip_address
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
-from single_container import lab_container
+from observed_server import PASSWORD, Server, observed_server, observer_password
 
 from failover.config import load
 from failover.health.glance import Glance
 from failover.health.inputs import Glanced
 from failover.health.observation import NoAnswer, NoAnswerKind, PostgresSeen
 from failover.health.probes import _ask_all, _Question
-from failover.model import ClusterName, HostName, SiteName
-from failover.policy import Cluster, DatabaseHost
+from failover.model import ClusterName, SiteName
+from failover.policy import Cluster
 from failover.sites.postgres import PostgresProbe
 
 pytestmark = pytest.mark.lab
 
 CONFIG = Path("deploy/failover.yaml").resolve()
-PASSWORD = "told-to-nobody"
-BOOTSTRAP = Path("deploy/jakarta/jkt-db1/usr/lib/failover/post-bootstrap.sql").resolve()
-START = f"""
-set -e
-bin=/usr/lib/postgresql/17/bin
-install -d -o postgres /tmp/data /run/postgresql
-as() {{ setpriv --reuid=postgres --regid=postgres --clear-groups "$@"; }}
-as $bin/initdb -D /tmp/data --auth-local=trust --auth-host=scram-sha-256 --no-sync >/dev/null
-echo 'host all all 0.0.0.0/0 scram-sha-256' >> /tmp/data/pg_hba.conf
-echo "listen_addresses = '*'" >> /tmp/data/postgresql.conf
-as $bin/pg_ctl -D /tmp/data -w start >/dev/null
-FAILOVER_OBSERVER_PASSWORD={PASSWORD} FAILOVER_CLIENT_PASSWORD=x \
-    as $bin/psql -h /run/postgresql -v ON_ERROR_STOP=1 -qf /post-bootstrap.sql postgres
-echo ready
-exec sleep infinity
-"""
-
-
-@dataclass
-class Server:
-    host: DatabaseHost
-    container: Any
-
-    def run(self, command: str) -> None:
-        code, output = self.container.exec_run(["sh", "-c", command], user="postgres")
-        assert code == 0, output.decode()
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with lab_container(
-        ["sh", "-c", START], {str(BOOTSTRAP): {"bind": "/post-bootstrap.sql", "mode": "ro"}}
-    ) as (container, address):
-        until = time.monotonic() + 60
-        while b"ready" not in container.logs():
-            assert time.monotonic() < until, container.logs().decode()
-            time.sleep(0.1)
-        host = DatabaseHost(
-            HostName("db1"), SiteName("jakarta"), ClusterName("shop"), ip_address(address)
-        )
-        yield Server(host, container)
+    with observed_server() as server:
+        yield server
 
 
 @pytest.fixture
 def password_file(tmp_path: Path) -> Path:
-    path = tmp_path / "observer.password"
-    path.write_text(f"{PASSWORD}\n", encoding="utf-8")
-    return path
+    return observer_password(tmp_path)
 
 
 def story(

@@ -130,8 +130,9 @@ def test_there_and_back(lab: Lab) -> None:
         whole(lab)
         with customers(lab, from_site) as shop:
             began_s = boottime_s()
-            code, document, _ = switchover(lab, to_site)
+            code, document, said = switchover(lab, to_site)
             assert (code, document["outcome"]) == (0, "done")
+            assert "wrote out what was dirty" in said
             shop.wait_served()
             whole(lab)
             print(f"pause {shop.pause_s(began_s)} s, on record {document['took_s']} s")

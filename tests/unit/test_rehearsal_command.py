@@ -202,7 +202,7 @@ def test_a_group_that_is_not_healthy_is_refused_with_every_reason(
 def group(monkeypatch: pytest.MonkeyPatch) -> Group:
     group = Group()
     monkeypatch.setattr(rehearse, "somebody_leads", lambda _policy, _store: True)
-    monkeypatch.setattr(rehearse, "_hands", lambda _policy, _store, _stop: group.hands())
+    monkeypatch.setattr(rehearse, "_hands", lambda *_world: group.hands())
     return group
 
 

@@ -26,7 +26,7 @@ SELECT pg_catalog.pg_reload_conf();
 -- would show other sessions' statements. So: an owner nobody can log in as, and functions that
 -- return just these columns.
 CREATE ROLE failover_functions NOLOGIN;
-GRANT pg_read_all_stats TO failover_functions;
+GRANT pg_read_all_stats, pg_checkpoint TO failover_functions;
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_waldir() TO failover_functions;
 CREATE SCHEMA failover;
 REVOKE ALL ON SCHEMA failover FROM PUBLIC;
@@ -85,10 +85,21 @@ AS $$
     SELECT sum(pg_catalog.pg_database_size(oid))::bigint FROM pg_catalog.pg_database
 $$;
 
+-- What is dirty is written out while customers still write (`failover switchover`): a server that stops
+-- writes it out too, and nobody writes then.
+CREATE FUNCTION failover.checkpoint() RETURNS void
+LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+    CHECKPOINT;
+END
+$$;
+
 ALTER FUNCTION failover.wal_receiver() OWNER TO failover_functions;
 ALTER FUNCTION failover.wal_timeline() OWNER TO failover_functions;
 ALTER FUNCTION failover.walsenders() OWNER TO failover_functions;
 ALTER FUNCTION failover.checkpointer_idle() OWNER TO failover_functions;
 ALTER FUNCTION failover.databases_bytes() OWNER TO failover_functions;
+ALTER FUNCTION failover.checkpoint() OWNER TO failover_functions;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA failover FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA failover TO failover_observer;
