@@ -129,12 +129,15 @@ def load_policy(ctx: click.Context | None = None, *, names: bool = False) -> Pol
     """
     from failover.config import ConfigError, load
     from failover.config.names import resolve
+    from failover.lab.from_here import DIRECTORY, is_of_the_lab, seen_from_here
 
     path = config_path(ctx)
     try:
         policy = load(path, resolver=resolve if names else None)
     except ConfigError as error:
         raise UserError(str(error), todo="correct the file; `failover config check`") from None
+    if is_of_the_lab(path):
+        policy = seen_from_here(policy, DIRECTORY)
     directory = os.environ.get(TLS_VARIABLE)
     policy = policy.with_tls_in(directory) if directory else policy
     keys = os.environ.get(KEYS_VARIABLE)

@@ -27,15 +27,6 @@ def generate(policy: Policy, directory: Path) -> None:
         authority.issue(names, now)
 
 
-def seen_from_here(policy: Policy, directory: Path) -> Policy:
-    """As the machine that runs the lab dials it: as the first site's controller."""
-    if not policy.tls.any:
-        return policy
-    site = policy.sites[0]
-    place = PurePosixPath(policy.tls.directory).relative_to("/")
-    return policy.with_tls_in(str(directory / site.name / site.controller.name / place))
-
-
 def certificate_files(policy: Policy, host: LabHost, directory: Path) -> Iterator[HostFile]:
     """What a host gets; customers get only whom to believe. The key belongs to the unit's user."""
     if not policy.tls.any:

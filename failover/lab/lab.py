@@ -23,6 +23,7 @@ from failover.lab.disks import Disks
 from failover.lab.errors import LabError, LabMistake
 from failover.lab.faults import Faults
 from failover.lab.files import files_of, kernel_settings
+from failover.lab.from_here import DIRECTORY, RECORD, seen_from_here
 from failover.lab.hosts import LabHost, Role, hosts_of
 from failover.lab.monitoring import host as monitoring
 from failover.lab.network import LabNetwork
@@ -32,7 +33,6 @@ from failover.model import ClusterName, HostName, SiteName
 from failover.policy import Policy
 
 ROOT = PACKAGE.parent
-DIRECTORY = ROOT / ".lab"
 CONFIG = ROOT / "deploy" / "failover.yaml"
 
 # Who holds this name has the lab: there is one on a machine, whichever directory started it. It is
@@ -67,8 +67,7 @@ class Lab:
     def __init__(self, config: Path = CONFIG, directory: Path = DIRECTORY) -> None:
         self.config = config
         self.directory = directory
-        policy = certificates.seen_from_here(load(config), directory / "pki")
-        self.policy: Policy = policy.with_keys_in(str(directory / "secrets"))
+        self.policy: Policy = seen_from_here(load(config), directory)
         self.all_hosts: tuple[LabHost, ...] = hosts_of(self.policy)
         self._reserved = False
         client = image.engine()
@@ -161,7 +160,7 @@ class Lab:
         self._remove(say)
 
     def _remove(self, say: Say) -> None:
-        (self.directory / "lab.json").unlink(missing_ok=True)
+        (self.directory / RECORD).unlink(missing_ok=True)
         gone = self.containers.remove_all()
         if gone:
             say(f"removed {gone} hosts")
@@ -301,11 +300,11 @@ class Lab:
 
     def _remember(self, running: Running) -> None:
         text = json.dumps(asdict(running), indent=1) + "\n"
-        (self.directory / "lab.json").write_text(text, encoding="utf-8")
+        (self.directory / RECORD).write_text(text, encoding="utf-8")
 
 
 def _running(directory: Path) -> Running | None:
-    path = directory / "lab.json"
+    path = directory / RECORD
     if not path.exists():
         return None
     row = json.loads(path.read_text(encoding="utf-8"))

@@ -18,7 +18,7 @@ from failover.config import ConfigError, load, parse, units
 from failover.policy import Policy
 from failover.render.files import render
 
-DEPLOYED = Path(__file__).parents[2] / "deploy" / "failover.yaml"
+DEPLOYED = Path(__file__).parents[2] / "tests" / "open.yaml"
 TEXT = DEPLOYED.read_text(encoding="utf-8")
 WHOLE = json.loads(json.dumps(yaml.safe_load(TEXT), default=str))
 BOMB = "a: &a [x, x]\n" + "".join(

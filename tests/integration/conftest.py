@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 from drill_report import what_the_lab_says
+from open_lab import open_site
 from single_container import ZooKeeperContainer, zookeeper_container
 from whole_lab import make_whole
 
@@ -23,14 +24,14 @@ def zookeeper() -> Iterator[ZooKeeperContainer]:
 
 
 @pytest.fixture(scope="session")
-def shared_lab() -> Iterator[Lab]:
-    """One lab for all tests, brought up for them and removed at the end.
+def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One open lab for all tests, brought up for them and removed at the end.
 
     With FAILOVER_LAB_KEEP in the environment the lab that is up is used, and left.
     """
     keep = bool(os.environ.get("FAILOVER_LAB_KEEP"))
     lab = _attached() if keep else None
-    found = lab or Lab()
+    found = lab or Lab(open_site(tmp_path_factory.mktemp("open")))
     with found.reserved("tests"):
         if lab is None:
             found.up(stall_shim=True, say=print)

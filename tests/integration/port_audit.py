@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,20 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example_config import unsaid
 from port_sockets import listeners, said
 from port_world import World
 from whole_lab import make_whole
 
-from failover.config import parse
 from failover.lab.containers import in_parallel
 from failover.lab.errors import LabError
 from failover.lab.hosts import LabHost
-from failover.lab.lab import CONFIG, Lab
+from failover.lab.lab import Lab
 from failover.lab.stages import Stage
 from failover.policy import Policy
 from failover.reference.ports import PORTS, Can
-from failover.render import render, write
 
 REPLICATED_LIMIT_S = 20.0
 
@@ -51,15 +47,15 @@ def listening(lab: Lab) -> list[str]:
 
 
 @contextmanager
-def required_lab(directory: Path, *, own_disks: bool = False) -> Iterator[Lab]:
-    """The lab of deploy/failover.yaml with everything required, which is what is meant unsaid. With
-    FAILOVER_LAB_KEEP the one that is up is used, where it is such a one, and left."""
+def required_lab(*, own_disks: bool = False) -> Iterator[Lab]:
+    """The lab of deploy/failover.yaml, where everything is required. With FAILOVER_LAB_KEEP the one
+    that is up is used, where it is such a one, and left."""
     keep = bool(os.environ.get("FAILOVER_LAB_KEEP"))
     if (lab := _attached() if keep else None) is not None:
         with lab.reserved("audit of ports"):
             yield lab
         return
-    found = Lab(_site(directory))
+    found = Lab()
     with found.reserved("audit of ports"):
         found.up(own_disks=own_disks, say=print)
         try:
@@ -67,16 +63,6 @@ def required_lab(directory: Path, *, own_disks: bool = False) -> Iterator[Lab]:
             yield found
         finally:
             found.down()
-
-
-def _site(directory: Path) -> Path:
-    """Its failover.yaml, and every host's files beside it, and Prometheus's."""
-    text = unsaid()
-    write(render(parse(text)), directory)
-    shutil.copytree(CONFIG.parent / "prometheus", directory / "prometheus")
-    config = directory / "failover.yaml"
-    config.write_text(text, encoding="utf-8")
-    return config
 
 
 def _attached() -> Lab | None:

@@ -17,7 +17,7 @@ from failover.config import load
 from failover.model import ClusterName, HostName, SiteName
 from failover.policy import Cluster, DatabaseHost, DeclaredNetwork, Policy, Purpose
 
-CONFIG = Path("deploy/failover.yaml").resolve()
+CONFIG = Path("tests/open.yaml").resolve()
 RENDERED = Path("deploy/jakarta/jkt-db1/usr/lib/failover").resolve()
 PASSWORD = "told-to-nobody"
 JAKARTA = SiteName("jakarta")

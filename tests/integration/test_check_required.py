@@ -36,7 +36,7 @@ ACCEPTED = (
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    with required_lab(tmp_path_factory.mktemp("site"), own_disks=True) as found:
+    with required_lab(own_disks=True) as found:
         make_whole(found)
         yield found
 

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.lab, pytest.mark.full]
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with (
-        required_lab(tmp_path_factory.mktemp("site")) as lab,
+        required_lab() as lab,
         audited(lab, tmp_path_factory.mktemp("other"), everywhere=True) as found,
     ):
         yield found

@@ -22,7 +22,7 @@ from failover.sites.postgres import PostgresProbe
 
 pytestmark = pytest.mark.lab
 
-CONFIG = Path("deploy/failover.yaml").resolve()
+CONFIG = Path("tests/open.yaml").resolve()
 
 
 @pytest.fixture(scope="module")

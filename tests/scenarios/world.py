@@ -67,7 +67,7 @@ from failover.state import (
     WriterClaim,
 )
 
-CONFIG = Path(__file__).parents[2] / "deploy" / "failover.yaml"
+CONFIG = Path(__file__).parents[2] / "tests" / "open.yaml"
 JAKARTA, MAKASSAR, SURABAYA = (SiteName(n) for n in ("jakarta", "makassar", "surabaya"))
 NOW_UNIX_S = 1_800_000_000.0
 STATE_VERSION = 7

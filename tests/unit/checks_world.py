@@ -69,7 +69,7 @@ from failover.transport import TransportSecurity, Wire
 TIMING = lease_timing(POLICY.lease_s)
 EXPECTED = expected(POLICY, CONFIG.read_bytes())
 REQUIRED = TransportSecurity(Wire.REQUIRE, Wire.REQUIRE, Wire.REQUIRE, Wire.REQUIRE)
-# deploy/failover.yaml promises nothing of backups, and its archiving and its wires are off.
+# tests/open.yaml promises nothing of backups, and its archiving and its wires are off.
 PROMISED = replace(
     POLICY,
     clusters=tuple(replace(c, backup=BackupPromise()) for c in POLICY.clusters),

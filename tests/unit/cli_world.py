@@ -50,7 +50,7 @@ from failover.state import (
     WriterClaim,
 )
 
-CONFIG = Path(__file__).parents[2] / "deploy" / "failover.yaml"
+CONFIG = Path(__file__).parents[2] / "tests" / "open.yaml"
 POLICY: Policy = load(CONFIG)
 CLUSTER = ClusterName("marketplace")
 NOW_UNIX_S = 1_760_000_000.0

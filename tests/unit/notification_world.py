@@ -53,9 +53,7 @@ LOOPBACK = NetworkException(
     reason="a test on this machine",
     expires=date(2999, 12, 31),
 )
-POLICY = replace(
-    load(ROOT / "deploy" / "failover.yaml"), residency=Residency(exceptions=(LOOPBACK,))
-)
+POLICY = replace(load(ROOT / "tests" / "open.yaml"), residency=Residency(exceptions=(LOOPBACK,)))
 PATHS = GroupPaths(POLICY.group)
 
 

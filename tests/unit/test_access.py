@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from example_config import example, unsaid
+from example_config import EXAMPLE, example
 from kazoo.security import ACL, OPEN_ACL_UNSAFE, make_digest_acl_credential
 
 from failover import host_secrets
@@ -65,7 +65,7 @@ def test_the_position_as_it_is_written(said: str, position: Access) -> None:
 
 
 def test_it_is_required_where_nothing_is_said_and_a_slip_is_named() -> None:
-    assert parse(unsaid()).access.position is Access.REQUIRE
+    assert parse(EXAMPLE).access.position is Access.REQUIRE
     with pytest.raises(ConfigError, match="did you mean require"):
         policy_of("requires")
 

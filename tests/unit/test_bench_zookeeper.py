@@ -27,7 +27,7 @@ from failover.lab.standing import Primary, Standing, harm
 from failover.model import ClusterName, Epoch, HostName, SiteName
 
 JAKARTA, SURABAYA = SiteName("jakarta"), SiteName("surabaya")
-POLICY = load(Path(__file__).parents[2] / "deploy" / "failover.yaml")
+POLICY = load(Path(__file__).parents[2] / "tests" / "open.yaml")
 
 GOOD = ZooKeeperRun(
     leader=LeaderPlace.WITNESS,

@@ -219,7 +219,7 @@ def test_who_may_not_ask_the_guard_is_told_so(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(socket.socket, "connect", denied)
-    config = ["--config", "deploy/failover.yaml"]
+    config = ["--config", "tests/open.yaml"]
     done = CliRunner().invoke(cli, [*config, "guard", *words, "--host", "jkt-db1"])
     assert done.exit_code == ExitCode.BAD_INPUT, done.output
     assert "root or as postgres" in done.output

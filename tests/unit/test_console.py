@@ -33,7 +33,7 @@ PAGE = files("failover.console").joinpath("page.html").read_text(encoding="utf-8
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
-    return load(Path("deploy/failover.yaml"))
+    return load(Path("tests/open.yaml"))
 
 
 def fetch(url: str) -> tuple[str, HTTPMessage]:

@@ -36,7 +36,7 @@ STATES: dict[str, Callable[[Fed], None]] = {
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
-    return load(ROOT / "deploy" / "failover.yaml")
+    return load(ROOT / "tests" / "open.yaml")
 
 
 @pytest.fixture(scope="module")

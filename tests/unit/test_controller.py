@@ -23,7 +23,7 @@ from failover.znode import Committed, Set
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
-    return load(Path("deploy/failover.yaml"))
+    return load(Path("tests/open.yaml"))
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from failover.lab.evidence import Evidence
 from failover.model import Invariant, SiteName
 from failover.planning.plan import Gate, Hold, StepName
 
-POLICY = load(Path(__file__).parents[2] / "deploy" / "failover.yaml")
+POLICY = load(Path(__file__).parents[2] / "tests" / "open.yaml")
 TRAFFIC = (SiteTraffic("jakarta", 0.0, None), SiteTraffic("makassar", 49.5, "makassar"))
 
 

@@ -19,7 +19,7 @@ from failover.policy import Policy
 
 @pytest.fixture
 def policy() -> Policy:
-    return load(Path("deploy/failover.yaml"))
+    return load(Path("tests/open.yaml"))
 
 
 def restart() -> Plan:

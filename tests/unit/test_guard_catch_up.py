@@ -32,7 +32,7 @@ from failover.model import (
 from failover.state import ClusterState, GroupState, StandbyScope
 from failover.znode import GroupPaths
 
-POLICY = load(Path(__file__).parents[2] / "deploy" / "failover.yaml")
+POLICY = load(Path(__file__).parents[2] / "tests" / "open.yaml")
 CLUSTER = POLICY.clusters[0]
 ME = Member(HostName("jkt-db2"), SiteName("jakarta"), CLUSTER.name, GroupPaths(POLICY.group))
 OWN = WalEnd(Lsn(1000), TimelineId(3))

@@ -128,7 +128,7 @@ class Old:
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
-    return load(Path(__file__).parents[2] / "deploy" / "failover.yaml")
+    return load(Path(__file__).parents[2] / "tests" / "open.yaml")
 
 
 @pytest.fixture

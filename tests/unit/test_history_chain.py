@@ -23,7 +23,7 @@ from failover.policy import Policy
 from failover.state import HistoryEntry, HistoryHead, decode_record
 from failover.znode import Check, Committed, Conflict, Create, Delete, GroupPaths, Outcome, Set
 
-POLICY: Policy = load(Path("deploy/failover.yaml"))
+POLICY: Policy = load(Path("tests/open.yaml"))
 PATHS = GroupPaths(POLICY.group)
 ENTRY = HistoryEntry(1.0, Epoch(1), "following", "makassar follows jkt-db2", "test", {"a": "b"})
 

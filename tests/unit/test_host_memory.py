@@ -42,7 +42,7 @@ def look(
 
 
 def memory() -> HostMemory:
-    return HostMemory(load(Path("deploy/failover.yaml")))
+    return HostMemory(load(Path("tests/open.yaml")))
 
 
 def test_who_was_started_later_is_told_by_an_observer_who_saw_it() -> None:

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 from failover.cli.secrets import command
 from failover.host_secrets import CONTROLLER_FILES, DATABASE_FILES, NAMES
 
-CONFIG = Path(__file__).parents[2] / "deploy" / "failover.yaml"
+CONFIG = Path(__file__).parents[2] / "tests" / "open.yaml"
 SECRETS = "etc/failover/secrets"
 
 

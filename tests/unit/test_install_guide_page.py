@@ -22,7 +22,7 @@ from failover.config import load
 from failover.lab.hosts import UNITS, Role
 from failover.render import render
 
-POLICY = load(ROOT / "deploy" / "failover.yaml")
+POLICY = load(ROOT / "tests" / "open.yaml")
 ROLES = (Role.ZOOKEEPER, Role.DATABASE, Role.CONTROLLER, Role.PROXY)
 BOTH = (*blocks(), *blocks(CONTAINERS_PAGE))
 CONTAINER = ROOT / "deploy" / "containers"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from ipaddress import ip_network
 from pathlib import Path
@@ -17,6 +18,7 @@ from failover.lab import network, secrets
 from failover.lab.errors import LabMistake
 from failover.lab.faults import _ends
 from failover.lab.files import files_of, kernel_settings
+from failover.lab.from_here import is_of_the_lab, seen_from_here
 from failover.lab.hosts import Role, hosts_of
 from failover.lab.lab import CONFIG
 from failover.lab.network import Cut, unplugged
@@ -51,12 +53,13 @@ def test_the_stages_of_the_command_line_are_those_of_the_lab() -> None:
 
 def test_every_host_gets_its_own_files_and_only_its_secrets(tmp_path: Path) -> None:
     secrets.generate(tmp_path / "secrets")
+    secrets.generate_keys(load(CONFIG), tmp_path / "secrets")
     for host in hosts_of(load(CONFIG)):
         files = {str(file.path): file for file in files_of(host, CONFIG, tmp_path, False)}
         assert files["/etc/failover/failover.yaml"].data == CONFIG.read_bytes()
         assert files["/etc/failover/site"].data.decode().strip() == host.site
         held = {path.rpartition("/")[2] for path in files if "/secrets/" in path} - {".keep"}
-        assert held == set(host.secrets)
+        assert {name for name in held if not name.startswith("zookeeper")} == set(host.secrets)
         assert all(file.mode == 0o600 for path, file in files.items() if "/secrets/" in path)
         if host.role is not Role.CLIENT:
             wanted = {unit for unit in host.units if not unit.startswith("lab-")}
@@ -88,6 +91,28 @@ def test_the_kernel_of_a_zookeeper_host_makes_silent_connections_anew() -> None:
     for host in hosts_of(load(CONFIG)):
         found = kernel_settings(host, CONFIG)
         assert found == (wanted if host.role is Role.ZOOKEEPER else {}), host.name
+
+
+def test_this_machine_is_a_controller_to_the_lab_that_is_up(tmp_path: Path) -> None:
+    policy = load(CONFIG)
+    here = seen_from_here(policy, tmp_path)
+    assert here.access.directory == str(tmp_path / "secrets")
+    assert here.tls.here == str(tmp_path / "pki/jakarta/jkt-ctl1/etc/failover/tls")
+    assert render(here) == render(policy), "a host's files are the same wherever they are rendered"
+
+
+def test_only_the_failover_yaml_of_the_lab_that_is_up_is_the_labs(tmp_path: Path) -> None:
+    mine, other = tmp_path / "failover.yaml", tmp_path / "other.yaml"
+    for path in (mine, other):
+        path.write_text("")
+    record = tmp_path / "lab.json"
+    assert not is_of_the_lab(mine, tmp_path)
+    for spoilt in ("", "[]", "{}", '"x"'):
+        record.write_text(spoilt)
+        assert not is_of_the_lab(mine, tmp_path)
+    record.write_text(json.dumps({"config": str(tmp_path / "." / "failover.yaml")}))
+    assert is_of_the_lab(mine, tmp_path)
+    assert not is_of_the_lab(other, tmp_path)
 
 
 def test_secrets_are_made_once_and_are_nobody_elses(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ class Candidate:
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
-    return load(Path("deploy/failover.yaml"))
+    return load(Path("tests/open.yaml"))
 
 
 @pytest.fixture

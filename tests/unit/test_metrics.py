@@ -47,7 +47,7 @@ SERIES_MAX = 1000  # of one controller with one group
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
-    return load(ROOT / "deploy" / "failover.yaml")
+    return load(ROOT / "tests" / "open.yaml")
 
 
 # --------------------------------------------------------------------------- the linter

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cli_world import CONFIG, POLICY
+from cli_world import POLICY
 
+from failover.config import load
 from failover.lab.hosts import Role, hosts_of
+from failover.lab.lab import CONFIG
 from failover.lab.monitoring import host as monitoring
 from failover.lab.monitoring.ask import Alert, Monitoring
 from failover.lab.monitoring.receiver import make_server
@@ -53,9 +55,11 @@ def test_the_operations_host_stands_at_the_witness_and_is_nobody_else() -> None:
 
 
 def test_it_reads_the_very_files_of_the_repository() -> None:
-    files = {str(file.path): file.data for file in monitoring.files(POLICY, CONFIG)}
-    for name in ("prometheus.yml", "recording.rules.yml", "alerts.rules.yml", "alertmanager.yml"):
+    files = {str(file.path): file.data for file in monitoring.files(load(CONFIG), CONFIG)}
+    for name in ("recording.rules.yml", "alerts.rules.yml", "alertmanager.yml"):
         assert files[f"/etc/prometheus/{name}"] == (PROMETHEUS / name).read_bytes()
+    scrapes = (PROMETHEUS / "prometheus-tls.yml").read_bytes()
+    assert files["/etc/prometheus/prometheus.yml"] == scrapes
     wanted = yaml.safe_load(files["/etc/prometheus/prometheus.yml"])
     targets = {
         file for job in wanted["scrape_configs"] for file in job["file_sd_configs"][0]["files"]

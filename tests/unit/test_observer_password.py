@@ -14,7 +14,7 @@ from failover.config import parse
 from failover.sites.observer_connection import ObserverConnection, PasswordUnread
 from failover.sites.postgres import ask_size
 
-HOST = parse((Path(__file__).parents[2] / "deploy/failover.yaml").read_text()).clusters[0].hosts[0]
+HOST = parse((Path(__file__).parents[2] / "tests/open.yaml").read_text()).clusters[0].hosts[0]
 
 
 @dataclasses.dataclass

@@ -41,7 +41,7 @@ from failover.state import (
 )
 from failover.znode import GroupPaths, Set
 
-CONFIG = Path("deploy/failover.yaml")
+CONFIG = Path("tests/open.yaml")
 
 
 @pytest.fixture

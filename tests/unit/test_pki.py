@@ -23,7 +23,7 @@ from failover.pki.directory import Directory, PkiError, Why
 from failover.pki.names import host_names
 from failover.transport import HostNames
 
-CONFIG = Path(__file__).parents[2] / "deploy" / "failover.yaml"
+CONFIG = Path(__file__).parents[2] / "tests" / "open.yaml"
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 DB1 = HostNames(

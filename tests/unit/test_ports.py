@@ -40,7 +40,7 @@ def test_whoever_brings_nothing_changes_nothing_where_everything_is_required() -
 
 
 def test_the_ports_are_those_of_failover_yaml() -> None:
-    policy = load(ROOT / "deploy" / "failover.yaml")
+    policy = load(ROOT / "tests" / "open.yaml")
     host, site = policy.clusters[0].hosts[0], policy.sites[0]
     wanted = {
         (Host.DATABASE, host.postgres_port),

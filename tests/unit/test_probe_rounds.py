@@ -87,7 +87,7 @@ async def rounds(policy: Policy, count: int) -> list[SiteObservation]:
 
 
 def test_silent_hosts_do_not_delay_a_round_nor_each_other(silent_port: int) -> None:
-    policy = on_loopback(load(Path("deploy/failover.yaml")), {}, silent_port)
+    policy = on_loopback(load(Path("tests/open.yaml")), {}, silent_port)
     started = time.monotonic()
     seen = asyncio.run(rounds(policy, 3))
     assert time.monotonic() - started < 4.5
@@ -103,7 +103,7 @@ def test_silent_hosts_do_not_delay_a_round_nor_each_other(silent_port: int) -> N
 
 
 def test_known_silence_does_not_slow_the_next_rounds(silent_port: int) -> None:
-    policy = on_loopback(load(Path("deploy/failover.yaml")), {}, silent_port)
+    policy = on_loopback(load(Path("tests/open.yaml")), {}, silent_port)
     seen = asyncio.run(rounds(policy, 6))
     honest_s = 0.9
     assert seen[0].round_duration_s >= honest_s  # the first question has the whole limit
@@ -135,7 +135,7 @@ def test_one_that_recovers_slowly_is_waited_for_again() -> None:
 
 
 def test_a_closed_port_is_refused_at_once(closed_port: int) -> None:
-    policy = on_loopback(load(Path("deploy/failover.yaml")), {}, closed_port)
+    policy = on_loopback(load(Path("tests/open.yaml")), {}, closed_port)
     (seen,) = asyncio.run(rounds(policy, 1))
     assert seen.round_duration_s < 0.9
     for host in seen.hosts:
@@ -155,7 +155,7 @@ def test_one_that_answers_is_seen_beside_silent_ones(silent_port: int) -> None:
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         port = runner.addresses[0][1]
-        policy = on_loopback(load(Path("deploy/failover.yaml")), {"jkt-db1": port}, silent_port)
+        policy = on_loopback(load(Path("tests/open.yaml")), {"jkt-db1": port}, silent_port)
         (seen,) = await rounds(policy, 1)
         await runner.cleanup()
         return seen
@@ -210,7 +210,7 @@ def test_only_while_the_witness_leads_zookeeper_is_asked_less_often(
         return ZooKeeperSeen(mode, epoch=1)
 
     monkeypatch.setattr(probes, "ask_zookeeper", answering)
-    policy = on_loopback(load(Path("deploy/failover.yaml")), {}, closed_port)
+    policy = on_loopback(load(Path("tests/open.yaml")), {}, closed_port)
     asyncio.run(rounds(policy, 3))
     # A fourth round may have begun.
     assert all(found in (times, times if times == 1 else 4) for found in asked.values())

@@ -27,7 +27,7 @@ HAVE = (HostName("jkt-db2"), HostName("mks-db1"))
 
 @pytest.fixture
 def policy() -> Policy:
-    return load(Path("deploy/failover.yaml"))
+    return load(Path("tests/open.yaml"))
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def claim(store: MemoryStore, policy: Policy) -> None:
 
 def run(*words: str) -> tuple[int, str]:
     result = CliRunner().invoke(
-        cli, ["--config", "deploy/failover.yaml", "protection", *words, "--reason", "a test"]
+        cli, ["--config", "tests/open.yaml", "protection", *words, "--reason", "a test"]
     )
     return result.exit_code, result.output
 

@@ -69,8 +69,8 @@ def test_a_part_keeps_everything_but_the_other_servers() -> None:
 
 def test_unseen_only_this_host_is_let_in() -> None:
     after = zoo_cfg.part(rendered(), [2], unseen=True)
-    assert zoo_cfg.setting(after, "clientPortAddress") == "127.0.0.1"
-    assert zoo_cfg.setting(rendered(), "clientPortAddress") == "10.77.2.21"
+    assert zoo_cfg.setting(after, "secureClientPortAddress") == "127.0.0.1"
+    assert zoo_cfg.setting(rendered(), "secureClientPortAddress") == "10.77.2.21"
     assert zoo_cfg.is_unseen(after)
     assert not zoo_cfg.is_unseen(zoo_cfg.part(rendered(), [2]))
 
@@ -268,7 +268,7 @@ def test_a_service_that_does_not_obey_is_said(
 
 # --------------------------------------------------------------------------- who answers still
 
-POLICY = load(Path("deploy/failover.yaml"))
+POLICY = load(Path("tests/open.yaml"))
 ME = next(s for s in POLICY.zookeeper_servers if s.name == "mks-zk1")
 ALONE, UNSEEN = zoo_cfg.part(rendered(), [2]), zoo_cfg.part(rendered(), [2], unseen=True)
 WAITS, SERVES = ZooKeeperMode.NO_QUORUM, ZooKeeperMode.FOLLOWER

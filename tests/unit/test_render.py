@@ -23,13 +23,14 @@ from failover.render import Tree, compare, render, write
 from failover.render.expected import expected as expected_of
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+OPEN = Path(__file__).parents[1] / "open.yaml"
 WATCHDOG = PurePosixPath("jakarta/jkt-db1/etc/systemd/system.conf.d/60-failover-watchdog.conf")
 JAKARTA, MAKASSAR = SiteName("jakarta"), SiteName("makassar")
 
 
 @pytest.fixture(scope="module")
 def policy() -> Policy:
-    return load(DEPLOY / "failover.yaml")
+    return load(OPEN)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +51,8 @@ def unit(tree: Tree, host: str, name: str) -> list[str]:
 # --------------------------------------------------------------------------- the tree
 
 
-def test_what_is_committed_is_a_fresh_render(tree: Tree) -> None:
-    stale = compare(tree, DEPLOY)
+def test_what_is_committed_is_a_fresh_render() -> None:
+    stale = compare(render(load(DEPLOY / "failover.yaml")), DEPLOY)
     assert not stale, "run `failover config render --to deploy`:\n" + "".join(
         difference.unified() for difference in stale
     )

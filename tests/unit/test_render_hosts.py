@@ -9,7 +9,7 @@ import pytest
 from failover.config import load
 from failover.render import Tree, render
 
-CONFIG = Path(__file__).parents[2] / "deploy" / "failover.yaml"
+CONFIG = Path(__file__).parents[2] / "tests" / "open.yaml"
 
 
 @pytest.fixture(scope="module")

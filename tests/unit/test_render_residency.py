@@ -19,7 +19,7 @@ from failover.render import Tree, render
 from failover.render.egress import groups
 from failover.residency.allowlist import COUNTRY
 
-POLICY = load(Path(__file__).parents[2] / "deploy" / "failover.yaml")
+POLICY = load(Path(__file__).parents[2] / "tests" / "open.yaml")
 HOST = PurePosixPath("jakarta/jkt-db1")
 LAST_DAY = date(2027, 6, 30)
 

@@ -11,7 +11,7 @@ from failover.config import load
 from failover.policy import Policy
 from failover.render import Tree, render
 
-CONFIG = Path(__file__).parents[2] / "deploy" / "failover.yaml"
+CONFIG = Path(__file__).parents[2] / "tests" / "open.yaml"
 LEASE_WITH_WATCHDOG_S = 20
 
 EVERYWHERE = {

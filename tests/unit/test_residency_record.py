@@ -22,7 +22,7 @@ from failover.residency.findings import (
 )
 from failover.znode import Committed, Create, GroupPaths, Transaction
 
-POLICY = load(Path("deploy/failover.yaml"))
+POLICY = load(Path("tests/open.yaml"))
 PATHS = GroupPaths(POLICY.group)
 DB1, DB2 = HostName("jkt-db1"), HostName("jkt-db2")
 ABROAD = "10.77.99.11"

@@ -16,7 +16,7 @@ from failover.scanner import HostWatch
 from failover.sites.residency_scan import Ended
 
 SINGAPORE = ip_address("192.0.2.7")
-POLICY = load(Path("deploy/failover.yaml"))
+POLICY = load(Path("tests/open.yaml"))
 
 
 class Server:

@@ -200,7 +200,7 @@ class Reader:
     """Reads one observer's looks, half a second apart."""
 
     def __init__(self) -> None:
-        self.memory = SyncMemory(load(Path("deploy/failover.yaml")))
+        self.memory = SyncMemory(load(Path("tests/open.yaml")))
         self.sequence, self.now_s = 0, 100.0
         self.memory.set_key(SHOP, KEY, self.now_s)
 

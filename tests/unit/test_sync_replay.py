@@ -44,7 +44,7 @@ def test_whoever_is_on_record_has_everything_many_times(mode: ProtectionMode) ->
 
 
 def test_in_sync_is_a_metric() -> None:
-    group = SyncGroup(load(Path("deploy/failover.yaml")), Random(1), MODES[0])
+    group = SyncGroup(load(Path("tests/open.yaml")), Random(1), MODES[0])
     registry = CollectorRegistry()
     metrics = ControllerMetrics(group.policy, SURABAYA, Instruments(registry))
     group.quiet(QUIET_S)
@@ -68,7 +68,7 @@ def _replay(mode: ProtectionMode, seeds: tuple[int, ...]) -> None:
 
 def _storms(mode: ProtectionMode, seed: int, *, late_p: float = 0.0) -> SyncGroup:
     random = Random(seed)
-    group = SyncGroup(load(Path("deploy/failover.yaml")), random, mode)
+    group = SyncGroup(load(Path("tests/open.yaml")), random, mode)
     group.late_p, group.lateness = late_p, Random(seed)
     for _ in range(STORMS):
         group.storm(random.randint(8, 24))
@@ -161,7 +161,7 @@ def test_a_drop_that_is_sent_after_a_local_failover_is_refused() -> None:
     """The controller stands still with it in hand. It was judged of the old primary: sent now, it
     takes the new one out of its own list, whether or not mks-db1, further on the old branch, is
     still on record; and PostgreSQL would count what that one says before it is turned away."""
-    group = SyncGroup(load(Path("deploy/failover.yaml")), Random(2), MODES[0])
+    group = SyncGroup(load(Path("tests/open.yaml")), Random(2), MODES[0])
     group.quiet(QUIET_S)
     assert group.state.in_sync
     old, new, remote = (group.servers[HostName(n)] for n in ("jkt-db1", "jkt-db2", "mks-db1"))

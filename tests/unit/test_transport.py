@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from example_config import WIRES, example, unsaid
+from example_config import EXAMPLE, WIRES, example
 
 from failover.config import ConfigError, parse
 from failover.lab.workload.inside import targets_of
@@ -46,7 +46,7 @@ def test_a_directory_that_some_file_would_not_take_is_a_mistake(directory: str) 
 
 
 def test_required_is_what_nobody_has_to_say() -> None:
-    assert parse(unsaid()).tls == switched(**dict.fromkeys(WIRES, "require")).tls
+    assert parse(EXAMPLE).tls == switched(**dict.fromkeys(WIRES, "require")).tls
 
 
 def test_where_every_wire_is_off_the_directory_is_rendered_for_nobody() -> None:
