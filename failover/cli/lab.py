@@ -128,13 +128,17 @@ def status(output: str) -> None:
                 "schema": 1,
                 "stage": lab.stage,
                 "netem": lab.netem,
+                "closed": lab.closed,
                 "hosts": [_host_row(one) for one in found],
                 "faults": [str(fault) for fault in faults],
             }
         )
     else:
         _print_hosts(found)
-        click.echo(f"stage: {lab.stage}; delay of the sea (netem): {_said(lab.netem)}")
+        click.echo(
+            f"stage: {lab.stage}; delay of the sea (netem): {_said(lab.netem)}; closed: "
+            f"{_said(lab.closed)}"
+        )
         click.echo(f"faults: {'; '.join(map(str, faults)) or 'none'}")
     if not all(_well(one) for one in found):
         raise SystemExit(ExitCode.FINDINGS)

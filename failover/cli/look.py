@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from failover.cli.exit_codes import ExitCode
 from failover.clock import boottime_s
 from failover.coordination.gather import Gatherer, Now
-from failover.coordination.store import FORBIDDEN, StoreForbidden
+from failover.coordination.store import StoreForbidden
 from failover.health.inputs import ViewInputs
 from failover.health.verdict import Verdict, judge
 from failover.health.view import View, build_view
@@ -49,7 +49,7 @@ class Seen:
 
 def unusable(view: View, verdict: Verdict) -> ExitCode | None:
     """The exit code where there is nothing to judge: no answer, or no usable state."""
-    if FORBIDDEN in view.store_problem:
+    if view.store_forbidden:
         return ExitCode.FORBIDDEN
     if view.store_problem:
         return ExitCode.UNREACHABLE
@@ -60,7 +60,7 @@ def unusable(view: View, verdict: Verdict) -> ExitCode | None:
 def allowed(seen: Seen) -> Seen:
     """The same look. StoreForbidden where the ensemble answered and does not let this key read: to
     judge that would find the quorum lost."""
-    if FORBIDDEN in seen.view.store_problem:
+    if seen.view.store_forbidden:
         raise StoreForbidden(seen.view.store_problem)
     return seen
 

@@ -61,6 +61,8 @@ def describe(result: TickResult, history: tuple[Stored, ...]) -> dict[str, Any]:
 
 def _blind(view: View) -> str:
     """Why this controller cannot see, although its turns go on; empty where it sees."""
+    if view.store_forbidden:
+        return f"ZooKeeper does not let this controller read: {view.store_problem}"
     if view.store_problem:
         return f"ZooKeeper does not answer this controller: {view.store_problem}"
     if not view.observer_alive(view.reader):

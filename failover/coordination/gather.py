@@ -14,7 +14,7 @@ from failover.coordination.memory import HostMemory, Since
 from failover.coordination.reads import read_all
 from failover.coordination.requests_seen import places, request_seen
 from failover.coordination.residency import ledger_seen
-from failover.coordination.store import Store, StoreUnavailable
+from failover.coordination.store import Store, StoreForbidden, StoreUnavailable
 from failover.coordination.sync_memory import SyncKey, SyncMemory
 from failover.foreign import json_object
 from failover.health.cluster_view import READ_DELAY_S
@@ -109,11 +109,12 @@ class Gatherer:
         zookeeper_restarts_s_ago: tuple[float, ...] = (),
     ) -> ViewInputs:
         """One look. ``local``: this process's own newest observation, fresher than its znode."""
-        problem = ""
+        problem, forbidden = "", False
         try:
             znodes = self._read(store)
         except StoreUnavailable as error:
             znodes, problem = {}, str(error)
+            forbidden = isinstance(error, StoreForbidden)
         read = not problem
         if read and self._first_sight_age_s is not None:
             gap_s = 0.0 if self._read_s is None else now.boottime_s - self._read_s
@@ -147,6 +148,7 @@ class Gatherer:
             ledger=ledger_seen(znodes[self._paths.residency]) if read else NO_LEDGER,
             unscanned=tuple(self._unscanned(observers, now)) if read else (),
             store_problem=problem,
+            store_forbidden=forbidden,
             zookeeper_restarts_s_ago=zookeeper_restarts_s_ago,
             ensemble_unchanged_for_s=self._ensemble_unchanged_for_s(observers, now),
         )

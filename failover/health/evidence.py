@@ -16,6 +16,10 @@ from failover.state import StopKind, StoppedProof
 Lines = tuple[str, ...]
 
 
+def refused(view: View) -> Lines:
+    return (view.store_problem,)
+
+
 def store(view: View) -> Lines:
     return (view.store_problem, *zookeeper(view))
 

@@ -201,7 +201,8 @@ class SyncSeen:
 
 @dataclass(frozen=True, slots=True)
 class ViewInputs:
-    """Everything the core may know. ``store_problem`` is set where ZooKeeper did not answer."""
+    """Everything the core may know. ``store_problem`` is set where ZooKeeper gave nothing to read:
+    it did not answer, or (``store_forbidden``) it answered and does not let this reader read."""
 
     now_unix_s: float
     reader: SiteName  # the site of the controller that gathered this
@@ -223,5 +224,6 @@ class ViewInputs:
     ledger: LedgerSeen = LedgerSeen(Ledger())  # noqa: RUF009  # a tuple of frozen values
     unscanned: tuple[Unscanned, ...] = ()
     store_problem: str = ""
+    store_forbidden: bool = False
     zookeeper_restarts_s_ago: tuple[float, ...] = ()  # the reader's own, newest first
     ensemble_unchanged_for_s: float = 0.0  # nobody saw another ZooKeeper leader, epoch or silence

@@ -15,6 +15,10 @@ GOES_BACK_S_MAX = 5.0  # after its deadline a plan goes back at the next look
 PROMOTION_S_MAX = 30.0  # a promotion takes a second; what takes longer needs a human
 
 
+def keys_refused(view: View) -> bool:
+    return view.store_forbidden
+
+
 def quorum_lost(view: View) -> bool:
     return bool(view.store_problem)
 

@@ -82,6 +82,14 @@ def judge(view: View) -> Verdict:
 
 RULES: tuple[Rule, ...] = (
     Rule(
+        "keys_refused",
+        "ZooKeeper answers, and does not let this controller read: nothing can be decided here",
+        when.keys_refused,
+        tell.refused,
+        Consequence.HOLD,
+        page=True,
+    ),
+    Rule(
         "quorum_lost",
         "ZooKeeper does not answer here: without its quorum nothing can be decided",
         when.quorum_lost,

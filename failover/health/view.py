@@ -54,6 +54,7 @@ class View:
     now_unix_s: float
     reader: SiteName
     store_problem: str
+    store_forbidden: bool
     state: GroupState | None
     state_version: int | None
     state_problem: str
@@ -150,6 +151,7 @@ def build_view(policy: Policy, inputs: ViewInputs) -> View:
         now_unix_s=inputs.now_unix_s,
         reader=inputs.reader,
         store_problem=inputs.store_problem,
+        store_forbidden=inputs.store_forbidden,
         state=state,
         state_version=inputs.state.version,
         state_problem=state_problem,

@@ -37,6 +37,7 @@ def borrowed(
             lab.up(stall_shim=stall_shim, own_disks=own_disks, say=say)
         try:
             _complete(lab, say)
+            say(f"the lab: {words(lab)}")
             if stall_shim and not lab.stall_shim:
                 raise LabError(
                     "the lab that is up cannot stall WAL fsyncs",
@@ -51,6 +52,12 @@ def borrowed(
         finally:
             if found is None and not keep:
                 lab.down(say=say)
+
+
+def words(lab: Lab) -> str:
+    """What every figure that is measured in it hangs on."""
+    closed = "TLS on every wire, ZooKeeper asks for keys" if lab.closed else "some wire is open"
+    return f"{closed}; {'netem' if lab.netem else 'no netem'}"
 
 
 def _attached() -> Lab | None:

@@ -222,6 +222,13 @@ class Lab:
         return self._known().netem
 
     @property
+    def closed(self) -> bool:
+        """TLS is required on every wire, and ZooKeeper asks for keys."""
+        tls = self.policy.tls
+        wires = (tls.postgresql, tls.zookeeper, tls.patroni, tls.http)
+        return self.policy.access.position.closed and all(wire.required for wire in wires)
+
+    @property
     def stall_shim(self) -> bool:
         """Whether WAL fsyncs can be stalled."""
         return self._known().stall_shim

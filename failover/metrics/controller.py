@@ -112,8 +112,9 @@ class ControllerMetrics:
         self._settings(result.view)
         self._newest_moves()
         self._zookeeper(result.view)
+        answers = result.view.store_forbidden or not result.view.store_problem
         self._set("failover_leader", float(result.leading))
-        self._set("failover_zookeeper_reachable", float(not result.view.store_problem))
+        self._set("failover_zookeeper_reachable", float(answers))
         for cluster in result.view.clusters:
             self._cluster(cluster)
             self._loss(result.view, cluster)

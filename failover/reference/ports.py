@@ -316,8 +316,8 @@ _TOP = """\
 Made from `failover/reference/ports.py` by `make reference`; do not edit.
 
 Every port that a host listens on, who connects, and what each kind of client can do there: as
-`failover.yaml` is with every switch off ("off", as the lab has it), and with `tls.*` and
-`zookeeper.acl` at `require`, the default. `tests/integration/test_ports.py` (and
+`failover.yaml` is with every switch off ("off", as the lab that most tests share has it), and with
+`tls.*` and `zookeeper.acl` at `require`, the default. `tests/integration/test_ports.py` (and
 `test_ports_required.py`) compares the sockets of every host of the lab with this page, fails for
 each that is not on it, and tries each line against the running parts.
 

@@ -54,6 +54,12 @@ class Advice:
 
 _O = "operations/"
 ADVICE: dict[str, Advice] = {
+    "keys_refused": Advice(
+        "Compare /etc/failover/secrets on this controller's host with what was handed out last. "
+        "ZooKeeper itself is well, so break no glass: it is this key, or the list of the znode "
+        "that is named.",
+        f"{_O}access.md",
+    ),
     "quorum_lost": Advice(
         "Restore a majority of the ZooKeeper servers. Writes stop until then.",
         f"{_O}quorum-lost.md",

@@ -245,6 +245,15 @@ def _store(world: World) -> None:
     world.zookeeper = dict.fromkeys(world.zookeeper, no_quorum)
 
 
+@change(r"ZooKeeper refuses the key of this controller")
+def _refused(world: World) -> None:
+    problem = "/failover/marketplace/state may not be touched so by the key that was shown"
+    world.store_problem, world.store_forbidden = problem, True
+    world.state = None
+    world.claims.clear()
+    world.scopes.clear()
+
+
 @change(r"<w> leads the ensemble")
 def _leads(world: World, server: str) -> None:
     follower = ZooKeeperSeen(ZooKeeperMode.FOLLOWER, epoch=4)

@@ -169,6 +169,7 @@ class World:
     state: GroupState | None
     state_problem: str = ""
     store_problem: str = ""
+    store_forbidden: bool = False
     hosts: dict[HostName, Host] = field(default_factory=dict)
     claims: dict[ClusterName, ClaimSeen] = field(default_factory=dict)
     scopes: dict[tuple[ClusterName, SiteName], Scope] = field(default_factory=dict)
@@ -287,6 +288,7 @@ class World:
             glances=tuple(self.glances),
             sync=tuple(self.sync.values()),
             store_problem=self.store_problem,
+            store_forbidden=self.store_forbidden,
             zookeeper_restarts_s_ago=self.zookeeper_restarts_s_ago,
             ensemble_unchanged_for_s=self.ensemble_unchanged_for_s,
             request=self.request,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from failover.coordination.store import StoreUnavailable
+from failover.coordination.store import FORBIDDEN, StoreForbidden, StoreUnavailable
 from failover.simulation.tree import EMPTY, Tree, apply, without_session
 from failover.znode import Committed, Conflict, Outcome, OutcomeUnknown, Transaction, Znode
 
@@ -23,13 +23,15 @@ class World:
 
 
 class MemoryStore:
-    """One session. ``silent``: nothing is answered; ``lose_answers``: done, but not told."""
+    """One session. ``silent``: nothing is answered; ``lose_answers``: done, but not told;
+    ``forbidden``: its key is refused."""
 
     def __init__(self, world: World, session_id: int) -> None:
         self._world = world
         self._session_id: int | None = session_id
         self.silent = False
         self.lose_answers = False
+        self.forbidden = False
         self.committed: list[Transaction] = []
 
     @property
@@ -52,6 +54,8 @@ class MemoryStore:
     def commit(self, transaction: Transaction) -> Outcome:
         if self.silent or self._session_id is None:
             return OutcomeUnknown("silent")
+        if self.forbidden:
+            return Conflict(0, transaction[0], FORBIDDEN)
         with self._world.committing:
             outcome = apply(self._world.tree, transaction, self._session_id)
             if isinstance(outcome, Conflict):
@@ -69,3 +73,5 @@ class MemoryStore:
     def _answer(self) -> None:
         if self.silent:
             raise StoreUnavailable("silent")
+        if self.forbidden:
+            raise StoreForbidden(f"/state {FORBIDDEN}")

@@ -40,7 +40,6 @@ from failover.cli.snapshot import Snapshot, status_tree
 from failover.cli.status import as_json
 from failover.cli.tree import as_rich
 from failover.cli.units import duration, size
-from failover.coordination.store import FORBIDDEN
 from failover.health.inputs import StateSeen, ViewInputs
 from failover.health.observation import HostObservation
 from failover.health.verdict import Consequence, Verdict
@@ -214,7 +213,10 @@ def run(monkeypatch: pytest.MonkeyPatch):
         (jakarta_gone(), ExitCode.FINDINGS),
         (replace(healthy(), state=StateSeen()), ExitCode.STATE_UNREADABLE),
         (replace(healthy(), store_problem="no answer in 1 s"), ExitCode.UNREACHABLE),
-        (replace(healthy(), store_problem=f"/state {FORBIDDEN}"), ExitCode.FORBIDDEN),
+        (
+            replace(healthy(), store_problem="not with this key", store_forbidden=True),
+            ExitCode.FORBIDDEN,
+        ),
     ],
 )
 def test_exit_code(run, inputs: ViewInputs, code: ExitCode) -> None:

@@ -109,6 +109,15 @@ def test_a_silent_ensemble_is_a_hold_and_nothing_is_lost(group: Group) -> None:
     assert group.run(3)[-1].verdict.code == "healthy"
 
 
+def test_a_leader_whose_key_is_refused_says_so_and_another_leads(group: Group) -> None:
+    """It can neither read nor say that it is alive: ZooKeeper is well, and so is the group."""
+    group.stores[MAKASSAR].forbidden = True
+    results = group.run(12)
+    assert {r.verdict.code for r in results if r.view.reader == MAKASSAR} == {"keys_refused"}
+    assert "quorum_lost" not in {r.verdict.code for r in results}
+    assert results[-1].leader not in (None, MAKASSAR)
+
+
 def test_a_corrupt_state_is_a_hold(group: Group) -> None:
     found = group.guard.read(group.paths.state)
     assert found is not None

@@ -198,6 +198,9 @@ def test_what_is_read_is_of_the_newest_turn_and_counted_is_every_turn(policy: Po
     assert shown("zookeeper_reachable") == 0.0
     assert shown("lease_held", cluster="marketplace") is None, "only an earlier turn said so"
     assert shown("tick_seconds_count") == len(turns) + 1
+    refused = replace(gone, view=replace(gone.view, store_forbidden=True))
+    shown.feed([refused])
+    assert shown("zookeeper_reachable") == 1.0, "it answers: no quorum is lost"
     shown.feed([last])
     assert shown("zookeeper_reachable") == 1.0
     assert shown("lease_held", cluster="marketplace") == 1.0
