@@ -81,14 +81,12 @@ docs: .venv/.ready ## the documentation as a site, in .build/site; every link an
 	@.venv/bin/mkdocs build --strict --quiet
 	@echo "made: .build/site/index.html"
 
-lock: .venv/.ready ## write requirements.lock from what is installed
-	@{ head -1 requirements.lock; \
-	   $(PYTHON) -m pip freeze --exclude-editable --exclude pip --exclude setuptools; \
-	 } > requirements.lock.new && mv requirements.lock.new requirements.lock
+lock: .venv/.ready ## write requirements.lock from what is installed, with hashes
+	@scripts/lock development
 
 .PHONY: lock-hosts wheel
 lock-hosts: .venv/.ready ## write requirements-hosts.lock: what the hosts install, with hashes
-	@scripts/lock_hosts
+	@scripts/lock hosts
 
 wheel: .venv/.ready ## dist/: the wheel, what it needs and their hashes (MACHINE=aarch64 for other hosts)
 	@MACHINE=$(MACHINE) $(PYTHON) scripts/wheel.py
