@@ -102,6 +102,7 @@ _OTHERS = (
     HistoryEvent("pause_ended", _INFO, None, "the pause is over"),
     HistoryEvent("acknowledged", _INFO, None, "an operator ended the cooldown"),
     HistoryEvent("protection", _WARN, None, "an operator set the protection mode"),
+    HistoryEvent("access_lists", _WARN, None, "an admin changed who may read and write what"),
     HistoryEvent("rehearsed", _INFO, None, "a rehearsal has passed or failed"),
     HistoryEvent("reseed_started", _WARN, None, "a host is copied anew"),
     HistoryEvent("reseeded", _INFO, None, "that host streams"),

@@ -5,6 +5,7 @@ Invariant: ``status`` opens no session and writes nothing, so it works while the
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,11 @@ import click
 from failover.cli.exit_codes import ExitCode
 from failover.cli.options import config_option, load_policy, output_option
 from failover.cli.output import UserError, console, print_json
+from failover.cli.settings import operator
 from failover.endpoints import endpoint
 
 if TYPE_CHECKING:
+    from failover.coordination.store import Store
     from failover.policy import Policy, ZooKeeperServer
 
 ZOOKEEPER_SCHEMA = 1
@@ -107,8 +110,8 @@ def apply(new_keys: bool) -> None:
     """Give every znode the access list that failover.yaml has for it; as the admin.
 
     With zookeeper.acl: require the tree is closed, with off or use it is opened again. Sessions and
-    what they hold are not touched. Before closing, every host shows its key (position use or
-    require): whoever shows none is locked out.
+    what they hold are not touched; that lists were changed stands in the history. Before closing,
+    every host shows its key (position use or require): whoever shows none is locked out.
 
     Exit codes: 0 done; 5 refused, a role would be locked out by the ids that are here; 6 the key is
     not the admin's.
@@ -121,6 +124,8 @@ def apply(new_keys: bool) -> None:
     try:
         with open_store(policy) as store:
             changed = apply_lists(policy, store, anew=new_keys)
+            if changed:
+                _on_record(policy, store, changed, new_keys=new_keys)
     except LocksOut as error:
         raise UserError(
             f"every key that counts now would count no more: {error}",
@@ -131,6 +136,37 @@ def apply(new_keys: bool) -> None:
     click.echo(
         f"{changed} access lists changed; all are as zookeeper.acl: {policy.access.position}"
     )
+
+
+def _on_record(policy: Policy, store: Store, changed: int, *, new_keys: bool) -> None:
+    """In the history. What is done is done: where it cannot be written down, that is said."""
+    from failover.coordination.sign_off import sign_off
+    from failover.coordination.store import StoreUnavailable
+    from failover.state import HistoryEntry, StateError, decode_state
+    from failover.znode import GroupPaths
+
+    paths, now_unix_s = GroupPaths(policy.group), time.time()
+    position = str(policy.access.position)
+    try:
+        found = store.read(paths.state)
+        if found is None:
+            return  # before `failover init` there is no history
+        entry = HistoryEntry(
+            at_unix_s=now_unix_s,
+            epoch=decode_state(found.data, path=paths.state).epoch,
+            event="access_lists",
+            summary=f"{changed} access lists changed, to zookeeper.acl: {position}",
+            by=operator(),
+            details={
+                "changed": str(changed),
+                "position": position,
+                "new_keys": str(new_keys).lower(),
+                "at": f"{now_unix_s:.3f}",
+            },
+        )
+        sign_off(store, paths, entry)
+    except (StoreUnavailable, StateError) as error:
+        click.echo(f"not in the history: {error}", err=True)
 
 
 def _own_files_usable(policy: Policy) -> None:

@@ -349,6 +349,33 @@ def test_a_person_has_a_controller_set_what_only_controllers_write(
         assert decode_state(state.data).paused_until_unix_s > time.time()
 
 
+def test_what_the_admin_changes_stands_in_the_history(
+    closed: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = closed.policy(Access.REQUIRE, "people/admin")
+    monkeypatch.setattr("failover.cli.zookeeper.load_policy", lambda: policy)
+
+    def applied() -> tuple[str, list[str]]:
+        done = CliRunner().invoke(cli, ["zookeeper", "acl", "apply"])
+        assert done.exit_code == ExitCode.OK, done.output
+        with closed.store("people/admin") as store:
+            assert differences(policy, store) == (), "the entry has its own list at once"
+            return done.output, sorted(store.children(PATHS.history))
+
+    _, before = applied()
+    with closed.store("people/admin") as store:
+        store._client.set_acls(PATHS.requests, OPEN_ACL_UNSAFE)
+    said, after = applied()
+    assert "1 access lists changed" in said
+    (made,) = set(after) - set(before)
+    with closed.store("people/viewer") as store:
+        found = store.read(f"{PATHS.history}/{made}")
+        assert found is not None
+        written = decode_record(HistoryEntry, found.data, path=made)
+    assert (written.event, written.details["changed"]) == ("access_lists", "1")
+    assert applied() == (said.replace("1 access", "0 access"), after), "nothing to put on record"
+
+
 def test_what_an_approver_answers_for_is_refused_to_an_operator_at_once(closed: World) -> None:
     wanted = closed.policy(Access.REQUIRE)
     with closed.store(PEOPLE[Role.OPERATOR]) as store, pytest.raises(UserError) as refusal:

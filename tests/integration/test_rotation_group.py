@@ -150,7 +150,7 @@ def test_every_key_at_once_while_customers_are_served(closed: Lab) -> None:
                 change(policy, made, name)
             _copy_keys(closed)
             with open_store(policy) as store:
-                apply(policy, store)
+                assert apply(policy, store)
                 assert differences(policy, store) == ()
             served.wait_served()
             fails_exactly(closed, set())
