@@ -107,6 +107,69 @@ def issue(directory: Path, hosts: tuple[str, ...], days: int, renew: bool, new_k
 
 @command.command()
 @directory_option
+@click.argument("hosts", nargs=-1, metavar="[HOST]...")
+@config_option
+def request(directory: Path, hosts: tuple[str, ...]) -> None:
+    """For an authority that the site has already: a key and a request to sign for every host.
+
+    Keys are made once and stay in DIR/requests; HOST.csr beside them says every name and address,
+    and that the certificate is for server and client authentication. Then `failover pki take`.
+    """
+    from failover.pki.requests import ask
+
+    policy, found = _opened(directory)
+    chosen = _chosen(policy, hosts)
+    with _told():
+        for names in chosen:
+            click.echo(f"{names.host}: {ask(found, names)}")
+    click.echo("next: have them signed, then `failover pki take --authority FILE CERTIFICATE...`")
+
+
+@command.command()
+@directory_option
+@click.option(
+    "--authority",
+    "authority_file",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Who is to be believed: the root's certificate; several where two are trusted.",
+)
+@click.argument("files", nargs=-1, required=True, type=click.Path(dir_okay=False, path_type=Path))
+@config_option
+def take(directory: Path, authority_file: Path, files: tuple[Path, ...]) -> None:
+    """What came back: each file has a host's certificate first, then those behind it.
+
+    Whose it is, its key says. Files go to DIR/<site>/<host>/<path on the host>, as with `issue`.
+    One that would not do is not taken, with every reason; the others are.
+
+    Exit codes: 0 all were taken; 1 one was not.
+    """
+    from failover.pki.authority import read_certificates
+    from failover.pki.directory import PkiError, read
+    from failover.pki.requests import take as take_it
+    from failover.pki.requests import whose
+
+    policy, found = _opened(directory)
+    everybody, refused = _chosen(policy, ()), False
+    with _told():
+        authorities = read(authority_file, read_certificates)
+    for path in files:
+        try:
+            chain = read(path, read_certificates)
+            names = whose(found, everybody, chain[0])
+            if names is None:
+                raise PkiError("it is for no key in DIR/requests", todo="`failover pki request`")
+            take_it(found, names, chain, authorities, _now())
+            click.echo(f"{names.host}: taken, good until {chain[0].not_valid_after_utc:%Y-%m-%d}")
+        except PkiError as error:
+            refused = True
+            click.echo(f"{path}: not taken: {error}. {error.todo}".rstrip(), err=True)
+    if refused:
+        raise SystemExit(ExitCode.FINDINGS)
+
+
+@command.command()
+@directory_option
 @warn_days_option
 @output_option
 @config_option

@@ -78,6 +78,21 @@ def issue(
     )
 
 
+def request_pem(names: HostNames, key: Key) -> bytes:
+    """What another authority is asked to sign: the same certificate as ``issue`` would make."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names.host)])
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    request = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(subject)
+        .add_extension(_alternatives(names), critical=False)
+        .add_extension(_usage(signs=False), critical=True)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return request.public_bytes(serialization.Encoding.PEM)
+
+
 def _begun(subject: x509.Name, key: Key, now: datetime, days: int) -> x509.CertificateBuilder:
     builder = (
         x509.CertificateBuilder()
@@ -125,11 +140,21 @@ def signed_by(certificate: Certificate, authority: Certificate) -> bool:
 
 def says(certificate: Certificate, names: HostNames) -> bool:
     """Exactly these names and addresses."""
+    return _said(certificate) == set(_alternatives(names))
+
+
+def lacks(certificate: Certificate, names: HostNames) -> tuple[str, ...]:
+    """Of the names and addresses that others dial, those that it is not for."""
+    found = _said(certificate)
+    return tuple(str(each.value) for each in _alternatives(names) if each not in found)
+
+
+def _said(certificate: Certificate) -> set[x509.GeneralName]:
     try:
-        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
     except x509.ExtensionNotFound:
-        return False
-    return set(found) == set(_alternatives(names))
+        return set()
+    return set(found.value)
 
 
 def days_left(certificate: Certificate, now: datetime) -> float:
