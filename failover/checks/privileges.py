@@ -86,6 +86,9 @@ def roles(found: Found) -> Said:
             if role_name in there and role_name != OBSERVER:
                 count += 1
                 wrong += [f"{name}: {t}" for t in _beyond(there[role_name], attributes, member_of)]
+            if role_name in there and role_name in FUNCTION_OWNERS:
+                lacking = sorted(set(member_of) - set(there[role_name].member_of))
+                wrong += [f"{name}: {role_name} is no member of {each}" for each in lacking]
         doubtful += [f"{name}: {text}" for text in _let_in(postgres, each.host.cluster)]
         for database in postgres.databases:
             for role_name in BLIND[1:]:
@@ -225,7 +228,8 @@ PRIVILEGE_CHECKS = (
         Subject.PRIVILEGES,
         "The other roles of this program, Patroni's and the clients' have what they need and no "
         "more.",
-        "REVOKE the membership, or ALTER ROLE … NO…; post-bootstrap.sql has what each needs.",
+        "REVOKE or GRANT the membership, or ALTER ROLE … NO…; post-bootstrap.sql has what each "
+        "needs.",
         "failover/render/templates/post-bootstrap.sql.j2",
         roles,
     ),
@@ -236,7 +240,8 @@ PRIVILEGE_CHECKS = (
         "owners, their own search_path and no other callers.",
         "Run the rendered residency.sql again on the primary; of post-bootstrap.sql, which makes "
         "roles and cannot be run twice, the CREATE FUNCTION (OR REPLACE), ALTER FUNCTION, REVOKE "
-        "and GRANT of what is named. DROP FUNCTION for what is left of another version.",
+        "and GRANT of what is named, its owner's too. DROP FUNCTION for what is left of another "
+        "version.",
         "failover/render/templates/residency.sql.j2",
         functions,
     ),

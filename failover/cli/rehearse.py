@@ -20,7 +20,16 @@ import click
 from failover.cli.check import observer_password_option
 from failover.cli.checkpoint_first import checkpoint_first
 from failover.cli.exit_codes import ExitCode
-from failover.cli.moves import Ended, carry_out, limit_option, refuse, renewed, typed, usable
+from failover.cli.moves import (
+    Ended,
+    blocking,
+    carry_out,
+    limit_option,
+    refuse,
+    renewed,
+    typed,
+    usable,
+)
 from failover.cli.options import Number, OneLine, config_option, load_policy, output_option
 from failover.cli.output import UserError, print_json
 from failover.cli.report_files import Written, usable_directory, write
@@ -29,6 +38,7 @@ from failover.cli.signals import handled
 from failover.cli.stand_in import somebody_leads, until_no_plan
 
 if TYPE_CHECKING:
+    from failover.cli.look import Reader
     from failover.cli.rehearsing import Hands, Moved, Order, Rehearsal
     from failover.coordination.store import Store
     from failover.model import SiteName
@@ -38,6 +48,7 @@ if TYPE_CHECKING:
 
 PAGE = "docs/operations/rehearsal.md"
 HEALTHY_LIMIT_S = 120.0
+CAUGHT_UP_S = 30.0
 LEAD_IN_S = 0.5  # so that many a yes comes before the last one
 HISTORY_LIMIT = 100  # entries back to the beginning of a move
 
@@ -65,6 +76,9 @@ HISTORY_LIMIT = 100  # entries back to the beginning of a move
     help="Seconds within which the group has to be healthy after each move.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask for the group's name.")
+@click.option(
+    "--no-checkpoint", is_flag=True, help="Without a checkpoint of the old primaries before a move."
+)
 @observer_password_option
 @output_option
 @config_option
@@ -74,6 +88,7 @@ def command(
     limit_s: float,
     healthy_limit_s: float,
     yes: bool,
+    no_checkpoint: bool,
     observer_password_file: Path,
     output: str,
 ) -> None:
@@ -97,7 +112,8 @@ def command(
     with open_store(policy) as store:
         _need_leader(policy, store)
         order = _order(reason.strip(), limit_s, healthy_limit_s)
-        hands = _hands(policy, store, observer_password_file, lambda: bool(stopped))
+        with_file = None if no_checkpoint else observer_password_file
+        hands = _hands(policy, store, with_file, lambda: bool(stopped))
         rehearsal = Rehearsal(policy, order, hands)
         home = _judged(rehearsal)
         if not yes:
@@ -159,8 +175,9 @@ def _confirm(policy: Policy, home: SiteName) -> None:
 
 
 def _hands(
-    policy: Policy, store: Store, password_file: Path, stop_asked: Callable[[], bool]
+    policy: Policy, store: Store, password_file: Path | None, stop_asked: Callable[[], bool]
 ) -> Hands:
+    """``password_file`` None: no checkpoint before a move."""
     from failover.cli.look import Reader
     from failover.cli.rehearsing import Hands
 
@@ -168,7 +185,9 @@ def _hands(
         click.echo(line, err=True)
 
     def move(from_site: SiteName, request: OperatorRequest) -> Moved:
-        checkpoint_first(policy, from_site, password_file, say)
+        if password_file is not None:
+            checkpoint_first(policy, from_site, password_file, say, stop_asked)
+            _until_it_may_begin(reader, request)
         return _measured(policy, store, from_site, renewed(request), say)
 
     reader = Reader(policy, store)
@@ -179,6 +198,18 @@ def _hands(
         say=say,
         stop_asked=stop_asked,
     )
+
+
+def _until_it_may_begin(reader: Reader, request: OperatorRequest) -> None:
+    """The whole pages after a checkpoint have to be sent: the other site may lag for a moment. Who
+    begins the move judges again."""
+    from failover.planning.requests import request_gates
+
+    give_up_s = time.monotonic() + CAUGHT_UP_S
+    while time.monotonic() < give_up_s:
+        if not blocking(request_gates(reader.look().view, renewed(request))):
+            return
+        time.sleep(0.3)
 
 
 def _measured(

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from failover.state import OperatorRequest
 
 SWITCHOVER_SCHEMA = 1
+CAUGHT_UP_S = 30.0
 
 
 @click.command("switchover")
@@ -107,12 +108,14 @@ def command(
             request = new_request(target, reason, limit_s)
             from_site, gates = _judged(policy, store, request, READY_S if alone else 0.0)
             if dry_run:
-                _show_dry_run(policy, request, from_site, gates, output)
+                _show_dry_run(policy, request, from_site, gates, output, no_checkpoint)
                 return
             if not yes:
                 _confirm(from_site, target)
             if not no_checkpoint:
                 checkpoint_first(policy, from_site, password_file, _say)
+                # The whole pages after it have to be sent: the other site may lag for a moment.
+                _judged(policy, store, request, CAUGHT_UP_S)
             request = renewed(request)
             with to_the_end(policy, store, request) if alone else contextlib.nullcontext():
                 ended = follow(policy, store, from_site, request)
@@ -164,6 +167,7 @@ def _show_dry_run(
     from_site: SiteName,
     gates: tuple[Gate, ...],
     output: str,
+    no_checkpoint: bool,
 ) -> None:
     if output == "json":
         ended = Ended(
@@ -180,8 +184,9 @@ def _show_dry_run(
     click.echo(f"switchover of {policy.group} from {from_site} to {request.to_site} would begin:")
     for line in gate_lines(gates):
         click.echo(f"  {line}")
+    if not no_checkpoint:
+        click.echo(f"0. the primaries of {from_site} make a checkpoint, while customers write on")
     click.echo(
-        f"0. the primaries of {from_site} make a checkpoint, while customers write on\n"
         f"1. {from_site} gets no permit any more and follows {request.to_site}: its primaries "
         "stop\n"
         f"2. {request.to_site} replays what they wrote last\n"

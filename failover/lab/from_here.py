@@ -30,6 +30,7 @@ def is_of_the_lab(config: Path, directory: Path = DIRECTORY) -> bool:
     """A lab is up that was started from this failover.yaml."""
     try:
         record = json.loads((directory / RECORD).read_text(encoding="utf-8"))
-        return Path(str(record["config"])).resolve() == config.resolve()
+        recorded = Path(str(record["config"]))
+        return recorded.is_absolute() and recorded.resolve() == config.resolve()
     except (OSError, ValueError, KeyError, TypeError):
         return False

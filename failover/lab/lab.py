@@ -120,7 +120,9 @@ class Lab:
         in_parallel(lambda host: self._start(host, name, stall_shim, own_disks), self.all_hosts)
         delayed = netem.apply(self.policy, self.containers, self.all_hosts)
         self._remember(
-            Running(str(self.config), Stage.HOSTS, delayed, stall_shim, own_disks=own_disks)
+            Running(
+                str(self.config.resolve()), Stage.HOSTS, delayed, stall_shim, own_disks=own_disks
+            )
         )
         self.go_on(until=until, say=say)
 

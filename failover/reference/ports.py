@@ -76,7 +76,8 @@ class Can(StrEnum):
     )
     OBSERVES = (
         "from controllers: reads replication, sessions and settings; no row, no statement of "
-        "others, no file; writes nothing, but ends sessions (`failover.end_sessions`)"
+        "others, no file; writes nothing, but ends sessions (`failover.end_sessions`) and has a "
+        "checkpoint made (`failover.checkpoint`)"
     )
     STREAMS = "from the cluster's hosts: the WAL and base backups, so every row; no SQL"
     FILES = (

@@ -27,7 +27,7 @@ _ARMED = (
 NOT_MODELLED = {
     "not_armed": _ARMED,
     "unarmed_move_requested": _ARMED,
-    "keys_refused": "it has no keys; tests/scenarios and the lab have cases",
+    "keys_refused": "it has no keys; tests/scenarios and tests/unit/test_controller have cases",
     "state_unreadable": "nothing in it writes what nobody understands; tests/scenarios has cases",
     "site_unproven": "no quorum is rebuilt in it; tests/integration has it on a real ensemble",
     "way_out_found": "it has no databases to scan; tests/scenarios and the lab have cases",

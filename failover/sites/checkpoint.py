@@ -24,7 +24,7 @@ SHORT_S = 1.0
 ROUNDS_MAX = 3
 ASK_S = 3.0  # who is a primary
 LIMIT_S = 600.0
-TELL_EVERY_S = 10.0
+TELL_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Checkpointed:
     """One server that is a primary, or did not say whether it is.
 
     ``took_s``: each checkpoint that it made. ``trouble``: why there is not one more.
-    ``unfinished``: it was given ``LIMIT_S``, and still writes.
+    ``unfinished``: not one was finished in all of ``LIMIT_S``.
     """
 
     host: HostName
@@ -51,7 +51,7 @@ async def checkpoint_primaries(
 ) -> tuple[Checkpointed, ...]:
     """All at once; standbys are left alone and not in the answer.
 
-    ``waiting`` is given the seconds so far, every ``TELL_EVERY_S``.
+    ``waiting`` is given the seconds so far, every ``TELL_EVERY_S``; what it raises ends the wait.
     """
     asked = [asyncio.ensure_future(_host(host, password_file, limit_s)) for host in hosts]
     started_s, left = time.monotonic(), set(asked)
@@ -70,7 +70,7 @@ async def _host(host: DatabaseHost, password_file: Path, limit_s: float) -> Chec
     """None: a standby."""
     try:
         row = await ask_once(
-            _connection(host, password_file, ASK_S), ASK_S, "SELECT pg_is_in_recovery() AS standby"
+            _connection(host, password_file), ASK_S, "SELECT pg_is_in_recovery() AS standby"
         )
         if isinstance(row, NoAnswer):
             return Checkpointed(host.name, host.cluster, trouble=row.detail)
@@ -85,20 +85,25 @@ async def _primary(host: DatabaseHost, password_file: Path, limit_s: float) -> C
     while len(took_s) < ROUNDS_MAX and not (took_s and took_s[-1] <= SHORT_S):
         started_s = time.monotonic()
         left_s = give_up_s - started_s
-        connection = _connection(host, password_file, max(left_s, ASK_S))
+        connection = _connection(host, password_file, statement_s=left_s)
         row = await ask_once(connection, left_s, "SELECT failover.checkpoint()")
         now_s = time.monotonic()
         if isinstance(row, NoAnswer):
-            late = now_s >= give_up_s - 0.1  # the server's own limit is the same one
+            # One that it finished leaves little, however long another one takes. Its own limit for
+            # the statement is the same moment.
+            late = not took_s and now_s >= give_up_s - 0.1
             return Checkpointed(host.name, host.cluster, took_s, row.detail, unfinished=late)
         took_s = (*took_s, now_s - started_s)
     return Checkpointed(host.name, host.cluster, took_s)
 
 
-def _connection(host: DatabaseHost, password_file: Path, limit_s: float) -> ObserverConnection:
+def _connection(
+    host: DatabaseHost, password_file: Path, statement_s: float | None = None
+) -> ObserverConnection:
     return ObserverConnection(
         host,
         password_file=password_file,
-        limit_s=limit_s,
+        limit_s=ASK_S,
         application_name="failover switchover",
+        statement_s=statement_s,
     )

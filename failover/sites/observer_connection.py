@@ -22,6 +22,12 @@ from failover.transport import libpq_parameters
 
 OBSERVER_ROLE = "failover_observer"
 OBSERVER_DATABASE = "postgres"
+GONE_AFTER_S = 20.0
+NOTICED_SOON: dict[str, Any] = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 
 
 class PasswordUnread(Exception):
@@ -40,13 +46,17 @@ class ObserverConnection:
         application_name: str,
         database: str = OBSERVER_DATABASE,
         options: str = "",
+        statement_s: float | None = None,
     ) -> None:
+        """``limit_s``: to connect, and for a statement unless ``statement_s`` gives it longer; then
+        a host that is gone is noticed within ``GONE_AFTER_S`` all the same."""
         self._host = host
         self._password_file = password_file
         self._limit_s = limit_s
         self._application_name = application_name
         self._database = database
         self._options = options
+        self._statement_s = statement_s
         self._connection: psycopg.AsyncConnection[dict[str, Any]] | None = None
 
     @property
@@ -95,6 +105,7 @@ class ObserverConnection:
 
     async def _connect(self, password: str | None) -> psycopg.AsyncConnection[dict[str, Any]]:
         limit_ms = int(self._limit_s * 1000)
+        statement_ms = limit_ms if self._statement_s is None else int(self._statement_s * 1000)
         return await psycopg.AsyncConnection.connect(
             host=str(self._host.address),
             port=self._host.postgres_port,
@@ -104,9 +115,10 @@ class ObserverConnection:
             application_name=self._application_name,
             client_encoding="utf-8",  # an SQL_ASCII database would answer in bytes
             tcp_user_timeout=limit_ms,
-            options=f"-c statement_timeout={limit_ms} {self._options}".strip(),
+            options=f"-c statement_timeout={statement_ms} {self._options}".strip(),
             autocommit=True,
             row_factory=dict_row,
+            **({} if self._statement_s is None else NOTICED_SOON),
             **libpq_parameters(self._host.postgres_authorities),
         )
 

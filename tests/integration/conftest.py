@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 from drill_report import what_the_lab_says
-from open_lab import open_site
+from open_lab import OPEN, open_site
 from single_container import ZooKeeperContainer, zookeeper_container
 from whole_lab import make_whole
 
@@ -41,12 +41,13 @@ def shared_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 
 def _attached() -> Lab | None:
-    """The lab that is up, where it came up to the end."""
+    """The open lab that is up, where it came up to the end."""
     try:
         found = Lab.attach()
     except LabError:
         return None
-    return found if found.stage is Stage.CLIENTS else None
+    usable = found.stage is Stage.CLIENTS and found.config.read_bytes() == OPEN.read_bytes()
+    return found if usable else None
 
 
 @pytest.fixture

@@ -230,6 +230,7 @@ POSTGRESQL: list[Broken] = [
     ("role-privileges", "member", F, role("marketplace", ("login",), ("pg_monitor",))),
     ("role-privileges", "let in", W, role("shop", ("login", "createdb"), ("marketplace",))),
     ("role-privileges", "reads", F, database(readable=(("replicator", "public.customer_order"),))),
+    ("role-privileges", "lacks one", F, role("failover_functions", (), ("pg_read_all_stats",))),
     ("narrow-functions", "public", F, narrow("failover.walsenders()", public=True)),
     ("narrow-functions", "others", F, narrow("failover.walsenders()", callers=(OBSERVER, "shop"))),
     ("narrow-functions", "nobody", F, narrow("failover.walsenders()", observer=False)),

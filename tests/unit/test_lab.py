@@ -101,7 +101,9 @@ def test_this_machine_is_a_controller_to_the_lab_that_is_up(tmp_path: Path) -> N
     assert render(here) == render(policy), "a host's files are the same wherever they are rendered"
 
 
-def test_only_the_failover_yaml_of_the_lab_that_is_up_is_the_labs(tmp_path: Path) -> None:
+def test_only_the_failover_yaml_of_the_lab_that_is_up_is_the_labs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     mine, other = tmp_path / "failover.yaml", tmp_path / "other.yaml"
     for path in (mine, other):
         path.write_text("")
@@ -113,6 +115,9 @@ def test_only_the_failover_yaml_of_the_lab_that_is_up_is_the_labs(tmp_path: Path
     record.write_text(json.dumps({"config": str(tmp_path / "." / "failover.yaml")}))
     assert is_of_the_lab(mine, tmp_path)
     assert not is_of_the_lab(other, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    record.write_text(json.dumps({"config": "failover.yaml"}))
+    assert not is_of_the_lab(mine, tmp_path), "anybody's directory has one of this name"
 
 
 def test_secrets_are_made_once_and_are_nobody_elses(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ SELECT pg_catalog.pg_reload_conf();
 
 -- pg_stat_wal_receiver and pg_stat_replication hide everything from ordinary roles, and pg_monitor
 -- would show other sessions' statements. So: an owner nobody can log in as, and functions that
--- return just these columns.
+-- return just these columns, and one that has a checkpoint made.
 CREATE ROLE failover_functions NOLOGIN;
 GRANT pg_read_all_stats, pg_checkpoint TO failover_functions;
 GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_waldir() TO failover_functions;
