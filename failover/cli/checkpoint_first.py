@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 TELL_EVERY_S = 10.0
+CAUGHT_UP_S = 30.0  # for the other site, behind the whole pages that come after it
 
 
 def checkpoint_first(

@@ -161,6 +161,8 @@ def take(directory: Path, authority_file: Path, files: tuple[Path, ...]) -> None
                 raise PkiError("it is for no key in DIR/requests", todo="`failover pki request`")
             take_it(found, names, chain, authorities, _now())
             click.echo(f"{names.host}: taken, good until {chain[0].not_valid_after_utc:%Y-%m-%d}")
+        except OSError as error:
+            raise UserError(str(error.strerror), where=str(error.filename)) from None
         except PkiError as error:
             refused = True
             click.echo(f"{path}: not taken: {error}. {error.todo}".rstrip(), err=True)

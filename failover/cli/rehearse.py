@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import click
 
 from failover.cli.check import observer_password_option
-from failover.cli.checkpoint_first import checkpoint_first
+from failover.cli.checkpoint_first import CAUGHT_UP_S, checkpoint_first
 from failover.cli.exit_codes import ExitCode
 from failover.cli.moves import (
     Ended,
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 
 PAGE = "docs/operations/rehearsal.md"
 HEALTHY_LIMIT_S = 120.0
-CAUGHT_UP_S = 30.0
 LEAD_IN_S = 0.5  # so that many a yes comes before the last one
 HISTORY_LIMIT = 100  # entries back to the beginning of a move
 

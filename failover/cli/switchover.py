@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from failover.cli.checkpoint_first import checkpoint_first
+from failover.cli.checkpoint_first import CAUGHT_UP_S, checkpoint_first
 from failover.cli.exit_codes import ExitCode
 from failover.cli.moves import (
     Ended,
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     from failover.state import OperatorRequest
 
 SWITCHOVER_SCHEMA = 1
-CAUGHT_UP_S = 30.0
 
 
 @click.command("switchover")

@@ -138,6 +138,14 @@ def signed_by(certificate: Certificate, authority: Certificate) -> bool:
     return True
 
 
+def signs(certificate: Certificate) -> bool:
+    """It may sign other certificates."""
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
 def says(certificate: Certificate, names: HostNames) -> bool:
     """Exactly these names and addresses."""
     return _said(certificate) == set(_alternatives(names))

@@ -28,6 +28,7 @@ from failover.pki.authority import (
     read_key,
     request_pem,
     signed_by,
+    signs,
 )
 from failover.pki.directory import Directory, PkiError, read
 from failover.transport import HostNames
@@ -75,7 +76,7 @@ def take(
             todo="have it signed again as the request says; the files are as they were",
         )
     key: Key = read(_key_file(directory, names), read_key)
-    below = [each for each in chain if each not in authorities]
+    below = [chain[0], *(each for each in chain[1:] if each not in authorities)]
     host_pem = key_pem(key) + b"".join(certificate_pem(each) for each in below)
     bundle = b"".join(certificate_pem(each) for each in authorities)
     directory.host_file(names).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -90,6 +91,8 @@ def _wrong(
     authorities: Sequence[Certificate],
     now: datetime,
 ) -> Iterator[str]:
+    if not all(signs(each) for each in authorities):
+        yield "one of the authorities is none: its certificate may not sign others"
     missing = lacks(chain[0], names)
     if missing:
         yield f"its certificate is not for {', '.join(missing)}"

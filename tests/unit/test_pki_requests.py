@@ -173,6 +173,17 @@ def test_what_would_not_do_is_not_taken_with_every_reason(pki: Path, root: Autho
     assert not Directory(pki, load(CONFIG).tls.directory).host_file(HOSTS["jkt-db1"]).exists()
 
 
+def test_a_hosts_certificate_is_no_authority(pki: Path, root: Authority) -> None:
+    pki_command(pki, "request", "jkt-db1")
+    pem = signed(pki, "jkt-db1", root)
+    authority, file = pki.parent / "root.pem", pki.parent / "jkt-db1.pem"
+    authority.write_bytes(pem)
+    file.write_bytes(pem)
+    done = pki_command(pki, "take", "--authority", str(authority), str(file))
+    assert done.exit_code == ExitCode.FINDINGS
+    assert "one of the authorities is none" in done.output
+
+
 def test_certificates_in_disorder_are_not_taken(pki: Path, root: Authority) -> None:
     pki_command(pki, "request", "jkt-db1")
     stranger = certificate_pem(new_authority("a stranger", 1, NOW).certificate)
