@@ -20,8 +20,6 @@ TIMELINE_MAX = 2**32 - 1
 LSN_MAX = 2**64 - 1
 _LSN = re.compile("[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}")
 
-WAL_SEGMENT_BYTES = 16 * 1024 * 1024
-
 
 @total_ordering
 @dataclass(frozen=True, slots=True)

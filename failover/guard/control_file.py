@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
-from failover.model import LSN_MAX, TIMELINE_MAX, WAL_SEGMENT_BYTES, Lsn, TimelineId
+from failover.guard.wal_segments import SEGMENT_BYTES_MAX
+from failover.model import LSN_MAX, TIMELINE_MAX, Lsn, TimelineId
 
 CONTROL_BYTES = 512
 _HISTORY_NAME = re.compile(r"([0-9A-F]{8})\.history")
-_CHECKPOINT_MAX = LSN_MAX - WAL_SEGMENT_BYTES  # what comes after it has a position too
+_CHECKPOINT_MAX = LSN_MAX - SEGMENT_BYTES_MAX  # what comes after it has a position too
 _KNOWN_VERSIONS = frozenset({1300, 1700, 1800})  # 13 to 16, 17, 18
 
 

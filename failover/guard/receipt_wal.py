@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from failover.guard import waldump
-from failover.guard.wal_end import SEGMENT_NAME, segment_start
-from failover.model import WAL_SEGMENT_BYTES, Lsn
+from failover.guard.wal_segments import Segment, segments_in
+from failover.model import Lsn
 from failover.receipt.branch import BranchReader
 from failover.receipt.compose import WalRead
 from failover.receipt.document import FromIs
@@ -26,10 +26,12 @@ _ERROR_BYTES_MAX = 4096
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Consecutive segments of one timeline, by file name."""
+    """Consecutive segments of one timeline, by file name, and the WAL that they are for."""
 
     first: str
     last: str
+    begin: Lsn
+    end: Lsn
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +40,18 @@ class _Dumped:
     error: str
 
 
-def stretches(names: Iterable[str]) -> tuple[Stretch, ...]:
+def stretches(segments: Iterable[Segment]) -> tuple[Stretch, ...]:
     """The segments to read, so that every position is read once, on the newest timeline that has
     it: its first segment repeats what it shares with the timeline before."""
     found: list[Stretch] = []
     until: Lsn | None = None
-    segments = sorted(name for name in names if SEGMENT_NAME.fullmatch(name))
-    for timeline in sorted({name[:8] for name in segments}, reverse=True):
-        own = [name for name in segments if name[:8] == timeline]
-        own = [name for name in own if until is None or segment_start(name)[0] < until]
+    whole = sorted((each for each in segments if not each.partial), key=lambda each: each.name)
+    for timeline in sorted({each.timeline for each in whole}, reverse=True):
+        own = [each for each in whole if each.timeline == timeline]
+        own = [each for each in own if until is None or each.start < until]
         if own:
-            found.append(Stretch(own[0], own[-1]))
-            until = segment_start(own[0])[0]
+            found.append(Stretch(own[0].name, own[-1].name, own[0].start, own[-1].end))
+            until = own[0].start
     return tuple(reversed(found))
 
 
@@ -62,8 +64,8 @@ def read_wal(
     limit_s: float,
 ) -> WalRead:
     """What was committed at or after ``from_lsn``. OSError where pg_waldump cannot be started."""
-    parts = stretches(file.name for file in directory.iterdir())
-    rows_from = segment_start(parts[0].first)[0] if parts else from_lsn
+    parts = stretches(segments_in(directory))
+    rows_from = parts[0].begin if parts else from_lsn
     reader = BranchReader(from_lsn)
     read_to, problem, dumped = rows_from, "", _Dumped(None, "no segment was copied")
     give_up = threading.Event()
@@ -71,9 +73,8 @@ def read_wal(
     timer.start()
     try:
         for part in parts:
-            begin = segment_start(part.first)[0]
-            if begin > read_to and not problem:  # what comes after does not make up for it
-                problem = f"the WAL from {read_to} to {begin} was not read: {_why(dumped)}"
+            if part.begin > read_to and not problem:  # what comes after does not make up for it
+                problem = f"the WAL from {read_to} to {part.begin} was not read: {_why(dumped)}"
             dumped = _dump(bin_dir, directory, part, reader, give_up)
             read_to = max(read_to, dumped.stopped_at or reader.branch().last_read)
             if give_up.is_set():
@@ -124,7 +125,7 @@ def _dump(
         errors.seek(0)
         said = errors.read(_ERROR_BYTES_MAX).decode(errors="replace").strip()
     # Without an error it has read all of the last segment, whose rest a switch may have left empty.
-    stopped_at = waldump.stopped_at(said) if process.returncode else _end_of(part)
+    stopped_at = waldump.stopped_at(said) if process.returncode else part.end
     return _Dumped(stopped_at, said)
 
 
@@ -133,10 +134,6 @@ def _why(dumped: _Dumped) -> str:
         return dumped.error
     ended = dumped.stopped_at is None
     return "pg_waldump ended without a word" if ended else "no segment of it was copied"
-
-
-def _end_of(part: Stretch) -> Lsn:
-    return Lsn(segment_start(part.last)[0].bytes + WAL_SEGMENT_BYTES)
 
 
 def _kill_when(give_up: threading.Event, process: subprocess.Popen[str]) -> None:

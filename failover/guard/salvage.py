@@ -18,8 +18,9 @@ from pydantic.dataclasses import dataclass
 from failover.fields import Count, NotExactly, read_exactly
 from failover.guard.control_file import ControlFileError, parse_control, read_control
 from failover.guard.records import Places
-from failover.guard.wal_end import end_of_files_of, segment_start, valid_segments
-from failover.model import WAL_SEGMENT_BYTES, Epoch, Lsn
+from failover.guard.wal_end import end_of_files_of
+from failover.guard.wal_segments import segments_in
+from failover.model import Epoch, Lsn
 from failover.state import LsnField
 
 _DONE = "DONE"
@@ -71,20 +72,22 @@ def salvage(places: Places, name: str, from_lsn: Lsn | None, bytes_max: int) -> 
     """Copy all WAL from ``from_lsn`` (None: all) to ``salvage/<name>``. May be repeated."""
     target = places.salvage / name
     target.mkdir(parents=True, exist_ok=True)
-    segments = [f for f in valid_segments(places.wal) if _reaches(f, from_lsn)]
+    segments = [each for each in segments_in(places.wal) if from_lsn is None or each.end > from_lsn]
     others = [*sorted(places.wal.glob("*.history")), places.control_file]
-    first = from_lsn or min((_start(f) for f in segments), default=Lsn(0))
+    copied_from = min((each.start for each in segments), default=None)
+    first = from_lsn or copied_from or Lsn(0)
     end = _end(places)
-    needed = sum(f.stat().st_size for f in (*segments, *others) if f.exists())
+    files = (*(each.file for each in segments), *others)
+    needed = sum(f.stat().st_size for f in files if f.exists())
     refusal = _no_room(target, needed, _held_elsewhere(target), bytes_max)
     if refusal is not None:
         return Copied(False, first, end, 0, 0, target, refusal)
-    for file in segments:  # one that is gone by now, recycled, is an error: not all of it is there
-        _copy(file, target / file.name)
+    for each in segments:  # one that is gone by now, recycled, is an error: not all of it is there
+        _copy(each.file, target / each.name)
     for file in others:
         if file.exists():
             _copy(file, target / file.name)
-    gone = _gone(from_lsn, min((_start(f) for f in segments), default=None))
+    gone = _gone(from_lsn, copied_from)
     done = Copied(True, first, end, len(segments), needed, target, gone)
     _write(target / _DONE, _COPIED.dump_json(done))
     _sync_directory(target)
@@ -97,15 +100,6 @@ def _gone(from_lsn: Lsn | None, copied_from: Lsn | None) -> str:
     if from_lsn is None or copied_from is None or copied_from <= from_lsn:
         return ""
     return f"the WAL from {from_lsn} to {copied_from} was gone before it could be copied"
-
-
-def _reaches(file: Path, from_lsn: Lsn | None) -> bool:
-    """It ends after the divergence point."""
-    return from_lsn is None or _start(file).bytes + WAL_SEGMENT_BYTES > from_lsn.bytes
-
-
-def _start(file: Path) -> Lsn:
-    return segment_start(file.name.removesuffix(".partial"))[0]
 
 
 def _end(places: Places) -> Lsn:

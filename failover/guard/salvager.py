@@ -24,7 +24,7 @@ from failover.guard.receipt_rows import Server
 from failover.guard.records import Places
 from failover.guard.salvage import Copied, end_of_wal, newest_done, read_done, salvage
 from failover.guard.salvage_record import SalvageRecords
-from failover.guard.wal_end import newest_wal_timeline
+from failover.guard.wal_segments import newest_wal_timeline
 from failover.model import Epoch, Lsn, TimelineId
 from failover.policy import Policy
 from failover.receipt.compose import Origin

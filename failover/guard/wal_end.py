@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-import struct
 import subprocess
 import time
-from pathlib import Path
 
 import psycopg
 
@@ -15,11 +13,11 @@ from failover.guard.control_file import ControlFile, ControlFileError, DbState, 
 from failover.guard.local_connection import connected_locally
 from failover.guard.permits import Stopped, WalEnd
 from failover.guard.records import Places
-from failover.model import WAL_SEGMENT_BYTES, Lsn, TimelineId
+from failover.guard.wal_segments import Segment, newest_segment, segment_at
+from failover.model import Lsn, TimelineId
 from failover.state import StopKind
 
 WALDUMP_LIMIT_S = 5.0
-SEGMENT_NAME = re.compile(r"[0-9A-F]{24}")
 PAGE_BYTES = 8192
 SHORT_PAGE_HEADER_BYTES = 24
 LONG_PAGE_HEADER_BYTES = 40  # of a segment's first page
@@ -83,9 +81,9 @@ def stopped_at(places: Places, raw: bytes) -> Stopped | None:
 
 def _idle_s(places: Places) -> float:
     """How long nothing was written to the newest segment, on this host's own clock."""
-    segment = _newest_segment(places.wal)
+    segment = newest_segment(places.wal)
     try:
-        written_unix_s = segment.stat().st_mtime if segment is not None else time.time()
+        written_unix_s = segment.file.stat().st_mtime if segment is not None else time.time()
     except OSError:
         return 0.0
     return max(0.0, time.time() - written_unix_s)
@@ -96,76 +94,26 @@ def end_of_files_of(places: Places, control: ControlFile) -> WalEnd | None:
 
     That is what recovery replays, and so what a host has that is killed and started again.
     """
-    segment = _newest_segment(places.wal)
+    segment = newest_segment(places.wal)
     if segment is None:
         return None
-    start, timeline = segment_start(segment.name)
     try:
         end = _end_of_records(places, segment)
     except (OSError, subprocess.TimeoutExpired):
         return None  # no memory, a disk that hangs: an end too low would hide a loss
-    return WalEnd(max(end or start, control.checkpoint), timeline)
+    return WalEnd(max(end or segment.start, control.checkpoint), segment.timeline)
 
 
-def segment_name(timeline: int, number: int) -> str:
-    per_file = 0x1_0000_0000 // WAL_SEGMENT_BYTES
-    return f"{timeline:08X}{number // per_file:08X}{number % per_file:08X}"
-
-
-def segment_start(name: str) -> tuple[Lsn, TimelineId]:
-    """Where the segment of that name begins, and its timeline."""
-    timeline, high, low = (int(name[i : i + 8], 16) for i in (0, 8, 16))
-    return Lsn((high << 32) + low * WAL_SEGMENT_BYTES), TimelineId(timeline)
-
-
-def newest_wal_timeline(wal: Path) -> TimelineId | None:
-    """Of the newest WAL that is here; None without any. The control file's is as old as the last
-    checkpoint, and a history file may be of a promise to somebody else."""
-    segment = _newest_segment(wal)
-    return None if segment is None else segment_start(segment.name)[1]
-
-
-def valid_segments(wal: Path) -> list[Path]:
-    """Segments whose first page is their own: a recycled file still has another one's address."""
-    return [file for file in sorted(wal.iterdir()) if _is_valid(file)]
-
-
-def _is_valid(file: Path) -> bool:
-    name = file.name.removesuffix(".partial")
-    if not SEGMENT_NAME.fullmatch(name):
-        return False
-    try:
-        with file.open("rb") as opened:
-            header = opened.read(16)
-    except OSError:
-        return False
-    if len(header) < 16:
-        return False
-    _magic, _info, timeline, address = struct.unpack("<HHIQ", header)
-    start, own_timeline = segment_start(name)
-    # The first page may carry the timeline before: the switch came inside this segment.
-    return bool(address == start.bytes and 0 < timeline <= own_timeline)
-
-
-def _newest_segment(wal: Path) -> Path | None:
-    try:
-        segments = [f for f in valid_segments(wal) if not f.name.endswith(".partial")]
-    except OSError:
-        return None
-    return segments[-1] if segments else None
-
-
-def _end_of_records(places: Places, newest: Path) -> Lsn | None:
+def _end_of_records(places: Places, newest: Segment) -> Lsn | None:
     """Where pg_waldump stops, in the newest segment and the one before.
 
     (A segment may hold nothing but the rest of a record that was begun before it.)
     None: no record begins there. OSError, TimeoutExpired where pg_waldump could not tell.
     """
-    start, timeline = segment_start(newest.name)
-    before = newest.with_name(segment_name(timeline, start.bytes // WAL_SEGMENT_BYTES - 1))
-    files = [before.name, newest.name] if _is_valid(before) else [newest.name, newest.name]
+    before = newest.before
+    files = [before.name if segment_at(before) is not None else newest.name, newest.name]
     done = _dump(places, "--quiet", *files)
-    end = Lsn(start.bytes + WAL_SEGMENT_BYTES)
+    end = newest.end
     if done.returncode != 0:
         found = waldump.stopped_at(done.stderr)
         if found is None and waldump.NO_RECORD not in done.stderr:
@@ -180,7 +128,7 @@ def _end_of_records(places: Places, newest: Path) -> Lsn | None:
     if (listed.returncode, listed.stderr) != (done.returncode, done.stderr):
         # Killed half-way, out of memory: its last line would be an end too low, and hide a loss.
         raise OSError(f"pg_waldump {newest.name}: {listed.returncode}, was {done.returncode}")
-    return _end_of_last_record(listed.stdout) or end
+    return _end_of_last_record(listed.stdout, newest.bytes) or end
 
 
 def _dump(places: Places, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -195,18 +143,18 @@ def _dump(places: Places, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def _end_of_last_record(lines: str) -> Lsn | None:
+def _end_of_last_record(lines: str, segment_bytes: int) -> Lsn | None:
     """As PostgreSQL counts it: the headers of the pages that it goes on to are within it."""
     *_, last = lines.splitlines() or [""]
     found = _RECORD.match(last)
     if found is None or int(found["total"]) > RECORD_BYTES_MAX:
         return None
     if "desc: SWITCH" in last:  # the rest of its segment belongs to it
-        number = Lsn.parse(found["lsn"]).bytes // WAL_SEGMENT_BYTES
-        return Lsn((number + 1) * WAL_SEGMENT_BYTES)
+        number = Lsn.parse(found["lsn"]).bytes // segment_bytes
+        return Lsn((number + 1) * segment_bytes)
     at, left_bytes = Lsn.parse(found["lsn"]).bytes, -(-int(found["total"]) // 8) * 8
     while left_bytes > (room_bytes := PAGE_BYTES - at % PAGE_BYTES):
         left_bytes -= room_bytes
         at += room_bytes
-        at += SHORT_PAGE_HEADER_BYTES if at % WAL_SEGMENT_BYTES else LONG_PAGE_HEADER_BYTES
+        at += SHORT_PAGE_HEADER_BYTES if at % segment_bytes else LONG_PAGE_HEADER_BYTES
     return Lsn(at + left_bytes)

@@ -13,6 +13,7 @@ from guard_world import control_bytes
 from hostile import fuzzed, in_time, spoilt, texts
 from hypothesis import example, given
 from hypothesis import strategies as st
+from wal_files import first_page
 
 from failover.guard import barrier, waldump
 from failover.guard.control_file import (
@@ -24,7 +25,8 @@ from failover.guard.control_file import (
 from failover.guard.receipt_wal import stretches
 from failover.guard.records import Places
 from failover.guard.salvage import newest_done
-from failover.guard.wal_end import _end_of_last_record, segment_start, stopped_at, valid_segments
+from failover.guard.wal_end import _end_of_last_record, stopped_at
+from failover.guard.wal_segments import segments_in
 from failover.model import ClusterName, Lsn
 from failover.receipt.branch import BranchReader
 from failover.receipt.waldump import End, NotUnderstood, RowChange, parse
@@ -113,15 +115,15 @@ def test_where_pg_waldump_stopped(said: str) -> None:
     assert found is None or 0 <= found.bytes < 2**64
 
 
-@given(lines())
-@example(LINES[0].replace("/  8167", "/ " + "9" * 30))
-@example(LINES[0].replace("lsn: 0/", "lsn: FFFFFFFFFF/"))
-@example("len (rec/tot): 1/1, " * 20_000)
-@example("len (rec/tot): 1/1," + " lsn: 0/" * 20_000)
+@given(lines(), st.sampled_from([2**20, 2**24, 2**30]))
+@example(LINES[0].replace("/  8167", "/ " + "9" * 30), 2**24)
+@example(LINES[0].replace("lsn: 0/", "lsn: FFFFFFFFFF/"), 2**24)
+@example("len (rec/tot): 1/1, " * 20_000, 2**24)
+@example("len (rec/tot): 1/1," + " lsn: 0/" * 20_000, 2**24)
 @fuzzed(12)
-def test_the_end_of_the_last_record(line: str) -> None:
+def test_the_end_of_the_last_record(line: str, segment_bytes: int) -> None:
     with in_time():
-        found = _end_of_last_record(line)
+        found = _end_of_last_record(line, segment_bytes)
     assert found is None or 0 <= found.bytes < 2**64
 
 
@@ -178,7 +180,18 @@ def names() -> st.SearchStrategy[str]:
     )
 
 
-@given(controls(), st.lists(names(), max_size=4, unique=True), st.binary(max_size=40))
+@st.composite
+def pages(draw: st.DrawFn) -> bytes:
+    """The beginning of a segment, of any size and address, with a few bytes changed."""
+    size = draw(st.sampled_from([0, 1, 2**20, 3 * 2**20, 2**24, 2**30, 2**31]))
+    address = draw(st.sampled_from([0, 2**64 - 2**20, 2**64 - 1]) | st.integers(0, 512))
+    raw = bytearray(first_page(draw(st.integers(0, 3)), address * size % 2**64, size)[:48])
+    for _ in range(draw(st.integers(0, 2))):
+        raw[draw(st.integers(0, 47))] = draw(st.integers(0, 255))
+    return bytes(raw)
+
+
+@given(controls(), st.lists(names(), max_size=4, unique=True), st.binary(max_size=40) | pages())
 @example(CONTROL, ["FFFFFFFF.history"], b"")
 @fuzzed(3)
 def test_a_data_directory(control: bytes, files: list[str], content: bytes) -> None:
@@ -186,11 +199,12 @@ def test_a_data_directory(control: bytes, files: list[str], content: bytes) -> N
         places = directory(tmp, control, files, content)
         newest = newest_timeline(places.control_file, places.wal)
         assert newest is None or 0 < newest < 2**32 - 1, "the next one can still be promised"
-        for each in valid_segments(places.wal):
-            assert segment_start(each.name[:24])[0].bytes < 2**64
+        found = segments_in(places.wal)
+        for each in found:
+            assert each.start < each.end
+        stretches(found)
         stopped = stopped_at(places, control)
         assert stopped is None or stopped.end.lsn.bytes < 2**64
-        stretches(files)
         for name in files:
             (places.salvage / name).mkdir()
             (places.salvage / name / "DONE").touch()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from guard_world import Host, control_bytes
+from wal_files import SEGMENT_BYTES, write_segment
 
 from failover.guard import salvage as salvage_module
 from failover.guard.control_file import ControlFileError, DbState, parse_control
@@ -23,8 +24,9 @@ from failover.guard.records import (
     write_record,
 )
 from failover.guard.salvage import newest_done, read_done, salvage
-from failover.guard.wal_end import segment_name, segment_start, stopped_at, valid_segments
-from failover.model import WAL_SEGMENT_BYTES, Epoch, Lsn, TimelineId
+from failover.guard.wal_end import stopped_at
+from failover.guard.wal_segments import segment_at, segments_in
+from failover.model import Epoch, Lsn, TimelineId
 from failover.state import StopKind
 
 MIB = 1024**2
@@ -36,11 +38,7 @@ def host(tmp_path: Path) -> Host:
 
 
 def segment(host: Host, timeline: int, number: int, *, address: int | None = None) -> str:
-    """A segment of one page; ``address`` of another one: a recycled file."""
-    name = segment_name(timeline, number)
-    page = struct.pack("<HHIQ", 0xD116, 2, timeline, address or number * WAL_SEGMENT_BYTES)
-    (host.places.wal / name).write_bytes(page.ljust(8192, b"\0"))
-    return name
+    return write_segment(host.places.wal, timeline, number, address=address)
 
 
 class TestControlFile:
@@ -172,17 +170,21 @@ class TestEndOfWal:
         assert stopped_at(host.places, control_bytes(DbState.IN_PRODUCTION)) is None
 
     @pytest.mark.parametrize("number", [0, 3, 255, 256, 70_000])
-    def test_names_of_segments(self, number: int) -> None:
-        start, timeline = segment_start(segment_name(5, number))
-        assert (start.bytes, timeline) == (number * WAL_SEGMENT_BYTES, 5)
+    @pytest.mark.parametrize("segment_bytes", [MIB, 16 * MIB, 1024 * MIB])
+    def test_names_of_segments(self, host: Host, number: int, segment_bytes: int) -> None:
+        name = write_segment(host.places.wal, 5, number, segment_bytes=segment_bytes)
+        found = segment_at(host.places.wal / name)
+        assert found is not None
+        assert (found.start.bytes, found.timeline) == (number * segment_bytes, 5)
+        assert found.end.bytes == (number + 1) * segment_bytes
 
 
 class TestSalvage:
     def test_copies_from_the_divergence_on(self, host: Host) -> None:
         old, first, last = (segment(host, 1, number) for number in (2, 3, 4))
-        recycled = segment(host, 1, 5, address=2 * WAL_SEGMENT_BYTES)
+        recycled = segment(host, 1, 5, address=2 * SEGMENT_BYTES)
         (host.places.wal / "00000002.history").write_text("1\t0/3000000\n")
-        copied = salvage(host.places, "7", Lsn(3 * WAL_SEGMENT_BYTES + 5), 100 * MIB)
+        copied = salvage(host.places, "7", Lsn(3 * SEGMENT_BYTES + 5), 100 * MIB)
         assert copied.ok
         assert copied.segments == 2
         names = {file.name for file in copied.directory.iterdir()}
@@ -191,9 +193,20 @@ class TestSalvage:
         assert newest_done(host.places) == 7
         assert read_done(host.places, Epoch(7)) == copied
 
+    def test_segments_of_another_size(self, host: Host) -> None:
+        """The cluster was made with `initdb --wal-segsize=1`, or 64: it says so in each of them."""
+        for segment_bytes in (MIB, 64 * MIB):
+            wal = host.places.wal
+            names = [write_segment(wal, 1, n, segment_bytes=segment_bytes) for n in (299, 300, 301)]
+            copied = salvage(host.places, "7", Lsn(301 * segment_bytes - 1), 100 * MIB)
+            assert {f.name for f in copied.directory.iterdir()} >= {*names[1:]}
+            assert not (copied.directory / names[0]).exists()
+            for name in names:
+                (wal / name).unlink()
+
     def test_the_segment_of_the_divergence_is_among_them(self, host: Host) -> None:
         names = [segment(host, 1, number) for number in (3, 4)]
-        copied = salvage(host.places, "7", Lsn(4 * WAL_SEGMENT_BYTES - 1), 100 * MIB)
+        copied = salvage(host.places, "7", Lsn(4 * SEGMENT_BYTES - 1), 100 * MIB)
         assert {name for name in names if (copied.directory / name).exists()} == set(names)
 
     def test_too_much_is_said_and_nothing_is_done(self, host: Host) -> None:
@@ -228,13 +241,13 @@ class TestSalvage:
 
         monkeypatch.setattr(salvage_module, "_copy", slow)
         with pytest.raises(FileNotFoundError, match=second):
-            salvage(host.places, "7", Lsn(3 * WAL_SEGMENT_BYTES), 100 * MIB)
+            salvage(host.places, "7", Lsn(3 * SEGMENT_BYTES), 100 * MIB)
         assert newest_done(host.places) is None
         assert (host.places.salvage / "7" / first).exists()
 
     def test_wal_that_was_gone_before_is_said(self, host: Host) -> None:
         segment(host, 1, 4)
-        copied = salvage(host.places, "7", Lsn(3 * WAL_SEGMENT_BYTES + 5), 100 * MIB)
+        copied = salvage(host.places, "7", Lsn(3 * SEGMENT_BYTES + 5), 100 * MIB)
         assert copied.ok
         assert copied.detail == (
             "the WAL from 0/3000005 to 0/4000000 was gone before it could be copied"
@@ -250,7 +263,7 @@ class TestSalvage:
     def test_other_files_are_no_segments(self, host: Host) -> None:
         for name in ("archive_status", "xlogtemp.12", "00000001000000000000000G"):
             (host.places.wal / name).write_bytes(b"x" * 100)
-        assert valid_segments(host.places.wal) == []
+        assert segments_in(host.places.wal) == []
 
 
 class TestRecords:

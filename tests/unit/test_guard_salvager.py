@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 import time
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -11,6 +10,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 from guard_world import Host, control_bytes
 from memory_store import MemoryStore, World
+from wal_files import SEGMENT_BYTES, write_segment
 
 from failover.config import load
 from failover.guard.control_file import DbState
@@ -18,9 +18,7 @@ from failover.guard.permits import Member
 from failover.guard.receipt import RECEIPT
 from failover.guard.salvage import Copied, read_done
 from failover.guard.salvager import Salvager
-from failover.guard.wal_end import segment_name
 from failover.model import (
-    WAL_SEGMENT_BYTES,
     Automation,
     Epoch,
     HostName,
@@ -50,7 +48,7 @@ REWIND = 1  # a request that a rewind barrier waits for
 
 
 def at(segments: float) -> Lsn:
-    return Lsn(int(segments * WAL_SEGMENT_BYTES))
+    return Lsn(int(segments * SEGMENT_BYTES))
 
 
 class Old:
@@ -81,10 +79,7 @@ class Old:
         self.write(scope.history, json.dumps([[1, at(3.5).bytes, "takeover"]]).encode())
 
     def segment(self, number: int) -> str:
-        name = segment_name(1, number)
-        page = struct.pack("<HHIQ", 0xD116, 2, 1, number * WAL_SEGMENT_BYTES)
-        (self.host.places.wal / name).write_bytes(page.ljust(8192, b"\0"))
-        return name
+        return write_segment(self.host.places.wal, 1, number)
 
     def write(self, path: str, data: bytes) -> None:
         for parent in [str(parent) for parent in PurePosixPath(path).parents][-2::-1]:
@@ -239,9 +234,7 @@ def test_a_timeline_younger_than_the_last_checkpoint_is_the_one_that_counts(old:
     scope = ScopePaths(old.policy.patroni_namespace, old.cluster.scope(MAKASSAR))
     switches = [[1, at(3.2).bytes, "failover"], [2, at(3.5).bytes, "takeover"]]
     old.write(scope.history, json.dumps(switches).encode())
-    name = segment_name(2, 4)
-    page = struct.pack("<HHIQ", 0xD116, 2, 2, 4 * WAL_SEGMENT_BYTES)
-    (old.host.places.wal / name).write_bytes(page.ljust(8192, b"\0"))
+    write_segment(old.host.places.wal, 2, 4)
     old.wal_says(commit(740, at(3.4)), commit(741, at(3.6)))
     old.record(old.state(2, MAKASSAR, at(3.3)))
     assert old.salvager._salvage(REWIND).ok

@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
+from wal_files import SEGMENT_BYTES, first_page, write_segment
 
 from failover.guard.receipt_wal import Stretch, read_wal, stretches
-from failover.guard.wal_end import segment_name
+from failover.guard.wal_segments import segment_name, segments_in
 from failover.model import Lsn
 from failover.receipt.compose import WalRead
 from failover.receipt.document import FromIs
@@ -33,12 +34,23 @@ STOPPED = f"pg_waldump: error: error in WAL record at 0/197C8D0: invalid record 
     ],
 )
 def test_every_position_is_read_once_on_the_newest_timeline(
-    names: list[tuple[int, int]], expected: list[tuple[tuple[int, int], tuple[int, int]]]
+    tmp_path: Path,
+    names: list[tuple[int, int]],
+    expected: list[tuple[tuple[int, int], tuple[int, int]]],
 ) -> None:
-    files = [segment_name(*name) for name in names]
-    found = stretches([*files, "DONE", "receipt.json", "00000002.history"])
-    assert found == tuple(
-        Stretch(segment_name(*first), segment_name(*last)) for first, last in expected
+    for name in names:
+        write_segment(tmp_path, *name)
+    (tmp_path / f"{segment_name(1, 9, SEGMENT_BYTES)}.partial").write_bytes(
+        first_page(1, 9 * SEGMENT_BYTES)
+    )
+    assert stretches(segments_in(tmp_path)) == tuple(
+        Stretch(
+            segment_name(*first, SEGMENT_BYTES),
+            segment_name(*last, SEGMENT_BYTES),
+            Lsn(first[1] * SEGMENT_BYTES),
+            Lsn((last[1] + 1) * SEGMENT_BYTES),
+        )
+        for first, last in expected
     )
 
 
@@ -49,7 +61,7 @@ class Copy:
         self.bin_dir, self.directory = root / "bin", root / "2"
         for directory in (self.bin_dir, self.directory):
             directory.mkdir()
-        (self.directory / segment_name(1, 1)).touch()
+        self.segment = write_segment(self.directory, 1, 1)
         self.says(f"cat {RECORDED}; echo '{STOPPED}' >&2; exit 1")
 
     def says(self, script: str) -> None:
@@ -83,7 +95,7 @@ def test_it_is_asked_for_utc_and_three_resource_managers(copy: Copy) -> None:
     copy.says(f'echo "$TZ $LC_ALL $*" > {copy.directory}/asked; echo "{STOPPED}" >&2; exit 1')
     copy.read()
     asked = (copy.directory / "asked").read_text()
-    name = segment_name(1, 1)
+    name = copy.segment
     assert asked == (
         f"UTC C --path={copy.directory} --rmgr=Transaction --rmgr=Heap --rmgr=Heap2 {name} {name}\n"
     )
@@ -92,7 +104,7 @@ def test_it_is_asked_for_utc_and_three_resource_managers(copy: Copy) -> None:
 def test_wal_that_was_not_reached_is_said(copy: Copy) -> None:
     wal = copy.read(end=Lsn.parse("0/2000000"))
     assert f"pg_waldump stopped at {END}" in wal.problem
-    (copy.directory / segment_name(1, 1)).unlink()
+    (copy.directory / copy.segment).unlink()
     assert "no segment was copied" in copy.read().problem
 
 
@@ -108,8 +120,7 @@ def test_a_segment_that_was_switched_is_read_to_its_end(copy: Copy) -> None:
 @pytest.mark.parametrize("killed", ["kill -9 $$", "echo 'could not read file' >&2; exit 1"])
 def test_an_older_timeline_that_was_not_read_to_its_end_is_said(copy: Copy, killed: str) -> None:
     """The newer one is read to the end of the WAL, and what lay before it is missing."""
-    newer = segment_name(2, 2)
-    (copy.directory / newer).touch()
+    newer = write_segment(copy.directory, 2, 2)
     end = f"echo 'error in WAL record at 0/2000100: invalid record length at {END_OF_NEWER}' >&2"
     copy.says(f"case $* in *{newer}*) {end}; exit 1;; esac; cat {RECORDED}; {killed}")
     wal = copy.read(END_OF_NEWER)
@@ -120,7 +131,7 @@ def test_an_older_timeline_that_was_not_read_to_its_end_is_said(copy: Copy, kill
 
 
 def test_a_segment_that_is_missing_between_two_timelines_is_said(copy: Copy) -> None:
-    (copy.directory / segment_name(2, 3)).touch()
+    write_segment(copy.directory, 2, 3)
     copy.says(f"cat {RECORDED}")
     wal = copy.read(Lsn.parse("0/3000100"))
     assert (
