@@ -45,7 +45,7 @@ from failover.metrics.controller import ControllerMetrics, Instruments
 from failover.model import SiteName
 from failover.notifications.notifier import Notifier
 from failover.phases import moves
-from failover.planning.turn import TICK_INTERVAL_S, asked_once_more
+from failover.planning.turn import TICK_INTERVAL_S, asked_once_more, awaits_a_stop
 from failover.policy import Policy
 from failover.scanner import Scanner
 from failover.sites.certificates import ask_certificates
@@ -247,6 +247,7 @@ class _Watches:
         self._paths = tuple(paths)
         self._wake = wake
         self._armed: set[str] = set()
+        self._fired_since: set[str] = set()
 
     def arm(self) -> None:
         """Called before reading: what changes afterwards wakes, what changed before is read."""
@@ -257,9 +258,42 @@ class _Watches:
                 self._armed.add(path)
                 self._store.wake_on(path, partial(self._fired, path))
 
+    def fired(self) -> frozenset[str]:
+        """What has changed since the last call."""
+        fired, self._fired_since = self._fired_since, set()
+        return frozenset(fired)
+
     def _fired(self, path: str) -> None:
         self._armed.discard(path)
+        self._fired_since.add(path)
         self._wake()
+
+
+class _OnceMore:
+    """Asks the new site of what this controller carries out right before a turn that may turn on
+    its answer: under a plan once a server has stopped, which the watch on its proof tells first."""
+
+    def __init__(self, group: _Group, watches: _Watches) -> None:
+        paths = GroupPaths(group.policy.group)
+        self._glance = group.glance
+        self._watches = watches
+        self._proofs = frozenset(paths.stopped(cluster.name) for cluster in group.policy.clusters)
+        self._site: SiteName | None = None
+        self._awaits_a_stop = False
+
+    async def look(self) -> tuple[Glanced, ...]:
+        news = self._watches.fired()
+        if self._site is None or (self._awaits_a_stop and self._proofs.isdisjoint(news)):
+            return ()
+        return await self._glance.look(self._site)
+
+    async def turn_ended(self, result: TickResult) -> None:
+        self._site = asked_once_more(result.view, result.verdict) if result.leading else None
+        self._awaits_a_stop = awaits_a_stop(result.view)
+        if self._site is None:
+            await self._glance.close()
+        else:
+            await self._glance.connect(self._site)
 
 
 async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
@@ -270,13 +304,13 @@ async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
         watches.arm()
         return group.controller.tick(time.time(), boottime_s(), group.observer.latest, glances)
 
-    new_site: SiteName | None = None  # of what this controller carries out
+    once_more = _OnceMore(group, watches)
     while True:
         wake.clear()
         started_s = time.monotonic()
         pause_s, rest_s, yields_s = TICK_INTERVAL_S, 0.0, 0.0
         try:
-            glances = await group.glance.look(new_site) if new_site is not None else ()
+            glances = await once_more.look()
             result = await loop.run_in_executor(group.worker, turn, glances)
         except Exception as error:  # a bug: nothing was decided; said loudly, and on we go
             group.metrics.tick_failed()
@@ -286,9 +320,7 @@ async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
             group.log.report(result)
             group.scanner.leading = result.leading
             group.latest.turn_ended(result, boottime_s())
-            new_site = asked_once_more(result.view, result.verdict) if result.leading else None
-            if new_site is None:
-                await group.glance.close()
+            await once_more.turn_ended(result)
             pause_s, rest_s = result.look_again_in_s, result.rest_s
             yields_s = result.yields_s
         await asyncio.sleep(rest_s)

@@ -71,6 +71,11 @@ class Glance:
             Glanced(host, answer, age_s) for host, answer in answers.items() if answer is not None
         )
 
+    async def connect(self, site: SiteName) -> None:
+        """The connections that the next looks need, where there are none yet."""
+        if not self._asked:
+            await self.look(site)
+
     async def close(self) -> None:
         """Nothing is under way: give the connections back."""
         while self._asked:

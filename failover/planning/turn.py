@@ -10,6 +10,7 @@ from failover.health.verdict import Consequence, Verdict
 from failover.health.view import View
 from failover.model import SiteName
 from failover.planning.plan import Hold, Plan
+from failover.planning.switchover_gates import stopped_under
 
 TICK_INTERVAL_S = 0.5
 SOON_S = 0.02  # as soon as that where only a look is missing
@@ -30,3 +31,10 @@ def asked_once_more(view: View, verdict: Verdict) -> SiteName | None:
         return view.standby_site
     plan = view.state.plan if view.state is not None else None
     return plan.to_site if plan is not None else None
+
+
+def awaits_a_stop(view: View) -> bool:
+    """Under a plan of which no cluster has been proven to have stopped: nothing turns on what its
+    new site says, and asking it would hold up the turn that sees the proof."""
+    plan = view.state.plan if view.state is not None else None
+    return plan is not None and all(stopped_under(each, plan) is None for each in view.clusters)
