@@ -121,6 +121,7 @@ def _slot_is_new(sql: Any) -> bool:
     """Lost, or dropped for that by Patroni and made anew, from the present on."""
     kept = sql(
         "SELECT count(*) FROM pg_replication_slots WHERE slot_name LIKE 'failover_%' "
-        "AND pg_current_wal_lsn() - restart_lsn > 48 * 1024 * 1024 AND wal_status <> 'lost'"
+        "AND pg_current_wal_lsn() - restart_lsn "
+        "> 3 * pg_size_bytes(current_setting('wal_segment_size')) AND wal_status <> 'lost'"
     )
     return kept.strip() == "0"
