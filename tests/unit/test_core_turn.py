@@ -11,6 +11,7 @@ from tests.scenarios.language import build
 
 MAKASSAR = SiteName("makassar")
 FROZEN = "a switchover to makassar is frozen with 12 s left"
+LOST = ["jakarta unplugged for 6.3 s", "no claim for 0.1 s"]
 STOPPED = "jkt-db1 is shut down under the plan, its WAL ends at 0/5000029"
 
 
@@ -20,9 +21,10 @@ STOPPED = "jkt-db1 is shut down under the plan, its WAL ends at 0/5000029"
         ([], None, False),
         ([FROZEN], MAKASSAR, True),
         ([FROZEN, STOPPED], MAKASSAR, False),
-        (["jakarta unplugged for 6.3 s", "no claim for 0.1 s"], MAKASSAR, False),
+        (LOST, MAKASSAR, False),
+        ([FROZEN, *LOST], MAKASSAR, True),  # the plan comes first, until its deadline
     ],
-    ids=["at rest", "before the stop", "after it", "a takeover"],
+    ids=["at rest", "before the stop", "after it", "a takeover", "a loss under a plan"],
 )
 def test_the_new_site_is_asked_once_something_turns_on_it(
     world: list[str], site: SiteName | None, waits: bool
