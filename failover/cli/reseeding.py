@@ -35,6 +35,7 @@ POLL_S = 0.5
 BUSY = "already in progress"  # how Patroni's refusal ends while it works on something else
 BUSY_LIMIT_S = 60.0
 LEAVE_LIMIT_S = 5.0
+FORMER_LEADER_LIMIT_S = 30.0  # Patroni stops and starts its PostgreSQL: 3.5 s in the lab
 MEMBER_SEEN_LIMIT_S = 10.0  # a Patroni attached to a follower sees a new znode a little later
 
 Say = Callable[[str], None]
@@ -86,7 +87,7 @@ class Reseeding:
             self._reinitialize()
 
     def follow(self, limit_s: float, say: Say) -> float | None:
-        """Until the host streams: how long it all took; None where the limit passed before."""
+        """Until the host streams: how long that took; None where the limit passed before."""
         said, handed_over = "", not self._reseed.across
         while time.monotonic() - self._began_s < limit_s:
             seen = asyncio.run(patroni.ask_member(self._reseed.host))
@@ -100,6 +101,8 @@ class Reseeding:
             elif self._is_copied(seen) and isinstance(seen, MemberSeen) and seen.streams:
                 took_s = time.monotonic() - self._began_s
                 self._finish(took_s)
+                if self._reseed.across:
+                    self._await_former_leader(say)
                 return took_s
             time.sleep(POLL_S)
         return None
@@ -141,6 +144,21 @@ class Reseeding:
         answer = asyncio.run(patroni.hand_over(leader, host, self._password))
         text = answer.text if isinstance(answer, Ordered) else answer.detail
         say(f"        {leader.name} hands the leadership over to {host.name}: {text}")
+
+    def _await_former_leader(self, say: Say) -> None:
+        """It is copied next, and until its PostgreSQL is back nobody can tell what WAL it has."""
+        leader = self._reseed.leader
+        give_up_s = time.monotonic() + FORMER_LEADER_LIMIT_S
+        while True:
+            seen = asyncio.run(patroni.ask_member(leader))
+            if isinstance(seen, MemberSeen) and seen.role == "replica" and seen.replayed_lsn:
+                text = "is back as a replica"
+                break
+            if time.monotonic() > give_up_s:
+                text = f"is not back yet: {_told(seen)}"
+                break
+            time.sleep(POLL_S)
+        say(f"        {leader.name}, which led before, {text}")
 
     # ------------------------------------------------------------------ on record
 

@@ -80,9 +80,7 @@ def test_a_standby_site_whose_wal_is_gone_gets_new_copies(lab: Lab) -> None:
     _lose_wal(lab)
     lab.faults.heal()
 
-    evidence = explains(lab, "standby_not_streaming", 60.0)["verdict"]
-    leader, replica = by_role(hosts)  # whoever thaws first may have taken the key
-    assert f"`failover reseed {replica.name}`" in json.dumps(evidence)
+    leader, replica = _settled(lab, hosts)
     code, out = reseed(lab, leader, "--reason", "drill", "--yes")
     assert code == 5, out
     assert f"failover reseed {replica.name}" in out
@@ -93,6 +91,20 @@ def test_a_standby_site_whose_wal_is_gone_gets_new_copies(lab: Lab) -> None:
     code, out = reseed(lab, leader, "--reason", "drill", "--yes")
     assert code == 0, out
     whole(lab)
+
+
+def _settled(lab: Lab, hosts: Sequence[DatabaseHost]) -> tuple[DatabaseHost, DatabaseHost]:
+    """Once the advice names who does not lead: whoever thaws first may take the key."""
+
+    def advised() -> bool:
+        evidence = explains(lab, "standby_not_streaming", 60.0)["verdict"]
+        roles = [member(host).get("role") for host in hosts]
+        if roles.count("standby_leader") != 1:
+            return False
+        return f"`failover reseed {by_role(hosts)[1].name}`" in json.dumps(evidence)
+
+    wait_until("the advice is to copy the replica first", advised)
+    return by_role(hosts)
 
 
 def _lose_wal(lab: Lab) -> None:

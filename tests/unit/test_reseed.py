@@ -284,9 +284,33 @@ def test_across_the_primary_is_a_guest_only_while_the_source_is_chosen(store, fa
     tags = json.loads(guest.data)["tags"]
     assert tags["clonefrom"]
     assert tags["nofailover"]
-    fake.seen = [fake.member("running", "t1", 100), fake.member("running", "t2", 120, streams=True)]
-    assert work.follow(10.0, lambda _: None) is not None
+    fake.seen = [
+        fake.member("running", "t1", 100),
+        fake.member("running", "t2", 120, streams=True),
+        fake.member("stopped", None, None),  # who led before, from here on
+        fake.member("running", "t3", 90),
+    ]
+    told: list[str] = []
+    assert work.follow(10.0, told.append) is not None
     assert fake.ordered[1:] == [("mks-db1 to mks-db2", ())]
+    assert "mks-db1, which led before, is back as a replica" in told[-1]
+    assert len(fake.seen) == 1
+
+
+def test_a_former_leader_that_does_not_come_back_is_said(store, fake, monkeypatch) -> None:
+    """The copy is done all the same."""
+    monkeypatch.setattr(reseeding, "FORMER_LEADER_LIMIT_S", 0.01)
+    work = Reseeding(POLICY, store, ACROSS, ORDER, "secret")
+    work.start()
+    fake.seen = [
+        fake.member("running", "t1", 100),
+        fake.member("running", "t2", 120, streams=True),
+        NoAnswer(NoAnswerKind.REFUSED, "nobody listens"),
+    ]
+    told: list[str] = []
+    assert work.follow(10.0, told.append) is not None
+    assert events(store)[-1].event == "reseeded"
+    assert "mks-db1, which led before, is not back yet: Patroni gives no answer" in told[-1]
 
 
 GUEST = "/service/marketplace-makassar/members/jkt-db1"
