@@ -3,7 +3,9 @@
 A standby streams through a slot of its source, which keeps WAL from the standby's position on, up
 to ``max_slot_wal_keep_size``. Patroni drops a slot that has lost its WAL and makes a new one, which
 keeps from then on only. So a slot that keeps nothing as old as the standby's end says: not from
-there any more. Invariant: what nobody saw is None; nothing is decided here.
+there any more. The reverse proves nothing: the first word of a standby that comes for removed WAL
+moves the new slot back to where it stands (PostgreSQL 17, PhysicalConfirmReceivedLocation), and the
+slot counts as reserved. Invariant: what nobody saw is None; nothing is decided here.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from failover.model import HostName, Lsn
 
 @dataclass(frozen=True, slots=True)
 class WalGone:
-    """The slot at ``source`` does not keep the WAL that follows ``end``."""
+    """The slot at ``source`` does not keep the WAL that follows ``end``, or says it does: ``sure``
+    is False then, and only PostgreSQL's log can tell."""
 
     host: HostName
     source: HostName
@@ -29,7 +32,17 @@ class WalGone:
     keeps_from: Lsn | None  # None: there is no such slot, or it keeps nothing
     reseed: HostName  # who needs the new copy first: of a leader's site, another host
 
+    @property
+    def sure(self) -> bool:
+        return self.keeps_from is None or self.keeps_from > self.end
+
     def __str__(self) -> str:
+        if not self.sure:
+            return (
+                f"{self.host} has WAL up to {self.end}, and slot {self.slot} at {self.source} "
+                f"keeps it from {self.keeps_from} on, so it says: where `journalctl -u patroni` on "
+                f'{self.host} has "already been removed", `failover reseed {self.reseed}`'
+            )
         keeps = f"keeps it from {self.keeps_from} on" if self.keeps_from else "keeps none"
         return (
             f"{self.host} has WAL up to {self.end}, and slot {self.slot} at {self.source} {keeps}: "
@@ -49,7 +62,7 @@ def not_streaming(side: SideView) -> tuple[HostView, ...]:
 
 
 def wal_gone(cluster: ClusterView, side: SideView, host: HostView) -> WalGone | None:
-    """What says that this host needs a new copy; None: nothing does, or it is not known."""
+    """Whether this host needs a new copy, where it does not stream; None: nothing is known."""
     seen, leader = host.postgres, leader_of(side)
     if host not in not_streaming(side) or seen is None or leader is None:
         return None
@@ -63,8 +76,6 @@ def wal_gone(cluster: ClusterView, side: SideView, host: HostView) -> WalGone | 
     if source is None or source.postgres is None or source.postgres.kept is None or end is None:
         return None
     keeps_from = next((s.keeps_from for s in source.postgres.kept if s.name == slot), None)
-    if keeps_from is not None and keeps_from <= end:
-        return None
     return WalGone(host.host.name, source.host.name, slot, end, keeps_from, reseed)
 
 
