@@ -84,7 +84,8 @@ def command(
     """Give HOST a new copy of its cluster: its data directory is DELETED and copied anew.
 
     For a standby that cannot stream because the WAL it needs is gone. To be run on a controller's
-    host. Follows until the host streams; Ctrl-C ends the following, not the copying.
+    host. Follows until the host streams and, where the copy came across, until who led before is
+    back as a replica; Ctrl-C ends the following, not the copying.
 
     Exit codes: 0 it streams; 1 it did not within the time; 5 refused, with all reasons.
     """
@@ -98,7 +99,7 @@ def command(
         raise UserError("a reseed goes on record with its reason", todo="say it with --reason TEXT")
     with open_store(policy) as store:
         reader = Reader(policy, store)
-        seen, reseed = _judged(reader, name)
+        seen, reseed = _judged(policy, reader, name)
         forecast = _forecast(policy, store, seen, reseed, said_bytes_per_s, secrets)
         if output == "text":
             _tell(reseed, forecast)
@@ -109,7 +110,7 @@ def command(
         password = _secret(secrets / "patroni-rest.password")
         if not yes:
             _ask(name)
-        seen, again = _judged(reader, name)
+        seen, again = _judged(policy, reader, name)
         _compare(reseed, again)
         _carry_out(policy, store, seen, again, forecast, reason, password, output)
 
@@ -140,11 +141,17 @@ def _carry_out(
     work = Reseeding(policy, store, reseed, order, password)
     work.start()
     limit_s = max(FOLLOW_S_MIN, 3 * forecast.predicted_s)
+
+    def say(line: str) -> None:
+        click.echo(line, err=output == "json")
+
     try:
-        took_s = work.follow(limit_s, lambda line: click.echo(line, err=output == "json"))
+        took_s = work.follow(limit_s, say)
     except KeyboardInterrupt:
         click.echo(_goes_on(policy, reseed), err=True)
         raise
+    if took_s is not None and reseed.across:
+        work.await_former_leader(say)
     if output == "json":
         _print(reseed, forecast, "streams" if took_s is not None else "not_yet", took_s)
     elif took_s is not None:
@@ -157,12 +164,16 @@ def _carry_out(
         )
 
 
-def _judged(reader: Reader, name: HostName) -> tuple[Seen, Reseed]:
+def _judged(policy: Policy, reader: Reader, name: HostName) -> tuple[Seen, Reseed]:
     """A fresh look, and what is to be done. UserError with every gate that does not pass."""
+    from failover.coordination.site_past import read_past
     from failover.planning.reseed import judge_reseed
+    from failover.znode import GroupPaths
 
     seen = usable(reader.settle())
-    judged = judge_reseed(seen.view, name)
+    assert seen.view.state is not None
+    past = read_past(reader.store, GroupPaths(policy.group), seen.view.state, policy.host(name))
+    judged = judge_reseed(seen.view, name, past)
     if judged.reseed is None:
         _refuse(name, gate_lines(judged.blocking))
     return seen, judged.reseed

@@ -101,11 +101,25 @@ class Reseeding:
             elif self._is_copied(seen) and isinstance(seen, MemberSeen) and seen.streams:
                 took_s = time.monotonic() - self._began_s
                 self._finish(took_s)
-                if self._reseed.across:
-                    self._await_former_leader(say)
                 return took_s
             time.sleep(POLL_S)
         return None
+
+    def await_former_leader(self, say: Say) -> None:
+        """After a copy across. It is copied next, and until its PostgreSQL is back nobody can tell
+        what WAL it has. Says it where it is not within ``FORMER_LEADER_LIMIT_S``."""
+        leader = self._reseed.leader
+        give_up_s = time.monotonic() + FORMER_LEADER_LIMIT_S
+        while True:
+            seen = asyncio.run(patroni.ask_member(leader))
+            if isinstance(seen, MemberSeen) and seen.role == "replica" and seen.replayed_lsn:
+                text = "is back as a replica"
+                break
+            if time.monotonic() > give_up_s:
+                text = f"is no replica yet: {_told(seen)}"
+                break
+            time.sleep(POLL_S)
+        say(f"        {leader.name}, which led before, {text}")
 
     def _is_copied(self, seen: MemberSeen | NoAnswer) -> bool:
         """A server that started since, and has what the source had when this was judged."""
@@ -144,21 +158,6 @@ class Reseeding:
         answer = asyncio.run(patroni.hand_over(leader, host, self._password))
         text = answer.text if isinstance(answer, Ordered) else answer.detail
         say(f"        {leader.name} hands the leadership over to {host.name}: {text}")
-
-    def _await_former_leader(self, say: Say) -> None:
-        """It is copied next, and until its PostgreSQL is back nobody can tell what WAL it has."""
-        leader = self._reseed.leader
-        give_up_s = time.monotonic() + FORMER_LEADER_LIMIT_S
-        while True:
-            seen = asyncio.run(patroni.ask_member(leader))
-            if isinstance(seen, MemberSeen) and seen.role == "replica" and seen.replayed_lsn:
-                text = "is back as a replica"
-                break
-            if time.monotonic() > give_up_s:
-                text = f"is not back yet: {_told(seen)}"
-                break
-            time.sleep(POLL_S)
-        say(f"        {leader.name}, which led before, {text}")
 
     # ------------------------------------------------------------------ on record
 

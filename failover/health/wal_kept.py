@@ -3,9 +3,11 @@
 A standby streams through a slot of its source, which keeps WAL from the standby's position on, up
 to ``max_slot_wal_keep_size``. Patroni drops a slot that has lost its WAL and makes a new one, which
 keeps from then on only. So a slot that keeps nothing as old as the standby's end says: not from
-there any more. The reverse proves nothing: the first word of a standby that comes for removed WAL
-moves the new slot back to where it stands (PostgreSQL 17, PhysicalConfirmReceivedLocation), and the
-slot counts as reserved. Invariant: what nobody saw is None; nothing is decided here.
+there any more. The reverse proves nothing: a standby that comes for removed WAL may move a slot
+back to where it stands (PostgreSQL 17, ``PhysicalConfirmReceivedLocation``), and within
+``max_slot_wal_keep_size`` that one counts as reserved: after a time without a slot, or a limit
+that was raised. The files would tell, at the price of a directory of thousands for every look.
+Invariant: what nobody saw is None; nothing is decided here.
 """
 
 from __future__ import annotations
@@ -19,35 +21,35 @@ from failover.health.scope import slot_name
 from failover.health.sightings import HostView
 from failover.model import HostName, Lsn
 
+NO_NEIGHBOUR = "docs/operations/reinstate.md, a site with one host"
+
 
 @dataclass(frozen=True, slots=True)
 class WalGone:
     """The slot at ``source`` does not keep the WAL that follows ``end``, or says it does: ``sure``
-    is False then, and only PostgreSQL's log can tell."""
+    is False then, and a human looks into PostgreSQL's log."""
 
     host: HostName
     source: HostName
     slot: str
     end: Lsn
     keeps_from: Lsn | None  # None: there is no such slot, or it keeps nothing
-    reseed: HostName  # who needs the new copy first: of a leader's site, another host
+    reseed: HostName | None  # who is copied first: of a leader's site another host, if there is one
 
     @property
     def sure(self) -> bool:
         return self.keeps_from is None or self.keeps_from > self.end
 
     def __str__(self) -> str:
+        then = f"`failover reseed {self.reseed}`" if self.reseed else f"see {NO_NEIGHBOUR}"
+        slot = f"{self.host} has WAL up to {self.end}, and slot {self.slot} at {self.source}"
         if not self.sure:
             return (
-                f"{self.host} has WAL up to {self.end}, and slot {self.slot} at {self.source} "
-                f"keeps it from {self.keeps_from} on, so it says: where `journalctl -u patroni` on "
-                f'{self.host} has "already been removed", `failover reseed {self.reseed}`'
+                f"{slot} claims to keep it from {self.keeps_from} on, which proves nothing: where "
+                f'`journalctl -u patroni` on {self.host} has "already been removed", {then}'
             )
         keeps = f"keeps it from {self.keeps_from} on" if self.keeps_from else "keeps none"
-        return (
-            f"{self.host} has WAL up to {self.end}, and slot {self.slot} at {self.source} {keeps}: "
-            f"if it does not come back by itself, `failover reseed {self.reseed}`"
-        )
+        return f"{slot} {keeps}: if it does not come back by itself, {then}"
 
 
 def not_streaming(side: SideView) -> tuple[HostView, ...]:
@@ -66,10 +68,12 @@ def wal_gone(cluster: ClusterView, side: SideView, host: HostView) -> WalGone | 
     seen, leader = host.postgres, leader_of(side)
     if host not in not_streaming(side) or seen is None or leader is None:
         return None
-    reseed = host.host.name
+    reseed: HostName | None = host.host.name
     if leader.host == host.host:  # the standby leader: it streams from the other site
         source, slot = cluster.primary, slot_name(side.site)
-        reseed = next((h.host.name for h in side.hosts if h != host), reseed)
+        reseed = next((h.host.name for h in side.hosts if h != host), None)
+    elif leader in not_streaming(side):  # it lacks WAL itself, and is copied from nowhere near
+        return None
     else:
         source, slot = leader, member_slot(host.host.name)
     end = end_of(seen)

@@ -21,6 +21,7 @@ from failover.health.wal_kept import end_of, leader_of
 from failover.model import ClusterName, HostName, Invariant, Lsn, ScopeName
 from failover.planning.gates import unpaused
 from failover.planning.plan import Gate
+from failover.planning.site_past import SitePast
 from failover.policy import DatabaseHost
 from failover.replication.lineage import apart, parse_switches
 from failover.residency.allowlist import allowed
@@ -53,8 +54,8 @@ class Judged:
         return tuple(gate for gate in self.gates if gate.passes is not True)
 
 
-def judge_reseed(view: View, name: HostName) -> Judged:
-    """KeyError for a host that the policy does not know."""
+def judge_reseed(view: View, name: HostName, past: SitePast) -> Judged:
+    """``past``: of this host and its site. KeyError for a host that the policy does not know."""
     known = view.policy.host(name)
     if view.store_problem or view.state is None:
         text = view.store_problem or view.state_problem or "there is no state"
@@ -68,7 +69,7 @@ def judge_reseed(view: View, name: HostName) -> Judged:
         _nothing_under_way(view, cluster),
         _not_quarantined(view, cluster, side),
         _not_paused(cluster, side),
-        _nothing_to_lose(view, cluster, side, host),
+        _nothing_to_lose(view, cluster, side, host, past),
         _primary_works(cluster),
         _not_leader(cluster, side, host),
         _spare(cluster, side, host),
@@ -174,11 +175,14 @@ def _not_paused(cluster: ClusterView, side: SideView) -> Gate:
 # --------------------------------------------------------------------------- what is deleted
 
 
-def _nothing_to_lose(view: View, cluster: ClusterView, side: SideView, host: HostView) -> Gate:
+def _nothing_to_lose(
+    view: View, cluster: ClusterView, side: SideView, host: HostView, past: SitePast
+) -> Gate:
     """Its WAL is on the primary's history, or what is not has been copied in this epoch.
 
-    After a takeover a host that does not follow has to be salvaged: what it says of its WAL is only
-    what it has replayed so far, and two branches may bear the same timeline number.
+    A host of a site that was taken over, and that does not follow, has to be salvaged since: what
+    it says of its WAL is only what it has replayed so far, and where somebody promoted by hand two
+    branches bear the same timeline number.
     """
     name, invariant = "nothing_to_lose", Invariant.NOTHING_LOST_SILENTLY
     epoch = view.state.epoch if view.state is not None else None
@@ -194,9 +198,11 @@ def _nothing_to_lose(view: View, cluster: ClusterView, side: SideView, host: Hos
         text = f"{salvage} in epoch {epoch}, and it is not known what WAL {host.host.name} has"
         return Gate(name, None, text, invariant, cluster.name)
     follows = _streams(host) and seen.timeline == primary.timeline
-    if side is cluster.standby and epoch != 1 and not follows:
-        text = f"it stands on timeline {seen.timeline} and does not follow, {salvage}"
-        return Gate(name, False, text, invariant, cluster.name)
+    if side is cluster.standby and not follows and past.may_have_more is not False:
+        text = past.unknown or f"{side.site} was taken over in epoch {past.lost_in}"
+        text = f"{text}; it stands on timeline {seen.timeline} and does not follow, {salvage}"
+        doubt = None if past.may_have_more is None else False
+        return Gate(name, doubt, text, invariant, cluster.name)
     scope = cluster.active.scope
     switches = parse_switches(scope.history if scope is not None else "")
     why = apart(end, seen.timeline, primary.timeline, switches, cluster.promised)

@@ -338,7 +338,8 @@ _RESEED = (
     ),
     Row(
         "nothing_to_lose",
-        "its WAL is on the primary's history, or was salvaged in this epoch",
+        "its WAL is on the primary's history; where its site was ever taken over, salvaged since "
+        "or following",
         "[when the salvage fails](operations/reinstate-by-hand.md#when-the-salvage-fails); "
         "start PostgreSQL",
     ),

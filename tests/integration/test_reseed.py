@@ -73,7 +73,11 @@ def test_a_replica_of_the_standby_site_gets_a_new_copy(lab: Lab) -> None:
 @pytest.mark.full
 @pytest.mark.skipif("FAILOVER_LAB_KEEP" in os.environ, reason="its failure leaves no whole lab")
 def test_a_standby_site_whose_wal_is_gone_gets_new_copies(lab: Lab) -> None:
-    """Patroni reinitializes no leader: the replica is copied across, leads, and is then copied."""
+    """Patroni reinitializes no leader: the replica is copied across, leads, and is then copied.
+
+    In a group that was moved there and back: its epoch is no reason to refuse.
+    """
+    _move_there_and_back(lab)
     hosts = standby_hosts(lab)
     for host in hosts:
         lab.faults.freeze(host.name)
@@ -90,6 +94,15 @@ def test_a_standby_site_whose_wal_is_gone_gets_new_copies(lab: Lab) -> None:
     assert member(replica)["role"] == "standby_leader"
     code, out = reseed(lab, leader, "--reason", "drill", "--yes")
     assert code == 0, out
+    whole(lab)
+
+
+def _move_there_and_back(lab: Lab) -> None:
+    for _ in range(2):
+        to_site = lab.policy.other_data_site(whole(lab).active_site).name
+        command = ["failover", "switchover", "--to", to_site, "--yes", "--reason", "drill"]
+        ended = lab.exec("sby-ctl1", command)
+        assert ended.code == 0, ended.out
     whole(lab)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from failover.health.view import View
-from failover.health.wal_kept import member_slot, wal_gone
+from failover.health.wal_kept import WalGone, member_slot, wal_gone
+from failover.model import HostName, Lsn
 from tests.scenarios.language import build
 
 BEHIND = (
@@ -56,6 +59,27 @@ def test_a_replica_is_measured_by_the_slot_of_its_own_leader() -> None:
     assert gone(*behind, kept.replace("jkt_db2", "failover_makassar")) == [
         "jkt-db2 at jkt-db1, reseed jkt-db2"
     ]
+
+
+def test_a_replica_of_a_leader_that_lacks_wal_itself_is_not_measured_by_it() -> None:
+    behind = (
+        "PostgreSQL on mks-db2 does not stream",
+        "PostgreSQL on mks-db2 has received 0/3000000, replayed 0/3000000",
+    )
+    near = "mks-db1 keeps WAL from 0/4000000 on, for slot mks_db2"
+    assert gone(*behind, near) == ["mks-db2 at mks-db1, reseed mks-db2"]
+    far = "jkt-db1 keeps WAL from 0/4000000 on, for slot failover_makassar"
+    assert gone(*BEHIND, *behind, near, far) == ["mks-db1 at jkt-db1, reseed mks-db2"]
+
+
+def test_a_leader_without_a_neighbour_is_sent_to_the_runbook() -> None:
+    end, later = Lsn.parse("0/3000000"), Lsn.parse("0/4000000")
+    alone = WalGone(HostName("mks-db1"), HostName("jkt-db1"), "failover_makassar", end, later, None)
+    assert "docs/operations/reinstate.md" in str(alone)
+    assert "failover reseed" not in str(alone)
+    claims = replace(alone, keeps_from=end)
+    assert "which proves nothing" in str(claims)
+    assert "docs/operations/reinstate.md" in str(claims)
 
 
 def test_slots_are_named_as_patroni_names_them() -> None:

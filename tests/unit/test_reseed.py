@@ -17,22 +17,26 @@ from failover.cli.main import cli
 from failover.cli.output import UserError
 from failover.cli.reseeding import Order, Reseeding
 from failover.coordination import connect
+from failover.coordination.history import record
+from failover.coordination.site_past import read_past
 from failover.health.observation import NoAnswer, NoAnswerKind
 from failover.health.view import build_view
 from failover.model import ClusterName, Epoch, HostName, Lsn, ScopeName, TimelineId
 from failover.planning.reseed import Reseed, judge_reseed
+from failover.planning.site_past import SitePast, last_loss
 from failover.sites import patroni, postgres
-from failover.state import HistoryEntry, SalvagePhase, SalvageProgress, decode_record
+from failover.state import HistoryEntry, SalvagePhase, SalvageProgress, decode_record, encode_record
 from failover.znode import Check, Create, GroupPaths, ScopePaths, Set
 from tests.scenarios.language import build
 
 PATHS = GroupPaths(POLICY.group)
 ASK_SIZE = postgres.ask_size
+NEVER_LOST = SitePast()
 NOBODY_STREAMS = ("PostgreSQL on mks-db1 does not stream", "PostgreSQL on mks-db2 does not stream")
 
 
 def judged(name: str, *lines: str):
-    return judge_reseed(build(list(lines)).view(), HostName(name))
+    return judge_reseed(build(list(lines)).view(), HostName(name), NEVER_LOST)
 
 
 def blocking(name: str, *lines: str) -> list[str]:
@@ -89,13 +93,85 @@ def test_gates(name: str, lines: tuple[str, ...], gates: list[str]) -> None:
     assert (judged(name, *lines).reseed is None) == bool(gates)
 
 
+LOST = SitePast(lost_in=Epoch(2))
+
+
+@pytest.mark.parametrize(
+    ("past", "passes"),
+    [
+        (NEVER_LOST, True),  # moved as planned: the other site had all of its WAL
+        (LOST, False),
+        (replace(LOST, salvaged_in=Epoch(1)), False),
+        (replace(LOST, salvaged_in=Epoch(2)), True),
+        (SitePast(unknown="the history does not say how epoch 3 began"), None),
+    ],
+)
+def test_a_site_that_was_taken_over_is_salvaged_first(past: SitePast, passes: bool | None) -> None:
+    inputs = healthy()  # epoch 3, timeline 3
+    silent = {"mks-db1", "mks-db2"}
+    observers = tuple(
+        replace(
+            o,
+            observation=replace(
+                o.observation,
+                hosts=tuple(
+                    replace(h, postgres=replace(h.postgres, receiver_streaming=False))
+                    if h.host in silent
+                    else h
+                    for h in o.observation.hosts
+                ),
+            ),
+        )
+        for o in inputs.observers
+    )
+    view = build_view(POLICY, replace(inputs, observers=observers))
+    found = judge_reseed(view, HostName("mks-db2"), past)
+    gate = next(gate for gate in found.gates if gate.name == "nothing_to_lose")
+    assert gate.passes is passes
+    assert (found.reseed is not None) is (passes is True)
+    if passes is None:
+        assert "does not say" in gate.evidence
+
+
+def began(epoch: int, event: str) -> HistoryEntry:
+    return HistoryEntry(1_760_000_000.0, Epoch(epoch), event, "x", "controller@sby-ctl1", {})
+
+
+@pytest.mark.parametrize(
+    ("newest_first", "epoch", "active", "lost_in"),
+    [
+        ([], 1, False, None),
+        ([began(2, "switchover")], 2, False, None),
+        ([began(2, "takeover")], 2, False, 2),
+        ([began(2, "takeover")], 2, True, None),  # it is the site that took over
+        ([began(3, "promoted"), began(3, "switchover"), began(2, "takeover")], 3, True, 2),
+        ([began(3, "switchover"), began(2, "takeover")], 3, False, None),
+        ([began(3, "takeover_begun"), began(3, "takeover"), began(2, "switchover")], 3, False, 3),
+        ([began(2, "group_armed")], 2, False, None),
+        ([began(3, "switchover"), began(2, "group_armed")], 3, False, None),
+        ([began(3, "group_armed"), began(2, "takeover")], 3, False, 2),  # of one of the two
+        ([began(3, "group_armed"), began(2, "takeover")], 3, True, 2),
+    ],
+)
+def test_the_history_says_when_a_site_was_lost(newest_first, epoch, active, lost_in) -> None:
+    past = last_loss(iter(newest_first), Epoch(epoch), active)
+    assert (past.lost_in, past.unknown) == (lost_in, "")
+
+
+@pytest.mark.parametrize("newest_first", [[], [began(3, "switchover")], [began(2, "switchover")]])
+def test_a_move_that_the_history_lacks_is_unknown(newest_first) -> None:
+    past = last_loss(iter(newest_first), Epoch(3), False)
+    assert "does not say how epoch" in past.unknown
+    assert past.may_have_more is None
+
+
 def test_nothing_is_deleted_in_quarantine_or_before_the_salvage() -> None:
     inputs = jakarta_returned()  # on timeline 3, the active site on 4
     (copying,) = inputs.salvage
 
     def gates(*salvage: SalvageProgress) -> set[str]:
         view = build_view(POLICY, replace(inputs, salvage=salvage))
-        return {gate.name for gate in judge_reseed(view, copying.host).blocking}
+        return {gate.name for gate in judge_reseed(view, copying.host, LOST).blocking}
 
     done = replace(copying, phase=SalvagePhase.DONE)
     assert {"not_quarantined", "nothing_to_lose"} <= gates()
@@ -122,12 +198,12 @@ def test_the_same_timeline_number_is_no_proof_after_a_takeover() -> None:
         for o in inputs.observers
     )
     view = build_view(POLICY, replace(inputs, observers=observers, salvage=()))
-    found = judge_reseed(view, HostName("jkt-db1"))
+    found = judge_reseed(view, HostName("jkt-db1"), LOST)
     assert "nothing_to_lose" in [gate.name for gate in found.blocking]
 
 
 def test_a_host_with_a_grant_is_not_touched() -> None:
-    found = judge_reseed(build_view(POLICY, healthy()), HostName("jkt-db1"))
+    found = judge_reseed(build_view(POLICY, healthy()), HostName("jkt-db1"), NEVER_LOST)
     assert "no_grant" in [gate.name for gate in found.blocking]
 
 
@@ -293,6 +369,7 @@ def test_across_the_primary_is_a_guest_only_while_the_source_is_chosen(store, fa
     told: list[str] = []
     assert work.follow(10.0, told.append) is not None
     assert fake.ordered[1:] == [("mks-db1 to mks-db2", ())]
+    work.await_former_leader(told.append)
     assert "mks-db1, which led before, is back as a replica" in told[-1]
     assert len(fake.seen) == 1
 
@@ -310,7 +387,8 @@ def test_a_former_leader_that_does_not_come_back_is_said(store, fake, monkeypatc
     told: list[str] = []
     assert work.follow(10.0, told.append) is not None
     assert events(store)[-1].event == "reseeded"
-    assert "mks-db1, which led before, is not back yet: Patroni gives no answer" in told[-1]
+    work.await_former_leader(told.append)
+    assert "mks-db1, which led before, is no replica yet: Patroni gives no answer" in told[-1]
 
 
 GUEST = "/service/marketplace-makassar/members/jkt-db1"
@@ -527,3 +605,26 @@ def test_a_user_without_a_name_is_a_number(run, fake, store, monkeypatch) -> Non
     result = run("mks-db2", "--yes", "--reason", "x")
     assert result.exit_code == ExitCode.OK, result.output
     assert events(store)[0].by.startswith("uid ")
+
+
+# --------------------------------------------------------------------------- what is on record
+
+
+def test_the_past_of_a_host_is_read_from_the_history_and_its_salvages(store) -> None:
+    record(store, PATHS, began(2, "takeover"))
+    record(store, PATHS, began(2, "reinstated"))
+    record(store, PATHS, began(3, "switchover"))
+    state = healthy().state.state  # epoch 3, Jakarta is active: Makassar was active in 2
+    assert read_past(store, PATHS, state, POLICY.host(HostName("mks-db1"))) == SitePast()
+    moved = replace(state, active_site=POLICY.host(HostName("mks-db1")).site)
+    jakarta = POLICY.host(HostName("jkt-db1"))
+    assert read_past(store, PATHS, replace(moved, epoch=Epoch(2)), jakarta) == LOST
+    (copying,) = jakarta_returned().salvage
+    path = PATHS.salvaged(Epoch(2), jakarta.cluster, jakarta.name)
+    store.commit((Create(path, b"?"),))
+    assert read_past(store, PATHS, replace(moved, epoch=Epoch(2)), jakarta) == LOST
+    done = replace(copying, host=jakarta.name, epoch=Epoch(2), phase=SalvagePhase.DONE)
+    store.commit((Set(path, encode_record(done), 0),))
+    salvaged = read_past(store, PATHS, replace(moved, epoch=Epoch(2)), jakarta)
+    assert salvaged == replace(LOST, salvaged_in=Epoch(2))
+    assert salvaged.may_have_more is False
