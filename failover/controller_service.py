@@ -48,6 +48,7 @@ from failover.phases import moves
 from failover.planning.turn import TICK_INTERVAL_S, asked_once_more, awaits_a_stop
 from failover.policy import Policy
 from failover.scanner import Scanner
+from failover.sd_notify import Heartbeat
 from failover.sites.certificates import ask_certificates
 from failover.znode import GroupPaths
 
@@ -137,7 +138,7 @@ def standing_in(policy: Policy, site: SiteName, password_file: Path) -> Iterator
     """
     group = _group(policy, site, Instruments(CollectorRegistry()), password_file)
     loop = asyncio.new_event_loop()
-    running = loop.create_task(_run_group(group))
+    running = loop.create_task(_run_group(group, Heartbeat([policy.group])))
     thread = threading.Thread(target=_until_cancelled, args=(loop, running), daemon=True)
     thread.start()
     try:
@@ -184,12 +185,12 @@ def _group(policy: Policy, site: SiteName, instruments: Instruments, password_fi
 async def _run(groups: Sequence[_Group], open_it: Callable[[], Awaitable[web.AppRunner]]) -> None:
     loop = asyncio.get_running_loop()
     door = await open_it()
-    stop = asyncio.Event()
+    stop, heartbeat = asyncio.Event(), Heartbeat(group.policy.group for group in groups)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     try:
         async with asyncio.TaskGroup() as tasks:
-            running = [tasks.create_task(_run_group(group)) for group in groups]
+            running = [tasks.create_task(_run_group(group, heartbeat)) for group in groups]
             await stop.wait()
             for task in running:
                 task.cancel()
@@ -197,7 +198,7 @@ async def _run(groups: Sequence[_Group], open_it: Callable[[], Awaitable[web.App
         await door.cleanup()
 
 
-async def _run_group(group: _Group) -> None:
+async def _run_group(group: _Group, heartbeat: Heartbeat) -> None:
     loop = asyncio.get_running_loop()
     wake = asyncio.Event()
     watches = _Watches(group.connection, group.controller.watched_paths, _from_thread(loop, wake))
@@ -214,7 +215,7 @@ async def _run_group(group: _Group) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(group.observer.run(round_done))
         tasks.create_task(group.scanner.run())
-        tasks.create_task(_turns(group, watches, wake))
+        tasks.create_task(_turns(group, watches, wake, heartbeat))
         tasks.create_task(keep_history(group.latest, group.reader, history_read))
         if group.policy.tls.any:
             tasks.create_task(_look_at_certificates(group))
@@ -296,7 +297,11 @@ class _OnceMore:
             await self._glance.connect(self._site)
 
 
-async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
+async def _turns(
+    group: _Group, watches: _Watches, wake: asyncio.Event, heartbeat: Heartbeat
+) -> None:
+    """For as long as the loop runs. A turn that never ends keeps the leadership, which lasts as
+    long as the session: systemd hears of every end, and starts anew a process that says nothing."""
     loop = asyncio.get_running_loop()
     await wake.wait()  # the first round: without eyes there is nothing to say
 
@@ -323,6 +328,7 @@ async def _turns(group: _Group, watches: _Watches, wake: asyncio.Event) -> None:
             await once_more.turn_ended(result)
             pause_s, rest_s = result.look_again_in_s, result.rest_s
             yields_s = result.yields_s
+        heartbeat.beat(group.policy.group)
         await asyncio.sleep(rest_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(pause_s):

@@ -39,13 +39,13 @@ from failover.guard.messages import (
     StateRead,
     StoodDown,
 )
-from failover.guard.notify import notify
 from failover.guard.proxy_question import ProxyQuestion
 from failover.guard.records import Places
 from failover.guard.worker_process import WorkerProcess
 from failover.guard.worker_start import StartedWorker
 from failover.health.observation import GuardSeen
 from failover.model import Epoch, HostName
+from failover.sd_notify import notify
 
 TICK_S = 0.05
 BUSY_TICK_S = 0.01  # while clients wait for what the next look may show
